@@ -1,0 +1,33 @@
+-- Bring a database up to date. Run by psql, over the direct (not the pooled) connection:
+--
+--     psql "$DATABASE_URL_UNPOOLED" -v ON_ERROR_STOP=1 -f sql/migrate.sql
+--
+-- Harmless to run again, and to run twice at once: each migration is one transaction, which first
+-- takes a lock and then looks whether somebody has applied it meanwhile. A migration that fails
+-- leaves nothing behind, and those after it are not tried. A new migration is a line below.
+
+\set ON_ERROR_STOP on
+\set QUIET on
+
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SELECT pg_advisory_xact_lock(hashtext('parley migrations')) \g /dev/null
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    name text PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE schema_migrations IS 'Parley: the migrations of sql/migrations that are applied';
+COMMIT;
+
+\set migration 001_users
+\ir apply_migration.sql
+\set migration 002_conversations
+\ir apply_migration.sql
+\set migration 003_chat_messages
+\ir apply_migration.sql
+\set migration 004_tasks
+\ir apply_migration.sql
+\set migration 005_retention
+\ir apply_migration.sql
+\set migration 006_turn_leases
+\ir apply_migration.sql

@@ -1,0 +1,109 @@
+-- 003 chat messages: what was said, in the order of `id`.
+--
+-- Locks: none on an existing table.
+-- Undo: 003_chat_messages.down.sql.
+
+DO $$
+BEGIN
+    IF to_regclass('chat_messages') IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE
+            pg_attribute.attrelid = to_regclass('chat_messages')
+            AND pg_attribute.attname = 'reply_to'
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = 'a table "chat_messages" exists already that Parley did not make',
+            HINT = 'No table was changed. Rename that table, or give Parley a schema of its own, and run this again.';
+    END IF;
+END
+$$;
+
+CREATE TABLE IF NOT EXISTS chat_messages (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    conversation_id uuid NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    user_id varchar(255) REFERENCES users (id) ON DELETE CASCADE,
+    message_id varchar(255) NOT NULL DEFAULT gen_random_uuid()::text,
+    role varchar(20) NOT NULL,
+    content text NOT NULL,
+    reply_to bigint,
+    finish_reason varchar(20),
+    model_name text,
+    prompt_tokens integer,
+    completion_tokens integer,
+    tool_calls jsonb,
+    metadata jsonb,
+    persona text,
+    tone text,
+    behavior text,
+    context_type text,
+    confidence double precision,
+    signal_strength double precision,
+    context_clarity boolean,
+    needs_knowledge boolean NOT NULL DEFAULT FALSE,
+    is_mistake boolean NOT NULL DEFAULT FALSE,
+    mistake_note text,
+    superseded_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    -- Not of id alone. A message is never read but within its conversation; and given an index on
+    -- id, the planner would at times walk down all messages of everybody to find the last 20 of one.
+    PRIMARY KEY (conversation_id, id),
+    CONSTRAINT chk_message_role CHECK (role IN ('user', 'assistant', 'system')),
+    CONSTRAINT chk_user_message_length CHECK (role <> 'user' OR length(content) <= 10000),
+    CONSTRAINT chk_reply_to CHECK (reply_to IS NULL OR role = 'assistant'),
+    CONSTRAINT chk_finish_reason CHECK (
+        finish_reason IN (
+            'stop', 'length', 'content_filter', 'tool_calls', 'other',
+            'aborted', 'timeout', 'error', 'interrupted'
+        )
+    ),
+    CONSTRAINT chk_prompt_tokens CHECK (prompt_tokens >= 0),
+    CONSTRAINT chk_completion_tokens CHECK (completion_tokens >= 0),
+    CONSTRAINT chk_confidence CHECK (confidence BETWEEN 0 AND 1),
+    CONSTRAINT chk_signal_strength CHECK (signal_strength BETWEEN 0 AND 1),
+    CONSTRAINT chk_mistake_note_length CHECK (length(mistake_note) <= 1000)
+);
+
+-- begin_turn: is that very message stored already? And it is stored once only.
+CREATE UNIQUE INDEX IF NOT EXISTS uq_chat_messages_message_id
+ON chat_messages (conversation_id, message_id) WHERE superseded_at IS NULL;
+-- finish_turn: a question has one current answer, whatever else goes wrong.
+CREATE UNIQUE INDEX IF NOT EXISTS uq_chat_messages_reply_to
+ON chat_messages (reply_to) WHERE superseded_at IS NULL AND reply_to IS NOT NULL;
+-- The ON DELETE CASCADE of users.
+CREATE INDEX IF NOT EXISTS idx_chat_messages_user_id ON chat_messages (user_id, created_at);
+-- delete_old_chat_messages: the oldest.
+CREATE INDEX IF NOT EXISTS idx_chat_messages_created_at ON chat_messages (created_at DESC);
+-- For an operator: a conversation between two dates.
+CREATE INDEX IF NOT EXISTS idx_chat_messages_conversation_created
+ON chat_messages (conversation_id, created_at DESC);
+
+COMMENT ON TABLE chat_messages IS 'Parley: messages, append-only; a replaced one is marked, never changed';
+COMMENT ON COLUMN chat_messages.id IS 'Order of the messages, and the cursor of a page';
+COMMENT ON COLUMN chat_messages.conversation_id IS 'The conversation; named session_id by some clients';
+COMMENT ON COLUMN chat_messages.user_id IS 'Owner of the conversation (NULL for anonymous)';
+COMMENT ON COLUMN chat_messages.message_id IS 'The id that clients see: the client''s own for a user message';
+COMMENT ON COLUMN chat_messages.role IS 'Message author: user, assistant, or system';
+COMMENT ON COLUMN chat_messages.content IS 'Message text content';
+-- No foreign key: it would look up the answers of each message that retention deletes, one by one.
+COMMENT ON COLUMN chat_messages.reply_to IS 'chat_messages.id of the question that this answers';
+COMMENT ON COLUMN chat_messages.finish_reason IS 'Why the answer ended: the model''s reason (stop, length, content_filter, tool_calls, other), or aborted (stopped by the user), timeout (cut before the deadline), error (the model failed), interrupted (the function was killed)';
+COMMENT ON COLUMN chat_messages.model_name IS 'Model that answered, as the provider names it';
+COMMENT ON COLUMN chat_messages.prompt_tokens IS 'Tokens read by the model, as the provider counts';
+COMMENT ON COLUMN chat_messages.completion_tokens IS 'Tokens written by the model, as the provider counts';
+COMMENT ON COLUMN chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
+COMMENT ON COLUMN chat_messages.metadata IS 'Free metadata of the client that sent the message';
+COMMENT ON COLUMN chat_messages.persona IS 'Persona used for the answer';
+COMMENT ON COLUMN chat_messages.tone IS 'Tone of the answer: casual, technical';
+COMMENT ON COLUMN chat_messages.behavior IS 'Behavior of the answer: normal, cautious';
+COMMENT ON COLUMN chat_messages.context_type IS 'Kind of context that the question was about';
+COMMENT ON COLUMN chat_messages.confidence IS 'Version 1''s score, 0 to 1; kept for rows brought over';
+COMMENT ON COLUMN chat_messages.signal_strength IS 'How clear the question''s intent was, 0 to 1; replaces confidence';
+COMMENT ON COLUMN chat_messages.context_clarity IS 'Was the context clear?';
+COMMENT ON COLUMN chat_messages.needs_knowledge IS 'Did the question need knowledge from elsewhere?';
+COMMENT ON COLUMN chat_messages.is_mistake IS 'Marked as a mistake by the user';
+COMMENT ON COLUMN chat_messages.mistake_note IS 'What was wrong';
+COMMENT ON COLUMN chat_messages.superseded_at IS 'When an edit or a new answer replaced it; NULL: current';
+COMMENT ON COLUMN chat_messages.created_at IS 'When it was stored; retention counts from here';
+COMMENT ON COLUMN chat_messages.updated_at IS 'Moves only when a flag is set: content never changes';

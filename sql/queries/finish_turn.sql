@@ -1,0 +1,83 @@
+-- finish_turn :one
+-- Store the answer and give the turn back, if this attempt still holds it.
+--
+-- May be sent again when it is unknown whether it arrived: it then finds what it stored.
+--
+-- Parameters
+--   conversation_id    uuid         which
+--   user_id            text         the caller; null: anonymous
+--   turn_id            uuid         token of this attempt
+--   answer_message_id  text         id of the answer, as clients see it
+--   question_id        bigint       chat_messages.id of the question
+--   content            text         the answer's text; '' if nothing but tool calls came
+--   finish_reason      text         see the column
+--   model_name         text         as the provider names it; null: it did not say
+--   prompt_tokens      integer      null: the provider did not say
+--   completion_tokens  integer      null: the provider did not say
+--   now                timestamptz  null: the database's clock
+--
+-- Returns 1 row: id, created_at of the answer. 0 rows: the lease was lost, or the conversation is
+-- gone, and nothing was stored.
+-- Index conversations_pkey, uq_chat_messages_message_id.
+WITH
+released_turn AS (
+    UPDATE conversations
+    SET
+        turn_id = NULL,
+        turn_message_id = NULL,
+        turn_expires_at = NULL,
+        updated_at = coalesce(%(now)s::timestamptz, now())
+    WHERE
+        conversations.id = %(conversation_id)s::uuid
+        AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
+        AND conversations.turn_id = %(turn_id)s::uuid
+    RETURNING conversations.id, conversations.user_id, conversations.updated_at
+),
+
+stored_answer AS (
+    INSERT INTO chat_messages (
+        conversation_id,
+        user_id,
+        message_id,
+        role,
+        content,
+        reply_to,
+        finish_reason,
+        model_name,
+        prompt_tokens,
+        completion_tokens,
+        created_at,
+        updated_at
+    )
+    SELECT
+        released_turn.id,
+        released_turn.user_id,
+        %(answer_message_id)s::text,
+        'assistant',
+        %(content)s::text,
+        %(question_id)s::bigint,
+        %(finish_reason)s::text,
+        %(model_name)s::text,
+        %(prompt_tokens)s::integer,
+        %(completion_tokens)s::integer,
+        released_turn.updated_at,
+        released_turn.updated_at
+    FROM released_turn
+    RETURNING chat_messages.id, chat_messages.created_at
+)
+
+SELECT
+    stored_answer.id,
+    stored_answer.created_at
+FROM stored_answer
+UNION ALL
+-- An earlier try of this very statement.
+SELECT
+    chat_messages.id,
+    chat_messages.created_at
+FROM chat_messages
+WHERE
+    chat_messages.conversation_id = %(conversation_id)s::uuid
+    AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+    AND chat_messages.message_id = %(answer_message_id)s::text
+    AND chat_messages.superseded_at IS NULL;

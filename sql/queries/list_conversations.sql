@@ -1,0 +1,36 @@
+-- list_conversations :many
+-- One page of the caller's conversations, most recently used first.
+--
+-- Parameters
+--   user_id            text         the caller; an anonymous caller has no list
+--   status             text         'active', 'archived', or 'all'
+--   retention_days     integer      older ones are not shown; 0: all are
+--   cursor_updated_at  timestamptz  updated_at of the last row seen; null: first page
+--   cursor_id          uuid         id of that row; null: first page
+--   page_size          integer      rows wanted, 1 to 200
+--   now                timestamptz  null: the database's clock
+--
+-- Returns 0 to page_size rows: id, title, status, created_at, updated_at.
+-- Index idx_conversations_user_recent: gives the order, so there is no sort.
+-- Row comparison: an index condition in every plan; `cursor IS NULL OR ...` only in custom ones.
+SELECT
+    conversations.id,
+    conversations.title,
+    conversations.status,
+    conversations.created_at,
+    conversations.updated_at
+FROM conversations
+WHERE
+    conversations.user_id = %(user_id)s::text
+    AND (%(status)s::text = 'all' OR conversations.status = %(status)s::text)
+    AND (conversations.updated_at, conversations.id) < (
+        coalesce(%(cursor_updated_at)s::timestamptz, 'infinity'),
+        coalesce(%(cursor_id)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+    AND (
+        %(retention_days)s::integer = 0
+        OR conversations.updated_at
+        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
+    )
+ORDER BY conversations.updated_at DESC, conversations.id DESC
+LIMIT %(page_size)s::integer;

@@ -1,0 +1,55 @@
+-- list_messages :many
+-- One page of a conversation of the caller, newest first (the reader turns it round).
+--
+-- Parameters
+--   conversation_id     uuid         which
+--   user_id             text         the caller; null: anonymous
+--   include_superseded  boolean      true: replaced messages too
+--   include_system      boolean      true: system messages too
+--   retention_days      integer      older ones are not shown; 0: all are
+--   cursor_id           bigint       chat_messages.id of the oldest row seen; null: first page
+--   page_size           integer      rows wanted, 1 to 200
+--   now                 timestamptz  null: the database's clock
+--
+-- Returns 0 to page_size rows: the columns of chat_messages but user_id.
+-- Index chat_messages_pkey: gives the order, so there is no sort.
+SELECT
+    chat_messages.id,
+    chat_messages.conversation_id,
+    chat_messages.message_id,
+    chat_messages.role,
+    chat_messages.content,
+    chat_messages.reply_to,
+    chat_messages.finish_reason,
+    chat_messages.model_name,
+    chat_messages.prompt_tokens,
+    chat_messages.completion_tokens,
+    chat_messages.tool_calls,
+    chat_messages.metadata,
+    chat_messages.persona,
+    chat_messages.tone,
+    chat_messages.behavior,
+    chat_messages.context_type,
+    chat_messages.confidence,
+    chat_messages.signal_strength,
+    chat_messages.context_clarity,
+    chat_messages.needs_knowledge,
+    chat_messages.is_mistake,
+    chat_messages.mistake_note,
+    chat_messages.superseded_at,
+    chat_messages.created_at,
+    chat_messages.updated_at
+FROM chat_messages
+WHERE
+    chat_messages.conversation_id = %(conversation_id)s::uuid
+    AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+    AND chat_messages.id < coalesce(%(cursor_id)s::bigint, 9223372036854775807)
+    AND (%(include_superseded)s::boolean OR chat_messages.superseded_at IS NULL)
+    AND (%(include_system)s::boolean OR chat_messages.role <> 'system')
+    AND (
+        %(retention_days)s::integer = 0
+        OR chat_messages.created_at
+        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
+    )
+ORDER BY chat_messages.id DESC
+LIMIT %(page_size)s::integer;
