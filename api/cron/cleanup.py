@@ -1,0 +1,23 @@
+"""GET /api/cron/cleanup: delete what is older than the retention period; Vercel's cron calls it.
+
+Accepts   Authorization: Bearer $CRON_SECRET
+Answers   200 {"deleted", "seconds"}
+Problems  401 unauthenticated (always, when CRON_SECRET is not set), 503 database_unavailable
+Database  1 round trip: delete_old_chat_messages.sql
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lib.database import database
+from lib.functions import function, json_response
+from lib.retention import check_cron_secret, clean_up
+
+
+async def get(request: Request) -> Response:
+    """Clean up and answer what went."""
+    check_cron_secret(request)
+    return json_response(await clean_up(database()))
+
+
+app = function(GET=get)

@@ -1,0 +1,26 @@
+"""GET /api/history: the messages of one conversation, oldest first, one page.
+
+Accepts   ?conversation_id=<uuid or chat id>  &limit=1..200 (50)  &before=<cursor>
+          &include=superseded|system|all
+Answers   200 {"conversation", "messages", "next_cursor"}; messages fit useChat({messages})
+Problems  401 unauthenticated, 404 not_found (not yours or not there), 422 invalid_request
+Database  1 round trip: find_conversation.sql, list_messages.sql
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lib.callers import caller_of
+from lib.conversations import HistoryQuery, read_history
+from lib.database import database
+from lib.functions import function, json_response, parse_query
+
+
+async def get(request: Request) -> Response:
+    """Answer one page."""
+    caller = caller_of(request)
+    history = await read_history(database(), caller, parse_query(request, HistoryQuery))
+    return json_response(history, x_conversation_id=str(history["conversation"].id))
+
+
+app = function(GET=get)

@@ -1,0 +1,3 @@
+"""What the functions of `api/` share. `api` imports `lib`, never the reverse."""
+
+__version__ = "0.1.0"

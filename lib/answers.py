@@ -1,0 +1,302 @@
+"""Answers in the making: one task asks the model, stores what came, and gives the turn back; any
+number of readers follow it, and may leave. A disconnect is not a stop.
+"""
+
+import asyncio
+import importlib
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from lib import ui_stream
+from lib.database import Database
+from lib.deadlines import Deadline
+from lib.messages import Message
+from lib.problems import (
+    AnswerInterrupted,
+    DatabaseUnavailable,
+    ModelFailed,
+    ModelTimeout,
+    Problem,
+)
+from lib.settings import settings
+from lib.trace import log, trace
+from lib.turns import Turn, finish_turn, release_turn
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionMessageParam
+
+    from lib.model import Reply
+
+KEEP_ALIVE_SECONDS = 10.0
+STORE_AGAIN_SECONDS = 0.25
+
+
+class Answer:
+    """An answer in the making.
+
+    Attributes:
+        turn: the turn that it is made in.
+        message_id: its id, as clients see it.
+        has_begun: the model has said something.
+        cut_reason: what the `finish_reason` is if it is cut.
+        stored: becomes the stored answer, or raises the `Problem` that it ended in.
+    """
+
+    def __init__(self, turn: Turn) -> None:
+        """Begin with nothing said."""
+        self.turn = turn
+        self.message_id = str(uuid4())
+        self.has_begun = False
+        self.cut_reason = "timeout"
+        self.stored: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        # Somebody may look how it ended; nobody has to.
+        self.stored.add_done_callback(lambda stored: stored.exception())
+        self._parts: list[bytes] = []
+        self._changed = asyncio.Event()
+        self._limit: asyncio.Timeout | None = None
+
+    def limited(self, cut_at: float) -> asyncio.Timeout:
+        """Return what raises TimeoutError when it is time to cut the answer, or `cut` is called."""
+        self._limit = asyncio.timeout_at(cut_at)
+        return self._limit
+
+    def cut(self, reason: str) -> None:
+        """Cut the answer now; what came is stored with that `finish_reason`."""
+        self.cut_reason = reason
+        if self._limit is not None and not self.stored.done():
+            self._limit.reschedule(time.monotonic())
+
+    def say(self, piece: str) -> None:
+        """Pass a piece of the text on."""
+        if not self.has_begun:
+            self.has_begun = True
+            opening = ui_stream.start(self.message_id, self.turn.conversation_id)
+            self._add(opening, ui_stream.START_STEP, ui_stream.TEXT_START)
+        self._add(ui_stream.text_delta(piece))
+
+    def end_text(self) -> None:
+        """Pass on that there is no more text; whether it could be stored comes later."""
+        self._add(ui_stream.TEXT_END, ui_stream.FINISH_STEP)
+
+    def end(self, stored: Message) -> None:
+        """End well: the answer is stored."""
+        self._add(ui_stream.finish(stored), ui_stream.DONE)
+        self.stored.set_result(stored)
+
+    def fail(self, problem: Problem) -> None:
+        """End in a problem, which is told in the stream to those who read already."""
+        self._add(ui_stream.error(problem.detail), ui_stream.DONE)
+        self.stored.set_exception(problem)
+
+    async def wait_for_first_part(self, timeout_seconds: float) -> None:
+        """Wait until the model says something; at most so long.
+
+        Raises:
+            Problem: the answer ended before it began.
+        """
+        if not self.has_begun and not self.stored.done():
+            changed = asyncio.ensure_future(self._changed.wait())
+            await asyncio.wait(
+                {changed, self.stored},
+                timeout=timeout_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            changed.cancel()
+        if not self.has_begun and self.stored.done():
+            await self.stored
+
+    async def read(self) -> AsyncIterator[bytes]:
+        """Yield all parts from the first, then each as it comes, several at once where they are.
+
+        While the model is silent, a comment now and then keeps proxies from cutting the stream.
+        """
+        position = 0
+        while True:
+            changed = self._changed
+            if position < len(self._parts):
+                unread = self._parts[position:]
+                position += len(unread)
+                yield b"".join(unread)
+            elif self.stored.done():
+                return
+            else:
+                try:
+                    async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                        await changed.wait()
+                except TimeoutError:
+                    yield ui_stream.KEEP_ALIVE
+
+    def _add(self, *parts: bytes) -> None:
+        self._parts += parts
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+# Those of this process, by conversation: a repeated request attaches to its own.
+_running: dict[UUID, Answer] = {}
+# The loop itself holds tasks only weakly.
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def find_running_answer(conversation_id: UUID, question_id: int) -> Answer | None:
+    """Return the answer that this process is making to a question, if it is."""
+    found = _running.get(conversation_id)
+    return found if found is not None and found.turn.question.id == question_id else None
+
+
+def begin_answer(database: Database, turn: Turn, deadline: Deadline) -> Answer:
+    """Begin to answer a turn that was taken, in a task of its own.
+
+    Args:
+        database: where the answer is stored.
+        turn: the turn.
+        deadline: when the function ends.
+    """
+    answer = Answer(turn)
+    _running[turn.conversation_id] = answer
+    task = asyncio.create_task(_make(database, answer, deadline))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return answer
+
+
+async def interrupt_answers() -> None:
+    """Cut all answers of this process, which is to end, and wait until they are stored."""
+    for answer in _running.values():
+        answer.cut("interrupted")
+    if _tasks:
+        await asyncio.wait(_tasks)
+
+
+async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
+    """Make the answer; whatever happens, it ends visibly and the turn is given back."""
+    try:
+        draft, failure = await _ask(answer, deadline.cut_at)
+        if draft is None:
+            await release_turn(database, answer.turn)
+        else:
+            stored = await _store(database, answer.turn, draft, deadline.last_words_at)
+            if failure is None:
+                answer.end(stored)
+        if failure is not None:
+            _fail(answer, failure)
+    except Problem as problem:
+        _fail(answer, problem)
+    except Exception as error:  # noqa: BLE001 (a task of its own: nobody else would tell the reader)
+        log("unexpected_error", error=error)
+        answer.fail(Problem())
+    finally:
+        if _running.get(answer.turn.conversation_id) is answer:
+            del _running[answer.turn.conversation_id]
+
+
+def _fail(answer: Answer, problem: Problem) -> None:
+    log("turn_failed", error=problem, code=problem.code)
+    problem.is_logged = True
+    answer.fail(problem)
+
+
+async def _ask(answer: Answer, cut_at: float) -> tuple[Message | None, Problem | None]:
+    """Ask the model and pass on what it says.
+
+    Args:
+        answer: where it is passed on.
+        cut_at: when it is cut, on the clock of `time.monotonic()`, in seconds.
+
+    Returns:
+        What came, to be stored (None: nothing), and the failure that ended it (None: none did).
+    """
+    if "lib.model" not in sys.modules:
+        # In a thread, since it takes long: those who are read to meanwhile must not wait.
+        await asyncio.to_thread(importlib.import_module, "lib.model")
+    from lib.model import Reply  # noqa: PLC0415 (only now is it needed)
+
+    reply, pieces, failure = Reply(), list[str](), None
+    try:
+        async with answer.limited(cut_at):
+            await _listen(answer, reply, pieces)
+    except TimeoutError:
+        reply.finish_reason = answer.cut_reason
+        if answer.cut_reason == "interrupted":
+            failure = AnswerInterrupted()
+        elif not pieces:
+            failure = ModelTimeout()
+    except ModelFailed as problem:
+        reply.finish_reason, failure = "error", problem
+    if not pieces:
+        return None, failure
+    if failure is None:
+        answer.end_text()
+    return _draft(answer, reply, pieces), failure
+
+
+async def _listen(answer: Answer, reply: "Reply", pieces: list[str]) -> None:
+    """Pass on the pieces of the model's answer as they come, and keep them."""
+    from lib.model import stream_answer  # noqa: PLC0415 (loaded by now)
+
+    asked_at = time.monotonic()
+    said = provider_messages(answer.turn.messages)
+    async with aclosing(stream_answer(said, reply)) as stream:
+        async for piece in stream:
+            if not pieces:
+                trace().model_seconds = time.monotonic() - asked_at
+            pieces.append(piece)
+            answer.say(piece)
+
+
+def _draft(answer: Answer, reply: "Reply", pieces: list[str]) -> Message:
+    """Return the answer as far as it is known before it is stored."""
+    now = datetime.now(UTC)
+    return Message(
+        id=0,
+        conversation_id=answer.turn.conversation_id,
+        message_id=answer.message_id,
+        role="assistant",
+        content="".join(pieces),
+        reply_to=answer.turn.question.id,
+        finish_reason=reply.finish_reason,
+        model_name=reply.model_name,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def provider_messages(messages: list[Message]) -> "list[ChatCompletionMessageParam]":
+    """Return a conversation in the provider's form, the system prompt first."""
+    said: list[ChatCompletionMessageParam] = [
+        {"role": "system", "content": settings().system_prompt}
+    ]
+    for message in messages:
+        if message.role == "user":
+            said.append({"role": "user", "content": message.content})
+        elif message.role == "system":
+            said.append({"role": "system", "content": message.content})
+        elif message.content:
+            said.append({"role": "assistant", "content": message.content})
+    return said
+
+
+async def _store(database: Database, turn: Turn, draft: Message, give_up_at: float) -> Message:
+    """Store an answer, trying again until it must be given up: it has been paid for.
+
+    Raises:
+        AnswerNotStored: the turn was lost.
+        DatabaseUnavailable: it could not be stored in time.
+    """
+    while True:
+        try:
+            async with asyncio.timeout_at(give_up_at):
+                return await finish_turn(database, turn, draft)
+        except (DatabaseUnavailable, TimeoutError) as error:
+            if time.monotonic() + STORE_AGAIN_SECONDS >= give_up_at:
+                detail = "This answer could not be stored. Send your message again to have it anew."
+                raise DatabaseUnavailable(detail, retry_after_seconds=5) from error
+            log("finish_turn_again", cause=type(error).__name__)
+            await asyncio.sleep(STORE_AGAIN_SECONDS)

@@ -1,0 +1,146 @@
+"""POST /api/chat, from the request to the response: take the turn, answer, replay or attach."""
+
+import asyncio
+import time
+from uuid import UUID, uuid4
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lib import ui_stream
+from lib.answers import KEEP_ALIVE_SECONDS, Answer, begin_answer, find_running_answer
+from lib.callers import Caller, caller_of
+from lib.chat_requests import ChatRequest, parse_chat_request
+from lib.database import database
+from lib.functions import json_response, read_json
+from lib.ids import conversation_id_of
+from lib.messages import Message
+from lib.problems import ModelNotConfigured, Problem, TurnInProgress
+from lib.settings import settings
+from lib.trace import trace
+from lib.turns import Turn, begin_turn
+
+# useChat sends the whole conversation each time, unless it is told otherwise.
+MAX_BODY_BYTES = 4 * 1024 * 1024
+# A reader that takes nothing for so long has gone, whether or not anybody says so.
+STALL_SECONDS = 15.0
+LOOK_AGAIN_SECONDS = 0.25
+
+
+async def answer_chat(request: Request) -> ASGIApp:
+    """Answer one message.
+
+    Two round trips: begin_turn before the model is asked, finish_turn after it has answered; to
+    replay a stored answer, one.
+
+    Raises:
+        Problem: whatever went wrong before the first byte.
+    """
+    caller = caller_of(request)
+    content = await read_json(request, MAX_BODY_BYTES)
+    said = parse_chat_request(
+        content,
+        accepts_stream="text/event-stream" in request.headers.get("accept", ""),
+        max_message_chars=settings().max_message_chars,
+    )
+    if settings().openai_api_key is None:
+        raise ModelNotConfigured
+    conversation_id = uuid4()
+    if said.chat_id is not None:
+        conversation_id = conversation_id_of(said.chat_id, caller, said.chat_id_field)
+    try:
+        return await _respond(caller, conversation_id, said)
+    except Problem as problem:
+        problem.headers["x-conversation-id"] = str(conversation_id)
+        raise
+
+
+async def _respond(caller: Caller, conversation_id: UUID, said: ChatRequest) -> ASGIApp:
+    deadline = trace().deadline
+    turn_id = uuid4()
+    while True:
+        turn = await begin_turn(
+            database(),
+            caller,
+            conversation_id,
+            said,
+            turn_id=turn_id,
+            lease_seconds=deadline.ends_at - time.monotonic(),
+        )
+        if turn.verdict == "answered" and turn.answer is not None:
+            return _replay(turn, turn.answer, wants_stream=said.wants_stream)
+        if turn.verdict == "taken":
+            return await _follow(begin_answer(database(), turn, deadline), said)
+        if running := find_running_answer(conversation_id, turn.question.id):
+            return await _follow(running, said)
+        # Another process is answering it. To ask again is to wait for its answer, and to take the
+        # turn over should it fail.
+        if time.monotonic() + LOOK_AGAIN_SECONDS > deadline.cut_at:
+            raise TurnInProgress(retry_after_seconds=LOOK_AGAIN_SECONDS)
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+
+async def _follow(answer: Answer, said: ChatRequest) -> ASGIApp:
+    """Answer with an answer in the making, as a stream or, when it is done, as JSON."""
+    if said.wants_stream:
+        await answer.wait_for_first_part(KEEP_ALIVE_SECONDS)
+        return AnswerStream(answer)
+    stored = await asyncio.shield(answer.stored)
+    return _json(answer.turn, stored)
+
+
+def _replay(turn: Turn, answer: Message, *, wants_stream: bool) -> Response:
+    if not wants_stream:
+        return _json(turn, answer, idempotent_replayed="true")
+    named = {"x-conversation-id": str(turn.conversation_id), "idempotent-replayed": "true"}
+    return Response(ui_stream.whole(answer), headers=ui_stream.HEADERS | named)
+
+
+def _json(turn: Turn, answer: Message, **headers: str) -> Response:
+    content = {
+        "conversation_id": turn.conversation_id,
+        "user_message": turn.question,
+        "message": answer,
+        "finish_reason": answer.client_finish_reason,
+    }
+    return json_response(content, x_conversation_id=str(turn.conversation_id), **headers)
+
+
+class AnswerStream:
+    """The response that reads an answer in the making.
+
+    It may die at any time without harm to the answer; but it does not return before the answer is
+    stored, since the instance may freeze then. Not Starlette's `StreamingResponse`, which cancels
+    what it reads from when the reader leaves.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        """Take an answer; from here on a failure is a part of the stream."""
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer to one reader, and stay until it is stored."""
+        del scope
+        reading = asyncio.create_task(self._send(send))
+        leaving = asyncio.create_task(_wait_for_disconnect(receive))
+        await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (reading, leaving):
+            task.cancel()
+        await asyncio.wait({reading, leaving, self._answer.stored})
+
+    async def _send(self, send: Send) -> None:
+        headers = ui_stream.HEADERS | {
+            "x-conversation-id": str(self._answer.turn.conversation_id),
+        }
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        async for parts in self._answer.read():
+            async with asyncio.timeout(STALL_SECONDS):
+                await send({"type": "http.response.body", "body": parts, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,256 @@
+"""The database: one small pool for the process, and one round trip a step.
+
+A step is one statement, or several sent together. Each connection is in autocommit, so several are
+one implicit transaction, ended by one Sync (PostgreSQL, "Extended Query", "Pipelining"). It costs
+one round trip and is all that PgBouncer in transaction mode allows: no BEGIN, no SET, no LISTEN, no
+named prepared statement.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import socket
+import time
+from functools import cache
+from typing import Any, overload
+
+import psycopg
+from psycopg.rows import class_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from lib.problems import DatabaseNotMigrated, DatabaseUnavailable
+from lib.settings import Settings, settings
+from lib.statements import Call
+from lib.trace import log, trace
+
+type Connection = psycopg.AsyncConnection[Any]
+
+# Neon's first connect after it has slept takes most of a second.
+CONNECT_TIMEOUT_SECONDS = 5
+IDLE_SECONDS = 60.0
+# A statement of ours takes milliseconds. A server that has not answered by then is gone, or as good
+# as gone: the call is ended by shutting the socket.
+ANSWER_TIMEOUT_SECONDS = 10.0
+# How long to wait for a connection before looking again whether one is being made.
+POOL_PATIENCE_SECONDS = 2.0
+ATTEMPTS = 3
+# Tables, columns or functions that a statement names are not there.
+NOT_MIGRATED = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+)
+
+
+class Database:
+    """A pool that opens with the first step and holds no connection longer than it is of use."""
+
+    def __init__(self, chosen: Settings) -> None:
+        """Take the settings; nothing is opened."""
+        self._settings = chosen
+        self._pool: AsyncConnectionPool[Connection] | None = None
+        self._in_use = 0
+
+    @overload
+    async def run[A](self, a: Call[A], /) -> list[A]: ...
+    @overload
+    async def run[A, B](self, a: Call[A], b: Call[B], /) -> tuple[list[A], list[B]]: ...
+    @overload
+    async def run[A, B, C](
+        self, a: Call[A], b: Call[B], c: Call[C], /
+    ) -> tuple[list[A], list[B], list[C]]: ...
+    @overload
+    async def run[A, B, C, D](
+        self, a: Call[A], b: Call[B], c: Call[C], d: Call[D], /
+    ) -> tuple[list[A], list[B], list[C], list[D]]: ...
+    async def run(self, *calls: Call[Any]) -> Any:
+        """Send one or several calls as one step and return the rows of each.
+
+        One round trip; one more if the connection was dead. Several calls are one transaction: all
+        of them, or none. Since the step may be sent again when its connection is lost, it must be
+        one that does no harm when it is done twice.
+
+        Returns:
+            The rows of one call, or of several a tuple, in order.
+
+        Raises:
+            DatabaseUnavailable: not reachable within DB_POOL_TIMEOUT seconds or by the function's
+                deadline, or lost three times.
+            DatabaseNotMigrated: tables, columns or functions are missing.
+        """
+        # Of its own, so that a caller who gives up never leaves a connection with somebody else's
+        # answer on its way (OpenAI, March 2023): the step ends, then the connection goes back.
+        step = asyncio.ensure_future(self._run(calls))
+        step.add_done_callback(_note_outcome)
+        rows = await asyncio.shield(step)
+        return rows[0] if len(calls) == 1 else tuple(rows)
+
+    async def close(self) -> None:
+        """Close all connections. The next step opens the pool again."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
+
+    def figures(self) -> dict[str, int]:
+        """Return the pool's size now: connections in all and idle, requests waiting for one."""
+        if self._pool is None:
+            return {"max": self._settings.db_pool_max, "size": 0, "idle": 0, "waiting": 0}
+        found = self._pool.get_stats()
+        return {
+            "max": self._settings.db_pool_max,
+            "size": found["pool_size"],
+            "idle": found["pool_available"],
+            "waiting": found["requests_waiting"],
+        }
+
+    async def _run(self, calls: tuple[Call[Any], ...]) -> list[list[Any]]:
+        started = time.monotonic()
+        try:
+            # Told in time: a function that Vercel ends says nothing at all.
+            give_up_at = min(
+                started + self._settings.db_pool_timeout, trace().deadline.last_words_at
+            )
+            return await self._try(calls, give_up_at)
+        except NOT_MIGRATED as error:
+            raise DatabaseNotMigrated(retry_after_seconds=60) from error
+        finally:
+            self._note(calls, time.monotonic() - started)
+
+    async def _try(self, calls: tuple[Call[Any], ...], give_up_at: float) -> list[list[Any]]:
+        """Send a step until it was answered; a lost connection is replaced, at most ATTEMPTS times.
+
+        Whether a connection is lost is asked of the connection, not read off a list of error codes:
+        a server that shuts down says 57P01, PgBouncer 08P01, a cut network nothing at all.
+        """
+        pool = await self._opened_pool()
+        cause: Exception | None = None
+        for attempt in range(1, ATTEMPTS + 1):
+            connection = await self._connection(pool, give_up_at)
+            try:
+                return await _send(connection, calls)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                if not connection.broken:
+                    raise
+                log("connection_lost", step=calls[-1].statement.name, attempt=attempt)
+                cause = error
+            finally:
+                await self._give_back(pool, connection)
+            await asyncio.sleep(random.uniform(0.01, 0.1) * attempt)  # noqa: S311 (not a secret)
+        raise DatabaseUnavailable(retry_after_seconds=5) from cause
+
+    def _note(self, calls: tuple[Call[Any], ...], seconds: float) -> None:
+        trace().add_db(seconds)
+        is_slow = seconds * 1000 > self._settings.slow_query_ms
+        if is_slow or self._settings.debug:
+            names = "+".join(call.statement.name for call in calls)
+            log("slow_step" if is_slow else "step", step=names, duration_ms=round(seconds * 1000))
+
+    async def _opened_pool(self) -> AsyncConnectionPool[Connection]:
+        if self._pool is None:
+            self._pool = AsyncConnectionPool(
+                self._settings.database_url,
+                kwargs={
+                    "autocommit": True,
+                    "prepare_threshold": None,
+                    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                    "tcp_user_timeout": int(ANSWER_TIMEOUT_SECONDS * 1000),
+                    "application_name": "parley",
+                },
+                min_size=0,
+                max_size=self._settings.db_pool_max,
+                max_idle=IDLE_SECONDS,
+                max_lifetime=self._settings.db_pool_max_lifetime,
+                # Given up soon, since each request that waits starts over: otherwise the pool's
+                # ever longer pauses would outlast the outage.
+                reconnect_timeout=POOL_PATIENCE_SECONDS,
+                num_workers=self._settings.db_pool_max,
+                open=False,
+            )
+            await self._pool.open()
+        return self._pool
+
+    async def _connection(
+        self, pool: AsyncConnectionPool[Connection], give_up_at: float
+    ) -> Connection:
+        """Take a connection out of the pool, making the pool larger for a burst.
+
+        Raises:
+            DatabaseUnavailable: none could be had in time.
+        """
+        await self._grow(pool)
+        while (remaining := give_up_at - time.monotonic()) > 0:
+            with contextlib.suppress(PoolTimeout):
+                connection = await pool.getconn(timeout=min(remaining, POOL_PATIENCE_SECONDS))
+                self._in_use += 1
+                return connection
+        raise DatabaseUnavailable(retry_after_seconds=5)
+
+    async def _grow(self, pool: AsyncConnectionPool[Connection]) -> None:
+        """Start a connection for each request that waits, as far as the pool may grow.
+
+        By itself a pool with a minimum of 0 makes one connection at a time, so the last of ten
+        first requests would wait for ten connects, one after the other.
+        """
+        found = pool.get_stats()
+        if not found["requests_waiting"]:
+            return
+        coming = found["pool_size"] - self._in_use
+        missing = found["requests_waiting"] + 1 - coming
+        room = self._settings.db_pool_max - found["pool_size"]
+        if min(missing, room) > 0:
+            await pool.resize(min(missing, room), self._settings.db_pool_max)
+            await pool.resize(0, self._settings.db_pool_max)
+
+    async def _give_back(
+        self, pool: AsyncConnectionPool[Connection], connection: Connection
+    ) -> None:
+        self._in_use -= 1
+        is_broken = connection.broken
+        await pool.putconn(connection)
+        if is_broken:
+            # Its neighbours are as dead: they are closed now, rather than found out one by one.
+            await pool.drain()
+
+
+async def _send(connection: Connection, calls: tuple[Call[Any], ...]) -> list[list[Any]]:
+    watchdog = asyncio.get_running_loop().call_later(ANSWER_TIMEOUT_SECONDS, _shut, connection)
+    try:
+        if len(calls) == 1:
+            cursors = [await _execute(connection, calls[0])]
+        else:
+            async with connection.pipeline():
+                cursors = [await _execute(connection, call) for call in calls]
+        # After the block: fetched within, the first would cost a round trip of its own.
+        return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+    finally:
+        watchdog.cancel()
+
+
+def _note_outcome(step: asyncio.Future[Any]) -> None:
+    """Look how a step ended, which its caller may not do any more; asyncio would complain."""
+    if not step.cancelled():
+        step.exception()
+
+
+async def _execute(connection: Connection, call: Call[Any]) -> psycopg.AsyncCursor[Any]:
+    cursor = connection.cursor(row_factory=class_row(call.statement.row))
+    return await cursor.execute(call.statement.sql, call.parameters)
+
+
+def _shut(connection: Connection) -> None:
+    """End a call to a server that does not answer.
+
+    Cancelling it would have psycopg ask that very server to cancel, over the same network, and wait
+    for it: measured, 11 s after a time-out of 1 s.
+    """
+    with contextlib.suppress(OSError, psycopg.Error):
+        own = socket.socket(fileno=os.dup(connection.pgconn.socket))
+        with own:
+            own.shutdown(socket.SHUT_RDWR)
+
+
+@cache
+def database() -> Database:
+    """Return the database of this process."""
+    return Database(settings())

@@ -1,0 +1,259 @@
+"""What makes a file of `api/` a Vercel Function: an ASGI app around a handler for each method.
+
+In one place: methods, CORS, size and type of bodies, problem details, Server-Timing. Plain ASGI
+rather than Starlette's application: one URL needs no router, and nothing may stand between a stream
+and its reader (`BaseHTTPMiddleware` would cancel an answer whose reader leaves).
+"""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lib.database import database
+from lib.problems import (
+    InvalidRequest,
+    MalformedRequest,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    Problem,
+    UnsupportedMediaType,
+)
+from lib.settings import settings
+from lib.trace import begin_trace, log, trace
+
+type Handler = Callable[[Request], Awaitable[ASGIApp]]
+
+MAX_BODY_BYTES = 256 * 1024
+EXPOSED_HEADERS = ("x-conversation-id", "idempotent-replayed", "retry-after", "server-timing")
+
+
+def function(**handlers: Handler) -> ASGIApp:
+    """Make the `app` of one file of `api/`.
+
+    Args:
+        handlers: by method (GET, POST, …); each takes the request and returns the response, or
+            raises a `Problem`.
+
+    Raises:
+        SettingsError: the environment is not what it should be, so the function must not start.
+    """
+    chosen = settings()
+    return CORSMiddleware(
+        Function(handlers),
+        allow_origins=[origin for origin in chosen.allowed_origin if "*" not in origin],
+        allow_origin_regex=_subdomains(chosen.allowed_origin),
+        allow_methods=[*handlers],
+        allow_headers=["authorization", "content-type", "accept"],
+        expose_headers=EXPOSED_HEADERS,
+        max_age=86_400,
+    )
+
+
+def _subdomains(origins: tuple[str, ...]) -> str | None:
+    """Return one pattern for all origins with a `*`, which stands for one label of a host name."""
+    patterns = [
+        origin.replace(".", r"\.").replace("*", "[A-Za-z0-9-]+")
+        for origin in origins
+        if "*" in origin
+    ]
+    return "|".join(patterns) or None
+
+
+class Function:
+    """An ASGI app that calls the handler of a request's method."""
+
+    def __init__(self, handlers: dict[str, Handler]) -> None:
+        """Take the handlers by method; GET answers HEAD too."""
+        self._handlers = handlers
+        self._allow = ", ".join([*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or take part in the server's start and end."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http":
+            begin_trace()
+            response = await self._answer(Request(scope, receive))
+            await response(scope, receive, _timed(send))
+
+    async def _answer(self, request: Request) -> ASGIApp:
+        method = "GET" if request.method == "HEAD" else request.method
+        try:
+            if method == "OPTIONS":
+                return Response(status_code=204, headers={"allow": self._allow})
+            return await self._handler(method)(request)
+        except Problem as problem:
+            if problem.status.is_server_error and not problem.is_logged:
+                log("problem", error=problem, code=problem.code)
+            return problem_response(problem)
+        except Exception as error:  # noqa: BLE001 (the last resort: a client always gets an answer)
+            log("unexpected_error", error=error)
+            return problem_response(Problem())
+
+    def _handler(self, method: str) -> Handler:
+        if method not in self._handlers:
+            raise MethodNotAllowed(headers={"allow": self._allow})
+        return self._handlers[method]
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Answer the lifespan protocol; at the end close what the process shares."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await _close_process()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+async def _close_process() -> None:
+    """Close what the process shares; what this function never used is not even imported."""
+    if answers := sys.modules.get("lib.answers"):
+        await answers.interrupt_answers()
+    if model := sys.modules.get("lib.model"):
+        await model.close()
+    await database().close()
+
+
+def _timed(send: Send) -> Send:
+    """Add Server-Timing to a response's headers, as late as they can be sent."""
+
+    async def timed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            timing = (b"server-timing", trace().server_timing().encode())
+            message["headers"] = [*message["headers"], timing]
+        await send(message)
+
+    return timed
+
+
+def json_response(content: object, **headers: str) -> Response:
+    """Answer 200 with JSON: dates as ISO 8601, UUIDs as text, characters as they are.
+
+    Args:
+        content: what `json` can write, dates, UUIDs, and what has a method `to_json`.
+        headers: further headers, with `_` for `-`.
+    """
+    body = json.dumps(content, default=_plain, ensure_ascii=False, separators=(",", ":"))
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(body.encode(), media_type="application/json", headers=named | NO_STORE)
+
+
+NO_STORE = {"cache-control": "no-store"}
+
+
+def _plain(value: Any) -> object:  # noqa: ANN401 (whatever json could not write)
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    # In UTC, whatever the time zone of the database's role is.
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
+
+
+def problem_response(problem: Problem) -> Response:
+    """Answer with problem details (RFC 9457)."""
+    return Response(
+        json.dumps(problem.body(), ensure_ascii=False).encode(),
+        status_code=problem.status,
+        media_type="application/problem+json",
+        headers=problem.headers | NO_STORE,
+    )
+
+
+async def read_json(request: Request, max_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
+    """Read a request's body, which must be a JSON object.
+
+    Raises:
+        UnsupportedMediaType: it is not said to be JSON.
+        PayloadTooLarge: it has more than `max_bytes`.
+        MalformedRequest: it cannot be parsed, or is nested too deeply.
+        InvalidRequest: it is no object.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise UnsupportedMediaType
+    body = await _read(request, max_bytes)
+    try:
+        content: object = json.loads(body.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequest from error
+    if not isinstance(content, dict):
+        raise InvalidRequest(errors=[{"field": "", "detail": "must be a JSON object"}])
+    return content  # pyright: ignore[reportUnknownVariableType] (names are text in JSON)
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    """Read at most `max_bytes`; of what is over, some more is read and dropped.
+
+    A server that answers and closes while the client is still sending resets the connection, and
+    the client never sees the answer.
+    """
+    body, dropped_bytes = bytearray(), 0
+    async for chunk in request.stream():
+        if len(body) + len(chunk) <= max_bytes and not dropped_bytes:
+            body += chunk
+        else:
+            dropped_bytes += len(chunk)
+        if dropped_bytes > 4 * max_bytes:
+            break
+    if dropped_bytes:
+        detail = f"The body is larger than {max_bytes // 1024} KB."
+        raise PayloadTooLarge(detail, headers={"connection": "close"})
+    return bytes(body)
+
+
+def _refuse(constant: str) -> object:
+    message = f"{constant} is not JSON"
+    raise ValueError(message)
+
+
+def validate[Model: BaseModel](model: type[Model], content: object, at: str = "") -> Model:
+    """Check that content is what a model says.
+
+    Args:
+        model: what it should be.
+        content: what came.
+        at: where in the request it stood, for the names of fields.
+
+    Raises:
+        InvalidRequest: it is not; each wrong field is named.
+    """
+    try:
+        return TypeAdapter(model).validate_python(content)
+    except ValidationError as error:
+        raise InvalidRequest(errors=_errors(error, at)) from error
+
+
+def parse_query[Model: BaseModel](request: Request, model: type[Model]) -> Model:
+    """Check a request's query string; each name of the model may be given once.
+
+    Raises:
+        InvalidRequest: it is not what the model says.
+    """
+    pairs = request.query_params.multi_items()
+    content = dict(pairs)
+    names = [name for name, _ in pairs]
+    # Of the model's names only: Vercel adds a dynamic segment's name once more.
+    repeated = [name for name in model.model_fields if names.count(name) > 1]
+    if repeated:
+        errors = [{"field": name, "detail": "must be given once"} for name in repeated]
+        raise InvalidRequest(errors=errors)
+    return validate(model, content)
+
+
+def _errors(error: ValidationError, at: str) -> list[dict[str, str]]:
+    return [
+        {
+            "field": ".".join([*([at] if at else []), *(str(part) for part in each["loc"])]),
+            "detail": each["msg"].removeprefix("Value error, "),
+        }
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    ]

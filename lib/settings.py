@@ -1,0 +1,168 @@
+"""The product's settings: read once from the environment, checked as a whole.
+
+The table of variables in README.md and `.env.example` say what each is for.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
+
+
+class SettingsError(Exception):
+    """Variables are missing or not valid; the message names each of them and what to do."""
+
+
+def setting(read: Callable[[str], object], default: object = None) -> Any:  # noqa: ANN401 (a field)
+    """Declare a field of `Settings`: how its variable is read, and its value when not set."""
+    return field(default=default, metadata={"read": read})
+
+
+def text(value: str) -> str:
+    """Read any text."""
+    return value
+
+
+def number(
+    least: float, most: float, kind: type[int | float] = int
+) -> Callable[[str], int | float]:
+    """Make a reader of whole numbers (or of any, with `kind=float`) from `least` to `most`."""
+
+    def read(value: str) -> int | float:
+        wanted = f"must be a {'whole ' if kind is int else ''}number from {least:g} to {most:g}"
+        try:
+            result = kind(value)
+        except ValueError:
+            raise ValueError(wanted) from None
+        if not least <= result <= most:
+            raise ValueError(wanted)
+        return result
+
+    return read
+
+
+def boolean(value: str) -> bool:
+    """Read a switch: true or false, 1 or 0, yes or no, on or off."""
+    switches = {"true": True, "1": True, "yes": True, "on": True}
+    switches |= {"false": False, "0": False, "no": False, "off": False}
+    if value.lower() not in switches:
+        message = "must be true or false"
+        raise ValueError(message)
+    return switches[value.lower()]
+
+
+def postgres_url(value: str) -> str:
+    """Read a connection string of Postgres."""
+    if not value.startswith(("postgres://", "postgresql://")):
+        message = "must be a URL like postgresql://user:password@host/database"
+        raise ValueError(message)
+    return value
+
+
+def http_url(value: str) -> str:
+    """Read the base URL of an HTTP server, without the slash at its end."""
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        message = "must be a URL like https://api.example.com/v1"
+        raise ValueError(message)
+    return value.rstrip("/")
+
+
+def secret(least_bytes: int) -> Callable[[str], str]:
+    """Make a reader of secrets that are too long to be guessed."""
+
+    def read(value: str) -> str:
+        if len(value.encode()) < least_bytes:
+            message = f"must have at least {least_bytes} bytes; try: openssl rand -base64 32"
+            raise ValueError(message)
+        return value
+
+    return read
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """Read a comma-separated list of origins; `https://*.example.app` stands for each subdomain."""
+    found = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    for origin in found:
+        if not ORIGIN.fullmatch(origin):
+            message = (
+                f"must be origins like https://example.app, with commas between, not {origin!r}"
+            )
+            raise ValueError(message)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting, under its variable's name in small letters."""
+
+    database_url: str = setting(postgres_url)
+    database_url_unpooled: str | None = setting(postgres_url)
+    db_pool_max: int = setting(number(1, 1000), 10)
+    db_pool_timeout: float = setting(number(1, 600, float), 30.0)
+    db_pool_max_lifetime: float = setting(number(1, 86_400, float), 3600.0)
+
+    openai_api_key: str | None = setting(text)
+    openai_base_url: str = setting(http_url, "https://api.openai.com/v1")
+    openai_model: str = setting(text, "gpt-4o-mini")
+    system_prompt: str = setting(text, "You are a helpful assistant.")
+
+    jwt_secret: str | None = setting(secret(32))
+    jwt_issuer: str | None = setting(text)
+    jwt_audience: str | None = setting(text)
+    auth_required: bool = setting(boolean, default=False)
+    allowed_origin: tuple[str, ...] = setting(origins, ())
+    cron_secret: str | None = setting(secret(16))
+
+    max_message_chars: int = setting(number(1, 10_000), 1000)
+    history_messages: int = setting(number(1, 1000), 20)
+    max_conversation_messages: int = setting(number(2, 100_000), 1000)
+    retention_days: int = setting(number(0, 36_500), 30)
+    max_duration_seconds: float = setting(number(5, 900, float), 60.0)
+    slow_query_ms: int = setting(number(0, 600_000), 100)
+    debug: bool = setting(boolean, default=False)
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read and check all settings.
+
+    A variable that is empty, or holds nothing but white space, counts as not set.
+
+    Raises:
+        SettingsError: some are missing or not valid; all of them, in one message.
+    """
+    values: dict[str, object] = {}
+    mistakes: list[str] = []
+    for each in fields(Settings):
+        variable = each.name.upper()
+        given = environment.get(variable, "").strip()
+        if not given:
+            continue
+        try:
+            values[each.name] = each.metadata["read"](given)
+        except ValueError as error:
+            mistakes.append(f"{variable} {error}")
+    if not environment.get("DATABASE_URL", "").strip():
+        mistakes.insert(
+            0,
+            "DATABASE_URL is not set: it must be the URL of a Postgres database "
+            "(on Neon the pooled one, whose host has -pooler in its name)",
+        )
+    if mistakes:
+        raise SettingsError("Parley cannot start:\n" + "\n".join(f"  - {one}" for one in mistakes))
+    return Settings(**values)  # pyright: ignore[reportArgumentType] (each reader returns its field's type)
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        SettingsError: see `read_settings`.
+    """
+    return read_settings(os.environ)
