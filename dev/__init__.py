@@ -1,0 +1,1 @@
+"""`python -m dev`: the whole product on one machine, with no account and no key."""

@@ -1,0 +1,69 @@
+"""What is printed when everything runs: where it is, and how to try it."""
+
+import shlex
+import time
+import warnings
+from collections.abc import Mapping
+
+import jwt
+
+YEAR_SECONDS = 365 * 24 * 3600
+USER = {"sub": "dev-user", "email": "dev@example.com", "name": "Dev User"}
+
+TEXT = """
+Parley runs at {url} with {model}. Ctrl-C ends it.
+
+Chat:
+  curl -N {url}/api/chat -H 'content-type: application/json' -d {message}
+
+As a user ({user}):
+  {token}
+  curl {url}/api/conversations -H "authorization: Bearer $TOKEN"
+
+The nightly cleanup:
+  curl {url}/api/cron/cleanup -H {cron}
+
+The database:
+  {psql} {database}
+
+{data}
+"""
+
+
+def banner(port: int, variables: Mapping[str, str], psql: str, *, wants_postgres: bool) -> str:
+    """Return the text.
+
+    Args:
+        port: where it listens.
+        variables: those of the functions.
+        psql: the program to look into the database with.
+        wants_postgres: whether the database is our own.
+    """
+    holds = "the database, secrets and logs" if wants_postgres else "secrets and logs"
+    token = dev_token(variables)
+    return TEXT.format(
+        message="""'{"message": "Hello!", "stream": true}'""",
+        url=f"http://127.0.0.1:{port}",
+        model=variables.get("OPENAI_MODEL", "the default model"),
+        user=USER["email"],
+        token=f"TOKEN={token}" if token else "TOKEN=  # from your identity provider",
+        cron=shlex.quote(f"authorization: Bearer {variables['CRON_SECRET']}"),
+        psql=shlex.quote(psql),
+        # The developer's own has a password in it, which has no business in a terminal.
+        database=shlex.quote(variables["DATABASE_URL"]) if wants_postgres else '"$DATABASE_URL"',
+        data=f".parley holds {holds}. To begin anew, end this and: rm -rf .parley",
+    )
+
+
+def dev_token(variables: Mapping[str, str]) -> str | None:
+    """Return a token of the test user, good for a year; None if there is no JWT_SECRET."""
+    if "JWT_SECRET" not in variables:
+        return None
+    claims: dict[str, str | int] = {**USER, "exp": int(time.time()) + YEAR_SECONDS}
+    for claim, variable in (("iss", "JWT_ISSUER"), ("aud", "JWT_AUDIENCE")):
+        if variable in variables:
+            claims[claim] = variables[variable]
+    with warnings.catch_warnings():
+        # A secret that is too short is for the functions to complain about: they refuse to start.
+        warnings.simplefilter("ignore")
+        return jwt.encode(claims, variables["JWT_SECRET"], algorithm="HS256")

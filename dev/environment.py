@@ -1,0 +1,113 @@
+"""The variables: what the developer has set, and for the functions what is not set."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from dev import model
+from dev.terminal import CannotStart
+
+DEFAULT_PORT = 3000
+SECRET_BYTES = 32
+# For servers that ask for no key; the `openai` package insists on one.
+NO_KEY = "not-needed"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What is set, in the real environment or in `.env`; what is empty is not."""
+
+    variables: Mapping[str, str]
+
+    @property
+    def wants_postgres(self) -> bool:
+        """Whether a Postgres of our own is needed."""
+        return "DATABASE_URL" not in self.variables
+
+    @property
+    def wants_model(self) -> bool:
+        """Whether the embedded model is needed."""
+        return not {"OPENAI_API_KEY", "OPENAI_BASE_URL"} & set(self.variables)
+
+    @property
+    def port(self) -> int:
+        """Where to listen.
+
+        Raises:
+            CannotStart: PORT is no port.
+        """
+        given = self.variables.get("PORT", str(DEFAULT_PORT))
+        if given.isascii() and given.isdigit() and 0 < int(given) < 2**16:
+            return int(given)
+        message = f"PORT must be a number from 1 to 65535, not {given!r}."
+        raise CannotStart(message)
+
+    @property
+    def migrations_url(self) -> str:
+        """The direct connection to the developer's own database."""
+        return self.variables.get("DATABASE_URL_UNPOOLED") or self.variables["DATABASE_URL"]
+
+    def starts_the_same_as(self, other: "Environment") -> bool:
+        """Tell whether both need the same processes, so that restarting the functions is enough."""
+        names = ("PORT", "DATABASE_URL", "DATABASE_URL_UNPOOLED")
+        return self.wants_model == other.wants_model and all(
+            self.variables.get(name) == other.variables.get(name) for name in names
+        )
+
+
+def read(root: Path) -> Environment:
+    """Read the environment and `.env`; where both set a variable, the environment wins.
+
+    Raises:
+        CannotStart: half a database is named.
+    """
+    file = dotenv_values(root / ".env")
+    given = {
+        name: value
+        for source in (file, os.environ)
+        for name, value in source.items()
+        if value and value.strip()
+    }
+    if "DATABASE_URL_UNPOOLED" in given and "DATABASE_URL" not in given:
+        message = "DATABASE_URL_UNPOOLED is set, but DATABASE_URL is not: set both, or neither."
+        raise CannotStart(message)
+    return Environment(given)
+
+
+def for_functions(
+    environment: Environment, data: Path, database_url: str | None, model_url: str | None
+) -> dict[str, str]:
+    """Return all variables of the functions: those that are set, and the rest from what runs here.
+
+    Args:
+        environment: what is set.
+        data: where secrets are kept, so that tokens survive a restart.
+        database_url: our own Postgres, if it runs.
+        model_url: the embedded model, if it runs.
+    """
+    made = {"CRON_SECRET": secret(data, "cron"), "METRICS_TOKEN": secret(data, "metrics")}
+    if "JWT_JWKS_URL" not in environment.variables:
+        made["JWT_SECRET"] = secret(data, "jwt")
+    if database_url:
+        made |= {"DATABASE_URL": database_url, "DATABASE_URL_UNPOOLED": database_url}
+    if model_url:
+        made |= {"OPENAI_BASE_URL": model_url, "OPENAI_MODEL": model.NAME}
+    if model_url or "OPENAI_BASE_URL" in environment.variables:
+        made["OPENAI_API_KEY"] = NO_KEY
+    return made | dict(environment.variables)
+
+
+def secret(data: Path, name: str) -> str:
+    """Return a secret, made at its first use and kept where only its owner can read it."""
+    file = data / f"{name}.secret"
+    if not file.exists():
+        partial = file.with_suffix(".new")
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        partial.write_text(secrets.token_urlsafe(SECRET_BYTES))
+        partial.rename(file)
+    return file.read_text()
