@@ -1,0 +1,132 @@
+"""How long a function takes to start, beside one that only imports what all of them need.
+
+    python -m bench.cold_start             api/history.py and the bare function
+    python -m bench.cold_start --all       every function and the bare one
+    python -m bench.cold_start --compile   no bytecode anywhere, as in a bundle: all is compiled
+
+Functions start in Vercel's own runtime, in turn (history, bare, history, bare ...), so that a
+machine that grows slower meanwhile slows both alike. `init` is what the runtime reports to the
+platform as initDuration: from its first line of Python until the port is open. `start` is the
+wall time from the start of the process until it said so. No database is asked.
+
+With bytecode, the default, one start before the measured ones writes it, into a directory that is
+removed in the end; what lies in `__pycache__` directories is not used.
+"""
+
+import argparse
+import shlex
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.vercel.runtime import PROJECT, start_function
+
+BARE = "bare"
+BARE_SOURCE = '''"""The packages that every function needs, and no code of ours."""
+
+import psycopg
+import psycopg_pool
+import pydantic
+from starlette.applications import Starlette
+
+app = Starlette()
+'''
+SETTINGS = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What was asked for."""
+
+    runs: int
+    every_function: bool
+    compiles: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A function to be measured, and what was measured of it, in milliseconds."""
+
+    name: str
+    root: Path
+    entrypoint: str
+    init_ms: list[float] = field(default_factory=list[float])
+    start_ms: list[float] = field(default_factory=list[float])
+
+    def start(self, environment: dict[str, str]) -> tuple[float, float]:
+        """Start it once, stop it, and return initDuration and wall time."""
+        with start_function(self.entrypoint, SETTINGS | environment, root=self.root) as function:
+            return function.init_duration_ms, function.started_after_ms
+
+    def measure(self, environment: dict[str, str]) -> None:
+        """Start it once and remember how long it took."""
+        init_ms, start_ms = self.start(environment)
+        self.init_ms.append(init_ms)
+        self.start_ms.append(start_ms)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    arguments = parse_arguments()
+    with tempfile.TemporaryDirectory(prefix="cold-start-") as directory:
+        candidates = find_candidates(arguments, Path(directory))
+        measure_in_turn(candidates, arguments, Path(directory) / "bytecode")
+    sys.stdout.write(f"$ {shlex.join(['python', '-m', 'bench.cold_start', *sys.argv[1:]])}\n")
+    sys.stdout.write(table(candidates, arguments))
+
+
+def parse_arguments() -> Arguments:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.cold_start", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--all", action="store_true", help="measure every function")
+    parser.add_argument("--compile", action="store_true", help="without any bytecode")
+    parser.add_argument("--runs", type=int, default=15, help="starts of each (15)")
+    given = parser.parse_args()
+    return Arguments(runs=given.runs, every_function=given.all, compiles=given.compile)
+
+
+def find_candidates(arguments: Arguments, directory: Path) -> list[Candidate]:
+    """Return the functions to measure, the bare one last."""
+    (directory / "bare.py").write_text(BARE_SOURCE)
+    pattern = "api/**/*.py" if arguments.every_function else "api/history.py"
+    entrypoints = sorted(path.relative_to(PROJECT).as_posix() for path in PROJECT.glob(pattern))
+    ours = [Candidate(entrypoint, PROJECT, entrypoint) for entrypoint in entrypoints]
+    return [*ours, Candidate(BARE, directory, "bare.py")]
+
+
+def measure_in_turn(candidates: Sequence[Candidate], arguments: Arguments, bytecode: Path) -> None:
+    """Start each candidate once unmeasured, then all of them in turn."""
+    # With a prefix, Python neither reads nor writes __pycache__ beside the sources.
+    writing = {"PYTHONPYCACHEPREFIX": str(bytecode)}
+    reading = writing | {"PYTHONDONTWRITEBYTECODE": "1"}
+    for candidate in candidates:
+        candidate.start(reading if arguments.compiles else writing)
+    for _ in range(arguments.runs):
+        for candidate in candidates:
+            candidate.measure(reading)
+
+
+def table(candidates: Sequence[Candidate], arguments: Arguments) -> str:
+    """Return the medians, and how they relate to the bare function's."""
+    bare_ms = statistics.median(candidates[-1].init_ms)
+    width = max(len(candidate.name) for candidate in candidates)
+    bytecode = "compiled at each start" if arguments.compiles else "from bytecode"
+    lines = [
+        f"median of {arguments.runs} starts, {bytecode}",
+        f"{'':{width}}  init ms  start ms  init/bare",
+        *(
+            f"{candidate.name:{width}}  {statistics.median(candidate.init_ms):7.0f}"
+            f"  {statistics.median(candidate.start_ms):8.0f}"
+            f"  {statistics.median(candidate.init_ms) / bare_ms:9.2f}"
+            for candidate in candidates
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

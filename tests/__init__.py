@@ -1,0 +1,1 @@
+"""The specification of the product, as tests."""

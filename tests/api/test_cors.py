@@ -1,0 +1,156 @@
+"""Which pages of other origins may read our answers (Fetch Standard, "CORS protocol")."""
+
+import pytest
+
+from tests.model_server import Reply, ScriptedModel
+from tests.product import Parley, headers_of, parts_of, problem_of, sdk_body
+
+# ALLOWED_ORIGIN is https://example.app,https://*.preview.example.app
+ALLOWED = [
+    "https://example.app",
+    "https://a.preview.example.app",
+    "https://git-branch-42.preview.example.app",
+]
+REFUSED = [
+    "https://evil.com",
+    "http://example.app",
+    "https://example.app:8443",
+    "https://example.app.evil.com",
+    "https://www.example.app",
+    "https://evilexample.app",
+    "https://exampleXapp",
+    "https://preview.example.app",
+    "https://.preview.example.app",
+    "https://a.b.preview.example.app",
+    "https://apreview.example.app",
+    "https://evil.com/.preview.example.app",
+    "https://evil.com?.preview.example.app",
+    "https://evil.com#.preview.example.app",
+    "https://user@a.preview.example.app",
+    "https://evil-preview.example.app.evil.com",
+    "https://a.preview.example.app.evil.com",
+    "https://a.previewXexample.app",
+    "http://a.preview.example.app",
+    "https://*.preview.example.app",
+    "null",
+]
+
+
+def preflight(origin: str, method: str = "POST", headers: str = "content-type") -> dict[str, str]:
+    """Return what a browser asks before it sends a request of another origin's page."""
+    return {
+        "origin": origin,
+        "access-control-request-method": method,
+        "access-control-request-headers": headers,
+    }
+
+
+@pytest.mark.parametrize("origin", ALLOWED)
+async def test_a_page_that_is_allowed_may_ask_and_read(parley: Parley, origin: str) -> None:
+    asked = await parley.client.options(
+        "/api/chat", headers=preflight(origin, headers="authorization,content-type")
+    )
+    answered = await parley.client.post(
+        "/api/chat", json={"message": "Hello!"}, headers={"origin": origin}
+    )
+
+    for response in (asked, answered):
+        assert response.is_success
+        assert response.headers["access-control-allow-origin"] == origin
+        assert "Origin" in response.headers["vary"]
+    assert "POST" in asked.headers["access-control-allow-methods"]
+    allowed = asked.headers["access-control-allow-headers"].lower().split(", ")
+    assert {"authorization", "content-type"} <= set(allowed)
+
+
+@pytest.mark.parametrize("origin", REFUSED)
+async def test_no_other_page_is_let_in(parley: Parley, origin: str) -> None:
+    asked = await parley.client.options("/api/health", headers=preflight(origin, "GET"))
+    answered = await parley.get("/api/health")
+    got = await parley.client.get("/api/health", headers={"origin": origin})
+
+    assert not asked.is_success
+    assert got.json() == answered.json()
+    for response in (asked, got):
+        assert "access-control-allow-origin" not in response.headers
+        assert "Origin" in response.headers["vary"]
+
+
+@pytest.mark.environment(ALLOWED_ORIGIN=None)
+@pytest.mark.parametrize("origin", [ALLOWED[0], "http://localhost:3000", "null"])
+async def test_no_page_is_let_in_where_none_is_configured(parley: Parley, origin: str) -> None:
+    for response in (
+        await parley.client.options("/api/chat", headers=preflight(origin)),
+        await parley.client.get("/api/health", headers={"origin": origin}),
+    ):
+        assert "access-control-allow-origin" not in response.headers
+
+
+@pytest.mark.environment(ALLOWED_ORIGIN=" http://localhost:3000/ , http://*.localhost:3000")
+async def test_an_origin_may_have_a_port(parley: Parley) -> None:
+    for origin in ("http://localhost:3000", "http://a.localhost:3000"):
+        got = await parley.client.get("/api/health", headers={"origin": origin})
+        assert got.headers["access-control-allow-origin"] == origin
+    got = await parley.client.get("/api/health", headers={"origin": "http://localhost:3001"})
+    assert "access-control-allow-origin" not in got.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"), [("DELETE", "content-type"), ("POST", "content-type, x-other")]
+)
+async def test_methods_and_headers_that_are_not_taken_are_refused_beforehand(
+    parley: Parley, method: str, headers: str
+) -> None:
+    asked = await parley.client.options("/api/chat", headers=preflight(ALLOWED[0], method, headers))
+
+    assert asked.status_code == 400
+
+
+async def test_no_cookies_are_asked_for(parley: Parley) -> None:
+    """The token comes in a header of the page's own, so no other page can send it."""
+    asked = await parley.client.options("/api/chat", headers=preflight(ALLOWED[0]))
+
+    assert "access-control-allow-credentials" not in asked.headers
+
+
+async def test_a_page_may_read_errors_too(parley: Parley) -> None:
+    origin = {"origin": ALLOWED[0]}
+    for response, status, code in (
+        (await parley.client.get("/api/chat", headers=origin), 405, "method_not_allowed"),
+        (await parley.client.get("/api/conversations", headers=origin), 401, "unauthenticated"),
+        (await parley.client.post("/api/chat", json={}, headers=origin), 422, "invalid_request"),
+    ):
+        problem_of(response, status, code)
+        assert response.headers["access-control-allow-origin"] == ALLOWED[0]
+        assert "Origin" in response.headers["vary"]
+
+
+async def test_a_page_may_read_that_the_model_failed(parley: Parley, model: ScriptedModel) -> None:
+    model.default = Reply(status=500)
+
+    response = await parley.client.post(
+        "/api/chat", json=sdk_body("Hello!"), headers={"origin": ALLOWED[0]}
+    )
+
+    problem_of(response, 502, "model_failed")
+    assert response.headers["access-control-allow-origin"] == ALLOWED[0]
+
+
+async def test_a_page_may_read_a_stream_and_its_headers(parley: Parley) -> None:
+    headers = headers_of("ann") | {"origin": ALLOWED[1]}
+
+    response = await parley.client.post("/api/chat", json=sdk_body("Hello!"), headers=headers)
+
+    assert parts_of(response)[-1]["type"] == "finish"
+    assert response.headers["access-control-allow-origin"] == ALLOWED[1]
+    assert "Origin" in response.headers["vary"]
+    exposed = response.headers["access-control-expose-headers"].split(", ")
+    assert {"x-conversation-id", "retry-after", "server-timing"} <= set(exposed)
+    assert response.headers["x-conversation-id"]
+
+
+async def test_an_answer_to_no_page_depends_on_the_origin_too(parley: Parley) -> None:
+    response = await parley.get("/api/health")
+
+    assert response.headers["vary"] == "Origin"
+    assert "access-control-allow-origin" not in response.headers

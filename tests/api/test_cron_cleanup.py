@@ -1,0 +1,139 @@
+"""GET /api/cron/cleanup: who may call it, and what it deletes."""
+
+import asyncio
+from datetime import timedelta
+
+import httpx2
+import psycopg
+import pytest
+
+from tests.product import CHAT_ID, CRON_SECRET, Parley, problem_of, rows_stored, token_of
+
+PATH = "/api/cron/cleanup"
+CRON = {"authorization": f"Bearer {CRON_SECRET}"}
+
+
+async def say_in_the_past(
+    parley: Parley, database: psycopg.Connection, days: float, chat_id: str = CHAT_ID
+) -> None:
+    """Store a question and its answer, said so many days ago."""
+    said = await parley.say(f"{days} days ago", conversation_id=chat_id)
+    conversation, age = said.json()["conversation_id"], timedelta(days=days)
+    database.execute(
+        """
+        UPDATE chat_messages SET created_at = now() - %s
+        WHERE conversation_id = %s AND created_at > now() - interval '1 hour'
+        """,
+        (age, conversation),
+    )
+    database.execute(
+        "UPDATE conversations SET updated_at = now() - %s WHERE id = %s", (age, conversation)
+    )
+
+
+def messages_left(database: psycopg.Connection) -> list[str]:
+    """Return the questions that are still stored, oldest first."""
+    rows = database.execute("SELECT content FROM chat_messages WHERE role = 'user' ORDER BY id")
+    return [content for (content,) in rows]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("authorization", "Bearer a wrong secret, as long as it")],
+        [("authorization", f"Bearer {CRON_SECRET}x")],
+        [("authorization", f"Bearer {CRON_SECRET[:-1]}")],
+        [("authorization", CRON_SECRET)],
+        [("authorization", f"Basic {CRON_SECRET}")],
+        [("authorization", f"bearer {CRON_SECRET.upper()}")],
+        [("authorization", f"Bearer {CRON_SECRET}é")],
+        [*CRON.items(), *CRON.items()],
+        [*CRON.items(), ("authorization", "Bearer something else")],
+        [("cookie", f"authorization=Bearer {CRON_SECRET}")],
+    ],
+)
+async def test_who_lacks_the_secret_is_refused_and_nothing_is_deleted(
+    parley: Parley, database: psycopg.Connection, headers: list[tuple[str, str]]
+) -> None:
+    await say_in_the_past(parley, database, 31)
+
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    response = await parley.client.get(PATH, headers=raw)
+
+    problem_of(response, 401, "unauthenticated")
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert messages_left(database) == ["31 days ago"]
+
+
+async def test_a_users_token_is_no_secret(parley: Parley) -> None:
+    response = await parley.client.get(PATH, headers={"authorization": f"Bearer {token_of('ann')}"})
+
+    problem_of(response, 401, "unauthenticated")
+
+
+@pytest.mark.environment(CRON_SECRET=None)
+@pytest.mark.parametrize("authorization", ["", "Bearer ", "Bearer", "Bearer None", "Bearer  "])
+async def test_nobody_is_let_in_where_no_secret_is_set(parley: Parley, authorization: str) -> None:
+    # By hand: the client refuses to send a space at the end.
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(parley.base_url).port)
+    request = f"GET {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n\r\n"
+    writer.write(request.encode())
+
+    assert await reader.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
+    writer.close()
+    problem_of(await parley.client.get(PATH), 401, "unauthenticated")
+
+
+@pytest.mark.parametrize(
+    ("deleted", "left"),
+    [
+        pytest.param(4, ["29 days ago", "6 days ago"], id="30 days"),
+        pytest.param(
+            6, ["6 days ago"], id="7 days", marks=pytest.mark.environment(RETENTION_DAYS="7")
+        ),
+        pytest.param(
+            0,
+            ["400 days ago", "31 days ago", "29 days ago", "6 days ago"],
+            id="never",
+            marks=pytest.mark.environment(RETENTION_DAYS="0"),
+        ),
+    ],
+)
+async def test_what_is_older_than_the_retention_period_is_deleted_and_counted(
+    parley: Parley, database: psycopg.Connection, deleted: int, left: list[str]
+) -> None:
+    for days in (400, 31, 29, 6):
+        await say_in_the_past(parley, database, days)
+
+    response = await parley.client.get(PATH, headers=CRON)
+
+    assert response.status_code == 200
+    result = response.json()
+    assert result.keys() == {"deleted", "seconds"}
+    assert result["deleted"] == deleted
+    assert 0 <= result["seconds"] < 10
+    assert messages_left(database) == left
+
+
+async def test_a_conversation_left_empty_is_deleted_too(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    await say_in_the_past(parley, database, 31, "an old conversation")
+    await say_in_the_past(parley, database, 29, "a new conversation")
+
+    await parley.client.get(PATH, headers=CRON)
+
+    # One conversation, its question and its answer.
+    assert rows_stored(database) == 3
+    assert await parley.said("a new conversation") == ["29 days ago", "Hello, how are you?"]
+
+
+async def test_a_second_clean_up_finds_nothing(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    await say_in_the_past(parley, database, 31)
+
+    found = [(await parley.client.get(PATH, headers=CRON)).json()["deleted"] for _ in range(2)]
+
+    assert found == [2, 0]

@@ -1,0 +1,152 @@
+"""Fixtures: a real Postgres, a database of its own for each test, a scripted model, the product."""
+
+import itertools
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from dev.postgres import RunningPostgres, programs, start_postgres
+from dev.psql import migrate
+from tests.model_server import ScriptedModel
+from tests.pgbouncer import find_pgbouncer, running_pgbouncer, through
+from tests.product import CRON_SECRET, JWT_SECRET, ROOT, Parley, running_product
+from tests.serving import Switchboard, serve
+
+TEMPLATE = "parley_template"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests on asyncio, as the functions do."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgres]:
+    """Return a Postgres server for the whole run."""
+    folder: Path = tmp_path_factory.mktemp("postgres")
+    server = start_postgres(
+        folder / "data", tcp=True, durable=False, settings={"max_connections": "300"}
+    )
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: RunningPostgres) -> str:
+    """Return the name of a migrated database, which others are copied from."""
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        admin.execute(SQL("CREATE DATABASE {}").format(Identifier(TEMPLATE)))
+    migrate(programs() / "psql", postgres.url_of(TEMPLATE, "postgres"), ROOT)
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_port(
+    postgres: RunningPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[int | None]:
+    """Return the port of PgBouncer in transaction mode, or None where it is not installed."""
+    if find_pgbouncer() is None:
+        yield None
+        return
+    with running_pgbouncer(postgres.url, tmp_path_factory.mktemp("pgbouncer")) as port:
+        yield port
+
+
+@pytest.fixture
+def pooled_database_url(database_url: str, pgbouncer_port: int | None) -> str:
+    """Return the test's database as the product sees it on Neon; direct without PgBouncer."""
+    return database_url if pgbouncer_port is None else through(database_url, pgbouncer_port)
+
+
+@pytest.fixture
+def empty_database_url(postgres: RunningPostgres) -> Iterator[str]:
+    """Return the URL of a database without anything in it."""
+    yield from _make_database(postgres, "template1")
+
+
+@pytest.fixture
+def database_url(postgres: RunningPostgres, template: str) -> Iterator[str]:
+    """Return the URL of a migrated database of the test's own."""
+    yield from _make_database(postgres, template)
+
+
+def _make_database(postgres: RunningPostgres, template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        names = {"name": Identifier(name), "template": Identifier(template)}
+        copy = SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
+        admin.execute(copy.format(**names))
+        yield postgres.url_of(name, "postgres")
+        admin.execute(SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[psycopg.Connection]:
+    """Return a connection to the test's database, to look into it."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+async def model_switchboard() -> AsyncGenerator[Switchboard]:
+    """Return the server behind which each test has a model of its own."""
+    async with _served(Switchboard()) as switchboard:
+        yield switchboard
+
+
+@pytest.fixture(scope="session")
+async def switchboard() -> AsyncGenerator[Switchboard]:
+    """Return the server behind which each test has a product of its own."""
+    async with _served(Switchboard()) as switchboard:
+        yield switchboard
+
+
+@asynccontextmanager
+async def _served(switchboard: Switchboard) -> AsyncGenerator[Switchboard]:
+    async with serve(switchboard) as base_url:
+        switchboard.base_url = base_url
+        yield switchboard
+
+
+@pytest.fixture
+async def model(model_switchboard: Switchboard) -> AsyncGenerator[ScriptedModel]:
+    """Return a model that says what the test wants."""
+    scripted = ScriptedModel()
+    scripted.base_url = f"{model_switchboard.base_url}/v1"
+    model_switchboard.app = scripted
+    yield scripted
+    model_switchboard.app = None
+
+
+@pytest.fixture
+def environment(
+    request: pytest.FixtureRequest, pooled_database_url: str, model: ScriptedModel
+) -> dict[str, str]:
+    """Return the environment that the product runs in; the mark `environment` changes it."""
+    usual = {
+        "DATABASE_URL": pooled_database_url,
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_BASE_URL": model.base_url,
+        "OPENAI_MODEL": "test-model",
+        "JWT_SECRET": JWT_SECRET,
+        "CRON_SECRET": CRON_SECRET,
+        "ALLOWED_ORIGIN": "https://example.app,https://*.preview.example.app",
+    }
+    mark: pytest.Mark | None = request.node.get_closest_marker("environment")
+    chosen: dict[str, str | None] = usual | dict(mark.kwargs if mark else {})
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+@pytest.fixture
+async def parley(
+    switchboard: Switchboard, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[Parley]:
+    """Return the running product, with a database and a model of the test's own."""
+    async with running_product(switchboard, monkeypatch, environment) as running:
+        yield running

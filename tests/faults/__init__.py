@@ -1,0 +1,1 @@
+"""Faults at random, and an audit of what is left: `python -m tests.faults --turns 300`."""

@@ -1,0 +1,48 @@
+"""A short run of the fault program; the long one: `python -m tests.faults --turns 300`."""
+
+from collections import Counter
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.faults.ledger import Said, Thread, audit
+from tests.faults.run import run
+from tests.product import Parley
+
+
+async def test_after_faults_at_random_the_database_holds_what_was_said(tmp_path: Path) -> None:
+    found = await run(turns=36, seed=4, folder=tmp_path)
+
+    assert found.wrong == []
+    assert found.injected["turns audited"] == 36
+    assert len(found.injected) > 8
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE chat_messages SET content = 'x' WHERE role = 'user'",
+        "UPDATE chat_messages SET content = 'x' WHERE role = 'assistant'",
+        "UPDATE chat_messages SET user_id = NULL",
+        "DELETE FROM chat_messages WHERE role = 'user'",
+        "DELETE FROM chat_messages WHERE role = 'assistant'",
+        "UPDATE conversations SET turn_expires_at = now() + interval '1 min'",
+        "INSERT INTO conversations DEFAULT VALUES",
+        "INSERT INTO chat_messages (conversation_id, role, content) "  # noqa: ISC004
+        "SELECT id, 'user', 'again' FROM conversations",
+    ],
+)
+async def test_the_audit_finds_what_is_wrong(
+    parley: Parley, database_url: str, database: psycopg.Connection, damage: str
+) -> None:
+    response = await parley.send("turn 1", user="ann")
+    answer = (await parley.history(user="ann"))["messages"][1]
+    said = Said("message-1", "turn 1", answers={(answer["id"], answer["content"])})
+    thread = Thread("ann", "abcdefghijklmnop", response.headers["x-conversation-id"], [said])
+    database.execute("UPDATE chat_messages SET finish_reason = 'length' WHERE role = 'assistant'")
+    assert audit(database_url, [thread], Counter()) == []
+
+    database.execute(damage)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    assert audit(database_url, [thread], Counter()) != []

@@ -1,0 +1,162 @@
+"""An OpenAI-compatible server that says what a test wants to hear.
+
+Real HTTP, so the real `openai` client talks to it; only the words are scripted.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+MODEL_NAME = "scripted-1"
+DEFAULT_PIECES = ("Hello", ", how", " are", " you?")
+
+
+@dataclass(slots=True, kw_only=True)
+class Reply:
+    """What the model does with one request.
+
+    Attributes:
+        pieces: the answer's text, in the pieces that it is streamed in.
+        finish_reason: None: the stream ends without one.
+        seconds_before: silence before the answer begins, HTTP headers included.
+        seconds_between: silence before each piece but the first.
+        hangs_after: falls silent for good after so many pieces; None: does not.
+        cuts_after: cuts the connection after so many pieces; None: does not.
+        garbles_after: sends what is not JSON after so many pieces; None: does not.
+        status: HTTP status; other than 200, an error is answered.
+        headers: further headers.
+        chunks: sent as they are instead of what `pieces` would make.
+    """
+
+    pieces: tuple[str, ...] = DEFAULT_PIECES
+    finish_reason: str | None = "stop"
+    seconds_before: float = 0.0
+    seconds_between: float = 0.0
+    hangs_after: int | None = None
+    cuts_after: int | None = None
+    garbles_after: int | None = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    chunks: list[dict[str, Any]] | None = None
+
+
+class ScriptedModel:
+    """An ASGI app that plays the provider.
+
+    Attributes:
+        replies: what the next requests get, one after the other; then `default`.
+        default: what all further requests get.
+        choose: decides instead of both, from the request's body.
+        requests: the bodies of the requests, as they came.
+        on_request: called when a request has come.
+        left: how many clients left before their answer was complete.
+        base_url: set by whoever serves it.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing scripted."""
+        self.replies: list[Reply] = []
+        self.default = Reply()
+        self.choose: Callable[[dict[str, Any]], Reply] = self._next
+        self.requests: list[dict[str, Any]] = []
+        self.on_request: Callable[[], None] = lambda: None
+        self.left = 0
+        self.base_url = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        body = await request.json()
+        self.requests.append(body)
+        self.on_request()
+        reply = self.choose(body)
+        answering = asyncio.create_task(self._answer(reply, body, scope, receive, send))
+        leaving = asyncio.create_task(_left(receive))
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        if not answering.done():
+            self.left += 1
+            answering.cancel()
+        await asyncio.wait({answering})
+        if not answering.cancelled() and (error := answering.exception()):
+            raise error
+
+    def _next(self, _body: dict[str, Any]) -> Reply:
+        return self.replies.pop(0) if self.replies else self.default
+
+    async def _answer(
+        self, reply: Reply, body: dict[str, Any], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        await asyncio.sleep(reply.seconds_before)
+        if reply.status != 200:
+            error = {
+                "message": "sk-secret says: the provider's own words",
+                "type": "x",
+                "code": "x",
+            }
+            response = JSONResponse({"error": error}, reply.status, headers=reply.headers)
+            await response(scope, receive, send)
+            return
+        headers = {"content-type": "text/event-stream"} | reply.headers
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        async for event in _events(reply, has_usage="stream_options" in body):
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+class ConnectionCutError(Exception):
+    """Raised to have the server drop the connection in the middle of a response."""
+
+
+async def _events(reply: Reply, *, has_usage: bool) -> AsyncIterator[bytes]:
+    if reply.chunks is not None:
+        for chunk in reply.chunks:
+            yield _event(chunk)
+        yield b"data: [DONE]\n\n"
+        return
+    for index, piece in enumerate((*reply.pieces, None)):
+        if index == reply.hangs_after:
+            await asyncio.sleep(3600)
+        if index == reply.cuts_after:
+            raise ConnectionCutError
+        if index == reply.garbles_after:
+            yield b"data: {garbled\n\n"
+            return
+        if piece is not None:
+            await asyncio.sleep(reply.seconds_between if index else 0)
+            yield _event(_chunk({"content": piece}))
+    if reply.finish_reason is not None:
+        yield _event(_chunk({}, reply.finish_reason))
+        if has_usage:
+            usage = {"prompt_tokens": 7, "completion_tokens": len(reply.pieces)}
+            yield _event({"model": MODEL_NAME, "choices": [], "usage": usage})
+        yield b"data: [DONE]\n\n"
+
+
+def _chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": MODEL_NAME,
+        "choices": [choice],
+    }
+
+
+def _event(content: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(content)}\n\n".encode()
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,152 @@
+"""Let the AI SDK read our streams, and hold a conversation with our server, as `useChat` does.
+
+    result = read_stream(7, sse_bytes)
+    assert result["message"]["parts"] == [...]
+
+    result = run_chat(5, base_url, [{"do": "send", "text": "hello"}, {"do": "regenerate"}])
+    assert [request["status"] for request in result["requests"]] == [200, 200]
+
+Both run node and wait for it: in a test with a server in the same event loop, call them through
+`anyio.to_thread.run_sync`. Where node or its packages are missing, they skip the test.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict, cast
+
+import pytest
+
+type Version = Literal[5, 6, 7]
+VERSIONS: tuple[Version, ...] = (5, 6, 7)
+_HERE = Path(__file__).parent
+
+
+class UIMessage(TypedDict):
+    """A message as the SDK holds it."""
+
+    id: str
+    role: Literal["user", "assistant", "system"]
+    parts: list[dict[str, Any]]
+    metadata: NotRequired[dict[str, Any]]
+
+
+class SdkError(TypedDict):
+    """An error as the SDK raised it; the last two are told by version 7 only."""
+
+    name: str | None
+    message: str
+    statusCode: int | None
+    responseBody: str | None
+
+
+class ReadResult(TypedDict):
+    """What a stream came to; a part that the SDK refuses ends it with an error.
+
+    There is a message from the first part on that shows something, which most tests can rely on.
+    """
+
+    message: UIMessage
+    error: SdkError | None
+
+
+class Step(TypedDict, total=False):
+    """One thing that the user does; `chat.mjs` says which fields belong to which."""
+
+    do: Literal["send", "edit", "regenerate", "resume", "wait"]
+    text: str
+    message: int | str
+    messageId: str
+    stopAfter: int
+    milliseconds: int
+
+
+class ChatState(TypedDict):
+    """What the page shows at one moment."""
+
+    messages: list[UIMessage]
+    status: Literal["submitted", "streaming", "ready", "error"]
+    error: SdkError | None
+
+
+class RecordedRequest(TypedDict):
+    """A request that the SDK sent; `status` is None where no answer came."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: dict[str, Any] | None
+    status: int | None
+    responseHeaders: dict[str, str] | None
+
+
+class Finish(TypedDict):
+    """What `onFinish` was told of an answer."""
+
+    messageId: str
+    isAbort: bool
+    isDisconnect: bool
+    isError: bool
+    finishReason: NotRequired[str]
+
+
+class ChatResult(ChatState):
+    """The page in the end, after each step, and what went over the network."""
+
+    chatId: str
+    steps: list[ChatState]
+    requests: list[RecordedRequest]
+    finishes: list[Finish]
+
+
+def read_stream(version: Version, sse: bytes) -> ReadResult:
+    """Rebuild the message from the bytes of a response, with the SDK's own strict parser."""
+    return cast("ReadResult", _run_node(["read_stream.mjs", str(version)], sse))
+
+
+def run_chat(
+    version: Version,
+    base_url: str,
+    steps: Sequence[Step],
+    *,
+    chat_id: str | None = None,
+    messages: Sequence[UIMessage] = (),
+    headers: Mapping[str, str] | None = None,
+) -> ChatResult:
+    """Play steps, one after another, with the chat behind `useChat` in its default settings.
+
+    Args:
+        version: the SDK's major version.
+        base_url: of the server; requests go to `/api/chat` and `/api/chat/<chat_id>/stream`.
+        steps: what the user does.
+        chat_id: the SDK makes one of 16 characters where there is none.
+        messages: what the page begins with, such as the messages of GET /api/history.
+        headers: sent with each request, such as `Authorization`.
+    """
+    plan = {
+        "version": version,
+        "baseUrl": base_url,
+        "chatId": chat_id,
+        "messages": messages,
+        "headers": headers,
+        "steps": steps,
+    }
+    return cast("ChatResult", _run_node(["chat.mjs"], json.dumps(plan).encode()))
+
+
+def _run_node(arguments: Sequence[str], standard_input: bytes) -> object:
+    node = shutil.which("node")
+    if node is None or not (_HERE / "node_modules/ai").is_dir():
+        pytest.skip("node or the AI SDK is not installed: run `npm ci` in tests/node")
+    done = subprocess.run(
+        [node, *arguments],
+        cwd=_HERE,
+        input=standard_input,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)

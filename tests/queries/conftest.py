@@ -1,0 +1,35 @@
+"""Fixtures: a database as the functions open it, and turns in it."""
+
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+
+from lib.database import Database
+from tests.product import forget_process
+from tests.queries.rows import Rows
+from tests.queries.turns import Turns, open_database
+
+
+@pytest.fixture
+async def pool(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """Return the test's database, as the functions open it, in a process of its own."""
+    # For `lib.turns`, which reads its limits from the process's settings.
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    forget_process()
+    opened = open_database(database_url)
+    yield opened
+    await opened.close()
+    forget_process()
+
+
+@pytest.fixture
+def turns(pool: Database) -> Turns:
+    """Return turns in a conversation of the test's own."""
+    return Turns(pool)
+
+
+@pytest.fixture
+def rows(database: psycopg.Connection) -> Rows:
+    """Return what is stored."""
+    return Rows(database)

@@ -1,0 +1,79 @@
+"""finish_turn."""
+
+from dataclasses import replace
+from uuid import uuid4
+
+from tests.queries.rows import Rows
+from tests.queries.turns import LEASE_SECONDS, Turns
+
+
+async def test_the_answer_is_stored_with_what_is_known_of_it_and_the_turn_is_free(
+    turns: Turns, rows: Rows
+) -> None:
+    begun = await turns.begin(user_id="ada")
+    turns.wait(seconds=3)
+
+    [stored] = await turns.finish(begun, "Hello, how are you?")
+
+    assert stored.created_at == turns.now
+    columns = "id, user_id, role, content, reply_to, finish_reason, model_name"
+    counts = "prompt_tokens, completion_tokens, created_at, updated_at"
+    assert rows.run(
+        f"SELECT {columns}, {counts} FROM chat_messages WHERE message_id = 'answer-1'"
+    ) == [
+        (stored.id, "ada", "assistant", "Hello, how are you?", begun.question.id, "stop",
+         "test-model", 7, 4, turns.now, turns.now),
+    ]  # fmt: skip
+    turn = "turn_id, turn_message_id, turn_expires_at, updated_at"
+    assert rows.run(f"SELECT {turn} FROM conversations") == [(None, None, None, turns.now)]
+
+
+async def test_sent_again_it_finds_what_it_stored(turns: Turns, rows: Rows) -> None:
+    begun = await turns.begin()
+    first = await turns.finish(begun)
+    turns.wait(seconds=1)
+
+    assert await turns.finish(begun) == first
+    assert rows.said(turns.conversation_id) == ["Hello!", "Hello, how are you?"]
+
+
+async def test_who_lost_the_turn_to_another_attempt_stores_nothing(
+    turns: Turns, rows: Rows
+) -> None:
+    late = await turns.begin()
+    turns.wait(seconds=LEASE_SECONDS)
+    again = await turns.begin()
+
+    assert await turns.finish(late, "Too late") == []
+    assert rows.run("SELECT turn_id FROM conversations") == [(again.turn_id,)]
+    assert rows.said(turns.conversation_id) == ["Hello!"]
+
+
+async def test_who_is_late_but_undisturbed_still_stores_the_answer(
+    turns: Turns, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    turns.wait(seconds=LEASE_SECONDS + 1)
+
+    assert await turns.finish(begun)
+    assert rows.said(turns.conversation_id) == ["Hello!", "Hello, how are you?"]
+
+
+async def test_in_a_conversation_that_was_deleted_meanwhile_nothing_is_stored(
+    turns: Turns, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    rows.run("DELETE FROM conversations")
+
+    assert await turns.finish(begun) == []
+    assert rows.said(turns.conversation_id) == []
+
+
+async def test_without_the_turn_an_answer_of_somebody_elses_is_not_found(turns: Turns) -> None:
+    begun = await turns.begin(user_id="ada")
+    await turns.finish(begun)
+    intruder = await turns.begin(user_id="eve", conversation_id=uuid4())
+
+    forged = replace(intruder, conversation_id=begun.conversation_id)
+
+    assert await turns.finish(forged) == []

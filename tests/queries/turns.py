@@ -1,0 +1,184 @@
+"""Turns as `tests/queries` takes them: the statements themselves, with the time as a parameter."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from lib.database import Database
+from lib.messages import Message
+from lib.settings import read_settings
+from lib.turns import (
+    BEGIN_TURN,
+    FINISH_TURN,
+    LIST_TURN_MESSAGES,
+    LOCK_CONVERSATION,
+    RELEASE_TURN,
+    REMEMBER_USER,
+    StoredAnswer,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LEASE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What became of a message.
+
+    Attributes:
+        verdict: see begin_turn.sql.
+        lease_remaining_seconds: of a turn that was running.
+        messages: what list_turn_messages returned in the same round trip.
+        turn_id: token of the attempt.
+        message_id: id of the message.
+        conversation_id: where it was said.
+        user_id: who said it.
+    """
+
+    verdict: str
+    lease_remaining_seconds: float | None
+    messages: list[Message]
+    turn_id: UUID
+    message_id: str | None
+    conversation_id: UUID
+    user_id: str | None
+
+    @property
+    def said(self) -> list[str]:
+        """The texts that list_turn_messages returned."""
+        return [message.content for message in self.messages]
+
+    @property
+    def question(self) -> Message:
+        """The newest user message of those."""
+        return [message for message in self.messages if message.role == "user"][-1]
+
+
+@dataclass(slots=True)
+class Turns:
+    """A conversation of the test's own, and the clock that its statements are given.
+
+    Attributes:
+        database: where.
+        conversation_id: which, unless the test says otherwise.
+        now: what time it is, for the statements.
+    """
+
+    database: Database
+    conversation_id: UUID = field(default_factory=uuid4)
+    now: datetime = NOON
+
+    def wait(self, **duration: float) -> None:
+        """Let time pass: `seconds=`, `days=` and the like."""
+        self.now += timedelta(**duration)
+
+    async def begin(
+        self,
+        content: str | None = "Hello!",
+        *,
+        message_id: str | None = "question-1",
+        user_id: str | None = None,
+        conversation_id: UUID | None = None,
+        turn_id: UUID | None = None,
+        **parameters: object,
+    ) -> Begun:
+        """Run what `lib.turns.begin_turn` runs, in one step; `parameters` are begin_turn's."""
+        token = turn_id or uuid4()
+        whose: dict[str, Any] = {
+            "conversation_id": conversation_id or self.conversation_id,
+            "user_id": user_id,
+        }
+        limits = {"retention_days": 0, "now": self.now}
+        begin = {
+            "message_id": message_id,
+            "content": content,
+            "replaced_message_id": None,
+            "regenerates": False,
+            "answer_message_id": None,
+            "title": "A title",
+            "turn_id": token,
+            "lease_seconds": LEASE_SECONDS,
+            "max_messages": 1000,
+        }
+        begin |= limits | parameters
+        remember = REMEMBER_USER(user_id=user_id or "", user_email=None, user_name=None)
+        if user_id is not None:
+            await self.database.run(remember)
+        _, [decision], messages = await self.database.run(
+            LOCK_CONVERSATION(**whose),
+            BEGIN_TURN(**whose, **begin),
+            LIST_TURN_MESSAGES(
+                **whose,
+                turn_id=token,
+                message_id=message_id,
+                history_messages=20,
+                **{name: begin[name] for name in limits},
+            ),
+        )
+        return Begun(
+            decision.verdict,
+            decision.lease_remaining_seconds,
+            messages,
+            token,
+            message_id,
+            whose["conversation_id"],
+            user_id,
+        )
+
+    async def finish(
+        self,
+        begun: Begun,
+        content: str = "Hello, how are you?",
+        *,
+        finish_reason: str = "stop",
+        answer_message_id: str = "answer-1",
+    ) -> list[StoredAnswer]:
+        """Run finish_turn for a turn that was taken."""
+        return await self.database.run(
+            FINISH_TURN(
+                conversation_id=begun.conversation_id,
+                user_id=begun.user_id,
+                turn_id=begun.turn_id,
+                answer_message_id=answer_message_id,
+                question_id=begun.question.id,
+                content=content,
+                finish_reason=finish_reason,
+                model_name="test-model",
+                prompt_tokens=7,
+                completion_tokens=4,
+                now=self.now,
+            )
+        )
+
+    async def release(self, begun: Begun) -> bool:
+        """Run release_turn; tell whether the turn was this attempt's."""
+        released = await self.database.run(
+            RELEASE_TURN(
+                conversation_id=begun.conversation_id,
+                user_id=begun.user_id,
+                turn_id=begun.turn_id,
+            )
+        )
+        return bool(released)
+
+    async def exchange(self, number: int, **parameters: Any) -> Begun:
+        """Say something and have it answered; ids and texts carry the number."""
+        begun = await self.begin(
+            f"Question {number}", message_id=f"question-{number}", **parameters
+        )
+        assert begun.verdict == "taken"
+        stored = await self.finish(begun, f"Answer {number}", answer_message_id=f"answer-{number}")
+        assert stored
+        return begun
+
+
+def open_database(url: str) -> Database:
+    """Return a database of the test's own, as the functions open theirs."""
+    return Database(read_settings({"DATABASE_URL": url, "DB_POOL_MAX": "50"}))
+
+
+def contents(messages: Iterable[Message]) -> list[str]:
+    """Return what messages say."""
+    return [message.content for message in messages]

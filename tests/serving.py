@@ -1,0 +1,72 @@
+"""ASGI apps served over real HTTP, in the event loop of the tests."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Switchboard:
+    """An app that passes requests on to another one, so that one server serves all tests.
+
+    To start and end a server takes uvicorn half a second, a test most often less.
+
+    Attributes:
+        base_url: where it is served; set by who serves it.
+        app: who gets the requests now.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nobody there."""
+        self.base_url = ""
+        self.app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        if scope["type"] == "http":
+            assert self.app is not None
+            await self.app(scope, receive, send)
+
+    @asynccontextmanager
+    async def connected(self, app: ASGIApp) -> AsyncGenerator[str]:
+        """Start an app as a server would, pass all requests on to it, and end it."""
+        async with _lifespan(app):
+            self.app = app
+            yield self.base_url
+            self.app = None
+
+
+@asynccontextmanager
+async def serve(app: ASGIApp) -> AsyncGenerator[str]:
+    """Serve an app with uvicorn, as Vercel's runtime does, on a free port; yield its base URL."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(2048)
+        config = uvicorn.Config(app, log_config=None, access_log=False)
+        config.timeout_graceful_shutdown = 2
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:  # noqa: ASYNC110 (uvicorn offers no event)
+            await asyncio.sleep(0.005)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@asynccontextmanager
+async def _lifespan(app: ASGIApp) -> AsyncGenerator[None]:
+    """Take an app through the ASGI lifespan protocol."""
+    to_app: asyncio.Queue[Message] = asyncio.Queue()
+    from_app: asyncio.Queue[Message] = asyncio.Queue()
+    living = asyncio.ensure_future(app({"type": "lifespan"}, to_app.get, from_app.put))
+    await to_app.put({"type": "lifespan.startup"})
+    assert (await from_app.get())["type"] == "lifespan.startup.complete"
+    yield
+    await to_app.put({"type": "lifespan.shutdown"})
+    assert (await from_app.get())["type"] == "lifespan.shutdown.complete"
+    await living

@@ -1,0 +1,81 @@
+"""The files of `sql/queries/` as a reader sees them, and the `Statement` objects that load them."""
+
+import importlib
+import pkgutil
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import lib
+from lib.statements import QUERIES, Statement
+
+PARAMETER = re.compile(r"--   (?P<name>\w+) {2,}(?P<type>\S+(?: \S+)?) {2,}\S.*")
+PLACEHOLDER = re.compile(r"%\((\w+)\)s(?:::(double precision|[a-z]+))?")
+INDEX = re.compile(r"\b(?:\w+_pkey|(?:idx|ix|uq)_\w+)\b")
+# Statements whose work is done inside a function of the database, which no plan shows.
+FUNCTION_CALLS = {"delete_old_chat_messages", "remember_user"}
+
+
+@dataclass(frozen=True, slots=True)
+class StatementFile:
+    """One file of `sql/queries/`.
+
+    Attributes:
+        name: the file's, without `.sql`.
+        header: its comment, a line each.
+        body: what comes after it.
+    """
+
+    name: str
+    header: list[str]
+    body: str
+
+    @property
+    def declared(self) -> dict[str, str]:
+        """The types of the parameters, by name, as the header has them."""
+        start = self.header.index("-- Parameters") + 1 if "-- Parameters" in self.header else 0
+        end = self.header.index("--", start) if start else 0
+        lines = self.header[start:end]
+        found = [PARAMETER.fullmatch(line) for line in lines if not line.startswith("--    ")]
+        return {each["name"]: each["type"] for each in found if each}
+
+    @property
+    def used(self) -> dict[str, set[str]]:
+        """The types that the parameters are cast to, by name, as the SQL has them."""
+        types: dict[str, set[str]] = {}
+        for name, cast in PLACEHOLDER.findall(self.body):
+            types.setdefault(name, set()).add(cast or "no cast")
+        return types
+
+    @property
+    def indexes(self) -> set[str]:
+        """The indexes that the header names."""
+        start = next(n for n, line in enumerate(self.header) if line.startswith("-- Index"))
+        return set(INDEX.findall("\n".join(self.header[start:])))
+
+    @property
+    def numbered(self) -> str:
+        """The SQL with $1, $2 in place of its parameters, in the order of the header."""
+        numbers = {name: f"${number}" for number, name in enumerate(self.declared, 1)}
+        sql = re.sub(r"%\((\w+)\)s", lambda found: numbers[found[1]], self.body)
+        return sql.replace("%%", "%").rstrip().rstrip(";")
+
+
+def read_statement(name: str) -> StatementFile:
+    """Read `sql/queries/<name>.sql`."""
+    lines = (QUERIES / f"{name}.sql").read_text(encoding="utf-8").splitlines()
+    end = next(number for number, line in enumerate(lines) if not line.startswith("--"))
+    body = [line for line in lines[end:] if not line.lstrip().startswith("--")]
+    return StatementFile(name, lines[:end], "\n".join(body))
+
+
+def loaded_statements() -> list[Statement[Any]]:
+    """Return each `Statement` object that a module of `lib` makes."""
+    modules = [
+        importlib.import_module(f"lib.{each.name}") for each in pkgutil.iter_modules(lib.__path__)
+    ]
+    values = {id(value): value for module in modules for value in vars(module).values()}
+    return [value for value in values.values() if isinstance(value, Statement)]
+
+
+NAMES = sorted(path.stem for path in QUERIES.glob("*.sql"))

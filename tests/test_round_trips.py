@@ -1,0 +1,98 @@
+"""What users wait for: round trips between function and database, counted on the wire."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from tests.model_server import ScriptedModel
+from tests.product import CHAT_ID, Parley, running_product
+from tests.proxy import Proxy, messages_of, proxied
+from tests.serving import Switchboard
+
+
+@pytest.fixture
+async def proxy(environment: dict[str, str]) -> AsyncGenerator[Proxy]:
+    """Return a proxy before the database that the product uses."""
+    async with proxied(environment["DATABASE_URL"]) as (proxy, url):
+        environment["DATABASE_URL"] = url
+        yield proxy
+
+
+@pytest.fixture
+async def parley(
+    switchboard: Switchboard,
+    proxy: Proxy,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncGenerator[Parley]:
+    """Return the product, warm: one connection is open."""
+    async with running_product(switchboard, monkeypatch, environment) as running:
+        await running.get("/api/health")
+        proxy.forget()
+        yield running
+
+
+async def test_a_warm_history_costs_one_round_trip(parley: Parley, proxy: Proxy) -> None:
+    await parley.send("Hello!")
+    proxy.forget()
+
+    await parley.history()
+
+    assert proxy.round_trips == 1
+
+
+async def test_a_warm_list_costs_one_round_trip(parley: Parley, proxy: Proxy) -> None:
+    await parley.get("/api/conversations", user="ann")
+
+    assert proxy.round_trips == 1
+
+
+@pytest.mark.parametrize("user", [None, "ann"])
+async def test_a_turn_costs_one_round_trip_before_the_model_and_one_after(
+    parley: Parley, proxy: Proxy, model: ScriptedModel, user: str | None
+) -> None:
+    counted: list[int] = []
+    model.on_request = lambda: counted.append(proxy.round_trips)
+
+    await parley.send("Hello!", user=user)
+
+    assert counted == [1]
+    assert proxy.round_trips == 2
+
+
+async def test_a_replayed_answer_costs_one_round_trip(parley: Parley, proxy: Proxy) -> None:
+    await parley.send("Hello!")
+    proxy.forget()
+
+    await parley.send("Hello!")
+
+    assert proxy.round_trips == 1
+
+
+async def test_the_first_history_of_a_process_costs_at_most_five_round_trips(
+    switchboard: Switchboard,
+    environment: dict[str, str],
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running_product(switchboard, monkeypatch, environment) as fresh:
+        await fresh.get("/api/history", conversation_id=CHAT_ID)
+
+        assert proxy.connections == 1
+        assert proxy.round_trips <= 5
+
+
+async def test_nothing_is_sent_that_pgbouncer_in_transaction_mode_would_not_take(
+    parley: Parley, proxy: Proxy
+) -> None:
+    await parley.send("Hello!", user="ann")
+    await parley.get("/api/conversations", user="ann")
+
+    sent = messages_of(bytes(proxy.sent))
+    # Parse, Bind, Describe, Execute, Flush, Sync, Terminate: no simple Query, no Close.
+    assert {kind for kind, _ in sent} <= {"P", "B", "D", "E", "H", "S", "X"}
+    parsed = [content.split(b"\0") for kind, content in sent if kind == "P"]
+    assert parsed
+    assert {name for name, *_ in parsed} == {b""}
+    first_words = {text.split()[0].upper() for _, text, *_ in parsed}
+    assert first_words <= {b"SELECT", b"WITH", b"UPDATE", b"INSERT", b"DELETE"}

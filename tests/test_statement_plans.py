@@ -1,0 +1,165 @@
+"""Each statement finds its rows by the indexes that its header names, whatever its parameters.
+
+Asked of `EXPLAIN (GENERIC_PLAN)`, over 20,000 rows: a small table is read whole, in any case.
+"""
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from dev.postgres import RunningPostgres
+from lib.statements import Call
+from lib.turns import LIST_TURN_MESSAGES
+from tests.statement_files import FUNCTION_CALLS, NAMES, read_statement
+
+LARGE_TABLES = {"users", "conversations", "chat_messages", "tasks"}
+# 2,000 users; 100 of them have 200 conversations each, of a question and its answer.
+ROWS = """
+    INSERT INTO users (id, email)
+    SELECT 'user-' || n, n || '@example.com' FROM generate_series(0, 1999) AS n;
+
+    INSERT INTO conversations (id, user_id, status, updated_at)
+    SELECT
+        md5(n::text)::uuid,
+        'user-' || n % 100,
+        CASE n / 100 % 5 WHEN 0 THEN 'archived' ELSE 'active' END,
+        now() - make_interval(mins => n)
+    FROM generate_series(0, 19999) AS n;
+
+    INSERT INTO chat_messages (
+        conversation_id, user_id, message_id, role, content, reply_to, superseded_at, created_at
+    )
+    SELECT
+        md5((n / 2)::text)::uuid,
+        'user-' || n / 2 % 100,
+        'message-' || n,
+        CASE n % 2 WHEN 0 THEN 'user' ELSE 'assistant' END,
+        repeat('word ', 20),
+        CASE n % 2 WHEN 1 THEN n - 1 END,
+        CASE WHEN n % 10 IN (2, 3) THEN now() END,
+        now() - make_interval(mins => 40000 - n)
+    FROM generate_series(0, 39999) AS n;
+
+    ANALYZE;
+"""
+# Until the next ANALYZE the planner takes it for one like the others.
+LONG_CONVERSATION = """
+    INSERT INTO conversations (id, user_id) VALUES (%(conversation_id)s, 'user-7');
+    INSERT INTO chat_messages (conversation_id, user_id, message_id, role, content)
+    SELECT
+        %(conversation_id)s, 'user-7', 'long-' || n,
+        CASE n %% 2 WHEN 0 THEN 'user' ELSE 'assistant' END, 'word'
+    FROM generate_series(1, 1000) AS n;
+"""
+# Enough to look at each message of such a conversation a few times, and for little more.
+FEW_PAGES = 5000
+# Where a conversation has few messages, any index that begins with it serves: it is a toss-up.
+TOSS_UP = {"idx_chat_messages_conversation_created"}
+CALLS = {
+    "remember_user": "SELECT remember_user('user-7', 'new@example.com', 'Seven')",
+    "delete_old_chat_messages": "SELECT delete_old_chat_messages('25 days')",
+}
+
+
+@pytest.fixture(scope="module")
+def large(postgres: RunningPostgres, template: str) -> Iterator[psycopg.Connection]:
+    """Return a connection to a database with many rows."""
+    names = {"name": Identifier("large"), "template": Identifier(template)}
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        admin.execute(SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**names))
+        with psycopg.connect(postgres.url_of("large", "postgres"), autocommit=True) as connection:
+            connection.execute(ROWS)
+            yield connection
+        admin.execute(SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - FUNCTION_CALLS))
+def test_a_statement_uses_the_indexes_that_its_header_names_and_reads_no_large_table_whole(
+    name: str, large: psycopg.Connection
+) -> None:
+    nodes = _plan(large, name)
+
+    used = {node["Index Name"] for node in nodes if "Index Name" in node}
+    used |= {index for node in nodes for index in node.get("Conflict Arbiter Indexes", ())}
+    assert used - TOSS_UP == read_statement(name).indexes
+    read_whole = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
+    assert not read_whole & LARGE_TABLES
+
+
+@pytest.mark.parametrize("name", ["list_conversations", "list_messages"])
+def test_a_page_comes_from_its_index_in_order_so_nothing_is_sorted(
+    name: str, large: psycopg.Connection
+) -> None:
+    assert not [node for node in _plan(large, name) if "Sort" in node["Node Type"]]
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True])
+def test_a_long_conversation_is_not_read_again_for_each_of_its_messages(
+    large: psycopg.Connection, *, is_analyzed: bool
+) -> None:
+    with _long_conversation(large, is_analyzed=is_analyzed) as whose:
+        named = {"turn_id": uuid4(), "message_id": "long-1000", "history_messages": 20}
+        plan = _run(large, LIST_TURN_MESSAGES(**whose, **named, retention_days=30, now=None))
+
+    assert plan["Actual Rows"] == 20
+    assert plan["Shared Hit Blocks"] < FEW_PAGES
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTION_CALLS))
+def test_a_function_uses_the_indexes_that_the_header_names_and_reads_no_large_table_whole(
+    name: str, large: psycopg.Connection
+) -> None:
+    with large.transaction(force_rollback=True):
+        large.execute(CALLS[name].encode())
+
+        scans = dict(
+            large.execute("""
+                SELECT relname, pg_stat_get_xact_numscans(oid) FROM pg_class
+                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
+            """).fetchall()
+        )
+
+    assert {table: scans[table] for table in LARGE_TABLES if scans[table]} == {}
+    unused = {index for index in read_statement(name).indexes if not scans[index]}
+    assert not unused
+
+
+@contextmanager
+def _long_conversation(
+    large: psycopg.Connection, *, is_analyzed: bool
+) -> Generator[dict[str, object]]:
+    """Have, for a while, a conversation of 1,000 messages; yield which and whose."""
+    whose: dict[str, object] = {"conversation_id": uuid4(), "user_id": "user-7"}
+    with large.transaction(force_rollback=True):
+        psycopg.ClientCursor(large).execute(LONG_CONVERSATION.encode(), whose)
+        if is_analyzed:
+            large.execute("ANALYZE chat_messages")
+        yield whose
+
+
+def _run(large: psycopg.Connection, call: Call[Any]) -> dict[str, Any]:
+    """Run a call and return its plan, with what it did."""
+    explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {call.statement.sql}"
+    [([explanation],)] = large.execute(explained.encode(), call.parameters).fetchall()
+    return explanation["Plan"]
+
+
+def _plan(large: psycopg.Connection, name: str) -> list[dict[str, Any]]:
+    """Return the nodes of a statement's generic plan."""
+    explained = f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {read_statement(name).numbered}"
+    # As bytes without parameters: the server itself gets to see $1 and $2.
+    result = large.pgconn.exec_(explained.encode())
+    assert not result.error_message, result.error_message.decode()
+    return list(_nodes(json.loads(result.get_value(0, 0) or b"")[0]["Plan"]))
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", ()):
+        yield from _nodes(child)

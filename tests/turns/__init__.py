@@ -1,0 +1,1 @@
+"""What a turn promises, whatever happens: nothing lost, nothing twice."""

@@ -1,0 +1,277 @@
+"""What Vercel would deploy: the real `vercel build` of a copy of the checkout, looked into.
+
+Needs node, uv and the CLI (`npm ci` in tests/node). One build for all tests, 10 to 15 seconds.
+The CLI itself needs no network; uv takes the requirements from its cache or the package index.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict, cast
+
+import httpx2
+import pytest
+
+from tests.vercel.runtime import PROJECT, invocation_headers, start_bundle
+
+MAX_FUNCTIONS = 12  # a Hobby deployment with more is refused
+CONVERSATION = "11111111-1111-4111-8111-111111111111"
+CLI = PROJECT / "tests/node/node_modules/.bin/vercel"
+
+
+class FunctionConfig(TypedDict):
+    """What the builder says of a function, in its `.vc-config.json`."""
+
+    filePathMap: dict[str, str]
+    handler: str
+    runtime: str
+    environment: dict[str, str]
+    maxDuration: int
+
+
+class Cron(TypedDict):
+    """A scheduled request."""
+
+    path: str
+    schedule: str
+
+
+class Route(TypedDict, total=False):
+    """A rule of the router; the first whose `src` matches wins, unless it says `continue`."""
+
+    src: str
+    headers: dict[str, str]
+
+
+class DeploymentConfig(TypedDict):
+    """What the builder says of the whole, in `config.json`."""
+
+    crons: list[Cron]
+    routes: list[Route]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The output of one build."""
+
+    project: Path
+    config: DeploymentConfig
+    functions: Mapping[str, FunctionConfig]
+
+    @property
+    def output(self) -> Path:
+        """The directory that is deployed."""
+        return self.project / ".vercel/output"
+
+    def unpack(self, name: str, directory: Path) -> Path:
+        """Lay out a function's bundle as it lies on Vercel's machine."""
+        handler = self.output / f"functions/{name}.func/vc__handler__python.py"
+        for target, source in self.functions[name]["filePathMap"].items():
+            link(self.project / source, directory / target)
+        link(handler, directory / handler.name)
+        return directory
+
+
+def link(source: Path, target: Path) -> None:
+    """Put a file elsewhere; a hard link, since a bundle has thousands and they are only read."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.hardlink_to(source)
+
+
+def needed(name: str, path: str) -> str:
+    """Return where a program is, or skip."""
+    found = shutil.which(name, path=path)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def checked_out_files() -> list[str]:
+    """Return what a push would bring: the files that git tracks or would add."""
+    git = needed("git", os.environ["PATH"])
+    listing = subprocess.run(
+        [git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=PROJECT,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    if listing.returncode:
+        pytest.skip("not a git checkout")
+    return [name for name in listing.stdout.split("\0") if (PROJECT / name).is_file()]
+
+
+def copy_checkout(project: Path) -> None:
+    """Copy what a push would bring, and add what lies about in a developer's directory."""
+    for name in checked_out_files():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, project / name)
+    for name in (".env", ".env.local", ".parley/data", "api/.env", "notes.md", "lib/notes.md"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("OPENAI_API_KEY=secret\n")
+    link_to_nothing = {"projectId": "x", "orgId": "x", "settings": {"framework": None}}
+    (project / ".vercel").mkdir()
+    (project / ".vercel/project.json").write_text(json.dumps(link_to_nothing))
+
+
+def build(project: Path) -> None:
+    """Run `vercel build`, as Vercel's build machine does."""
+    programs = [Path(sys.base_prefix) / "bin", Path(sys.prefix) / "bin"]
+    path = os.pathsep.join([*map(str, programs), os.environ["PATH"]])
+    needed("node", path)
+    needed("uv", path)
+    if not CLI.exists():
+        pytest.skip("the vercel CLI is not installed: run `npm ci` in tests/node")
+    # VIRTUAL_ENV would make uv install into our own environment.
+    inherited = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    done = subprocess.run(
+        [CLI, "build", "--yes"],
+        cwd=project,
+        env={**inherited, "PATH": path, "VERCEL_TELEMETRY_DISABLED": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def read_functions(output: Path) -> dict[str, FunctionConfig]:
+    """Return each function's configuration by its path, such as `api/chat`."""
+    root = output / "functions"
+    return {
+        path.parent.relative_to(root).as_posix().removesuffix(".func"): cast(
+            "FunctionConfig", json.loads(path.read_text())
+        )
+        for path in root.glob("**/*.func/.vc-config.json")
+    }
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Build once; the files are some 150 MB, so they do not stay until pytest clears up."""
+    project = tmp_path_factory.mktemp("deployment")
+    copy_checkout(project)
+    build(project)
+    output = project / ".vercel/output"
+    config = cast("DeploymentConfig", json.loads((output / "config.json").read_text()))
+    yield Deployment(project, config, read_functions(output))
+    shutil.rmtree(project)
+
+
+def test_each_file_of_api_becomes_a_function(deployment: Deployment) -> None:
+    files = {path.relative_to(PROJECT).as_posix() for path in PROJECT.glob("api/**/*.py")}
+
+    assert {f"{name}.py" for name in deployment.functions} == files
+    assert len(files) <= MAX_FUNCTIONS
+
+
+def test_answering_may_take_a_minute_and_all_else_half_of_one(deployment: Deployment) -> None:
+    allowed = {name: config["maxDuration"] for name, config in deployment.functions.items()}
+
+    minute = ("api/chat", "api/chat/[id]/stream", "api/cron/cleanup")
+    assert allowed == dict.fromkeys(allowed, 30) | dict.fromkeys(minute, 60)
+
+
+def test_the_clean_up_is_asked_for_once_a_day(deployment: Deployment) -> None:
+    # Hobby refuses a schedule that is more frequent.
+    assert deployment.config["crons"] == [{"path": "/api/cron/cleanup", "schedule": "17 3 * * *"}]
+
+
+def test_nothing_but_public_is_served_as_files(deployment: Deployment) -> None:
+    static = deployment.output / "static"
+    served = {path.relative_to(static) for path in static.glob("**/*") if path.is_file()}
+    public = PROJECT / "public"
+
+    assert served == {path.relative_to(public) for path in public.glob("**/*") if path.is_file()}
+    assert Path("index.html") in served
+
+
+def test_a_bundle_holds_what_runs_and_nothing_else(deployment: Deployment) -> None:
+    for config in deployment.functions.values():
+        ours = [Path(name) for name in config["filePathMap"] if not name.startswith("_vendor/")]
+
+        assert {path.parts[0] for path in ours} == {"api", "lib", "sql"}
+        assert {path.suffix for path in ours} == {".py", ".sql"}
+
+
+def test_a_bundle_holds_all_of_lib_and_sql(deployment: Deployment) -> None:
+    wanted = {
+        path.relative_to(PROJECT).as_posix()
+        for pattern in ("lib/**/*.py", "sql/**/*.sql")
+        for path in PROJECT.glob(pattern)
+    }
+
+    for config in deployment.functions.values():
+        assert wanted <= config["filePathMap"].keys()
+
+
+def test_a_bundle_holds_the_packages_that_are_required(deployment: Deployment) -> None:
+    lines = (PROJECT / "requirements.txt").read_text().splitlines()
+    required = {normal_name(line) for line in lines if line.strip() and not line.startswith("#")}
+
+    for config in deployment.functions.values():
+        parts = {name.split("/")[1] for name in config["filePathMap"] if "/" in name}
+        installed = {normal_name(part) for part in parts if part.endswith(".dist-info")}
+        assert required <= installed
+
+
+def normal_name(text: str) -> str:
+    """Return a package's name from a requirement or a `.dist-info` directory, as PyPI writes it."""
+    name = re.split(r"-\d|[\[=<>~!; ]", text.strip(), maxsplit=1)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "value"),
+    [
+        ("/api/history", "Cache-Control", "no-store"),
+        ("/api/history", "X-Content-Type-Options", "nosniff"),
+        ("/", "X-Content-Type-Options", "nosniff"),
+        ("/", "X-Frame-Options", "DENY"),
+        ("/", "Referrer-Policy", "no-referrer"),
+    ],
+)
+def test_the_edge_adds_headers(deployment: Deployment, path: str, name: str, value: str) -> None:
+    assert headers_of(deployment, path)[name] == value
+
+
+def test_the_page_may_run_its_own_script_and_speak_to_its_own_origin_only(
+    deployment: Deployment,
+) -> None:
+    policy = headers_of(deployment, "/")["Content-Security-Policy"]
+
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == "'unsafe-inline'"
+    assert rules["connect-src"] == "'self'"
+    assert rules["frame-ancestors"] == "'none'"
+
+
+def headers_of(deployment: Deployment, path: str) -> dict[str, str]:
+    """Return the headers that the router's rules give to the answer for a path."""
+    rules = [route for route in deployment.config["routes"] if "headers" in route]
+    matching = [rule for rule in rules if re.search(rule.get("src", ""), path)]
+    return {name: value for rule in matching for name, value in rule.get("headers", {}).items()}
+
+
+def test_a_built_function_starts_from_its_bundle_and_answers(
+    deployment: Deployment, tmp_path: Path, database_url: str
+) -> None:
+    bundle = deployment.unpack("api/history", tmp_path)
+    environment = deployment.functions["api/history"]["environment"]
+
+    with start_bundle(bundle, {**environment, "DATABASE_URL": database_url}) as function:
+        answer = httpx2.get(
+            f"{function.base_url}/api/history?conversation_id={CONVERSATION}",
+            headers=invocation_headers(30),
+        )
+
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "not_found"
