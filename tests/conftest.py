@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
+from tests.databases import Databases, drop_database, make_database
 from tests.model_server import ScriptedModel
 from tests.pgbouncer import find_pgbouncer, running_pgbouncer, through
 from tests.product import CRON_SECRET, JWT_SECRET, ROOT, Parley, running_product
@@ -40,10 +40,15 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgr
 @pytest.fixture(scope="session")
 def template(postgres: RunningPostgres) -> str:
     """Return the name of a migrated database, which others are copied from."""
-    with psycopg.connect(postgres.url, autocommit=True) as admin:
-        admin.execute(SQL("CREATE DATABASE {}").format(Identifier(TEMPLATE)))
+    make_database(postgres, TEMPLATE)
     migrate(programs() / "psql", postgres.url_of(TEMPLATE, "postgres"), ROOT)
     return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: RunningPostgres, template: str) -> Databases:
+    """Return the migrated databases that tests are lent."""
+    return Databases(postgres, template)
 
 
 @pytest.fixture(scope="session")
@@ -67,23 +72,17 @@ def pooled_database_url(database_url: str, pgbouncer_port: int | None) -> str:
 @pytest.fixture
 def empty_database_url(postgres: RunningPostgres) -> Iterator[str]:
     """Return the URL of a database without anything in it."""
-    yield from _make_database(postgres, "template1")
+    name = f"empty_{next(_numbers)}"
+    make_database(postgres, name)
+    yield postgres.url_of(name, "postgres")
+    drop_database(postgres, name)
 
 
 @pytest.fixture
-def database_url(postgres: RunningPostgres, template: str) -> Iterator[str]:
+def database_url(databases: Databases) -> Iterator[str]:
     """Return the URL of a migrated database of the test's own."""
-    yield from _make_database(postgres, template)
-
-
-def _make_database(postgres: RunningPostgres, template: str) -> Iterator[str]:
-    name = f"test_{next(_numbers)}"
-    with psycopg.connect(postgres.url, autocommit=True) as admin:
-        names = {"name": Identifier(name), "template": Identifier(template)}
-        copy = SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
-        admin.execute(copy.format(**names))
-        yield postgres.url_of(name, "postgres")
-        admin.execute(SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
+    with databases.lent() as url:
+        yield url
 
 
 @pytest.fixture

@@ -111,6 +111,12 @@ async def test_a_message_without_an_id_gets_one_of_its_own(parley: Parley) -> No
     assert len(await parley.said()) == 4
 
 
+@pytest.mark.environment(MAX_MESSAGE_CHARS="50")
+async def test_a_messages_length_counts_in_characters_not_bytes(parley: Parley) -> None:
+    assert (await parley.say("😀" * 50)).status_code == 200
+    problem_of(await parley.say("😀" * 51), 422, "invalid_request")
+
+
 async def test_the_sdk_may_send_its_newest_message_alone(parley: Parley) -> None:
     [message] = sdk_body("Hello!", message_id="mine")["messages"]
     body = {"id": CHAT_ID, "message": message, "trigger": "submit-message"}

@@ -50,6 +50,7 @@ TASKS = """
         updated_at timestamp NOT NULL DEFAULT now(),
         priority integer
     );
+    COMMENT ON TABLE tasks IS 'What is to be done';
     INSERT INTO tasks (user_id, title, priority) VALUES ('ada', 'Buy groceries', 1);
 """
 # Of documents 5, 3 and 2; the last has an id of the very type that Parley's own has.

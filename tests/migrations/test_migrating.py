@@ -47,6 +47,21 @@ def test_up_and_down_and_up_again_twice_over_makes_the_same_schema(site: Site) -
         assert site.schema() == first
 
 
+def test_each_way_back_leads_to_where_its_migration_came_from(site: Site, tmp_path: Path) -> None:
+    sql = tmp_path / "sql"
+    shutil.copytree(SQL, sql)
+    steps = re.split(r"(?=\\set migration )", (SQL / "migrate.sql").read_text())
+    schemas: list[str] = []
+    for count in range(1, len(steps) + 1):
+        (sql / "migrate.sql").write_text("".join(steps[:count]))
+        site.migrate(sql)
+        schemas.append(site.schema())
+
+    for expected in reversed(schemas[:-1]):
+        site.roll_back()
+        assert site.schema() == expected
+
+
 def test_all_taken_back_leaves_nothing_but_the_list_of_migrations(migrated: Site) -> None:
     migrated.roll_back_all()
 

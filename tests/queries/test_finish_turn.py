@@ -3,6 +3,9 @@
 from dataclasses import replace
 from uuid import uuid4
 
+import psycopg
+import pytest
+
 from tests.queries.rows import Rows
 from tests.queries.turns import LEASE_SECONDS, Turns
 
@@ -77,3 +80,30 @@ async def test_without_the_turn_an_answer_of_somebody_elses_is_not_found(turns: 
     forged = replace(intruder, conversation_id=begun.conversation_id)
 
     assert await turns.finish(forged) == []
+
+
+async def test_a_question_has_one_current_answer_whatever_else_goes_wrong(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1)
+    second = """
+        INSERT INTO chat_messages (conversation_id, role, content, reply_to)
+        SELECT conversation_id, 'assistant', 'Another', reply_to
+        FROM chat_messages WHERE reply_to IS NOT NULL
+    """
+
+    with pytest.raises(psycopg.errors.UniqueViolation, match="uq_chat_messages_reply_to"):
+        rows.run(second)
+
+
+async def test_an_id_names_one_current_message_whatever_else_goes_wrong(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1)
+    second = """
+        INSERT INTO chat_messages (conversation_id, role, content, message_id)
+        SELECT conversation_id, role, 'Another', message_id FROM chat_messages
+    """
+
+    with pytest.raises(psycopg.errors.UniqueViolation, match="uq_chat_messages_message_id"):
+        rows.run(second)

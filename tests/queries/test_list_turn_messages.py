@@ -29,22 +29,22 @@ async def test_what_was_said_after_the_question_is_left_out_but_its_answer_is_no
 
 
 async def test_system_messages_come_too_and_do_not_count(turns: Turns, rows: Rows) -> None:
-    rows.run("INSERT INTO conversations (id) VALUES (%s)", turns.conversation_id)
-    for content in ("Be brief.", "Be kind."):
-        rows.run(
-            """
-            INSERT INTO chat_messages (conversation_id, role, content, created_at)
-            VALUES (%s, 'system', %s, %s)
-            """,
-            turns.conversation_id,
-            content,
-            turns.now,
-        )
     await turns.exchange(1)
+    rows.run(
+        """
+        INSERT INTO chat_messages (conversation_id, role, content, created_at)
+        VALUES (%s, 'system', 'Be brief.', %s)
+        """,
+        turns.conversation_id,
+        turns.now,
+    )
     await turns.exchange(2)
 
+    assert await _read(turns, message_id="question-2", history_messages=2) == [
+        "Answer 1", "Be brief.", "Question 2", "Answer 2",
+    ]  # fmt: skip
     assert await _read(turns, message_id="question-2", history_messages=1) == [
-        "Be brief.", "Be kind.", "Question 2", "Answer 2",
+        "Be brief.", "Question 2", "Answer 2",
     ]  # fmt: skip
 
 
