@@ -31,7 +31,7 @@ format: .venv/installed ## put code and SQL into the layout that `make check` as
 	@.venv/bin/sqlfluff fix sql
 
 schema: .venv/installed ## write tests/schema.sql, the schema that the migrations make
-	@$(RUN) dev.schema
+	@$(RUN) tests.dump_schema
 
 bench: .venv/installed ## measure (ARGS='--help' says what)
 	@$(RUN) bench $(ARGS)

@@ -10,7 +10,19 @@ Problems  400, 401, 404 not yours, 409 turn_in_progress, conversation_moved_on, 
 Database  1 round trip before the model is asked: begin_turn.sql; 1 after: finish_turn.sql
 """
 
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from lib.callers import caller_of
 from lib.chat import answer_chat
+from lib.chat_requests import read_chat_request
 from lib.functions import function
 
-app = function(POST=answer_chat)
+
+async def post(request: Request) -> ASGIApp:
+    """Answer one message."""
+    caller = caller_of(request)
+    return await answer_chat(caller, await read_chat_request(request))
+
+
+app = function(POST=post)

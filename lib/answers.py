@@ -7,7 +7,7 @@ import importlib
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -189,6 +189,8 @@ async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
         _fail(answer, problem)
     except Exception as error:  # noqa: BLE001 (a task of its own: nobody else would tell the reader)
         log("unexpected_error", error=error)
+        with suppress(Problem):
+            await release_turn(database, answer.turn)
         answer.fail(Problem())
     finally:
         if _running.get(answer.turn.conversation_id) is answer:

@@ -92,8 +92,11 @@ def _caller(claims: dict[str, Any]) -> Caller:
     if not isinstance(subject, str) or not subject.strip() or not _is_storable(subject):
         detail = f"The token's subject (sub) must be a text of 1 to {MAX_ID_CHARS} characters."
         raise Unauthenticated(detail)
-    email, name = _profile(claims.get("email")), _profile(claims.get("name"))
-    return Caller(subject, email.lower() if email else None, name)
+    email: object = claims.get("email")
+    if isinstance(email, str):
+        # Before it is measured: some letters become two.
+        email = email.lower()
+    return Caller(subject, _profile(email), _profile(claims.get("name")))
 
 
 def _profile(claim: object) -> str | None:

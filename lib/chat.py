@@ -4,16 +4,15 @@ import asyncio
 import time
 from uuid import UUID, uuid4
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lib import ui_stream
 from lib.answers import KEEP_ALIVE_SECONDS, Answer, begin_answer, find_running_answer
-from lib.callers import Caller, caller_of
-from lib.chat_requests import ChatRequest, parse_chat_request
+from lib.callers import Caller
+from lib.chat_requests import ChatRequest
 from lib.database import database
-from lib.functions import json_response, read_json
+from lib.functions import json_response
 from lib.ids import conversation_id_of
 from lib.messages import Message
 from lib.problems import ModelNotConfigured, Problem, TurnInProgress
@@ -21,29 +20,27 @@ from lib.settings import settings
 from lib.trace import trace
 from lib.turns import Turn, begin_turn
 
-# useChat sends the whole conversation each time, unless it is told otherwise.
-MAX_BODY_BYTES = 4 * 1024 * 1024
 # A reader that takes nothing for so long has gone, whether or not anybody says so.
 STALL_SECONDS = 15.0
 LOOK_AGAIN_SECONDS = 0.25
 
 
-async def answer_chat(request: Request) -> ASGIApp:
+async def answer_chat(caller: Caller, said: ChatRequest) -> ASGIApp:
     """Answer one message.
 
     Two round trips: begin_turn before the model is asked, finish_turn after it has answered; to
     replay a stored answer, one.
 
+    Args:
+        caller: who says it.
+        said: what.
+
+    Returns:
+        The response: JSON, or a stream that has begun or is silent for now.
+
     Raises:
         Problem: whatever went wrong before the first byte.
     """
-    caller = caller_of(request)
-    content = await read_json(request, MAX_BODY_BYTES)
-    said = parse_chat_request(
-        content,
-        accepts_stream="text/event-stream" in request.headers.get("accept", ""),
-        max_message_chars=settings().max_message_chars,
-    )
     if settings().openai_api_key is None:
         raise ModelNotConfigured
     conversation_id = uuid4()

@@ -1,14 +1,19 @@
 """What POST /api/chat accepts: the plain form, and what the AI SDK's `useChat` sends."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, cast
 from uuid import uuid4
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool
+from starlette.requests import Request
 
-from lib.functions import validate
+from lib.functions import read_json, validate
 from lib.ids import ClientId, Storable
 from lib.problems import InvalidRequest, NothingToAnswer
+from lib.settings import settings
+
+# useChat sends the whole conversation each time, unless it is told otherwise.
+MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,24 +79,21 @@ class SdkForm(BaseModel):
     messageId: ClientId | None = None  # noqa: N815 (the SDK's own name)
 
 
-def parse_chat_request(
-    content: dict[str, Any], *, accepts_stream: bool, max_message_chars: int
-) -> ChatRequest:
-    """Read the body of POST /api/chat in either form.
-
-    Args:
-        content: the body.
-        accepts_stream: the header Accept asks for text/event-stream.
-        max_message_chars: what a message may have at most.
+async def read_chat_request(request: Request) -> ChatRequest:
+    """Read a request of POST /api/chat in either form.
 
     Raises:
         InvalidRequest: it is neither; each wrong field is named.
         NothingToAnswer: the newest message is not the user's.
+        Problem: see `read_json`.
     """
+    content = await read_json(request, MAX_BODY_BYTES)
+    max_message_chars = settings().max_message_chars
     if "messages" in content or isinstance(content.get("message"), dict):
         return _of_sdk_form(validate(SdkForm, content), max_message_chars)
     form = validate(PlainForm, content)
     _check_text(form.message, "message", max_message_chars)
+    accepts_stream = "text/event-stream" in request.headers.get("accept", "")
     return ChatRequest(
         chat_id=form.conversation_id,
         message_id=form.message_id or _new_message_id(),

@@ -110,9 +110,16 @@ async def read_history(database: Database, caller: Caller, query: HistoryQuery) 
         DatabaseUnavailable: see `Database.run`.
     """
     conversation_id = conversation_id_of(query.conversation_id, caller)
-    last_id = decode_cursor(query.before, tuple[RowId], "before")[0] if query.before else None
+    last_id = (
+        decode_cursor(query.before, tuple[RowId], "before")[0] if query.before is not None else None
+    )
     conversations, found = await database.run(
-        FIND_CONVERSATION(conversation_id=conversation_id, user_id=caller.user_id),
+        FIND_CONVERSATION(
+            conversation_id=conversation_id,
+            user_id=caller.user_id,
+            retention_days=settings().retention_days,
+            now=None,
+        ),
         LIST_MESSAGES(
             conversation_id=conversation_id,
             user_id=caller.user_id,

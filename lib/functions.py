@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -178,7 +178,8 @@ async def read_json(request: Request, max_bytes: int = MAX_BODY_BYTES) -> dict[s
         MalformedRequest: it cannot be parsed, or is nested too deeply.
         InvalidRequest: it is no object.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+    media_type = request.headers.get("content-type", "").partition(";")[0]
+    if media_type.strip().lower() != "application/json":
         raise UnsupportedMediaType
     body = await _read(request, max_bytes)
     try:
@@ -242,11 +243,20 @@ def parse_query[Model: BaseModel](request: Request, model: type[Model]) -> Model
     content = dict(pairs)
     names = [name for name, _ in pairs]
     # Of the model's names only: Vercel adds a dynamic segment's name once more.
-    repeated = [name for name in model.model_fields if names.count(name) > 1]
+    repeated = [name for name in _names(model) if names.count(name) > 1]
     if repeated:
         errors = [{"field": name, "detail": "must be given once"} for name in repeated]
         raise InvalidRequest(errors=errors)
     return validate(model, content)
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    """Return the names that a model's fields may be given under."""
+    names: list[str] = []
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias
+        names += map(str, alias.choices) if isinstance(alias, AliasChoices) else [name]
+    return names
 
 
 def _errors(error: ValidationError, at: str) -> list[dict[str, str]]:

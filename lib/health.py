@@ -31,7 +31,10 @@ async def read_health(database: Database) -> dict[str, Any]:
         DatabaseUnavailable: see `Database.run`.
         DatabaseNotMigrated: migrations are missing; it names them.
     """
-    applied = {migration.name for migration in await database.run(LIST_MIGRATIONS())}
+    try:
+        applied = {migration.name for migration in await database.run(LIST_MIGRATIONS())}
+    except DatabaseNotMigrated:
+        applied = set[str]()
     missing = [name for name in NEEDED if name not in applied]
     if missing:
         detail = f"The database lacks the migrations {', '.join(missing)}: psql -f sql/migrate.sql"

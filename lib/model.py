@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import openai
@@ -37,6 +37,9 @@ FINISH_REASONS = {"stop", "length", "content_filter", "tool_calls"}
 OVERLOADED = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, 529}
 TIMED_OUT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT, 524}
 RETRY_AFTER_SECONDS = 5.0
+MAX_NAME_CHARS = 255
+# Of Postgres.
+MAX_INTEGER = 2**31 - 1
 MAX_RETRY_AFTER_SECONDS = 3600.0
 
 
@@ -165,22 +168,38 @@ async def _chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]
 
 
 def _read_chunk(chunk: dict[str, Any], reply: Reply) -> str:
-    """Note what a chunk says of the reply, and return the text that it brings."""
+    """Note what a chunk says of the reply, and return the text that it brings.
+
+    Raises:
+        _GarbledStreamError: it reports an error, or is not of the API's form.
+    """
     if chunk.get("error"):
         message = "the provider reported an error in the stream"
         raise _GarbledStreamError(message)
-    reply.model_name = chunk.get("model") or reply.model_name
-    if usage := chunk.get("usage"):
-        reply.prompt_tokens = usage.get("prompt_tokens")
-        reply.completion_tokens = usage.get("completion_tokens")
-    piece = ""
-    choices: list[dict[str, Any]] = chunk.get("choices") or []
-    for choice in choices:
-        delta: dict[str, str | None] = choice.get("delta") or {}
-        piece += delta.get("content") or delta.get("refusal") or ""
-        if reason := choice.get("finish_reason"):
-            reply.finish_reason = reason if reason in FINISH_REASONS else "other"
-    return _storable(piece)
+    if isinstance(name := chunk.get("model"), str):
+        reply.model_name = _storable(name)[:MAX_NAME_CHARS]
+    if isinstance(usage := chunk.get("usage"), dict):
+        counts = cast("dict[str, object]", usage)
+        reply.prompt_tokens = _count(counts.get("prompt_tokens"))
+        reply.completion_tokens = _count(counts.get("completion_tokens"))
+    try:
+        choices: list[dict[str, Any]] = chunk.get("choices") or []
+        return _storable("".join(_read_choice(choice, reply) for choice in choices))
+    except (AttributeError, TypeError) as error:
+        message = "a chunk is not of the API's form"
+        raise _GarbledStreamError(message) from error
+
+
+def _read_choice(choice: dict[str, Any], reply: Reply) -> str:
+    if reason := choice.get("finish_reason"):
+        reply.finish_reason = reason if reason in FINISH_REASONS else "other"
+    delta: dict[str, Any] = choice.get("delta") or {}
+    return delta.get("content") or delta.get("refusal") or ""
+
+
+def _count(said: object) -> int | None:
+    """Return a number of tokens, if it is one: a strange one must not cost the answer."""
+    return said if isinstance(said, int) and 0 <= said <= MAX_INTEGER else None
 
 
 def _storable(text: str) -> str:

@@ -12,11 +12,27 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SELECT pg_advisory_xact_lock(hashtext('parley migrations')) \g /dev/null
+DO $$
+BEGIN
+    IF
+        to_regclass('schema_migrations') IS NOT NULL
+        AND coalesce(obj_description(to_regclass('schema_migrations'), 'pg_class'), '')
+        NOT LIKE 'Parley:%'
+    THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = 'a table "schema_migrations" exists already that Parley did not make',
+            HINT = 'No table was changed. Give Parley a schema of its own, and run this again.';
+    END IF;
+END
+$$;
 CREATE TABLE IF NOT EXISTS schema_migrations (
     name text PRIMARY KEY,
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE schema_migrations IS 'Parley: the migrations of sql/migrations that are applied';
+COMMENT ON COLUMN schema_migrations.name IS 'Its file''s name, without .sql';
+COMMENT ON COLUMN schema_migrations.applied_at IS 'When it was applied';
 COMMIT;
 
 \set migration 001_users

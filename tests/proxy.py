@@ -74,6 +74,7 @@ class _Connection:
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
         self._is_answered = True
+        self._is_logged_in = False
         self.is_frozen = False
 
     async def carry(
@@ -83,7 +84,7 @@ class _Connection:
             while data := await reader.read(65_536):
                 if is_client:
                     self._note(data)
-                elif self._proxy.cuts_answers:
+                elif self._proxy.cuts_answers and self._is_logged_in:
                     if data.endswith(READY_FOR_QUERY):
                         self._proxy.cuts_answers = False
                         self._proxy.cut()
@@ -91,6 +92,7 @@ class _Connection:
                 else:
                     await asyncio.sleep(self._proxy.delay_seconds)
                     self._is_answered = True
+                    self._is_logged_in |= data.endswith(READY_FOR_QUERY)
                 if self.is_frozen:
                     continue
                 writer.write(data)

@@ -69,6 +69,12 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
             FROM profile
             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
             ON CONFLICT DO NOTHING;
+
+            -- Somebody else took the address at this very moment.
+            INSERT INTO users (id, name)
+            SELECT user_id, user_name
+            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
+            ON CONFLICT DO NOTHING;
         $$;
 
 COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_name text) IS 'Parley: store a token''s user, or refresh email and name';
@@ -214,6 +220,10 @@ CREATE TABLE public.schema_migrations (
 
 COMMENT ON TABLE public.schema_migrations IS 'Parley: the migrations of sql/migrations that are applied';
 
+COMMENT ON COLUMN public.schema_migrations.name IS 'Its file''s name, without .sql';
+
+COMMENT ON COLUMN public.schema_migrations.applied_at IS 'When it was applied';
+
 CREATE TABLE public.tasks (
     id bigint NOT NULL,
     user_id character varying(255) NOT NULL,
@@ -277,7 +287,7 @@ COMMENT ON COLUMN public.users.created_at IS 'First seen';
 COMMENT ON COLUMN public.users.updated_at IS 'Last change of email or name';
 
 ALTER TABLE ONLY public.chat_messages
-    ADD CONSTRAINT chat_messages_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT chat_messages_pkey PRIMARY KEY (conversation_id, id);
 
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT conversations_pkey PRIMARY KEY (id);
@@ -292,8 +302,6 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
 CREATE INDEX idx_chat_messages_conversation_created ON public.chat_messages USING btree (conversation_id, created_at DESC);
-
-CREATE INDEX idx_chat_messages_conversation_id ON public.chat_messages USING btree (conversation_id, id);
 
 CREATE INDEX idx_chat_messages_created_at ON public.chat_messages USING btree (created_at DESC);
 
@@ -317,7 +325,7 @@ CREATE UNIQUE INDEX ix_users_email ON public.users USING btree (email);
 
 CREATE UNIQUE INDEX uq_chat_messages_message_id ON public.chat_messages USING btree (conversation_id, message_id) WHERE (superseded_at IS NULL);
 
-CREATE UNIQUE INDEX uq_chat_messages_reply_to ON public.chat_messages USING btree (reply_to) WHERE (superseded_at IS NULL);
+CREATE UNIQUE INDEX uq_chat_messages_reply_to ON public.chat_messages USING btree (reply_to) WHERE ((superseded_at IS NULL) AND (reply_to IS NOT NULL));
 
 ALTER TABLE ONLY public.chat_messages
     ADD CONSTRAINT chat_messages_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;

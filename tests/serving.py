@@ -42,7 +42,9 @@ class Switchboard:
 @asynccontextmanager
 async def serve(app: ASGIApp) -> AsyncGenerator[str]:
     """Serve an app with uvicorn, as Vercel's runtime does, on a free port; yield its base URL."""
-    with socket.socket() as listener:
+    # With its protocol named: asyncio sets TCP_NODELAY for such sockets alone, and without it each
+    # request on a kept connection takes 44 ms longer.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(2048)
         config = uvicorn.Config(app, log_config=None, access_log=False)

@@ -91,6 +91,12 @@ BEGIN
             FROM profile
             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
             ON CONFLICT DO NOTHING;
+
+            -- Somebody else took the address at this very moment.
+            INSERT INTO users (id, name)
+            SELECT user_id, user_name
+            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
+            ON CONFLICT DO NOTHING;
         $$;
     ELSE
         CREATE OR REPLACE FUNCTION remember_user(user_id text, user_email text, user_name text)

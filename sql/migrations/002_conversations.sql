@@ -5,13 +5,10 @@
 
 DO $$
 BEGIN
-    IF to_regclass('conversations') IS NOT NULL AND NOT EXISTS (
-        SELECT FROM pg_attribute
-        WHERE
-            pg_attribute.attrelid = to_regclass('conversations')
-            AND pg_attribute.attname = 'id'
-            AND pg_attribute.atttypid = 'uuid'::regtype
-    ) THEN
+    IF
+        to_regclass('conversations') IS NOT NULL
+        AND coalesce(obj_description(to_regclass('conversations'), 'pg_class'), '') NOT LIKE 'Parley:%'
+    THEN
         RAISE EXCEPTION USING
             ERRCODE = 'feature_not_supported',
             MESSAGE = 'a table "conversations" exists already that Parley did not make',

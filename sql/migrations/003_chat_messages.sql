@@ -5,12 +5,10 @@
 
 DO $$
 BEGIN
-    IF to_regclass('chat_messages') IS NOT NULL AND NOT EXISTS (
-        SELECT FROM pg_attribute
-        WHERE
-            pg_attribute.attrelid = to_regclass('chat_messages')
-            AND pg_attribute.attname = 'reply_to'
-    ) THEN
+    IF
+        to_regclass('chat_messages') IS NOT NULL
+        AND coalesce(obj_description(to_regclass('chat_messages'), 'pg_class'), '') NOT LIKE 'Parley:%'
+    THEN
         RAISE EXCEPTION USING
             ERRCODE = 'feature_not_supported',
             MESSAGE = 'a table "chat_messages" exists already that Parley did not make',

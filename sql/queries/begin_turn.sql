@@ -215,7 +215,10 @@ superseded_messages AS (
             chat_messages.id > decision.question_id
             OR (decision.is_edited AND chat_messages.id = decision.question_id)
             -- Expired, but not deleted yet: it has to give its id free.
-            OR (decision.question_id IS NULL AND chat_messages.message_id = %(message_id)s::text)
+            OR (
+                (decision.question_id IS NULL OR decision.is_edited)
+                AND chat_messages.message_id = %(message_id)s::text
+            )
         )
     RETURNING chat_messages.id
 ),

@@ -14,7 +14,7 @@
 --
 -- Returns the columns of list_messages: at most history_messages rows up to the question, the system
 -- messages before it, and its current answer if there is one.
--- Index chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to.
+-- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to.
 WITH
 current_messages AS NOT MATERIALIZED (
     SELECT
@@ -47,7 +47,7 @@ question AS (
                 WHERE
                     conversations.id = %(conversation_id)s::uuid
                     AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
-                    AND conversations.turn_id = %(turn_id)s::uuid
+                    AND (conversations.turn_id = %(turn_id)s::uuid OR %(message_id)s::text IS NULL)
             ),
             %(message_id)s::text
         )
@@ -105,5 +105,5 @@ FROM chat_messages
 WHERE
     chat_messages.conversation_id = %(conversation_id)s::uuid
     AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
-    AND chat_messages.id = any(ARRAY(SELECT wanted.id FROM wanted))
+    AND chat_messages.id = any(array(SELECT wanted.id FROM wanted))
 ORDER BY chat_messages.id;

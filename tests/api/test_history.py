@@ -220,6 +220,16 @@ async def test_ids_and_metadata_are_those_of_the_stream(
     assert answer["parts"] == [{"type": "text", "text": "Cut"}]
 
 
+async def test_an_answer_cut_at_the_deadline_was_too_long_to_the_client(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    await parley.say("Hello!", conversation_id=CHAT_ID)
+    database.execute("UPDATE chat_messages SET finish_reason = 'timeout' WHERE role = 'assistant'")
+
+    _, answer = (await parley.history())["messages"]
+    assert answer["metadata"]["finish_reason"] == "length"
+
+
 @each_version
 async def test_messages_pass_the_ai_sdks_own_check(
     parley: Parley, database: psycopg.Connection, version: Version

@@ -21,6 +21,10 @@ BEFORE_THE_FIRST_TOKEN = [
     (Reply(pieces=(), finish_reason=None), 502, "model_failed"),
     (Reply(pieces=(), finish_reason="content_filter"), 502, "answer_withheld"),
     (Reply(chunks=[{"error": {"message": "sk-secret says"}}]), 502, "model_failed"),
+    (Reply(chunks=[{"choices": {"a": 1}}]), 502, "model_failed"),
+    (Reply(chunks=[{"choices": [{"delta": "x"}]}]), 502, "model_failed"),
+    (Reply(chunks=[{"choices": [{"delta": {"content": 5}}]}]), 502, "model_failed"),
+    (Reply(chunks=[{"choices": [{"finish_reason": ["stop"]}]}]), 502, "model_failed"),
 ]
 IN_THE_MIDDLE = [
     Reply(cuts_after=2),

@@ -175,7 +175,7 @@ def test_each_file_of_api_becomes_a_function(deployment: Deployment) -> None:
 def test_answering_may_take_a_minute_and_all_else_half_of_one(deployment: Deployment) -> None:
     allowed = {name: config["maxDuration"] for name, config in deployment.functions.items()}
 
-    minute = ("api/chat", "api/chat/[id]/stream", "api/cron/cleanup")
+    minute = ("api/chat", "api/cron/cleanup")
     assert allowed == dict.fromkeys(allowed, 30) | dict.fromkeys(minute, 60)
 
 
