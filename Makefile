@@ -33,8 +33,8 @@ format: .venv/installed ## put code and SQL into the layout that `make check` as
 schema: .venv/installed ## write tests/schema.sql, the schema that the migrations make
 	@$(RUN) tests.dump_schema
 
-bench: .venv/installed ## measure (ARGS='--help' says what)
-	@$(RUN) bench $(ARGS)
+bench: .venv/installed ## measure the functions' cold start (ARGS='--help' says how)
+	@$(RUN) bench.cold_start $(ARGS)
 
 install: .venv/installed ## make .venv, unless it is up to date
 

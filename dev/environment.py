@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 
 from dev import model
 from dev.terminal import CannotStart
+from lib.settings import SettingsError, read_settings
 
 DEFAULT_PORT = 3000
 SECRET_BYTES = 32
@@ -63,7 +64,7 @@ def read(root: Path) -> Environment:
     """Read the environment and `.env`; where both set a variable, the environment wins.
 
     Raises:
-        CannotStart: half a database is named.
+        CannotStart: half a database is named, or values are not valid: all of them are named.
     """
     file = dotenv_values(root / ".env")
     given = {
@@ -75,6 +76,11 @@ def read(root: Path) -> Environment:
     if "DATABASE_URL_UNPOOLED" in given and "DATABASE_URL" not in given:
         message = "DATABASE_URL_UNPOOLED is set, but DATABASE_URL is not: set both, or neither."
         raise CannotStart(message)
+    try:
+        # Before anything is started. The database of our own is not known yet, and is no mistake.
+        read_settings({"DATABASE_URL": "postgresql://parley@/parley"} | given)
+    except SettingsError as mistakes:
+        raise CannotStart(str(mistakes)) from None
     return Environment(given)
 
 
@@ -89,9 +95,7 @@ def for_functions(
         database_url: our own Postgres, if it runs.
         model_url: the embedded model, if it runs.
     """
-    made = {"CRON_SECRET": secret(data, "cron"), "METRICS_TOKEN": secret(data, "metrics")}
-    if "JWT_JWKS_URL" not in environment.variables:
-        made["JWT_SECRET"] = secret(data, "jwt")
+    made = {"CRON_SECRET": secret(data, "cron"), "JWT_SECRET": secret(data, "jwt")}
     if database_url:
         made |= {"DATABASE_URL": database_url, "DATABASE_URL_UNPOOLED": database_url}
     if model_url:

@@ -21,7 +21,7 @@ START_SECONDS = 60
 CONTEXT_TOKENS = 16_384
 SLOTS = 4
 # So small a model sometimes finds no end; it would run until its context is full.
-ANSWER_TOKENS = 1024
+ANSWER_TOKENS = 512
 
 
 def start_model(log: Path) -> children.Child:

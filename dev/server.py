@@ -23,7 +23,14 @@ GRACE_SECONDS = 2
 
 
 class Server(uvicorn.Server):
-    """Announces that it serves."""
+    """Announces that it serves, and at its end has answers end as they should."""
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Store what there is of running answers and end their streams; then end."""
+        if answers := sys.modules.get("lib.answers"):
+            await answers.interrupt_answers()
+        await super().shutdown(sockets)
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

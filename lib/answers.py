@@ -4,11 +4,11 @@ number of readers follow it, and may leave. A disconnect is not a stop.
 
 import asyncio
 import importlib
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -59,16 +59,25 @@ class Answer:
         self._parts: list[bytes] = []
         self._changed = asyncio.Event()
         self._limit: asyncio.Timeout | None = None
+        self._is_cut = False
 
-    def limited(self, cut_at: float) -> asyncio.Timeout:
-        """Return what raises TimeoutError when it is time to cut the answer, or `cut` is called."""
-        self._limit = asyncio.timeout_at(cut_at)
-        return self._limit
+    @asynccontextmanager
+    async def limited(self, cut_at: float) -> AsyncGenerator[None]:
+        """Raise TimeoutError in the block when it is time to cut the answer, or `cut` is called."""
+        try:
+            async with asyncio.timeout_at(0 if self._is_cut else cut_at) as self._limit:
+                yield
+        finally:
+            self._limit = None
 
     def cut(self, reason: str) -> None:
-        """Cut the answer now; what came is stored with that `finish_reason`."""
+        """Cut the answer now; what came is stored with that `finish_reason`.
+
+        One that the model has ended already is stored as it is.
+        """
         self.cut_reason = reason
-        if self._limit is not None and not self.stored.done():
+        self._is_cut = True
+        if self._limit is not None:
             self._limit.reschedule(time.monotonic())
 
     def say(self, piece: str) -> None:
@@ -139,6 +148,7 @@ class Answer:
 
 # Those of this process, by conversation: a repeated request attaches to its own.
 _running: dict[UUID, Answer] = {}
+_loaded: list[ModuleType] = []
 # The loop itself holds tasks only weakly.
 _tasks: set[asyncio.Task[None]] = set()
 
@@ -167,7 +177,7 @@ def begin_answer(database: Database, turn: Turn, deadline: Deadline) -> Answer:
 
 async def interrupt_answers() -> None:
     """Cut all answers of this process, which is to end, and wait until they are stored."""
-    for answer in _running.values():
+    for answer in [*_running.values()]:
         answer.cut("interrupted")
     if _tasks:
         await asyncio.wait(_tasks)
@@ -189,9 +199,10 @@ async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
         _fail(answer, problem)
     except Exception as error:  # noqa: BLE001 (a task of its own: nobody else would tell the reader)
         log("unexpected_error", error=error)
-        with suppress(Problem):
-            await release_turn(database, answer.turn)
         answer.fail(Problem())
+        # Told first: what went wrong may well go wrong again here.
+        with suppress(Exception):
+            await release_turn(database, answer.turn)
     finally:
         if _running.get(answer.turn.conversation_id) is answer:
             del _running[answer.turn.conversation_id]
@@ -213,9 +224,7 @@ async def _ask(answer: Answer, cut_at: float) -> tuple[Message | None, Problem |
     Returns:
         What came, to be stored (None: nothing), and the failure that ended it (None: none did).
     """
-    if "lib.model" not in sys.modules:
-        # In a thread, since it takes long: those who are read to meanwhile must not wait.
-        await asyncio.to_thread(importlib.import_module, "lib.model")
+    await _load_model()
     from lib.model import Reply  # noqa: PLC0415 (only now is it needed)
 
     reply, pieces, failure = Reply(), list[str](), None
@@ -235,6 +244,16 @@ async def _ask(answer: Answer, cut_at: float) -> tuple[Message | None, Problem |
     if failure is None:
         answer.end_text()
     return _draft(answer, reply, pieces), failure
+
+
+async def _load_model() -> None:
+    """Import what asks the model, at the first question.
+
+    In a thread, since it takes long, and those who are read to meanwhile must not wait. That it is
+    in `sys.modules` does not mean that it is complete: another request may be importing it.
+    """
+    if not _loaded:
+        _loaded.append(await asyncio.to_thread(importlib.import_module, "lib.model"))
 
 
 async def _listen(answer: Answer, reply: "Reply", pieces: list[str]) -> None:

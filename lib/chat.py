@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from starlette.responses import Response
@@ -46,16 +47,20 @@ async def answer_chat(caller: Caller, said: ChatRequest) -> ASGIApp:
     conversation_id = uuid4()
     if said.chat_id is not None:
         conversation_id = conversation_id_of(said.chat_id, caller, said.chat_id_field)
+    named = {"x-conversation-id": str(conversation_id)}
     try:
         return await _respond(caller, conversation_id, said)
     except Problem as problem:
-        problem.headers["x-conversation-id"] = str(conversation_id)
+        problem.headers |= named
         raise
+    except Exception as error:
+        raise Problem(headers=named) from error
 
 
 async def _respond(caller: Caller, conversation_id: UUID, said: ChatRequest) -> ASGIApp:
     deadline = trace().deadline
     turn_id = uuid4()
+    takes_turn_until = (time.monotonic() + deadline.cut_at) / 2
     while True:
         turn = await begin_turn(
             database(),
@@ -63,7 +68,9 @@ async def _respond(caller: Caller, conversation_id: UUID, said: ChatRequest) -> 
             conversation_id,
             said,
             turn_id=turn_id,
-            lease_seconds=deadline.ends_at - time.monotonic(),
+            lease_ends_at=deadline.ends_at,
+            # Later there would be time for half an answer only.
+            takes_turn=time.monotonic() < takes_turn_until,
         )
         if turn.verdict == "answered" and turn.answer is not None:
             return _replay(turn, turn.answer, wants_stream=said.wants_stream)
@@ -71,11 +78,26 @@ async def _respond(caller: Caller, conversation_id: UUID, said: ChatRequest) -> 
             return await _follow(begin_answer(database(), turn, deadline), said)
         if running := find_running_answer(conversation_id, turn.question.id):
             return await _follow(running, said)
+        is_late = time.monotonic() + LOOK_AGAIN_SECONDS > deadline.cut_at
+        if is_late or turn.verdict == "unanswered":
+            detail = "This message is not answered yet. Send it again to get the answer."
+            raise TurnInProgress(detail, retry_after_seconds=LOOK_AGAIN_SECONDS)
         # Another process is answering it. To ask again is to wait for its answer, and to take the
         # turn over should it fail.
-        if time.monotonic() + LOOK_AGAIN_SECONDS > deadline.cut_at:
-            raise TurnInProgress(retry_after_seconds=LOOK_AGAIN_SECONDS)
+        said = _asks_for_the_answer_of(turn.question, said)
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+
+def _asks_for_the_answer_of(question: Message, said: ChatRequest) -> ChatRequest:
+    """Return what asks for the answer that is being made, not for another one after it."""
+    return replace(
+        said,
+        message_id=question.message_id,
+        text=question.content,
+        replaced_message_id=None,
+        regenerates=False,
+        answer_message_id=None,
+    )
 
 
 async def _follow(answer: Answer, said: ChatRequest) -> ASGIApp:
@@ -135,7 +157,8 @@ class AnswerStream:
         async for parts in self._answer.read():
             async with asyncio.timeout(STALL_SECONDS):
                 await send({"type": "http.response.body", "body": parts, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        async with asyncio.timeout(STALL_SECONDS):
+            await send({"type": "http.response.body", "body": b""})
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 from uuid import uuid4
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AliasChoices, BaseModel, Field, StrictBool
 from starlette.requests import Request
 
 from lib.functions import read_json, validate
@@ -41,7 +41,7 @@ class ChatRequest:
     wants_stream: bool
 
 
-class PlainForm(BaseModel):
+class PlainForm(BaseModel, defer_build=True):
     """`{"message": "text", …}`; `session_id` is another name of `conversation_id`."""
 
     message: Storable
@@ -52,7 +52,7 @@ class PlainForm(BaseModel):
     stream: StrictBool | None = None
 
 
-class UserMessage(BaseModel):
+class UserMessage(BaseModel, defer_build=True):
     """The part of an AI SDK `UIMessage` that is read: of the newest user message alone."""
 
     id: ClientId | None = None
@@ -60,17 +60,15 @@ class UserMessage(BaseModel):
     parts: list["TextPart"]
 
 
-class TextPart(BaseModel):
+class TextPart(BaseModel, defer_build=True):
     """A part of a user message."""
 
     type: Literal["text"]
     text: Storable
 
 
-class SdkForm(BaseModel):
+class SdkForm(BaseModel, defer_build=True):
     """`{"id", "messages", "trigger", "messageId"?}` or `{"id", "message", …}`: AI SDK 5 to 7."""
-
-    model_config = ConfigDict(extra="ignore")
 
     id: ClientId
     messages: list[object] | None = None

@@ -48,7 +48,7 @@ FIND_CONVERSATION = Statement("find_conversation", Conversation)
 LIST_MESSAGES = Statement("list_messages", Message)
 
 
-class ListQuery(BaseModel):
+class ListQuery(BaseModel, defer_build=True):
     """The query of GET /api/conversations."""
 
     status: Literal["active", "archived", "all"] = "active"
@@ -56,7 +56,7 @@ class ListQuery(BaseModel):
     cursor: str | None = Field(default=None, max_length=500)
 
 
-class HistoryQuery(BaseModel):
+class HistoryQuery(BaseModel, defer_build=True):
     """The query of GET /api/history; `session_id` is another name of `conversation_id`."""
 
     conversation_id: ClientId = Field(

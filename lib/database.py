@@ -35,6 +35,12 @@ ANSWER_TIMEOUT_SECONDS = 10.0
 # How long to wait for a connection before looking again whether one is being made.
 POOL_PATIENCE_SECONDS = 2.0
 ATTEMPTS = 3
+# It is not the statement's fault, and may be over in a moment.
+CANNOT_NOW = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
 # Tables, columns or functions that a statement names are not there.
 NOT_MIGRATED = (
     psycopg.errors.UndefinedTable,
@@ -67,9 +73,9 @@ class Database:
     async def run(self, *calls: Call[Any]) -> Any:
         """Send one or several calls as one step and return the rows of each.
 
-        One round trip; one more if the connection was dead. Several calls are one transaction: all
-        of them, or none. Since the step may be sent again when its connection is lost, it must be
-        one that does no harm when it is done twice.
+        One round trip; another, and a connect, for each connection found dead. Several calls are
+        one transaction: all of them, or none. Since the step may be sent again when its connection
+        is lost, it must be one that does no harm when it is done twice.
 
         Returns:
             The rows of one call, or of several a tuple, in order.
@@ -128,10 +134,11 @@ class Database:
         for attempt in range(1, ATTEMPTS + 1):
             connection = await self._connection(pool, give_up_at)
             try:
-                return await _send(connection, calls)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                return await _send(connection, calls, give_up_at)
+            except CANNOT_NOW as error:
                 if not connection.broken:
-                    raise
+                    # Such as too long a wait for a lock, a full disk, a server that only reads.
+                    raise DatabaseUnavailable(retry_after_seconds=5) from error
                 log("connection_lost", step=calls[-1].statement.name, attempt=attempt)
                 cause = error
             finally:
@@ -213,8 +220,11 @@ class Database:
             await pool.drain()
 
 
-async def _send(connection: Connection, calls: tuple[Call[Any], ...]) -> list[list[Any]]:
-    watchdog = asyncio.get_running_loop().call_later(ANSWER_TIMEOUT_SECONDS, _shut, connection)
+async def _send(
+    connection: Connection, calls: tuple[Call[Any], ...], give_up_at: float
+) -> list[list[Any]]:
+    patience = min(ANSWER_TIMEOUT_SECONDS, give_up_at - time.monotonic())
+    watchdog = asyncio.get_running_loop().call_later(patience, _shut, connection)
     try:
         if len(calls) == 1:
             cursors = [await _execute(connection, calls[0])]
@@ -235,7 +245,7 @@ def _note_outcome(step: asyncio.Future[Any]) -> None:
 
 async def _execute(connection: Connection, call: Call[Any]) -> psycopg.AsyncCursor[Any]:
     cursor = connection.cursor(row_factory=class_row(call.statement.row))
-    return await cursor.execute(call.statement.sql, call.parameters)
+    return await cursor.execute(call.statement.sql, call.bound())
 
 
 def _shut(connection: Connection) -> None:

@@ -45,16 +45,7 @@ def function(**handlers: Handler) -> ASGIApp:
     Raises:
         SettingsError: the environment is not what it should be, so the function must not start.
     """
-    chosen = settings()
-    return CORSMiddleware(
-        Function(handlers),
-        allow_origins=[origin for origin in chosen.allowed_origin if "*" not in origin],
-        allow_origin_regex=_subdomains(chosen.allowed_origin),
-        allow_methods=[*handlers],
-        allow_headers=["authorization", "content-type", "accept"],
-        expose_headers=EXPOSED_HEADERS,
-        max_age=86_400,
-    )
+    return Function(handlers, settings().allowed_origin)
 
 
 def _subdomains(origins: tuple[str, ...]) -> str | None:
@@ -70,10 +61,19 @@ def _subdomains(origins: tuple[str, ...]) -> str | None:
 class Function:
     """An ASGI app that calls the handler of a request's method."""
 
-    def __init__(self, handlers: dict[str, Handler]) -> None:
-        """Take the handlers by method; GET answers HEAD too."""
+    def __init__(self, handlers: dict[str, Handler], origins: tuple[str, ...]) -> None:
+        """Take the handlers by method (GET answers HEAD too), and the origins that may call."""
         self._handlers = handlers
         self._allow = ", ".join([*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"])
+        self._cors = CORSMiddleware(
+            self._respond,
+            allow_origins=[origin for origin in origins if "*" not in origin],
+            allow_origin_regex=_subdomains(origins),
+            allow_methods=[*handlers],
+            allow_headers=["authorization", "content-type", "accept"],
+            expose_headers=EXPOSED_HEADERS,
+            max_age=86_400,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or take part in the server's start and end."""
@@ -81,8 +81,11 @@ class Function:
             await _live(receive, send)
         elif scope["type"] == "http":
             begin_trace()
-            response = await self._answer(Request(scope, receive))
-            await response(scope, receive, _timed(send))
+            await self._cors(scope, receive, _timed(send))
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> ASGIApp:
         method = "GET" if request.method == "HEAD" else request.method
@@ -162,7 +165,7 @@ def _plain(value: Any) -> object:  # noqa: ANN401 (whatever json could not write
 def problem_response(problem: Problem) -> Response:
     """Answer with problem details (RFC 9457)."""
     return Response(
-        json.dumps(problem.body(), ensure_ascii=False).encode(),
+        json.dumps(problem.body(), ensure_ascii=False, separators=(",", ":")).encode(),
         status_code=problem.status,
         media_type="application/problem+json",
         headers=problem.headers | NO_STORE,

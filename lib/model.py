@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
+from math import isfinite
 from typing import Any, cast
 
 import httpx2
@@ -30,9 +31,10 @@ from lib.problems import (
 from lib.settings import settings
 
 CONNECT_TIMEOUT_SECONDS = 5.0
-# Between two tokens, and before the first. A model that thinks for longer is taken for dead; the
-# function's deadline may end it sooner.
-SILENCE_TIMEOUT_SECONDS = 60.0
+# Between two pieces of the provider's answer, and before the first. Who is silent for longer is
+# taken for dead, which leaves time to say so before the function's deadline.
+SILENCE_TIMEOUT_SECONDS = 30.0
+MAX_EVENT_BYTES = 1024 * 1024
 FINISH_REASONS = {"stop", "length", "content_filter", "tool_calls"}
 OVERLOADED = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, 529}
 TIMED_OUT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT, 524}
@@ -72,7 +74,7 @@ async def stream_answer(
     Raises:
         ModelRefused: wrong key, model or settings.
         ModelOverloaded: the provider says 429, 503 or 529.
-        ModelTimeout: no connection, or no token for SILENCE_TIMEOUT_SECONDS.
+        ModelTimeout: no connection, or not a byte for SILENCE_TIMEOUT_SECONDS.
         AnswerWithheld: a content filter let nothing through.
         ModelFailed: any other failure; also a stream that was cut, garbled, or held no answer.
     """
@@ -150,6 +152,9 @@ async def _chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]
     rest = b""
     async for received in stream:
         *lines, rest = (rest + received).split(b"\n")
+        if len(rest) > MAX_EVENT_BYTES:
+            message = "an event has no end"
+            raise _GarbledStreamError(message)
         for line in lines:
             if not line.startswith(b"data:"):
                 continue
@@ -226,4 +231,4 @@ def _retry_after(error: openai.APIStatusError) -> float:
         said = float(error.response.headers.get("retry-after", ""))
     except ValueError:
         return RETRY_AFTER_SECONDS
-    return min(max(said, 1.0), MAX_RETRY_AFTER_SECONDS)
+    return min(max(said, 1.0), MAX_RETRY_AFTER_SECONDS) if isfinite(said) else RETRY_AFTER_SECONDS

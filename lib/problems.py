@@ -60,7 +60,7 @@ class MalformedRequest(Problem):
 
 
 class Unauthenticated(Problem):
-    """Sign in first: this needs a valid token in the header Authorization: Bearer ...."""
+    """Sign in first: this needs a valid token in the header Authorization: Bearer."""
 
     code = "unauthenticated"
     status = HTTPStatus.UNAUTHORIZED
@@ -148,7 +148,7 @@ class UnsupportedMediaType(Problem):
 
 
 class InvalidRequest(Problem):
-    """The request is not valid; `errors` says which fields and why."""
+    """The request is not valid."""
 
     code = "invalid_request"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
@@ -176,7 +176,7 @@ class ModelFailed(Problem):
 
 
 class ModelRefused(ModelFailed):
-    """The model's provider refused the request: key or settings are wrong. Tell the operator."""
+    """The model's provider refused: a wrong key or setting, or too long a conversation."""
 
     code = "model_refused"
 

@@ -11,7 +11,7 @@ from lib.database import Database
 from lib.problems import Unauthenticated
 from lib.settings import settings
 from lib.statements import Statement
-from lib.trace import log
+from lib.trace import log, trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,10 @@ class Deleted:
 
     deleted: int
 
+
+NOT_THE_CRON = "This needs the header Authorization: Bearer with the deployment's CRON_SECRET."
+# About as many as turns do not notice.
+BATCH = 1000
 
 DELETE_OLD_CHAT_MESSAGES = Statement("delete_old_chat_messages", Deleted)
 
@@ -34,20 +38,28 @@ def check_cron_secret(request: Request) -> None:
     given = request.headers.getlist("authorization")
     if expected is None:
         log("cron_refused", cause="CRON_SECRET is not set")
-        raise Unauthenticated
+        raise Unauthenticated(NOT_THE_CRON)
     if len(given) != 1 or not hmac.compare_digest(given[0].encode(), f"Bearer {expected}".encode()):
-        raise Unauthenticated
+        raise Unauthenticated(NOT_THE_CRON)
 
 
 async def clean_up(database: Database) -> dict[str, Any]:
     """Delete what is older than the retention period; with RETENTION_DAYS=0, nothing.
 
+    Batch after batch, each a round trip and a transaction of its own, until nothing is left or the
+    function's time is; the next night goes on from there.
+
     Raises:
-        DatabaseUnavailable: see `Database.run`.
+        DatabaseUnavailable: see `Database.run`; the batches before it stay deleted.
     """
-    started = time.monotonic()
-    deleted = 0
-    if days := settings().retention_days:
-        [row] = await database.run(DELETE_OLD_CHAT_MESSAGES(retention_days=days))
-        deleted = row.deleted
-    return {"deleted": deleted, "seconds": round(time.monotonic() - started, 3)}
+    started, deleted, remains = time.monotonic(), 0, settings().retention_days > 0
+    while remains and time.monotonic() < trace().deadline.cut_at:
+        call = DELETE_OLD_CHAT_MESSAGES(retention_days=settings().retention_days, batch_size=BATCH)
+        [row] = await database.run(call)
+        deleted += row.deleted
+        remains = row.deleted == BATCH
+    return {
+        "deleted": deleted,
+        "remaining": remains,
+        "seconds": round(time.monotonic() - started, 3),
+    }

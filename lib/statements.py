@@ -44,6 +44,13 @@ class Call[Row]:
     __slots__ = ("parameters", "statement")
 
     def __init__(self, statement: Statement[Row], parameters: dict[str, object]) -> None:
-        """Take a statement and its parameters by name."""
+        """Take a statement and its parameters by name; of one that is callable, its result counts.
+
+        It is called when the statement is sent, and again when it is sent again.
+        """
         self.statement = statement
         self.parameters = parameters
+
+    def bound(self) -> dict[str, object]:
+        """Return the parameters as they are now."""
+        return {name: each() if callable(each) else each for name, each in self.parameters.items()}

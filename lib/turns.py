@@ -4,6 +4,7 @@ A turn is a lease on the conversation, held under a token of its own for each at
 itself at the function's deadline. Whoever has lost it writes nothing.
 """
 
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -93,7 +94,7 @@ class Turn:
 
     Attributes:
         id: token of this attempt.
-        verdict: `taken`, `answered` or `being_answered`; see begin_turn.sql.
+        verdict: `taken`, `answered`, `being_answered` or `unanswered`; see begin_turn.sql.
         caller: whose conversation it is.
         conversation_id: which.
         question: the user message.
@@ -117,7 +118,8 @@ async def begin_turn(
     request: ChatRequest,
     *,
     turn_id: UUID,
-    lease_seconds: float,
+    lease_ends_at: float,
+    takes_turn: bool = True,
 ) -> Turn:
     """Store a message and take the conversation's turn, unless that very message was sent before.
 
@@ -129,19 +131,19 @@ async def begin_turn(
         conversation_id: where it is said; made if there is none.
         request: what is said.
         turn_id: token of this attempt: made before its first try, the same in its retries.
-        lease_seconds: until the function's deadline.
+        lease_ends_at: the function's deadline, on the clock of `time.monotonic()`, in seconds.
+        takes_turn: False: only look whether it is answered by now.
 
     Raises:
         Problem: one of REFUSALS.
         DatabaseUnavailable: see `Database.run`.
     """
-    calls = _begin_calls(caller, conversation_id, request, turn_id, lease_seconds)
+    calls = _begin_calls(caller, conversation_id, request, turn_id, lease_ends_at, takes_turn)
     decision, messages = await _decide(database, caller, calls)
     if decision.verdict == "contended":
         decision, messages = await _decide(database, caller, calls)
     if refusal := REFUSALS.get(decision.verdict):
-        remaining = decision.lease_remaining_seconds
-        raise refusal(retry_after_seconds=None if remaining is None else min(remaining, PATIENCE))
+        raise refusal(retry_after_seconds=_retry_after(decision))
     question = next(message for message in reversed(messages) if message.role == "user")
     return Turn(
         id=turn_id,
@@ -152,6 +154,13 @@ async def begin_turn(
         messages=[message for message in messages if message.id <= question.id],
         answer=next((each for each in messages if each.reply_to == question.id), None),
     )
+
+
+def _retry_after(decision: Decision) -> float | None:
+    """Return when it is worth trying again, in seconds: when somebody else's turn will be over."""
+    if decision.verdict != "turn_in_progress":
+        return None
+    return min(decision.lease_remaining_seconds or PATIENCE, PATIENCE)
 
 
 async def finish_turn(database: Database, turn: Turn, answer: Message) -> Message:
@@ -171,10 +180,13 @@ async def finish_turn(database: Database, turn: Turn, answer: Message) -> Messag
         AnswerNotStored: the lease was lost, or the conversation is gone.
         DatabaseUnavailable: see `Database.run`; it may or may not be stored.
     """
-    stored = await database.run(
+    whose = {"conversation_id": turn.conversation_id, "user_id": turn.caller.user_id}
+    _, stored = await database.run(
+        # First, as in begin_turn: a repeated finish_turn that waited for its own first try in the
+        # very statement would not see what that stored.
+        LOCK_CONVERSATION(**whose),
         FINISH_TURN(
-            conversation_id=turn.conversation_id,
-            user_id=turn.caller.user_id,
+            **whose,
             turn_id=turn.id,
             answer_message_id=answer.message_id,
             question_id=turn.question.id,
@@ -184,7 +196,7 @@ async def finish_turn(database: Database, turn: Turn, answer: Message) -> Messag
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=answer.completion_tokens,
             now=None,
-        )
+        ),
     )
     if not stored:
         raise AnswerNotStored
@@ -227,7 +239,8 @@ def _begin_calls(
     conversation_id: UUID,
     request: ChatRequest,
     turn_id: UUID,
-    lease_seconds: float,
+    lease_ends_at: float,
+    takes_turn: bool,  # noqa: FBT001 (passed on)
 ) -> BeginCalls:
     chosen = settings()
     whose = {"conversation_id": conversation_id, "user_id": caller.user_id}
@@ -242,7 +255,9 @@ def _begin_calls(
             answer_message_id=request.answer_message_id,
             title=title_of(request.text or ""),
             turn_id=turn_id,
-            lease_seconds=lease_seconds,
+            # When it is sent: to wait for a connection must not make the lease outlast us.
+            lease_seconds=lambda: lease_ends_at - time.monotonic(),
+            takes_turn=takes_turn,
             max_messages=chosen.max_conversation_messages,
             retention_days=chosen.retention_days,
             now=None,

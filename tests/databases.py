@@ -24,6 +24,9 @@ SELECT (SELECT sum(hashtext(concat(oid, relname, relrowsecurity, relacl))) FROM 
     (SELECT sum(pg_attribute.xmin::text::bigint) FROM pg_attribute
         INNER JOIN pg_class ON attrelid = pg_class.oid WHERE relnamespace = home.oid),
     (SELECT count(*) FROM pg_namespace),
+    (SELECT count(*) FROM pg_db_role_setting
+        INNER JOIN pg_database ON setdatabase = pg_database.oid
+        WHERE datname = current_database()),
     (SELECT string_agg(name, ' ' ORDER BY name) FROM schema_migrations)
 FROM pg_namespace AS home WHERE home.nspname = 'public'
 """

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import lib.problems
 from tests.product import ROOT
 
 MOST_FUNCTIONS = 12  # a Hobby deployment is refused above that
@@ -120,3 +121,15 @@ def _imports(path: Path) -> set[str]:
 
 def _is_for_types(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def test_the_readme_names_each_code_of_a_problem() -> None:
+    readme = (ROOT / "README.md").read_text()
+    found = vars(lib.problems).values()
+    codes = {
+        each.code
+        for each in found
+        if isinstance(each, type) and issubclass(each, lib.problems.Problem)
+    }
+
+    assert [code for code in sorted(codes) if f"`{code}`" not in readme] == []

@@ -1,9 +1,9 @@
 """GET /api/cron/cleanup: delete what is older than the retention period; Vercel's cron calls it.
 
 Accepts   Authorization: Bearer $CRON_SECRET
-Answers   200 {"deleted", "seconds"}
+Answers   200 {"deleted", "remaining", "seconds"}; remaining: time was over first
 Problems  401 unauthenticated (always, when CRON_SECRET is not set), 503 database_unavailable
-Database  1 round trip: delete_old_chat_messages.sql
+Database  1 round trip for 1,000 messages: delete_old_chat_messages.sql
 """
 
 from starlette.requests import Request

@@ -15,6 +15,7 @@
 --   title              text         title of a new conversation
 --   turn_id            uuid         token of this attempt, the same in its own retries
 --   lease_seconds      double precision  until the function's deadline
+--   takes_turn         boolean      false: only look whether it is answered
 --   max_messages       integer      messages that a conversation may hold
 --   retention_days     integer      older messages count as gone; 0: none do
 --   now                timestamptz  null: the database's clock
@@ -25,6 +26,7 @@
 --   taken              the turn is this attempt's: ask the model, then finish_turn or release_turn
 --   answered           the answer is stored: send it again
 --   being_answered     by another attempt: attach to it
+--   unanswered         nobody answers it, and this request may not
 --   turn_in_progress   another message of this conversation is being answered
 --   moved_on           unanswered, and others have been said since
 --   archived, full     the conversation takes no new messages
@@ -142,16 +144,17 @@ decision AS (
             WHEN conversation.turn_id = %(turn_id)s::uuid THEN 'taken'
             WHEN question.id IS NULL AND %(message_id)s::text IS NULL THEN 'nothing_to_answer'
             WHEN conversation.id IS NULL THEN 'new_conversation'
-            WHEN
-                NOT %(regenerates)s::boolean AND NOT question.is_edited
-                AND answer.id IS NOT NULL
-                AND coalesce(answer.finish_reason, 'stop') NOT IN ('error', 'interrupted')
-                THEN 'answered'
+            -- Before 'answered': while it is regenerated, the old answer is there still.
             WHEN
                 NOT question.is_edited
                 AND conversation.has_running_turn
                 AND conversation.turn_message_id = question.message_id
                 THEN 'being_answered'
+            WHEN
+                NOT %(regenerates)s::boolean AND NOT question.is_edited
+                AND answer.id IS NOT NULL
+                AND coalesce(answer.finish_reason, 'stop') NOT IN ('error', 'interrupted')
+                THEN 'answered'
             WHEN
                 NOT %(regenerates)s::boolean AND NOT question.is_edited
                 AND EXISTS (
@@ -171,6 +174,7 @@ decision AS (
                     ) AS counted
                 )
                 THEN 'full'
+            WHEN NOT %(takes_turn)s::boolean THEN 'unanswered'
             ELSE 'free'
         END AS verdict
     FROM clock
@@ -199,7 +203,8 @@ created_conversation AS (
     RETURNING conversations.id
 ),
 
--- An edit replaces the question and all after it; a new answer, all after the question.
+-- An edit replaces the question and all after it. (What a new answer replaces stays until there is
+-- one: finish_turn.)
 superseded_messages AS (
     UPDATE chat_messages
     SET superseded_at = clock.now
@@ -212,8 +217,7 @@ superseded_messages AS (
         AND chat_messages.superseded_at IS NULL
         AND chat_messages.role <> 'system'
         AND (
-            chat_messages.id > decision.question_id
-            OR (decision.is_edited AND chat_messages.id = decision.question_id)
+            (decision.is_edited AND chat_messages.id >= decision.question_id)
             -- Expired, but not deleted yet: it has to give its id free.
             OR (
                 (decision.question_id IS NULL OR decision.is_edited)

@@ -1,7 +1,9 @@
 -- finish_turn :one
 -- Store the answer and give the turn back, if this attempt still holds it.
 --
--- May be sent again when it is unknown whether it arrived: it then finds what it stored.
+-- Sent after lock_conversation, in the same round trip. May be sent again when it is unknown whether
+-- it arrived: it then finds what it stored. What the answer replaces (an earlier answer, and what was
+-- said after that) is superseded now, since now there is an answer.
 --
 -- Parameters
 --   conversation_id    uuid         which
@@ -18,7 +20,7 @@
 --
 -- Returns 1 row: id, created_at of the answer. 0 rows: the lease was lost, or the conversation is
 -- gone, and nothing was stored.
--- Index conversations_pkey, uq_chat_messages_message_id.
+-- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id.
 WITH
 released_turn AS (
     UPDATE conversations
@@ -32,6 +34,24 @@ released_turn AS (
         AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
         AND conversations.turn_id = %(turn_id)s::uuid
     RETURNING conversations.id, conversations.user_id, conversations.updated_at
+),
+
+superseded_messages AS (
+    UPDATE chat_messages
+    SET superseded_at = released_turn.updated_at
+    FROM released_turn
+    WHERE
+        chat_messages.conversation_id = %(conversation_id)s::uuid
+        AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+        AND chat_messages.superseded_at IS NULL
+        AND chat_messages.role <> 'system'
+        AND chat_messages.id > %(question_id)s::bigint
+    RETURNING chat_messages.id
+),
+
+-- Counted, so that the replaced answer has given its place free before the new one takes it.
+superseded AS (
+    SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
 ),
 
 stored_answer AS (
@@ -63,6 +83,7 @@ stored_answer AS (
         released_turn.updated_at,
         released_turn.updated_at
     FROM released_turn
+    CROSS JOIN superseded
     RETURNING chat_messages.id, chat_messages.created_at
 )
 

@@ -110,7 +110,8 @@ async def test_what_is_older_than_the_retention_period_is_deleted_and_counted(
 
     assert response.status_code == 200
     result = response.json()
-    assert result.keys() == {"deleted", "seconds"}
+    assert result.keys() == {"deleted", "remaining", "seconds"}
+    assert result["remaining"] is False
     assert result["deleted"] == deleted
     assert 0 <= result["seconds"] < 10
     assert messages_left(database) == left

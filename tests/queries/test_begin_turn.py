@@ -43,7 +43,7 @@ async def test_a_message_that_was_answered_is_not_stored_again_and_its_answer_co
     again = await turns.begin("Question 1")
 
     assert again.verdict == "answered"
-    assert again.said == ["Question 1", "Answer 1"]
+    assert again.read == ["Question 1", "Answer 1"]
     assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1"]
     assert rows.run("SELECT turn_id FROM conversations") == [(None,)]
 
@@ -57,7 +57,7 @@ async def test_an_answered_message_stays_answered_though_others_have_been_said_s
     again = await turns.begin("Question 1")
 
     assert again.verdict == "answered"
-    assert again.said == ["Question 1", "Answer 1"]
+    assert again.read == ["Question 1", "Answer 1"]
     assert len(rows.said(turns.conversation_id)) == 4
 
 

@@ -1,6 +1,7 @@
 """begin_turn: many at once. Who waited for another request decides by what that one stored."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable
 from typing import Any
@@ -116,7 +117,7 @@ async def _send(turns: Turns, text: str, message_id: str, caller: Caller = ADA) 
         turns.conversation_id,
         request,
         turn_id=uuid4(),
-        lease_seconds=LEASE_SECONDS,
+        lease_ends_at=time.monotonic() + LEASE_SECONDS,
     )
 
 
@@ -140,6 +141,7 @@ def _begin_call(conversation_id: UUID) -> Call[Any]:
         title="Hello!",
         turn_id=uuid4(),
         lease_seconds=LEASE_SECONDS,
+        takes_turn=True,
         max_messages=1000,
         retention_days=0,
         now=None,

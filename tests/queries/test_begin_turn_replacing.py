@@ -1,5 +1,6 @@
 """begin_turn: edits and new answers, which mark what they replace and change nothing."""
 
+import time
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -125,10 +126,43 @@ async def test_an_earlier_answer_made_again_replaces_all_that_was_said_after_its
     await turns.exchange(2)
 
     begun = await turns.begin(None, message_id=None, regenerates=True, answer_message_id="answer-1")
+    await turns.finish(begun, "Answer 1, again", answer_message_id="answer-3")
 
     assert begun.verdict == "taken"
     assert begun.said == ["Question 1"]
-    assert rows.said(turns.conversation_id) == ["Question 1"]
+    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1, again"]
+
+
+async def test_what_an_answer_would_replace_stays_when_it_comes_to_nothing(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1)
+    await turns.exchange(2)
+
+    begun = await turns.begin(None, message_id=None, regenerates=True, answer_message_id="answer-1")
+    await turns.release(begun)
+
+    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1", "Question 2", "Answer 2"]
+
+
+async def test_a_message_whose_answer_is_being_made_again_waits_for_the_new_one(
+    turns: Turns,
+) -> None:
+    await turns.exchange(1)
+    await turns.begin("Question 1", message_id="question-1", regenerates=True)
+
+    again = await turns.begin("Question 1", message_id="question-1")
+
+    assert again.verdict == "being_answered"
+
+
+async def test_who_may_not_take_the_turn_learns_that_nobody_answers(turns: Turns) -> None:
+    await turns.release(await turns.begin())
+
+    again = await turns.begin(takes_turn=False)
+
+    assert again.verdict == "unanswered"
+    assert (await turns.begin()).verdict == "taken"
 
 
 async def test_the_answer_that_is_named_counts_not_the_message_beside_it(
@@ -140,10 +174,11 @@ async def test_the_answer_that_is_named_counts_not_the_message_beside_it(
     begun = await turns.begin(
         "Question 2", message_id="question-2", regenerates=True, answer_message_id="answer-1"
     )
+    await turns.finish(begun, "Answer 1, again", answer_message_id="answer-3")
 
     assert begun.verdict == "taken"
     assert begun.said == ["Question 1"]
-    assert rows.said(turns.conversation_id) == ["Question 1"]
+    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1, again"]
 
 
 async def test_making_an_answer_again_with_a_changed_text_is_an_edit(
@@ -194,7 +229,7 @@ async def test_the_last_answer_is_attached_to_while_it_is_being_made_though_noth
         turns.conversation_id,
         ChatRequest(regenerates=True, wants_stream=True),
         turn_id=uuid4(),
-        lease_seconds=LEASE_SECONDS,
+        lease_ends_at=time.monotonic() + LEASE_SECONDS,
     )
 
     assert attached.verdict == "being_answered"

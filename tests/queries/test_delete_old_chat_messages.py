@@ -16,7 +16,7 @@ async def test_messages_older_than_so_many_days_go_whosever_they_are_and_are_cou
     turns.wait(days=2)
     await turns.exchange(2, user_id="ada")
 
-    [row] = await turns.database.run(DELETE_OLD_CHAT_MESSAGES(retention_days=7))
+    [row] = await turns.database.run(DELETE_OLD_CHAT_MESSAGES(retention_days=7, batch_size=1000))
 
     assert row.deleted == 2
     assert rows.said(turns.conversation_id) == ["Question 2", "Answer 2"]

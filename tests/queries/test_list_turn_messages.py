@@ -57,8 +57,10 @@ async def test_the_question_of_this_attempts_turn_comes_before_the_one_that_is_n
         "Question 2", message_id="question-2", regenerates=True, answer_message_id="answer-1"
     )
 
-    assert await _read(turns, message_id="question-2", turn_id=begun.turn_id) == ["Question 1"]
-    assert await _read(turns, message_id=None, turn_id=begun.turn_id) == ["Question 1"]
+    # Its answer too, which is there until there is a new one.
+    found = ["Question 1", "Answer 1"]
+    assert await _read(turns, message_id="question-2", turn_id=begun.turn_id) == found
+    assert await _read(turns, message_id=None, turn_id=begun.turn_id) == found
 
 
 async def test_replaced_messages_are_not_read(turns: Turns) -> None:

@@ -47,8 +47,13 @@ class Begun:
 
     @property
     def said(self) -> list[str]:
-        """The texts that list_turn_messages returned."""
-        return [message.content for message in self.messages]
+        """The texts up to the question: what the model is told."""
+        return [each.content for each in self.messages if each.id <= self.question.id]
+
+    @property
+    def read(self) -> list[str]:
+        """All texts that list_turn_messages returned, the question's answer among them."""
+        return [each.content for each in self.messages]
 
     @property
     def question(self) -> Message:
@@ -100,6 +105,7 @@ class Turns:
             "title": "A title",
             "turn_id": token,
             "lease_seconds": LEASE_SECONDS,
+            "takes_turn": True,
             "max_messages": 1000,
         }
         begin |= limits | parameters

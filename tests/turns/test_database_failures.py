@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from typing import Literal
 
 import psycopg
 import pytest
@@ -172,3 +173,81 @@ async def test_a_conversation_deleted_during_its_answer_ends_the_answer(
 
     assert parts[-1]["type"] == "error"
     assert "deleted" in parts[-1]["errorText"]
+
+
+async def test_a_database_that_takes_too_long_to_store_an_answer_is_asked_again(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [Reply(seconds_before=0.3)]
+    _limit_statements(database, "300ms")
+    sending = asyncio.create_task(parley.send("Hello!"))
+    await asyncio.sleep(0.2)
+
+    with database.transaction():
+        database.execute("SELECT FROM conversations FOR UPDATE")
+        await asyncio.sleep(1.5)
+
+    assert parts_of(await sending)[-1]["type"] == "finish"
+    assert await parley.said() == ["Hello!", "Hello, how are you?"]
+
+
+async def test_a_turn_that_cannot_even_be_given_back_ends_visibly(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [Reply(seconds_before=0.3, status=500)]
+    _limit_statements(database, "200ms")
+    sending = asyncio.create_task(parley.say("Hello!", conversation_id="a" * 16))
+    await asyncio.sleep(0.2)
+
+    with database.transaction():
+        database.execute("SELECT FROM conversations FOR UPDATE")
+        response = await sending
+
+    assert response.status_code >= 500
+    assert response.headers["x-conversation-id"]
+
+
+async def test_an_answer_stored_by_a_first_try_that_waited_is_found_by_the_second(
+    parley: Parley,
+    model: ScriptedModel,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lib.database, "ANSWER_TIMEOUT_SECONDS", 0.5)
+    model.replies = [Reply(seconds_before=0.3)]
+    sending = asyncio.create_task(parley.send("Hello!"))
+    await asyncio.sleep(0.2)
+
+    with database.transaction():
+        database.execute("SELECT FROM conversations FOR UPDATE")
+        await asyncio.sleep(1.2)
+
+    assert parts_of(await sending)[-1]["type"] == "finish"
+    assert await parley.said() == ["Hello!", "Hello, how are you?"]
+
+
+@pytest.mark.environment(DB_POOL_TIMEOUT="2", MAX_DURATION_SECONDS="5")
+async def test_a_server_that_stays_silent_is_a_503_within_the_time_out(
+    parley: Parley, proxy: Proxy
+) -> None:
+    proxy.freeze()
+    proxy.refuses = True
+    started = time.monotonic()
+
+    response = await parley.get("/api/history", conversation_id="a" * 16)
+
+    problem_of(response, 503, "database_unavailable")
+    assert time.monotonic() - started < 3
+
+
+def _limit_statements(database: psycopg.Connection, limit: Literal["200ms", "300ms"]) -> None:
+    """Set the role's statement_timeout, for this database and its new connections."""
+    database.execute("SELECT set_config('parley.limit', %s, false)", [limit])
+    database.execute(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = %L', "
+        "current_database(), current_setting('parley.limit')); END $$"
+    )
+    database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )

@@ -18,6 +18,7 @@ BEFORE_THE_FIRST_TOKEN = [
     (Reply(cuts_after=0), 502, "model_failed"),
     (Reply(garbles_after=0), 502, "model_failed"),
     (Reply(pieces=()), 502, "model_failed"),
+    (Reply(calls_tool="a_tool_that_nobody_offered"), 502, "model_failed"),
     (Reply(pieces=(), finish_reason=None), 502, "model_failed"),
     (Reply(pieces=(), finish_reason="content_filter"), 502, "answer_withheld"),
     (Reply(chunks=[{"error": {"message": "sk-secret says"}}]), 502, "model_failed"),

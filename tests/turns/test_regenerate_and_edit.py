@@ -130,3 +130,15 @@ async def test_history_shows_what_was_replaced_when_asked(parley: Parley) -> Non
         ("ONE", True),
         ("answer 2", True),
     ]
+
+
+async def test_an_answer_that_cannot_be_made_again_stays(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    await parley.send("Hello!")
+    model.replies.insert(0, Reply(status=500))
+
+    response = await parley.send("Hello!", **REGENERATE)
+
+    assert response.status_code == 502
+    assert await parley.said() == ["Hello!", "answer 1"]
