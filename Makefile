@@ -22,13 +22,13 @@ check: .venv/installed ## everything that is checked without running it: layout,
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/basedpyright
-	@.venv/bin/sqlfluff lint sql
+	@.venv/bin/sqlfluff lint sql/queries sql/migrations
 	@.venv/bin/squawk 'sql/migrations/*.sql'
 
 format: .venv/installed ## put code and SQL into the layout that `make check` asks for
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
-	@.venv/bin/sqlfluff fix sql
+	@.venv/bin/sqlfluff fix sql/queries sql/migrations
 
 schema: .venv/installed ## write tests/schema.sql, the schema that the migrations make
 	@$(RUN) tests.dump_schema

@@ -29,7 +29,6 @@ class Reply:
         hangs_after: falls silent for good after so many pieces; None: does not.
         cuts_after: cuts the connection after so many pieces; None: does not.
         garbles_after: sends what is not JSON after so many pieces; None: does not.
-        calls_tool: the name of a tool that it calls instead of saying anything; None: none.
         status: HTTP status; other than 200, an error is answered.
         headers: further headers.
         chunks: sent as they are instead of what `pieces` would make.
@@ -42,10 +41,16 @@ class Reply:
     hangs_after: int | None = None
     cuts_after: int | None = None
     garbles_after: int | None = None
-    calls_tool: str | None = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict[str, str])
     chunks: list[dict[str, Any]] | None = None
+
+
+def calling_a_tool(name: str) -> Reply:
+    """Return a reply that calls a tool instead of saying anything."""
+    function = {"name": name, "arguments": "{}"}
+    call = {"index": 0, "id": "call_1", "type": "function", "function": function}
+    return Reply(chunks=[_chunk({"tool_calls": [call]}), _chunk({}, "tool_calls")])
 
 
 class ScriptedModel:
@@ -123,13 +128,6 @@ async def _events(reply: Reply, *, has_usage: bool) -> AsyncIterator[bytes]:
     if reply.chunks is not None:
         for chunk in reply.chunks:
             yield _event(chunk)
-        yield b"data: [DONE]\n\n"
-        return
-    if reply.calls_tool is not None:
-        function = {"name": reply.calls_tool, "arguments": "{}"}
-        call = {"index": 0, "id": "call_1", "type": "function", "function": function}
-        yield _event(_chunk({"tool_calls": [call]}))
-        yield _event(_chunk({}, "tool_calls"))
         yield b"data: [DONE]\n\n"
         return
     for index, piece in enumerate((*reply.pieces, None)):
