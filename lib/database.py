@@ -13,11 +13,12 @@ import random
 import socket
 import time
 from functools import cache
-from typing import Any, overload
+from typing import Any, overload, override
 
 import psycopg
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool.pool_async import AddConnection
 
 from lib.problems import DatabaseNotMigrated, DatabaseUnavailable
 from lib.settings import Settings, settings
@@ -49,6 +50,25 @@ NOT_MIGRATED = (
 )
 
 
+class BurstPool(AsyncConnectionPool[Connection]):
+    """A pool that makes a connection for each request that waits, up to its maximum, all at once.
+
+    By itself a pool with a minimum of 0 makes one at a time, so the last of ten first requests
+    would wait for ten connects, one after the other. (`resize`, which is public, would do it too,
+    but does not look at the maximum: of 400 streams at once one made an eleventh connection.)
+    """
+
+    _nconns: int
+    _max_size: int
+
+    @override
+    def _maybe_grow_pool(self) -> None:
+        # Called under the pool's lock, for each request that found no connection.
+        if self._nconns < self._max_size:
+            self._nconns += 1
+            self.run_task(AddConnection(self))
+
+
 class Database:
     """A pool that opens with the first step and holds no connection longer than it is of use."""
 
@@ -56,7 +76,6 @@ class Database:
         """Take the settings; nothing is opened."""
         self._settings = chosen
         self._pool: AsyncConnectionPool[Connection] | None = None
-        self._in_use = 0
 
     @overload
     async def run[A](self, a: Call[A], /) -> list[A]: ...
@@ -155,7 +174,7 @@ class Database:
 
     async def _opened_pool(self) -> AsyncConnectionPool[Connection]:
         if self._pool is None:
-            self._pool = AsyncConnectionPool(
+            self._pool = BurstPool(
                 self._settings.database_url,
                 kwargs={
                     "autocommit": True,
@@ -180,39 +199,19 @@ class Database:
     async def _connection(
         self, pool: AsyncConnectionPool[Connection], give_up_at: float
     ) -> Connection:
-        """Take a connection out of the pool, making the pool larger for a burst.
+        """Take a connection out of the pool.
 
         Raises:
             DatabaseUnavailable: none could be had in time.
         """
-        await self._grow(pool)
         while (remaining := give_up_at - time.monotonic()) > 0:
             with contextlib.suppress(PoolTimeout):
-                connection = await pool.getconn(timeout=min(remaining, POOL_PATIENCE_SECONDS))
-                self._in_use += 1
-                return connection
+                return await pool.getconn(timeout=min(remaining, POOL_PATIENCE_SECONDS))
         raise DatabaseUnavailable(retry_after_seconds=5)
-
-    async def _grow(self, pool: AsyncConnectionPool[Connection]) -> None:
-        """Start a connection for each request that waits, as far as the pool may grow.
-
-        By itself a pool with a minimum of 0 makes one connection at a time, so the last of ten
-        first requests would wait for ten connects, one after the other.
-        """
-        found = pool.get_stats()
-        if not found["requests_waiting"]:
-            return
-        coming = found["pool_size"] - self._in_use
-        missing = found["requests_waiting"] + 1 - coming
-        room = self._settings.db_pool_max - found["pool_size"]
-        if min(missing, room) > 0:
-            await pool.resize(min(missing, room), self._settings.db_pool_max)
-            await pool.resize(0, self._settings.db_pool_max)
 
     async def _give_back(
         self, pool: AsyncConnectionPool[Connection], connection: Connection
     ) -> None:
-        self._in_use -= 1
         is_broken = connection.broken
         await pool.putconn(connection)
         if is_broken:

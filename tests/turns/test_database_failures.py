@@ -175,13 +175,14 @@ async def test_a_conversation_deleted_during_its_answer_ends_the_answer(
     assert "deleted" in parts[-1]["errorText"]
 
 
+@pytest.mark.environment(DB_POOL_TIMEOUT="10")
 async def test_a_database_that_takes_too_long_to_store_an_answer_is_asked_again(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
-    model.replies = [Reply(seconds_before=0.3)]
-    _limit_statements(database, "300ms")
+    model.replies = [Reply(seconds_before=0.5)]
+    _limit_statements(database, "700ms")
     sending = asyncio.create_task(parley.send("Hello!"))
-    await asyncio.sleep(0.2)
+    await _asked(model)
 
     with database.transaction():
         database.execute("SELECT FROM conversations FOR UPDATE")
@@ -191,13 +192,14 @@ async def test_a_database_that_takes_too_long_to_store_an_answer_is_asked_again(
     assert await parley.said() == ["Hello!", "Hello, how are you?"]
 
 
+@pytest.mark.environment(DB_POOL_TIMEOUT="10")
 async def test_a_turn_that_cannot_even_be_given_back_ends_visibly(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
-    model.replies = [Reply(seconds_before=0.3, status=500)]
-    _limit_statements(database, "200ms")
+    model.replies = [Reply(seconds_before=0.5, status=500)]
+    _limit_statements(database, "500ms")
     sending = asyncio.create_task(parley.say("Hello!", conversation_id="a" * 16))
-    await asyncio.sleep(0.2)
+    await _asked(model)
 
     with database.transaction():
         database.execute("SELECT FROM conversations FOR UPDATE")
@@ -214,9 +216,9 @@ async def test_an_answer_stored_by_a_first_try_that_waited_is_found_by_the_secon
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lib.database, "ANSWER_TIMEOUT_SECONDS", 0.5)
-    model.replies = [Reply(seconds_before=0.3)]
+    model.replies = [Reply(seconds_before=0.5)]
     sending = asyncio.create_task(parley.send("Hello!"))
-    await asyncio.sleep(0.2)
+    await _asked(model)
 
     with database.transaction():
         database.execute("SELECT FROM conversations FOR UPDATE")
@@ -240,7 +242,14 @@ async def test_a_server_that_stays_silent_is_a_503_within_the_time_out(
     assert time.monotonic() - started < 3
 
 
-def _limit_statements(database: psycopg.Connection, limit: Literal["200ms", "300ms"]) -> None:
+async def _asked(model: ScriptedModel) -> None:
+    """Wait until the model is asked: the turn is taken, and no statement runs."""
+    async with asyncio.timeout(10):
+        while not model.requests:  # noqa: ASYNC110 (a test's own pace)
+            await asyncio.sleep(0.01)
+
+
+def _limit_statements(database: psycopg.Connection, limit: Literal["500ms", "700ms"]) -> None:
     """Set the role's statement_timeout, for this database and its new connections."""
     database.execute("SELECT set_config('parley.limit', %s, false)", [limit])
     database.execute(
