@@ -16,7 +16,7 @@ dev: .venv/installed ## run the whole product here: database, model, functions, 
 	@$(RUN) dev $(ARGS)
 
 test: .venv/installed tests/node/node_modules/installed ## run the tests (ARGS='-k history' for some of them)
-	@$(RUN) pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(RUN) pytest -n 3 --dist loadfile $(ARGS)
 
 check: .venv/installed ## everything that is checked without running it: layout, lint, types, SQL
 	@.venv/bin/ruff format --check .
