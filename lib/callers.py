@@ -49,8 +49,8 @@ def caller_of(request: Request) -> Caller:
     return _caller(_claims(token.strip(), settings()))
 
 
-def user_of(request: Request) -> tuple[Caller, str]:
-    """Tell which user sent a request: the caller, and the user's id.
+def user_of(request: Request) -> str:
+    """Tell which user sent a request, by the user's id.
 
     Raises:
         Unauthenticated: see `caller_of`; an anonymous caller too.
@@ -58,7 +58,7 @@ def user_of(request: Request) -> tuple[Caller, str]:
     caller = caller_of(request)
     if caller.user_id is None:
         raise Unauthenticated
-    return caller, caller.user_id
+    return caller.user_id
 
 
 def _claims(token: str, chosen: Settings) -> dict[str, Any]:

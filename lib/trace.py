@@ -17,10 +17,9 @@ class Trace:
         deadline: when it must be over.
         db_seconds: waited for the database.
         model_seconds: waited for the model's first token.
-        round_trips: steps of the database.
     """
 
-    __slots__ = ("db_seconds", "deadline", "model_seconds", "round_trips", "started_at")
+    __slots__ = ("db_seconds", "deadline", "model_seconds", "started_at")
 
     def __init__(self) -> None:
         """Start the clock."""
@@ -28,12 +27,10 @@ class Trace:
         self.deadline = Deadline.of_invocation()
         self.db_seconds = 0.0
         self.model_seconds = 0.0
-        self.round_trips = 0
 
     def add_db(self, seconds: float) -> None:
         """Add a step of the database."""
         self.db_seconds += seconds
-        self.round_trips += 1
 
     def server_timing(self) -> str:
         """Return what the header Server-Timing says, in milliseconds (W3C Server Timing)."""
