@@ -5,6 +5,7 @@ the server running when the process that asked for it is killed, and keeps a lis
 then never becomes empty.
 """
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -14,8 +15,8 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -124,23 +125,47 @@ def _log(data_dir: Path) -> Path:
     return data_dir.with_name(f"{data_dir.name}.log")
 
 
-def _account() -> str:
+def _account(name: str = SYSTEM_USER) -> str:
     """Return the user who must run Postgres, "" for ourselves; as root, make that user."""
     if os.geteuid() != 0:
         return ""
-    with suppress(KeyError):
-        return pwd.getpwnam(SYSTEM_USER).pw_name
-    # Two clones may get here at once; one of them then finds the user made.
-    with suppress(FileNotFoundError):
-        useradd = ["useradd", "--system", SYSTEM_USER]
-        subprocess.run(useradd, check=False, capture_output=True)
-    with suppress(KeyError):
-        return pwd.getpwnam(SYSTEM_USER).pw_name
+    if _exists(name):
+        return name
+    with accounts_locked():
+        # Another process may have made it while this one waited for the lock.
+        if not _exists(name):
+            with suppress(FileNotFoundError):
+                useradd = ["useradd", "--system", name]
+                subprocess.run(useradd, check=False, capture_output=True)
+        if _exists(name):
+            return name
     message = (
-        f"Postgres refuses to run as root, and the user {SYSTEM_USER}, who could run it instead, "
+        f"Postgres refuses to run as root, and the user {name}, who could run it instead, "
         "cannot be made here. Run this as another user than root."
     )
     raise CannotStart(message)
+
+
+def _exists(user: str) -> bool:
+    with suppress(KeyError):
+        return bool(pwd.getpwnam(user))
+    return False
+
+
+@contextmanager
+def accounts_locked() -> Generator[None]:
+    """Let one process at a time, of all clones, change the machine's accounts.
+
+    Of two `useradd`s at once the second may give the user another id, and so make it anew, when the
+    first process works with the first id already, which then is nobody's. The folder is locked and
+    not /etc/passwd, since each change puts another file in that one's place.
+    """
+    folder = os.open("/etc", os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _initialize(data_dir: Path, user: str) -> None:
