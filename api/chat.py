@@ -6,7 +6,8 @@ Answers   200 {"conversation_id", "user_message", "message", "finish_reason"}, o
           stream (asked for by `stream`, by Accept: text/event-stream, or by the AI SDK's form)
 Problems  400, 401, 404 not yours, 409 turn_in_progress, conversation_moved_on, …, 413, 415,
           422 invalid_request, nothing_to_answer, 502 and 504 the model failed,
-          503 model_not_configured, model_overloaded, database_unavailable
+          503 model_not_configured, model_overloaded, database_unavailable,
+          identity_provider_unavailable
 Database  1 round trip before the model is asked: begin_turn.sql; 1 after: finish_turn.sql
 """
 
@@ -21,7 +22,7 @@ from lib.functions import function
 
 async def post(request: Request) -> ASGIApp:
     """Answer one message."""
-    caller = caller_of(request)
+    caller = await caller_of(request)
     return await answer_chat(caller, await read_chat_request(request))
 
 

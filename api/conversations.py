@@ -17,7 +17,7 @@ from lib.functions import function, json_response, parse_query
 
 async def get(request: Request) -> Response:
     """Answer one page."""
-    user_id = user_of(request)
+    user_id = await user_of(request)
     query = parse_query(request, ListQuery)
     return json_response(await list_conversations(database(), user_id, query))
 

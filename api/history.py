@@ -18,7 +18,7 @@ from lib.functions import function, json_response, parse_query
 
 async def get(request: Request) -> Response:
     """Answer one page."""
-    caller = caller_of(request)
+    caller = await caller_of(request)
     history = await read_history(database(), caller, parse_query(request, HistoryQuery))
     return json_response(history, x_conversation_id=str(history["conversation"].id))
 

@@ -16,7 +16,7 @@ Parley runs at {url} with {model}. Ctrl-C ends it.
 Chat:
   curl -N {url}/api/chat -H 'content-type: application/json' -d {message}
 
-As a user ({user}):
+As a user {user}:
   {token}
   curl {url}/api/conversations -H "authorization: Bearer $TOKEN"
 
@@ -45,8 +45,8 @@ def banner(port: int, variables: Mapping[str, str], psql: str, *, wants_postgres
         message="""'{"message": "Hello!", "stream": true}'""",
         url=f"http://127.0.0.1:{port}",
         model=variables.get("OPENAI_MODEL", "the default model"),
-        user=USER["email"],
-        token=f"TOKEN={token}" if token else "TOKEN=  # from your identity provider",
+        user=f"({USER['email']})" if token else "of your identity provider",
+        token=f"TOKEN={token}" if token else "TOKEN=  # one that it has signed",
         cron=shlex.quote(f"authorization: Bearer {variables['CRON_SECRET']}"),
         psql=shlex.quote(psql),
         # The developer's own has a password in it, which has no business in a terminal.
@@ -56,7 +56,7 @@ def banner(port: int, variables: Mapping[str, str], psql: str, *, wants_postgres
 
 
 def dev_token(variables: Mapping[str, str]) -> str | None:
-    """Return a token of the test user, good for a year; None if there is no JWT_SECRET."""
+    """Return a token of the test user, good for a year; None if we cannot sign one."""
     if "JWT_SECRET" not in variables:
         return None
     claims: dict[str, str | int] = {**USER, "exp": int(time.time()) + YEAR_SECONDS}

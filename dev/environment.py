@@ -16,6 +16,7 @@ DEFAULT_PORT = 3000
 SECRET_BYTES = 32
 # For servers that ask for no key; the `openai` package insists on one.
 NO_KEY = "not-needed"
+NOT_MADE_YET = "-" * SECRET_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,11 @@ class Environment:
     def wants_model(self) -> bool:
         """Whether the embedded model is needed."""
         return not {"OPENAI_API_KEY", "OPENAI_BASE_URL"} & set(self.variables)
+
+    @property
+    def wants_jwt_secret(self) -> bool:
+        """Whether tokens are checked with a secret that is ours to make."""
+        return not {"JWT_SECRET", "JWT_JWKS_URL"} & set(self.variables)
 
     @property
     def port(self) -> int:
@@ -76,12 +82,16 @@ def read(root: Path) -> Environment:
     if "DATABASE_URL_UNPOOLED" in given and "DATABASE_URL" not in given:
         message = "DATABASE_URL_UNPOOLED is set, but DATABASE_URL is not: set both, or neither."
         raise CannotStart(message)
+    found = Environment(given)
+    # Before anything is started. What is our own is not known yet, and is no mistake.
+    made = {"DATABASE_URL": "postgresql://parley@/parley"}
+    if found.wants_jwt_secret:
+        made["JWT_SECRET"] = NOT_MADE_YET
     try:
-        # Before anything is started. The database of our own is not known yet, and is no mistake.
-        read_settings({"DATABASE_URL": "postgresql://parley@/parley"} | given)
+        read_settings(made | given)
     except SettingsError as mistakes:
         raise CannotStart(str(mistakes)) from None
-    return Environment(given)
+    return found
 
 
 def for_functions(
@@ -95,7 +105,9 @@ def for_functions(
         database_url: our own Postgres, if it runs.
         model_url: the embedded model, if it runs.
     """
-    made = {"CRON_SECRET": secret(data, "cron"), "JWT_SECRET": secret(data, "jwt")}
+    made = {"CRON_SECRET": secret(data, "cron")}
+    if environment.wants_jwt_secret:
+        made["JWT_SECRET"] = secret(data, "jwt")
     if database_url:
         made |= {"DATABASE_URL": database_url, "DATABASE_URL_UNPOOLED": database_url}
     if model_url:

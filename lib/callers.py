@@ -6,9 +6,9 @@ from typing import Any
 from starlette.requests import Request
 
 from lib.problems import Unauthenticated
-from lib.settings import Settings, settings
+from lib.settings import settings
+from lib.tokens import claims_of
 
-LEEWAY_SECONDS = 30
 MAX_ID_CHARS = 255
 
 
@@ -27,12 +27,13 @@ class Caller:
     name: str | None = None
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """Tell who sent a request, without asking the database.
 
     Raises:
         Unauthenticated: the token is not valid, or there is none and AUTH_REQUIRED is set. An
             invalid token never makes an anonymous caller.
+        IdentityProviderUnavailable: the token's key cannot be had now.
     """
     given = request.headers.getlist("authorization")
     if not given:
@@ -46,45 +47,20 @@ def caller_of(request: Request) -> Caller:
     if scheme.lower() != "bearer" or not token.strip():
         detail = "The Authorization header must be: Bearer, a space, and the token."
         raise Unauthenticated(detail)
-    return _caller(_claims(token.strip(), settings()))
+    return _caller(await claims_of(token.strip()))
 
 
-def user_of(request: Request) -> str:
+async def user_of(request: Request) -> str:
     """Tell which user sent a request, by the user's id.
 
     Raises:
         Unauthenticated: see `caller_of`; an anonymous caller too.
+        IdentityProviderUnavailable: see `caller_of`.
     """
-    caller = caller_of(request)
+    caller = await caller_of(request)
     if caller.user_id is None:
         raise Unauthenticated
     return caller.user_id
-
-
-def _claims(token: str, chosen: Settings) -> dict[str, Any]:
-    if chosen.jwt_secret is None:
-        detail = "This deployment takes no tokens: its operator has not set JWT_SECRET."
-        raise Unauthenticated(detail)
-    # Here, not above: with its cryptography it costs 40 ms, which a request without a token saves.
-    import jwt
-
-    try:
-        return jwt.decode(
-            token,
-            chosen.jwt_secret,
-            # Fixed by configuration: a token that chose its own algorithm could choose `none`.
-            algorithms=["HS256"],
-            leeway=LEEWAY_SECONDS,
-            issuer=chosen.jwt_issuer,
-            audience=chosen.jwt_audience,
-            options={"require": ["exp", "sub"], "verify_aud": chosen.jwt_audience is not None},
-        )
-    except jwt.ExpiredSignatureError as error:
-        detail = "The token has expired. Sign in again."
-        raise Unauthenticated(detail) from error
-    except jwt.InvalidTokenError as error:
-        detail = "The token is not valid. Sign in again."
-        raise Unauthenticated(detail) from error
 
 
 def _caller(claims: dict[str, Any]) -> Caller:

@@ -125,6 +125,8 @@ async def _close_process() -> None:
         await answers.interrupt_answers()
     if model := sys.modules.get("lib.model"):
         await model.close()
+    if jwks := sys.modules.get("lib.jwks"):
+        await jwks.close()
     await database().close()
 
 

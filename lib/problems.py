@@ -70,6 +70,13 @@ class Unauthenticated(Problem):
         super().__init__(detail, headers={"www-authenticate": "Bearer"})
 
 
+class IdentityProviderUnavailable(Problem):
+    """The identity provider does not answer, so the token cannot be checked. Try again soon."""
+
+    code = "identity_provider_unavailable"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
 class AccountInactive(Problem):
     """This account is switched off."""
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -73,6 +74,33 @@ def http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def jwks_url(value: str) -> str:
+    """Read the URL of a key set: who can change what comes from there can be any user."""
+    message = (
+        "must be a URL like https://example.app/api/auth/jwks, without a password in it; "
+        "http is for this machine alone (localhost)"
+    )
+    try:
+        parts = urlsplit(value)
+        is_safe = parts.scheme == "https" or (
+            parts.scheme == "http" and _is_loopback(parts.hostname or "")
+        )
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ValueError(message) from None
+    is_plain = value.isprintable() and " " not in value and "@" not in parts.netloc
+    if not (is_safe and is_whole and is_plain):
+        raise ValueError(message)
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def secret(least_bytes: int) -> Callable[[str], str]:
     """Make a reader of secrets that are too long to be guessed."""
 
@@ -113,9 +141,11 @@ class Settings:
     system_prompt: str = setting(text, "You are a helpful assistant.")
 
     jwt_secret: str | None = setting(secret(32))
+    jwt_jwks_url: str | None = setting(jwks_url)
     jwt_issuer: str | None = setting(text)
     jwt_audience: str | None = setting(text)
     auth_required: bool = setting(boolean, default=False)
+    local_accounts: bool = setting(boolean, default=False)
     allowed_origin: tuple[str, ...] = setting(origins, ())
     cron_secret: str | None = setting(secret(16))
 
@@ -136,18 +166,24 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: some are missing or not valid; all of them, in one message.
     """
+    given = {each.name: environment.get(each.name.upper(), "").strip() for each in fields(Settings)}
     values: dict[str, object] = {}
     mistakes: list[str] = []
     for each in fields(Settings):
-        variable = each.name.upper()
-        given = environment.get(variable, "").strip()
-        if not given:
+        if not given[each.name]:
             continue
         try:
-            values[each.name] = each.metadata["read"](given)
+            values[each.name] = each.metadata["read"](given[each.name])
         except ValueError as error:
-            mistakes.append(f"{variable} {error}")
-    if not environment.get("DATABASE_URL", "").strip():
+            mistakes.append(f"{each.name.upper()} {error}")
+    if given["jwt_secret"] and given["jwt_jwks_url"]:
+        mistakes.append(
+            "JWT_SECRET and JWT_JWKS_URL are both set: tokens are checked with the one or with the "
+            "other, so set only one"
+        )
+    if values.get("local_accounts") and not given["jwt_secret"]:
+        mistakes.append("LOCAL_ACCOUNTS is true, but JWT_SECRET, which signs tokens, is not set")
+    if not given["database_url"]:
         mistakes.insert(
             0,
             "DATABASE_URL is not set: it must be the URL of a Postgres database "

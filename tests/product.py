@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 import lib.database
+import lib.jwks
 import lib.settings
 from dev.routing import application
 from tests.serving import Switchboard
@@ -143,3 +144,4 @@ def forget_process() -> None:
     """Forget what a process keeps, but has closed at its end."""
     lib.settings.settings.cache_clear()
     lib.database.database.cache_clear()
+    lib.jwks.key_set.cache_clear()

@@ -10,11 +10,16 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from dev.banner import USER, banner
+from dev.environment import Environment, for_functions, read
+from dev.terminal import CannotStart
+from lib.settings import Settings, read_settings
 from tests.product import CHAT_ID, ROOT, sdk_body
 
 START_SECONDS = 60
@@ -86,6 +91,34 @@ def test_a_taken_port_is_told_with_a_way_out(clone: Path) -> None:
 
     assert done.returncode != 0
     assert f"Port {port} is taken" in done.stderr
+
+
+def test_it_makes_no_secret_and_no_token_where_an_identity_provider_has_the_keys(
+    tmp_path: Path,
+) -> None:
+    provider = Environment({"JWT_JWKS_URL": "https://example.app/api/auth/jwks"})
+
+    by_provider = for_functions(provider, tmp_path, "postgresql://parley@/parley", None)
+    by_secret = for_functions(Environment({}), tmp_path, "postgresql://parley@/parley", None)
+
+    read_settings(by_provider)
+    assert "JWT_SECRET" not in by_provider
+    assert "of your identity provider" in banner(3000, by_provider, "psql", wants_postgres=True)
+    assert USER["email"] in banner(3000, by_secret, "psql", wants_postgres=True)
+
+
+def test_local_accounts_go_with_the_secret_that_it_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in fields(Settings):
+        monkeypatch.delenv(variable.name.upper(), raising=False)
+    monkeypatch.setenv("LOCAL_ACCOUNTS", "true")
+
+    assert read(tmp_path).wants_jwt_secret
+
+    monkeypatch.setenv("JWT_JWKS_URL", "https://example.app/api/auth/jwks")
+    with pytest.raises(CannotStart, match="LOCAL_ACCOUNTS"):
+        read(tmp_path)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from tests.product import ROOT
 
 LEAST = {"DATABASE_URL": "postgresql://parley@host/parley"}
 VARIABLES = sorted(each.name.upper() for each in fields(Settings))
+JWKS_URL = "must be a URL like https://example.app/api/auth/jwks"
 ACCEPTED = [
     ("DATABASE_URL", "postgres://user:password@host-pooler/db", None),
     ("DB_POOL_MAX", "1", 1),
@@ -19,9 +20,15 @@ ACCEPTED = [
     ("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1/", "http://127.0.0.1:8080/v1"),
     ("JWT_SECRET", "s" * 32, "s" * 32),
     ("JWT_SECRET", "ü" * 16, "ü" * 16),
+    ("JWT_JWKS_URL", "https://a.app/api/auth/jwks", "https://a.app/api/auth/jwks"),
+    ("JWT_JWKS_URL", "HTTPS://a.app:8443/jwks?v=1", "HTTPS://a.app:8443/jwks?v=1"),
+    ("JWT_JWKS_URL", "http://localhost:3000/jwks", "http://localhost:3000/jwks"),
+    ("JWT_JWKS_URL", "http://127.9.9.9/jwks", "http://127.9.9.9/jwks"),
+    ("JWT_JWKS_URL", "http://[::1]:3000/jwks", "http://[::1]:3000/jwks"),
     ("CRON_SECRET", "s" * 16, "s" * 16),
     ("AUTH_REQUIRED", "TRUE", True),
     ("AUTH_REQUIRED", "0", False),
+    ("LOCAL_ACCOUNTS", "no", False),
     ("DEBUG", "on", True),
     ("ALLOWED_ORIGIN", "https://a.app/, http://localhost:3000", None),
     ("ALLOWED_ORIGIN", "https://*.example.app", ("https://*.example.app",)),
@@ -44,8 +51,26 @@ REFUSED = [
     ("OPENAI_BASE_URL", "api.openai.com/v1", "must be a URL like https://"),
     ("OPENAI_BASE_URL", "https://", "must be a URL like https://"),
     ("JWT_SECRET", "s" * 31, "must have at least 32 bytes"),
+    ("JWT_JWKS_URL", "a.app/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://", JWKS_URL),
+    ("JWT_JWKS_URL", "https:///jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "file:///etc/passwd", JWKS_URL),
+    ("JWT_JWKS_URL", "http://a.app/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "http://10.0.0.1/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "http://128.0.0.1/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "http://0.0.0.0/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "http://localhost.evil.com/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "http://127.0.0.1.evil.com/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "http://localhost@evil.com/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://ann:hunter2@a.app/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://@a.app/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://[a.app/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://a.app:99999/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://a.app/jw ks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://a.app/jw\nks", JWKS_URL),
     ("CRON_SECRET", "s" * 15, "must have at least 16 bytes"),
     ("AUTH_REQUIRED", "perhaps", "must be true or false"),
+    ("LOCAL_ACCOUNTS", "perhaps", "must be true or false"),
     ("ALLOWED_ORIGIN", "*", "must be origins like https://example.app"),
     ("ALLOWED_ORIGIN", "https://a.app/path", "must be origins like https://example.app"),
     ("ALLOWED_ORIGIN", "https://a.app,ftp://b.app", "not 'ftp://b.app'"),
@@ -119,10 +144,50 @@ def test_a_bad_value_is_refused_with_what_it_should_be(variable: str, value: str
     assert why in str(told.value)
 
 
-@pytest.mark.parametrize("variable", ["DATABASE_URL", "JWT_SECRET", "CRON_SECRET"])
-def test_a_secret_that_is_refused_is_not_printed(variable: str) -> None:
+@pytest.mark.parametrize(
+    ("together", "named"),
+    [
+        ({"JWT_SECRET": "s" * 32, "JWT_JWKS_URL": "https://a.app/jwks"}, ["JWT_SECRET"]),
+        (
+            {"JWT_SECRET": "short", "JWT_JWKS_URL": "nowhere"},
+            ["JWT_SECRET", "JWT_JWKS_URL", "JWT_SECRET"],
+        ),
+        ({"LOCAL_ACCOUNTS": "true"}, ["LOCAL_ACCOUNTS"]),
+        ({"LOCAL_ACCOUNTS": "true", "JWT_SECRET": "short"}, ["JWT_SECRET"]),
+        (
+            {"LOCAL_ACCOUNTS": "true", "JWT_JWKS_URL": "https://a.app/jwks", "DB_POOL_MAX": "0"},
+            ["DB_POOL_MAX", "LOCAL_ACCOUNTS"],
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_told_with_all_other_mistakes(
+    together: dict[str, str], named: list[str]
+) -> None:
     with pytest.raises(SettingsError) as told:
-        read_settings(LEAST | {variable: "hunter2"})
+        read_settings(LEAST | together)
+
+    assert re.findall(r"^  - (\w+) ", str(told.value), re.MULTILINE) == named
+
+
+def test_local_accounts_go_with_a_secret() -> None:
+    chosen = read_settings(LEAST | {"LOCAL_ACCOUNTS": "true", "JWT_SECRET": "s" * 32})
+
+    assert chosen.local_accounts is True
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", "hunter2"),
+        ("JWT_SECRET", "hunter2"),
+        ("JWT_JWKS_URL", "https://ann:hunter2@a.app/jwks"),
+        ("JWT_JWKS_URL", "https://[ann:hunter2]/jwks"),
+        ("CRON_SECRET", "hunter2"),
+    ],
+)
+def test_a_secret_that_is_refused_is_not_printed(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError) as told:
+        read_settings(LEAST | {variable: value})
 
     assert "hunter2" not in str(told.value)
 

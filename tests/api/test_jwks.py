@@ -1,0 +1,648 @@
+"""Tokens of an identity provider that publishes its keys: whose are taken, and what a provider that
+is broken, slow or hostile costs.
+"""
+
+import asyncio
+import gzip
+import json
+import logging
+import socket
+import time
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any
+
+import httpx2
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed448, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from starlette.types import Receive, Scope, Send
+
+import lib.jwks
+from lib.jwks import KeySet
+from tests.api.test_callers import claims, forged
+from tests.identity_provider import PATH, Clock, IdentityProvider, raw, signer, written
+from tests.product import Parley, problem_of
+from tests.serving import Switchboard, serve
+
+ED = signer("EdDSA")
+EC = signer("ES256")
+RSA = signer("RS256")
+SIGNERS = [ED, EC, RSA]
+STRANGER = signer("EdDSA", ED.key_id)
+UNKNOWN = signer("EdDSA", "unknown")
+NOW = int(time.time())
+# Nobody listens there: a request that asks the database is a 503.
+NO_DATABASE = "postgresql://parley@127.0.0.1:9/parley"
+
+
+@pytest.fixture(scope="module")
+async def provider_switchboard() -> AsyncGenerator[Switchboard]:
+    """Return the server behind which each test has a provider of its own."""
+    switchboard = Switchboard()
+    async with serve(switchboard) as base_url:
+        switchboard.base_url = base_url
+        yield switchboard
+
+
+@pytest.fixture
+def provider(provider_switchboard: Switchboard) -> IdentityProvider:
+    """Return a provider that publishes one key of each kind."""
+    provider = IdentityProvider(provider_switchboard.base_url)
+    provider.keys = [each.jwk() for each in SIGNERS]
+    provider_switchboard.app = provider
+    return provider
+
+
+@pytest.fixture
+def environment(environment: dict[str, str], provider: IdentityProvider) -> dict[str, str]:
+    """Return the environment of a product that takes that provider's tokens."""
+    del environment["JWT_SECRET"]
+    return {"JWT_JWKS_URL": provider.base_url + PATH} | environment
+
+
+@pytest.fixture
+def clock(parley: Parley) -> Clock:
+    """Return the clock by which the product's keys age."""
+    del parley
+    lib.jwks.key_set().clock = clock = Clock()
+    return clock
+
+
+@pytest.fixture
+def is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a fetch take 0.3 seconds at most."""
+    monkeypatch.setattr(lib.jwks, "FETCH_SECONDS", 0.3)
+
+
+async def ask(parley: Parley, token: str) -> httpx2.Response:
+    """Send a request with a token."""
+    headers = {"authorization": f"Bearer {token}"}
+    return await parley.client.get("/api/conversations", headers=headers)
+
+
+async def is_let_in(parley: Parley, token: str) -> bool:
+    """Tell whether a token makes a user; if not, it must be a 401 that tells nothing of it."""
+    response = await ask(parley, token)
+    if response.status_code != 200:
+        problem_of(response, 401, "unauthenticated")
+        assert response.headers["www-authenticate"] == "Bearer"
+        assert token[-20:] not in response.text
+    return response.status_code == 200
+
+
+async def retry_after_of(parley: Parley, token: str) -> int:
+    """Return when to try again, according to the 503 that must be the answer."""
+    response = await ask(parley, token)
+    problem_of(response, 503, "identity_provider_unavailable")
+    assert token[-20:] not in response.text
+    return int(response.headers["retry-after"])
+
+
+async def refreshed() -> None:
+    """Wait until the fetch that is under way has ended."""
+    fetch = lib.jwks.key_set()._fetch
+    assert fetch is not None
+    await asyncio.wait([fetch])
+
+
+# --- Whose tokens are taken
+
+
+@pytest.mark.parametrize("each", SIGNERS, ids=lambda each: each.algorithm)
+async def test_a_token_is_taken_by_each_kind_of_key(
+    parley: Parley, provider: IdentityProvider, each: Any
+) -> None:
+    said = await parley.client.post(
+        "/api/chat",
+        json={"message": "Hello!"},
+        headers={"authorization": f"Bearer {each.token()}"},
+    )
+    listed = await ask(parley, each.token())
+
+    assert said.status_code == 200
+    assert len(listed.json()["conversations"]) == 1
+    assert provider.paths == [PATH]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"use": "sig"}, {"alg": None}, {"ext": True, "key_ops": ["verify"], "x5u": "x"}]
+)
+@pytest.mark.parametrize("each", SIGNERS, ids=lambda each: each.algorithm)
+async def test_a_key_may_say_more_or_less_of_itself(
+    parley: Parley, provider: IdentityProvider, each: Any, changed: dict[str, object]
+) -> None:
+    provider.keys = [each.jwk(**changed)]
+
+    assert await is_let_in(parley, each.token())
+
+
+async def test_without_a_token_the_provider_is_not_asked(
+    parley: Parley, provider: IdentityProvider
+) -> None:
+    assert (await parley.say("Hello!")).status_code == 200
+    assert provider.paths == []
+
+
+PUBLIC_PEM = ED.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+PUBLIC_RAW = ED.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+RSA_PEM = RSA.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+HS256 = {"alg": "HS256", "kid": ED.key_id}
+NOT_VALID = {
+    "another server's key of the same id": STRANGER.token(),
+    "HS256 with the public key": forged(HS256, claims(), PUBLIC_RAW),
+    "HS256 with the public key as PEM": forged(HS256, claims(), PUBLIC_PEM),
+    "HS256 with the public key as JWK": forged(HS256, claims(), json.dumps(ED.jwk())),
+    "HS256 with the RSA key as PEM": forged(HS256 | {"kid": RSA.key_id}, claims(), RSA_PEM),
+    "HS256 with the key's x": forged(HS256, claims(), ED.jwk()["x"]),
+    "HS256 with nothing": forged(HS256, claims(), ""),
+    "EdDSA, but an HMAC": forged(HS256 | {"alg": "EdDSA"}, claims(), PUBLIC_RAW),
+    "alg none": forged(HS256 | {"alg": "none"}, claims()).rpartition(".")[0] + ".",
+    "alg none, signed": forged(HS256 | {"alg": "none"}, claims()),
+    "no alg": forged({"kid": ED.key_id}, claims()),
+    "alg is a list": forged({"kid": ED.key_id, "alg": ["EdDSA"]}, claims()),
+    "another key's algorithm": ED.named(RSA.key_id).token(),
+    "another key's algorithm, claimed": forged({"kid": RSA.key_id, "alg": "ES256"}, claims()),
+    "RSA, but PS256": RSA.token(algorithm="PS256"),
+    "RSA, but RS512": RSA.token(algorithm="RS512"),
+    "no kid": jwt.encode(claims(), ED.private, algorithm="EdDSA"),
+    "kid is empty": ED.named("").token(),
+    "kid is a number": forged({"alg": "EdDSA", "kid": 5}, claims()),
+    "kid is a list": forged({"alg": "EdDSA", "kid": [ED.key_id]}, claims()),
+    "kid is null": forged({"alg": "EdDSA", "kid": None}, claims()),
+    "an extension that must be understood": ED.token({"crit": ["x"], "x": 1}),
+    "expired": ED.token(exp=NOW - 31),
+    "no exp": ED.token(exp=None),
+    "not yet": ED.token(nbf=NOW + 3600),
+    "no sub": ED.token(sub=None),
+    "sub is blank": ED.token(sub=" "),
+    "no signature": ED.token().rpartition(".")[0] + ".",
+    "another's claims": ".".join(
+        [ED.token().split(".")[0], ED.token(sub="bob").split(".")[1], ED.token().split(".")[2]]
+    ),
+    "nonsense": "nonsense",
+}
+
+
+@pytest.mark.environment(DATABASE_URL=NO_DATABASE)
+@pytest.mark.parametrize("token", NOT_VALID.values(), ids=NOT_VALID)
+async def test_a_token_that_is_not_valid_is_refused_before_the_database_is_asked(
+    parley: Parley, provider: IdentityProvider, token: str
+) -> None:
+    assert not await is_let_in(parley, token)
+    assert len(provider.requests) <= 1
+
+
+@pytest.mark.parametrize(
+    "name", ["no kid", "kid is empty", "HS256 with the public key", "alg none", "nonsense"]
+)
+async def test_for_a_token_that_can_have_no_key_the_provider_is_not_asked(
+    parley: Parley, provider: IdentityProvider, name: str
+) -> None:
+    assert not await is_let_in(parley, NOT_VALID[name])
+    assert provider.paths == []
+
+
+@pytest.mark.parametrize(("seconds_ago", "expected"), [(15, True), (45, False)])
+async def test_clocks_may_differ_by_half_a_minute(
+    parley: Parley, *, seconds_ago: int, expected: bool
+) -> None:
+    assert await is_let_in(parley, ED.token(exp=int(time.time()) - seconds_ago)) == expected
+
+
+@pytest.mark.environment(JWT_ISSUER="https://issuer.example", JWT_AUDIENCE="parley")
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, True),
+        ({"aud": ["other", "parley"]}, True),
+        ({"iss": None}, False),
+        ({"iss": "https://issuer.example.evil.com"}, False),
+        ({"aud": None}, False),
+        ({"aud": "other"}, False),
+    ],
+)
+async def test_issuer_and_audience_must_be_those_that_are_configured(
+    parley: Parley, changed: dict[str, Any], *, expected: bool
+) -> None:
+    right: dict[str, Any] = {"iss": "https://issuer.example", "aud": "parley"}
+
+    assert await is_let_in(parley, ED.token(**(right | changed))) == expected
+
+
+async def test_an_address_or_a_key_in_a_token_is_not_looked_at(
+    parley: Parley, provider: IdentityProvider
+) -> None:
+    elsewhere = f"{provider.base_url}/elsewhere"
+    own = {"jku": elsewhere, "x5u": elsewhere, "jwk": STRANGER.jwk(), "x5c": ["AAAA"]}
+
+    assert not await is_let_in(parley, STRANGER.token(own))
+    assert not await is_let_in(parley, UNKNOWN.token(own | {"jwk": UNKNOWN.jwk()}))
+    assert not await is_let_in(parley, UNKNOWN.named(elsewhere).token(own))
+    assert await is_let_in(parley, ED.token(own))
+    assert provider.paths == [PATH]
+
+
+async def test_the_provider_is_told_nothing_of_the_caller(
+    parley: Parley, provider: IdentityProvider
+) -> None:
+    assert await is_let_in(parley, ED.token())
+
+    [request] = provider.requests
+    assert request.method == "GET"
+    assert {"authorization", "cookie"} & {*request.headers} == set()
+
+
+# --- Which keys are taken
+
+SMALL_RSA = signer("RS256", "small", rsa.generate_private_key(65537, 1024))  # noqa: S505
+P384 = signer("ES384", "p384")
+ED448 = signer("EdDSA", "ed448", ed448.Ed448PrivateKey.generate())
+OCT = {"kty": "oct", "kid": "oct", "alg": "HS256", "k": "c2VjcmV0IG9mIGF0IGxlYXN0IDMyIGJ5dGVzISEh"}
+NOT_KEYS: dict[str, Any] = {
+    "oct": OCT,
+    "oct, said to be EdDSA": OCT | {"alg": "EdDSA"},
+    "no object": "key",
+    "null": None,
+    "empty": {},
+    "no kid": ED.jwk(kid=None),
+    "kid is a number": ED.jwk(kid=5),
+    "kid is empty": ED.jwk(kid=""),
+    "unknown kty": {"kty": "AKP", "kid": "akp", "alg": "ML-DSA-44", "pub": "AAAA"},
+    "kty is a list": ED.jwk(kid="list", kty=["OKP"]),
+    "alg is a list": ED.jwk(kid="list", alg=["EdDSA"]),
+    "alg is unknown": ED.jwk(kid="unknown", alg="X"),
+    "no x": ED.jwk(kid="x", x=None),
+    "x is a number": ED.jwk(kid="x", x=5),
+    "x is short": ED.jwk(kid="x", x="AAAA"),
+    "not on the curve": EC.jwk(kid="y", y="A" * 43),
+    "no modulus": RSA.jwk(kid="n", n=None),
+}
+NOT_SUITABLE = {
+    "for encryption": (ED, ED.jwk(use="enc")),
+    "use is a list": (ED, ED.jwk(use=["sig"])),
+    "another algorithm": (RSA, RSA.jwk(alg="RS512")),
+    "PS256": (RSA, RSA.jwk(alg="PS256")),
+    "HS256": (ED, ED.jwk(alg="HS256")),
+    "small RSA": (SMALL_RSA, SMALL_RSA.jwk()),
+    "P-384": (P384, P384.jwk()),
+    "P-384, said to be ES256": (P384, P384.jwk(alg="ES256")),
+    "Ed448": (ED448, ED448.jwk()),
+    "private": (ED, ED.private_jwk()),
+    "private RSA": (RSA, RSA.private_jwk()),
+}
+
+
+@pytest.mark.filterwarnings("ignore::jwt.InsecureKeyLengthWarning")
+@pytest.mark.parametrize("name", NOT_SUITABLE)
+async def test_a_key_that_is_not_suitable_lets_nobody_in_and_costs_no_other_key(
+    parley: Parley, provider: IdentityProvider, name: str
+) -> None:
+    owner, key = NOT_SUITABLE[name]
+    good = EC.named("good")
+    provider.keys = [key, good.jwk()]
+
+    assert await is_let_in(parley, good.token())
+    assert not await is_let_in(parley, owner.token())
+
+
+async def test_what_is_no_key_is_left_out_one_by_one(
+    parley: Parley, provider: IdentityProvider
+) -> None:
+    provider.keys = [*NOT_KEYS.values(), ED.jwk()]
+
+    assert await is_let_in(parley, ED.token())
+    assert [*lib.jwks.key_set()._keys] == [ED.key_id]
+
+
+async def test_a_symmetric_key_signs_nothing(parley: Parley, provider: IdentityProvider) -> None:
+    provider.keys = [OCT, ED.jwk()]
+    secret = b"secret of at least 32 bytes!!!"
+
+    assert not await is_let_in(parley, forged({"alg": "HS256", "kid": "oct"}, claims(), secret))
+    assert not await is_let_in(parley, forged({"alg": "EdDSA", "kid": "oct"}, claims(), secret))
+
+
+async def test_a_provider_without_keys_lets_nobody_in(
+    parley: Parley, provider: IdentityProvider
+) -> None:
+    provider.keys = []
+
+    assert not await is_let_in(parley, ED.token())
+
+
+# --- When keys are fetched
+
+
+async def test_first_requests_at_once_make_one_fetch(
+    parley: Parley, provider: IdentityProvider
+) -> None:
+    async def slowly(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.1)
+        await raw(200, written(*provider.keys))(scope, receive, send)
+
+    provider.answer = slowly
+
+    answers = await asyncio.gather(*(ask(parley, ED.token()) for _ in range(20)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert provider.paths == [PATH]
+
+
+async def test_a_caller_who_leaves_does_not_end_the_fetch_of_the_others(
+    provider: IdentityProvider,
+) -> None:
+    arrived, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(scope: Scope, receive: Receive, send: Send) -> None:
+        arrived.set()
+        await may_go_on.wait()
+        await raw(200, written(*provider.keys))(scope, receive, send)
+
+    provider.answer = held
+    keys = KeySet(provider.base_url + PATH)
+    leaver = asyncio.create_task(keys.find(ED.key_id))
+    stayer = asyncio.create_task(keys.find(ED.key_id))
+    await arrived.wait()
+
+    leaver.cancel()
+    with suppress(asyncio.CancelledError):
+        await leaver
+    may_go_on.set()
+
+    assert await stayer is not None
+    assert provider.paths == [PATH]
+
+
+async def test_a_new_key_is_fetched_once(
+    parley: Parley, provider: IdentityProvider, clock: Clock
+) -> None:
+    provider.keys = [ED.jwk()]
+    assert await is_let_in(parley, ED.token())
+    provider.keys = [ED.jwk(), EC.jwk()]
+    clock.seconds += 30
+
+    answers = await asyncio.gather(*(ask(parley, EC.token()) for _ in range(10)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert await is_let_in(parley, ED.token())
+    assert provider.paths == [PATH] * 2
+
+
+async def test_keys_that_nobody_knows_make_one_fetch_in_half_a_minute(
+    parley: Parley, provider: IdentityProvider, clock: Clock
+) -> None:
+    flood = [UNKNOWN.named(str(number)).token() for number in range(20)]
+    fetches: list[int] = []
+
+    for seconds in (0, 29, 1, 0, 29, 1):
+        clock.seconds += seconds
+        answers = await asyncio.gather(*(ask(parley, token) for token in flood))
+        assert {answer.status_code for answer in answers} == {401}
+        fetches.append(len(provider.requests))
+
+    assert fetches == [1, 1, 2, 2, 2, 3]
+
+
+async def test_a_refresh_is_not_waited_for(
+    parley: Parley, provider: IdentityProvider, clock: Clock
+) -> None:
+    assert await is_let_in(parley, ED.token())
+    may_go_on = asyncio.Event()
+
+    async def held(scope: Scope, receive: Receive, send: Send) -> None:
+        await may_go_on.wait()
+        await raw(200, written(EC.jwk()))(scope, receive, send)
+
+    provider.answer = held
+    clock.seconds += 599
+    assert await is_let_in(parley, ED.token())
+    assert len(provider.requests) == 1
+
+    clock.seconds += 1
+    assert all([await is_let_in(parley, ED.token()) for _ in range(3)])
+    may_go_on.set()
+    await refreshed()
+
+    assert len(provider.requests) == 2
+    assert not await is_let_in(parley, ED.token())
+    assert await is_let_in(parley, EC.token())
+
+
+async def test_keys_that_were_not_confirmed_for_long_are_confirmed_first(
+    parley: Parley, provider: IdentityProvider, clock: Clock
+) -> None:
+    assert await is_let_in(parley, ED.token())
+    provider.keys = [EC.jwk()]
+    clock.seconds += 1200
+
+    assert not await is_let_in(parley, ED.token())
+
+
+# --- A provider that is broken
+
+
+async def never(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Answer nothing for two seconds."""
+    await asyncio.sleep(2)
+
+
+async def dripping(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer a byte at a time, for two seconds."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(40):
+        await send({"type": "http.response.body", "body": b" ", "more_body": True})
+        await asyncio.sleep(0.05)
+    await send({"type": "http.response.body", "body": written(ED.jwk()).encode()})
+
+
+async def cut(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Break off in the middle of what would be good so far."""
+    body = written(ED.jwk()).encode()
+    length = [(b"content-length", str(len(body) + 1).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": length})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    message = "cut"
+    raise ConnectionAbortedError(message)
+
+
+GOOD = written(ED.jwk())
+BROKEN = {
+    "500": raw(500, GOOD),
+    "404": raw(404, GOOD),
+    "401": raw(401, GOOD),
+    "201": raw(201, GOOD),
+    "204": raw(204, ""),
+    "redirect": raw(302, GOOD, location="/elsewhere"),
+    "redirect that stays": raw(308, GOOD, location="/elsewhere"),
+    "HTML": raw(200, "<html>Sign in</html>", content_type="text/html"),
+    "nothing": raw(200, ""),
+    "not JSON": raw(200, GOOD[:-1]),
+    "not text": raw(200, b"\xff\xfe\xfd"),
+    "a list": raw(200, json.dumps([ED.jwk()])),
+    "a number": raw(200, "5"),
+    "no keys": raw(200, json.dumps({"error": "no"})),
+    "keys are an object": raw(200, json.dumps({"keys": {ED.key_id: ED.jwk()}})),
+    "keys are null": raw(200, json.dumps({"keys": None})),
+    "nested": raw(200, "[" * 100_000),
+    "too large": raw(200, GOOD + " " * 256 * 1024),
+    "packed": raw(200, gzip.compress(GOOD.encode()), content_encoding="gzip"),
+    "silent": never,
+    "dripping": dripping,
+    "cut": cut,
+}
+
+
+@pytest.mark.usefixtures("is_quick")
+@pytest.mark.environment(DATABASE_URL=NO_DATABASE)
+@pytest.mark.parametrize("name", BROKEN)
+async def test_a_broken_provider_is_a_503_and_not_a_401(
+    parley: Parley, provider: IdentityProvider, name: str
+) -> None:
+    provider.answer = BROKEN[name]
+    started_at = time.monotonic()
+
+    assert await retry_after_of(parley, ED.token()) == 10
+    assert time.monotonic() - started_at < 1.5
+    assert provider.paths == [PATH]
+
+
+async def test_an_answer_of_just_the_size_that_is_allowed_is_taken(
+    parley: Parley, provider: IdentityProvider
+) -> None:
+    provider.answer = raw(200, GOOD + " " * (256 * 1024 - len(GOOD)))
+
+    assert await is_let_in(parley, ED.token())
+
+
+async def dripping_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send the head of an answer a byte at a time, for two seconds."""
+    del reader
+    with suppress(ConnectionError):
+        writer.write(b"HTTP/1.1 200 OK\r\nx: ")
+        for _ in range(40):
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+    writer.close()
+
+
+@pytest.mark.usefixtures("is_quick")
+async def test_a_head_that_does_not_end_is_not_waited_for() -> None:
+    server = await asyncio.start_server(dripping_head, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    started_at = time.monotonic()
+
+    with pytest.raises(lib.jwks.IdentityProviderUnavailable):
+        await KeySet(f"http://127.0.0.1:{port}/").find("any")
+
+    assert time.monotonic() - started_at < 1
+    server.close()
+
+
+async def test_a_provider_that_is_not_there_is_a_503() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    with pytest.raises(lib.jwks.IdentityProviderUnavailable):
+        await KeySet(f"http://127.0.0.1:{port}/").find("any")
+
+
+async def test_a_provider_that_is_down_at_first_is_tried_again(
+    parley: Parley, provider: IdentityProvider, clock: Clock
+) -> None:
+    provider.answer = raw(500, "")
+    assert await retry_after_of(parley, ED.token()) == 10
+    clock.seconds += 4
+    assert await retry_after_of(parley, ED.token()) == 6
+    assert len(provider.requests) == 1
+
+    provider.answer = None
+    clock.seconds += 6
+
+    assert await is_let_in(parley, ED.token())
+    assert len(provider.requests) == 2
+
+
+async def test_while_a_provider_is_down_the_keys_that_are_known_are_good(
+    parley: Parley, provider: IdentityProvider, clock: Clock
+) -> None:
+    assert await is_let_in(parley, ED.token())
+    provider.answer = raw(500, "")
+
+    clock.seconds += 600
+    assert await is_let_in(parley, ED.token())
+    await refreshed()
+    assert await is_let_in(parley, ED.token())
+    assert await retry_after_of(parley, UNKNOWN.token()) == 30
+    assert len(provider.requests) == 2
+
+    clock.seconds += 100_000
+    for _ in range(3):
+        assert await is_let_in(parley, ED.token())
+        assert await retry_after_of(parley, UNKNOWN.token()) == 30
+    assert len(provider.requests) == 3
+
+    provider.answer = None
+    clock.seconds += 30
+    assert not await is_let_in(parley, UNKNOWN.token())
+    assert await is_let_in(parley, EC.token())
+    assert len(provider.requests) == 4
+
+
+async def test_a_provider_that_is_down_costs_those_without_a_token_nothing(
+    parley: Parley, provider: IdentityProvider
+) -> None:
+    provider.answer = raw(500, "")
+
+    assert (await parley.say("Hello!")).status_code == 200
+    assert (await parley.get("/api/health")).status_code == 200
+
+
+async def test_a_failure_is_logged_once_and_without_what_was_sent(
+    parley: Parley, provider: IdentityProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "parley")
+    provider.answer = raw(200, "a secret of the provider")
+    tokens = [ED.token(), UNKNOWN.token(), STRANGER.token()]
+
+    for token in tokens:
+        assert await retry_after_of(parley, token) >= 1
+
+    [line] = [record.message for record in caplog.records if record.name == "parley"]
+    assert json.loads(line) == {"event": "jwks_failed"}
+    assert "a secret of the provider" not in caplog.text
+    for token in tokens:
+        assert not any(part in caplog.text for part in token.split("."))
+
+
+async def test_a_fetch_is_logged_without_keys_and_tokens(
+    parley: Parley, provider: IdentityProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "parley")
+
+    assert await is_let_in(parley, ED.token())
+
+    [line] = [record.message for record in caplog.records if "jwks" in record.message]
+    assert json.loads(line).keys() == {"event", "keys", "duration_ms"}
+    assert json.loads(line)["keys"] == len(provider.keys)
+
+
+async def test_the_end_of_the_process_ends_a_fetch(provider: IdentityProvider) -> None:
+    arrived = asyncio.Event()
+
+    async def held(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        arrived.set()
+        await asyncio.sleep(2)
+
+    provider.answer = held
+    keys = KeySet(provider.base_url + PATH)
+    waiting = asyncio.create_task(keys.find(ED.key_id))
+    await arrived.wait()
+
+    async with asyncio.timeout(1):
+        await keys.close()
+
+    with pytest.raises(lib.jwks.IdentityProviderUnavailable):
+        await waiting
