@@ -5,7 +5,7 @@ Accepts   {"message": "text", "conversation_id"?, "message_id"?, "stream"?}, or 
 Answers   200 {"conversation_id", "user_message", "message", "finish_reason"}, or a UI message
           stream (asked for by `stream`, by Accept: text/event-stream, or by the AI SDK's form)
 Problems  400, 401, 404 not yours, 409 turn_in_progress, conversation_moved_on, …, 413, 415,
-          422 invalid_request, nothing_to_answer, 502 and 504 the model failed,
+          422 invalid_request, nothing_to_answer, 429 quota_exceeded, 502 and 504 the model failed,
           503 model_not_configured, model_overloaded, database_unavailable,
           identity_provider_unavailable
 Database  1 round trip before the model is asked: begin_turn.sql; 1 after: finish_turn.sql
@@ -18,12 +18,13 @@ from lib.callers import caller_of
 from lib.chat import answer_chat
 from lib.chat_requests import read_chat_request
 from lib.functions import function
+from lib.quotas import client_of
 
 
 async def post(request: Request) -> ASGIApp:
     """Answer one message."""
     caller = await caller_of(request)
-    return await answer_chat(caller, await read_chat_request(request))
+    return await answer_chat(caller, await read_chat_request(request), client_of(request))
 
 
 app = function(POST=post)

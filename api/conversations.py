@@ -1,25 +1,36 @@
-"""GET /api/conversations: the caller's conversations, most recently used first, one page.
+"""/api/conversations: list, search, read, rename, archive, claim, delete, export.
 
-Accepts   ?status=active|archived|all (active)  &limit=1..200 (20)  &cursor=<cursor>
-Answers   200 {"conversations", "next_cursor"}
-Problems  401 unauthenticated (anonymous callers have no list), 422 invalid_request
-Database  1 round trip: list_conversations.sql
+Accepts   GET ?status=active|archived|all (active)  &limit=1..200 (20)  &cursor=<cursor> or &q=…
+          GET, PATCH, DELETE ?id=<uuid or chat id>; PATCH {"title"?, "status"?, "claim"?: true}
+          GET ?export=true  DELETE ?all=true
+Answers   200 {"conversations", "next_cursor"}; with id the conversation; DELETE 204;
+          export JSON lines {"type", …}: everything of the caller's
+Problems  401 unauthenticated (an anonymous caller reaches one, by its id), 403 account_inactive,
+          404 not_found (not yours or not there), 409 turn_in_progress (claim), 422 invalid_request
+Database  1 round trip: list_conversations.sql and the like; more for export and DELETE ?all=true
 """
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
-from lib.callers import user_of
-from lib.conversations import ListQuery, list_conversations
-from lib.database import database
-from lib.functions import function, json_response, parse_query
-
-
-async def get(request: Request) -> Response:
-    """Answer one page."""
-    user_id = await user_of(request)
-    query = parse_query(request, ListQuery)
-    return json_response(await list_conversations(database(), user_id, query))
+from lib import conversation_requests as requests
+from lib.functions import function
 
 
-app = function(GET=get)
+async def get(request: Request) -> ASGIApp:
+    """Answer one conversation, one page of many, or all there is."""
+    return await requests.read(request)
+
+
+async def patch(request: Request) -> Response:
+    """Change one, or claim it."""
+    return await requests.change(request)
+
+
+async def delete(request: Request) -> Response:
+    """Delete one or all."""
+    return await requests.delete(request)
+
+
+app = function(GET=get, PATCH=patch, DELETE=delete)

@@ -11,16 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lib.callers import caller_of
-from lib.conversations import HistoryQuery, read_history
 from lib.database import database
 from lib.functions import function, json_response, parse_query
+from lib.history import HistoryQuery, read_history
 
 
 async def get(request: Request) -> Response:
     """Answer one page."""
     caller = await caller_of(request)
     history = await read_history(database(), caller, parse_query(request, HistoryQuery))
-    return json_response(history, x_conversation_id=str(history["conversation"].id))
+    return json_response(history, {"x-conversation-id": str(history["conversation"].id)})
 
 
 app = function(GET=get)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from starlette.requests import Request
 
@@ -10,6 +11,8 @@ from lib.settings import settings
 from lib.tokens import claims_of
 
 MAX_ID_CHARS = 255
+# In the tokens that lib/accounts.py gives out.
+LOCAL_ACCOUNT_CLAIM = "local_account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +23,17 @@ class Caller:
         user_id: the token's subject; None: anonymous.
         email: from the token, in small letters; None: not in it.
         name: from the token; None: not in it.
+        has_local_account: the token is one of our own, of an account in `users`.
     """
 
     user_id: str | None = None
     email: str | None = None
     name: str | None = None
+    has_local_account: bool = False
+
+    def reachable(self, conversation_id: UUID) -> UUID | None:
+        """Return the id if it is all that this caller has to show: an anonymous one."""
+        return conversation_id if self.user_id is None else None
 
 
 async def caller_of(request: Request) -> Caller:
@@ -50,8 +59,8 @@ async def caller_of(request: Request) -> Caller:
     return _caller(await claims_of(token.strip()))
 
 
-async def user_of(request: Request) -> str:
-    """Tell which user sent a request, by the user's id.
+async def user_of(request: Request) -> Caller:
+    """Tell which user sent a request.
 
     Raises:
         Unauthenticated: see `caller_of`; an anonymous caller too.
@@ -60,7 +69,7 @@ async def user_of(request: Request) -> str:
     caller = await caller_of(request)
     if caller.user_id is None:
         raise Unauthenticated
-    return caller.user_id
+    return caller
 
 
 def _caller(claims: dict[str, Any]) -> Caller:
@@ -72,7 +81,8 @@ def _caller(claims: dict[str, Any]) -> Caller:
     if isinstance(email, str):
         # Before it is measured: some letters become two.
         email = email.lower()
-    return Caller(subject, _profile(email), _profile(claims.get("name")))
+    is_local = claims.get(LOCAL_ACCOUNT_CLAIM) is True
+    return Caller(subject, _profile(email), _profile(claims.get("name")), is_local)
 
 
 def _profile(claim: object) -> str | None:

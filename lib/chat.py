@@ -17,6 +17,7 @@ from lib.functions import json_response
 from lib.ids import conversation_id_of
 from lib.messages import Message
 from lib.problems import ModelNotConfigured, Problem, TurnInProgress
+from lib.quotas import Quota
 from lib.settings import settings
 from lib.trace import trace
 from lib.turns import Turn, begin_turn
@@ -26,7 +27,7 @@ STALL_SECONDS = 15.0
 LOOK_AGAIN_SECONDS = 0.25
 
 
-async def answer_chat(caller: Caller, said: ChatRequest) -> ASGIApp:
+async def answer_chat(caller: Caller, said: ChatRequest, client: str) -> ASGIApp:
     """Answer one message.
 
     Two round trips: begin_turn before the model is asked, finish_turn after it has answered; to
@@ -35,6 +36,7 @@ async def answer_chat(caller: Caller, said: ChatRequest) -> ASGIApp:
     Args:
         caller: who says it.
         said: what.
+        client: network address that it came from.
 
     Returns:
         The response: JSON, or a stream that has begun or is silent for now.
@@ -49,7 +51,7 @@ async def answer_chat(caller: Caller, said: ChatRequest) -> ASGIApp:
         conversation_id = conversation_id_of(said.chat_id, caller, said.chat_id_field)
     named = {"x-conversation-id": str(conversation_id)}
     try:
-        return await _respond(caller, conversation_id, said)
+        return await _respond(caller, conversation_id, said, client)
     except Problem as problem:
         problem.headers |= named
         raise
@@ -57,7 +59,9 @@ async def answer_chat(caller: Caller, said: ChatRequest) -> ASGIApp:
         raise Problem(headers=named) from error
 
 
-async def _respond(caller: Caller, conversation_id: UUID, said: ChatRequest) -> ASGIApp:
+async def _respond(
+    caller: Caller, conversation_id: UUID, said: ChatRequest, client: str
+) -> ASGIApp:
     deadline = trace().deadline
     turn_id = uuid4()
     takes_turn_until = (time.monotonic() + deadline.cut_at) / 2
@@ -68,6 +72,7 @@ async def _respond(caller: Caller, conversation_id: UUID, said: ChatRequest) -> 
             conversation_id,
             said,
             turn_id=turn_id,
+            client=client,
             lease_ends_at=deadline.ends_at,
             # Later there would be time for half an answer only.
             takes_turn=time.monotonic() < takes_turn_until,
@@ -75,7 +80,7 @@ async def _respond(caller: Caller, conversation_id: UUID, said: ChatRequest) -> 
         if turn.verdict == "answered" and turn.answer is not None:
             return _replay(turn, turn.answer, wants_stream=said.wants_stream)
         if turn.verdict == "taken":
-            return await _follow(begin_answer(database(), turn, deadline), said)
+            return await _follow(begin_answer(database(), turn, deadline), said, turn.quota)
         if running := find_running_answer(conversation_id, turn.question.id):
             return await _follow(running, said)
         is_late = time.monotonic() + LOOK_AGAIN_SECONDS > deadline.cut_at
@@ -100,30 +105,34 @@ def _asks_for_the_answer_of(question: Message, said: ChatRequest) -> ChatRequest
     )
 
 
-async def _follow(answer: Answer, said: ChatRequest) -> ASGIApp:
+async def _follow(answer: Answer, said: ChatRequest, quota: Quota | None = None) -> ASGIApp:
     """Answer with an answer in the making, as a stream or, when it is done, as JSON."""
-    if said.wants_stream:
-        await answer.wait_for_first_part(KEEP_ALIVE_SECONDS)
-        return AnswerStream(answer)
-    stored = await asyncio.shield(answer.stored)
-    return _json(answer.turn, stored)
+    try:
+        if said.wants_stream:
+            await answer.wait_for_first_part(KEEP_ALIVE_SECONDS)
+            return AnswerStream(answer, quota)
+        stored = await asyncio.shield(answer.stored)
+    except Problem as problem:
+        problem.headers |= quota.headers() if quota else {}
+        raise
+    return _json(answer.turn, stored, quota.headers() if quota else {})
 
 
 def _replay(turn: Turn, answer: Message, *, wants_stream: bool) -> Response:
     if not wants_stream:
-        return _json(turn, answer, idempotent_replayed="true")
+        return _json(turn, answer, {"idempotent-replayed": "true"})
     named = {"x-conversation-id": str(turn.conversation_id), "idempotent-replayed": "true"}
     return Response(ui_stream.whole(answer), headers=ui_stream.HEADERS | named)
 
 
-def _json(turn: Turn, answer: Message, **headers: str) -> Response:
+def _json(turn: Turn, answer: Message, headers: dict[str, str]) -> Response:
     content = {
         "conversation_id": turn.conversation_id,
         "user_message": turn.question,
         "message": answer,
         "finish_reason": answer.client_finish_reason,
     }
-    return json_response(content, x_conversation_id=str(turn.conversation_id), **headers)
+    return json_response(content, {"x-conversation-id": str(turn.conversation_id)} | headers)
 
 
 class AnswerStream:
@@ -134,9 +143,15 @@ class AnswerStream:
     what it reads from when the reader leaves.
     """
 
-    def __init__(self, answer: Answer) -> None:
-        """Take an answer; from here on a failure is a part of the stream."""
+    def __init__(self, answer: Answer, quota: Quota | None) -> None:
+        """Take an answer; from here on a failure is a part of the stream.
+
+        Args:
+            answer: which.
+            quota: what is left of the caller's; None: this reader was not counted.
+        """
         self._answer = answer
+        self._quota = quota
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer to one reader, and stay until it is stored."""
@@ -152,6 +167,7 @@ class AnswerStream:
         headers = ui_stream.HEADERS | {
             "x-conversation-id": str(self._answer.turn.conversation_id),
         }
+        headers |= self._quota.headers() if self._quota else {}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         async for parts in self._answer.read():

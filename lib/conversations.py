@@ -1,25 +1,26 @@
-"""Conversations: threads of messages, their list and their pages."""
+"""Conversations: threads of messages. Their list, their search, and what becomes of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from html import escape
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, field_validator, model_validator
 
 from lib.callers import Caller
 from lib.cursors import decode_cursor, encode_cursor
 from lib.database import Database
-from lib.ids import ClientId, conversation_id_of
-from lib.messages import Message
-from lib.problems import NotFound
+from lib.ids import ClientId, Storable
+from lib.problems import NotFound, TurnInProgress
 from lib.settings import settings
-from lib.statements import Statement
+from lib.statements import Call, Statement
+from lib.users import remember_user
 
 TITLE_CHARS = 60
-
-# A bigint of Postgres.
-RowId = Annotated[int, Field(ge=0, lt=2**63)]
+# What a client is told to wait at most before it tries again, in seconds: most answers end long
+# before their lease.
+PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,54 +35,124 @@ class Conversation:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as clients see it."""
-        return {
-            "id": self.id,
-            "title": self.title,
-            "status": self.status,
-            "created_at": self.created_at,
-            "updated_at": self.updated_at,
-        }
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
-LIST_CONVERSATIONS = Statement("list_conversations", Conversation)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationSummary(Conversation):
+    """A conversation with what is in it.
+
+    Attributes:
+        message_count: current messages.
+        last_message: the beginning of the last of them; None: none is left.
+    """
+
+    message_count: int
+    last_message: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundConversation(Conversation):
+    """A conversation that a search has found.
+
+    Attributes:
+        excerpt: where the words stand, between chr(2) and chr(3) each.
+    """
+
+    excerpt: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as clients see it: of HTML, the excerpt has `<mark>` and nothing else."""
+        marked = escape(self.excerpt).replace("\x02", "<mark>").replace("\x03", "</mark>")
+        return Conversation.to_json(self) | {"excerpt": marked}
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationId:
+    """The row of statements that tell which conversation they met."""
+
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The row of claim_conversation."""
+
+    is_claimed: bool
+    lease_remaining_seconds: float | None
+
+
+LIST_CONVERSATIONS = Statement("list_conversations", ConversationSummary)
+SEARCH_CONVERSATIONS = Statement("search_conversations", FoundConversation)
 FIND_CONVERSATION = Statement("find_conversation", Conversation)
-LIST_MESSAGES = Statement("list_messages", Message)
+FIND_CONVERSATION_SUMMARY = Statement("find_conversation_summary", ConversationSummary)
+LOCK_CONVERSATION = Statement("lock_conversation", ConversationId)
+CHANGE_CONVERSATION = Statement("change_conversation", ConversationId)
+CLAIM_CONVERSATION = Statement("claim_conversation", Claim)
+DELETE_CONVERSATION = Statement("delete_conversation", ConversationId)
+DELETE_CONVERSATIONS = Statement("delete_conversations", ConversationId)
+
+# Each with up to MAX_CONVERSATION_MESSAGES messages, in one statement of ten seconds at most.
+DELETE_BATCH = 50
 
 
 class ListQuery(BaseModel, defer_build=True):
-    """The query of GET /api/conversations."""
+    """The query of GET /api/conversations for many: a page of the list, or of what `q` finds."""
 
     status: Literal["active", "archived", "all"] = "active"
     limit: int = Field(default=20, ge=1, le=200)
     cursor: str | None = Field(default=None, max_length=500)
+    q: Annotated[Storable, Field(min_length=1, max_length=200)] | None = None
 
 
-class HistoryQuery(BaseModel, defer_build=True):
-    """The query of GET /api/history; `session_id` is another name of `conversation_id`."""
+class OneQuery(BaseModel, defer_build=True):
+    """The query of /api/conversations that names one."""
 
-    conversation_id: ClientId = Field(
-        validation_alias=AliasChoices("conversation_id", "session_id")
-    )
-    limit: int = Field(default=50, ge=1, le=200)
-    before: str | None = Field(default=None, max_length=500)
-    include: Literal["superseded", "system", "all"] | None = None
+    id: ClientId
 
 
-async def list_conversations(database: Database, user_id: str, query: ListQuery) -> dict[str, Any]:
+class Change(BaseModel, defer_build=True):
+    """The body of PATCH /api/conversations: at least one of these."""
+
+    title: Annotated[Storable, Field(min_length=1, max_length=255)] | None = None
+    status: Literal["active", "archived"] | None = None
+    claim: Literal[True] | None = None
+
+    @field_validator("title")
+    @classmethod
+    def _stripped(cls, title: str | None) -> str | None:
+        if title is not None and not title.strip():
+            message = "must not be empty"
+            raise ValueError(message)
+        return " ".join(title.split()) if title is not None else None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "Change":
+        if self.title is None and self.status is None and self.claim is None:
+            message = "must have title, status or claim"
+            raise ValueError(message)
+        return self
+
+
+async def list_conversations(
+    database: Database, caller: Caller, query: ListQuery
+) -> dict[str, Any]:
     """Return one page of a user's conversations, most recently used first.
 
     One round trip: list_conversations.
 
     Raises:
         InvalidRequest: the cursor is none of this list.
-        DatabaseUnavailable: see `Database.run`.
+        Problem: see `Database.run_as`.
     """
     updated_at, last_id = None, None
     if query.cursor is not None:
         updated_at, last_id = decode_cursor(query.cursor, tuple[AwareDatetime, UUID], "cursor")
-    found = await database.run(
+    found = await database.run_as(
+        caller,
+        None,
         LIST_CONVERSATIONS(
-            user_id=user_id,
+            user_id=caller.user_id,
             status=query.status,
             retention_days=settings().retention_days,
             cursor_updated_at=updated_at,
@@ -89,7 +160,7 @@ async def list_conversations(database: Database, user_id: str, query: ListQuery)
             # One more than asked for tells whether there is a next page.
             page_size=query.limit + 1,
             now=None,
-        )
+        ),
     )
     page = found[: query.limit]
     has_more = len(found) > query.limit
@@ -99,46 +170,147 @@ async def list_conversations(database: Database, user_id: str, query: ListQuery)
     }
 
 
-async def read_history(database: Database, caller: Caller, query: HistoryQuery) -> dict[str, Any]:
-    """Return one page of a conversation's messages, oldest first, and the conversation.
+async def search_conversations(
+    database: Database, caller: Caller, query: ListQuery
+) -> dict[str, Any]:
+    """Return the user's conversations that hold the words of `query.q`, best first; one page.
 
-    One round trip: find_conversation and list_messages.
+    One round trip: search_conversations.
+
+    Raises:
+        Problem: see `Database.run_as`.
+    """
+    found = await database.run_as(
+        caller,
+        None,
+        SEARCH_CONVERSATIONS(
+            words=query.q,
+            status=query.status,
+            retention_days=settings().retention_days,
+            page_size=query.limit,
+            now=None,
+        ),
+    )
+    return {"conversations": found, "next_cursor": None}
+
+
+async def find_conversation(
+    database: Database, caller: Caller, conversation_id: UUID
+) -> ConversationSummary:
+    """Return one conversation of the caller.
+
+    One round trip: find_conversation_summary.
 
     Raises:
         NotFound: there is no such conversation of this caller.
-        InvalidRequest: the cursor is none of this list.
-        DatabaseUnavailable: see `Database.run`.
+        Problem: see `Database.run_as`.
     """
-    conversation_id = conversation_id_of(query.conversation_id, caller)
-    last_id = (
-        decode_cursor(query.before, tuple[RowId], "before")[0] if query.before is not None else None
+    found = await database.run_as(
+        caller, caller.reachable(conversation_id), _summary(caller, conversation_id)
     )
-    conversations, found = await database.run(
-        FIND_CONVERSATION(
-            conversation_id=conversation_id,
-            user_id=caller.user_id,
-            retention_days=settings().retention_days,
-            now=None,
+    return _only(found)
+
+
+async def change_conversation(
+    database: Database, caller: Caller, conversation_id: UUID, change: Change
+) -> ConversationSummary:
+    """Rename a conversation of the caller, archive it or make it active again; return it.
+
+    One round trip: change_conversation and find_conversation_summary.
+
+    Raises:
+        NotFound: there is no such conversation of this caller.
+        Problem: see `Database.run_as`.
+    """
+    _, found = await database.run_as(
+        caller,
+        caller.reachable(conversation_id),
+        CHANGE_CONVERSATION(
+            **_whose(caller, conversation_id), title=change.title, status=change.status
         ),
-        LIST_MESSAGES(
-            conversation_id=conversation_id,
-            user_id=caller.user_id,
-            include_superseded=query.include in {"superseded", "all"},
-            include_system=query.include in {"system", "all"},
-            retention_days=settings().retention_days,
-            cursor_id=last_id,
-            page_size=query.limit + 1,
-            now=None,
-        ),
+        _summary(caller, conversation_id),
     )
-    if not conversations:
-        raise NotFound
-    page = found[: query.limit]
+    return _only(found)
+
+
+async def claim_conversation(
+    database: Database, caller: Caller, conversation_id: UUID
+) -> ConversationSummary:
+    """Give a conversation without an owner to a user, with all its messages; return it.
+
+    One round trip: claim_conversation and find_conversation_summary. Claiming one's own changes
+    nothing, so it may be repeated.
+
+    Raises:
+        NotFound: there is none without an owner under that id, nor one of this caller.
+        TurnInProgress: an answer is just being made there.
+        Problem: see `Database.run_as`.
+    """
+    nobodys = {"conversation_id": conversation_id, "user_id": None}
+    _, _, claims, found = await database.run_as(
+        caller,
+        conversation_id,
+        remember_user(caller),
+        # First, as in begin_turn: what an answer stored while this waited must be claimed as well.
+        LOCK_CONVERSATION(**nobodys),
+        CLAIM_CONVERSATION(**_whose(caller, conversation_id)),
+        _summary(caller, conversation_id),
+    )
+    if claims and not claims[0].is_claimed:
+        raise TurnInProgress(
+            "An answer is just being made in this conversation. Claim it after that.",
+            retry_after_seconds=min(claims[0].lease_remaining_seconds or PATIENCE, PATIENCE),
+        )
+    return _only(found)
+
+
+async def delete_conversation(database: Database, caller: Caller, conversation_id: UUID) -> None:
+    """Delete a conversation of the caller with all its messages.
+
+    One round trip: delete_conversation. An answer that is being made there ends cleanly.
+
+    Raises:
+        NotFound: there is no such conversation of this caller.
+        Problem: see `Database.run_as`.
+    """
+    deleted = await database.run_as(
+        caller,
+        caller.reachable(conversation_id),
+        DELETE_CONVERSATION(**_whose(caller, conversation_id)),
+    )
+    _only(deleted)
+
+
+async def delete_conversations(database: Database, caller: Caller) -> None:
+    """Delete all conversations of a user.
+
+    One round trip for DELETE_BATCH conversations: delete_conversations.
+
+    Raises:
+        Problem: see `Database.run_as`; what was deleted before it stays deleted.
+    """
+    call = DELETE_CONVERSATIONS(user_id=caller.user_id, batch_size=DELETE_BATCH)
+    while len(await database.run_as(caller, None, call)) == DELETE_BATCH:
+        pass
+
+
+def _whose(caller: Caller, conversation_id: UUID) -> dict[str, Any]:
     return {
-        "conversation": conversations[0],
-        "messages": page[::-1],
-        "next_cursor": encode_cursor(page[-1].id) if len(found) > query.limit else None,
+        "conversation_id": conversation_id,
+        "user_id": caller.user_id,
+        "retention_days": settings().retention_days,
+        "now": None,
     }
+
+
+def _summary(caller: Caller, conversation_id: UUID) -> Call[ConversationSummary]:
+    return FIND_CONVERSATION_SUMMARY(**_whose(caller, conversation_id))
+
+
+def _only[Row](rows: list[Row]) -> Row:
+    if not rows:
+        raise NotFound
+    return rows[0]
 
 
 def title_of(text: str) -> str:

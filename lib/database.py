@@ -12,17 +12,27 @@ import os
 import random
 import socket
 import time
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, overload, override
+from uuid import UUID
 
 import psycopg
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from psycopg_pool.pool_async import AddConnection
 
-from lib.problems import DatabaseNotMigrated, DatabaseUnavailable
+from lib.callers import Caller
+from lib.problems import (
+    AccountInactive,
+    AccountUnknown,
+    DatabaseNotMigrated,
+    DatabaseUnavailable,
+    LocalAccountsUnavailable,
+    Problem,
+)
 from lib.settings import Settings, settings
-from lib.statements import Call
+from lib.statements import Call, Statement
 from lib.trace import log, trace
 
 type Connection = psycopg.AsyncConnection[Any]
@@ -48,6 +58,26 @@ NOT_MIGRATED = (
     psycopg.errors.UndefinedColumn,
     psycopg.errors.UndefinedFunction,
 )
+# Errors that functions of the database raise on purpose (007_caller_role.sql, 009_accounts.sql).
+RAISED: dict[str | None, type[Problem]] = {
+    "PA001": AccountInactive,
+    "PA002": AccountUnknown,
+    "PA003": LocalAccountsUnavailable,
+}
+NO_ROLE = (
+    "The role of DATABASE_URL may not act as parley_app. The operator grants it that: "
+    "GRANT parley_app TO the role, which must also own Parley's tables or be a member of who does."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The row of act_as_caller, which says nothing."""
+
+    act_as_caller: object
+
+
+ACT_AS_CALLER = Statement("act_as_caller", Nothing)
 
 
 class BurstPool(AsyncConnectionPool[Connection]):
@@ -78,6 +108,52 @@ class Database:
         self._pool: AsyncConnectionPool[Connection] | None = None
 
     @overload
+    async def run_as[A](self, caller: Caller, reachable: UUID | None, a: Call[A], /) -> list[A]: ...
+    @overload
+    async def run_as[A, B](
+        self, caller: Caller, reachable: UUID | None, a: Call[A], b: Call[B], /
+    ) -> tuple[list[A], list[B]]: ...
+    @overload
+    async def run_as[A, B, C](
+        self, caller: Caller, reachable: UUID | None, a: Call[A], b: Call[B], c: Call[C], /
+    ) -> tuple[list[A], list[B], list[C]]: ...
+    @overload
+    async def run_as[A, B, C, D](
+        self,
+        caller: Caller,
+        reachable: UUID | None,
+        a: Call[A],
+        b: Call[B],
+        c: Call[C],
+        d: Call[D],
+        /,
+    ) -> tuple[list[A], list[B], list[C], list[D]]: ...
+    async def run_as(self, caller: Caller, reachable: UUID | None, /, *calls: Call[Any]) -> Any:
+        """Send calls as one step, as `run` does, within the wall: row-level security.
+
+        Whatever the calls forget to ask for, they see and change what is the caller's alone. No
+        round trip more than without.
+
+        Args:
+            caller: who.
+            reachable: the conversation without an owner that this caller may reach, since it named
+                its id; None: none.
+            calls: what.
+
+        Raises:
+            AccountInactive: the caller's account is switched off; nothing was done.
+            AccountUnknown: the caller's local account was deleted; nothing was done.
+            Problem: see `run`.
+        """
+        act = ACT_AS_CALLER(
+            user_id=caller.user_id,
+            conversation_id=reachable,
+            needs_account=caller.has_local_account,
+        )
+        _, *rows = await self._step((act, *calls))
+        return rows[0] if len(calls) == 1 else tuple(rows)
+
+    @overload
     async def run[A](self, a: Call[A], /) -> list[A]: ...
     @overload
     async def run[A, B](self, a: Call[A], b: Call[B], /) -> tuple[list[A], list[B]]: ...
@@ -90,7 +166,9 @@ class Database:
         self, a: Call[A], b: Call[B], c: Call[C], d: Call[D], /
     ) -> tuple[list[A], list[B], list[C], list[D]]: ...
     async def run(self, *calls: Call[Any]) -> Any:
-        """Send one or several calls as one step and return the rows of each.
+        """Send one or several calls as one step, outside of the wall, and return the rows of each.
+
+        For what is done for no caller: the cron, the log in.
 
         One round trip; another, and a connect, for each connection found dead. Several calls are
         one transaction: all of them, or none. Since the step may be sent again when its connection
@@ -104,11 +182,7 @@ class Database:
                 deadline, or lost three times.
             DatabaseNotMigrated: tables, columns or functions are missing.
         """
-        # Of its own, so that a caller who gives up never leaves a connection with somebody else's
-        # answer on its way (OpenAI, March 2023): the step ends, then the connection goes back.
-        step = asyncio.ensure_future(self._run(calls))
-        step.add_done_callback(_note_outcome)
-        rows = await asyncio.shield(step)
+        rows = await self._step(calls)
         return rows[0] if len(calls) == 1 else tuple(rows)
 
     async def close(self) -> None:
@@ -129,6 +203,13 @@ class Database:
             "waiting": found["requests_waiting"],
         }
 
+    async def _step(self, calls: tuple[Call[Any], ...]) -> list[list[Any]]:
+        # Of its own, so that a caller who gives up never leaves a connection with somebody else's
+        # answer on its way (OpenAI, March 2023): the step ends, then the connection goes back.
+        step = asyncio.ensure_future(self._run(calls))
+        step.add_done_callback(_note_outcome)
+        return await asyncio.shield(step)
+
     async def _run(self, calls: tuple[Call[Any], ...]) -> list[list[Any]]:
         started = time.monotonic()
         try:
@@ -139,6 +220,12 @@ class Database:
             return await self._try(calls, give_up_at)
         except NOT_MIGRATED as error:
             raise DatabaseNotMigrated(retry_after_seconds=60) from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise DatabaseNotMigrated(NO_ROLE, retry_after_seconds=60) from error
+        except psycopg.DatabaseError as error:
+            if raised := RAISED.get(error.sqlstate):
+                raise raised from error
+            raise
         finally:
             self._note(calls, time.monotonic() - started)
 
@@ -169,7 +256,9 @@ class Database:
         trace().add_db(seconds)
         is_slow = seconds * 1000 > self._settings.slow_query_ms
         if is_slow or self._settings.debug:
-            names = "+".join(call.statement.name for call in calls)
+            names = "+".join(
+                call.statement.name for call in calls if call.statement != ACT_AS_CALLER
+            )
             log("slow_step" if is_slow else "step", step=names, duration_ms=round(seconds * 1000))
 
     async def _opened_pool(self) -> AsyncConnectionPool[Connection]:

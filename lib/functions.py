@@ -7,7 +7,7 @@ and its reader (`BaseHTTPMiddleware` would cancel an answer whose reader leaves)
 
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +32,17 @@ from lib.trace import begin_trace, log, trace
 type Handler = Callable[[Request], Awaitable[ASGIApp]]
 
 MAX_BODY_BYTES = 256 * 1024
-EXPOSED_HEADERS = ("x-conversation-id", "idempotent-replayed", "retry-after", "server-timing")
+EXPOSED_HEADERS = (
+    "x-conversation-id",
+    "idempotent-replayed",
+    "retry-after",
+    "server-timing",
+    "ratelimit",
+    "ratelimit-policy",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+)
 
 
 def function(**handlers: Handler) -> ASGIApp:
@@ -142,16 +152,19 @@ def _timed(send: Send) -> Send:
     return timed
 
 
-def json_response(content: object, **headers: str) -> Response:
-    """Answer 200 with JSON: dates as ISO 8601, UUIDs as text, characters as they are.
+def json_response(
+    content: object, headers: Mapping[str, str] | None = None, status: int = 200
+) -> Response:
+    """Answer with JSON: dates as ISO 8601, UUIDs as text, characters as they are.
 
     Args:
         content: what `json` can write, dates, UUIDs, and what has a method `to_json`.
-        headers: further headers, with `_` for `-`.
+        headers: further headers.
+        status: HTTP status.
     """
     body = json.dumps(content, default=_plain, ensure_ascii=False, separators=(",", ":"))
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(body.encode(), media_type="application/json", headers=named | NO_STORE)
+    named = dict(headers or {}) | NO_STORE
+    return Response(body.encode(), status, media_type="application/json", headers=named)
 
 
 NO_STORE = {"cache-control": "no-store"}

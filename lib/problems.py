@@ -98,6 +98,45 @@ class NotFound(Problem):
     status = HTTPStatus.NOT_FOUND
 
 
+class LocalAccountsUnavailable(Problem):
+    """This application keeps its accounts elsewhere: sign in there."""
+
+    code = "local_accounts_unavailable"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class WrongCredentials(Problem):
+    """There is no account with this address and password."""
+
+    code = "wrong_credentials"
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, detail: str | None = None) -> None:
+        """Say nothing that tells one case from the other; RFC 9110 wants the header with a 401."""
+        super().__init__(detail, headers={"www-authenticate": "Bearer"})
+
+
+class EmailTaken(Problem):
+    """This address has an account already. Log in instead."""
+
+    code = "email_taken"
+    status = HTTPStatus.CONFLICT
+
+
+class TooManyAttempts(Problem):
+    """There were too many attempts. Try again later."""
+
+    code = "too_many_attempts"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+
+class QuotaExceeded(Problem):
+    """You have sent as many messages as you may for now. Try again later; nothing was stored."""
+
+    code = "quota_exceeded"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+
 class MethodNotAllowed(Problem):
     """This address does not take that method."""
 

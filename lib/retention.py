@@ -21,11 +21,19 @@ class Deleted:
     deleted: int
 
 
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """The row of delete_old_quotas."""
+
+    subject: str
+
+
 NOT_THE_CRON = "This needs the header Authorization: Bearer with the deployment's CRON_SECRET."
 # About as many as turns do not notice.
 BATCH = 1000
 
 DELETE_OLD_CHAT_MESSAGES = Statement("delete_old_chat_messages", Deleted)
+DELETE_OLD_QUOTAS = Statement("delete_old_quotas", Counter)
 
 
 def check_cron_secret(request: Request) -> None:
@@ -44,7 +52,7 @@ def check_cron_secret(request: Request) -> None:
 
 
 async def clean_up(database: Database) -> dict[str, Any]:
-    """Delete what is older than the retention period; with RETENTION_DAYS=0, nothing.
+    """Delete what is older than the retention period (RETENTION_DAYS=0: nothing), and old counters.
 
     Batch after batch, each a round trip and a transaction of its own, until nothing is left or the
     function's time is; the next night goes on from there.
@@ -58,8 +66,17 @@ async def clean_up(database: Database) -> dict[str, Any]:
         [row] = await database.run(call)
         deleted += row.deleted
         remains = row.deleted == BATCH
+    await _delete_old_quotas(database)
     return {
         "deleted": deleted,
         "remaining": remains,
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+async def _delete_old_quotas(database: Database) -> None:
+    """Delete the counters that count nothing any more; what time does not allow, the next night."""
+    call = DELETE_OLD_QUOTAS(batch_size=BATCH, now=None)
+    while time.monotonic() < trace().deadline.cut_at:
+        if len(await database.run(call)) < BATCH:
+            break

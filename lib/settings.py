@@ -152,6 +152,8 @@ class Settings:
     max_message_chars: int = setting(number(1, 10_000), 1000)
     history_messages: int = setting(number(1, 1000), 20)
     max_conversation_messages: int = setting(number(2, 100_000), 1000)
+    messages_per_minute: int = setting(number(0, 1_000_000), 20)
+    messages_per_day: int = setting(number(0, 1_000_000), 500)
     retention_days: int = setting(number(0, 36_500), 30)
     max_duration_seconds: float = setting(number(5, 900, float), 60.0)
     slow_query_ms: int = setting(number(0, 600_000), 100)

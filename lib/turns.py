@@ -13,11 +13,10 @@ import psycopg
 
 from lib.callers import Caller
 from lib.chat_requests import ChatRequest
-from lib.conversations import title_of
+from lib.conversations import LOCK_CONVERSATION, PATIENCE, ConversationId, title_of
 from lib.database import Database
 from lib.messages import Message
 from lib.problems import (
-    AccountInactive,
     AccountUnknown,
     AnswerNotStored,
     ConversationArchived,
@@ -27,18 +26,42 @@ from lib.problems import (
     NotFound,
     NothingToAnswer,
     Problem,
+    QuotaExceeded,
     TurnInProgress,
 )
+from lib.quotas import Quota, subject_of
 from lib.settings import settings
 from lib.statements import Call, Statement
+from lib.users import remember_user
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The row of begin_turn."""
 
+    minute_remaining: int | None
+    minute_reset_seconds: float | None
+    day_remaining: int | None
+    day_reset_seconds: float | None
     verdict: str
     lease_remaining_seconds: float | None
+
+    @property
+    def quota(self) -> Quota | None:
+        """What is left of the quota; None: nothing was counted."""
+        if (
+            self.minute_remaining is None
+            or self.minute_reset_seconds is None
+            or self.day_remaining is None
+            or self.day_reset_seconds is None
+        ):
+            return None
+        return Quota(
+            minute_remaining=self.minute_remaining,
+            minute_reset_seconds=self.minute_reset_seconds,
+            day_remaining=self.day_remaining,
+            day_reset_seconds=self.day_reset_seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +72,6 @@ class StoredAnswer:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationId:
-    """The row of lock_conversation and of release_turn."""
-
-    id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """The row of remember_user, which says nothing."""
-
-    remember_user: object
-
-
-REMEMBER_USER = Statement("remember_user", Nothing)
-LOCK_CONVERSATION = Statement("lock_conversation", ConversationId)
 BEGIN_TURN = Statement("begin_turn", Decision)
 LIST_TURN_MESSAGES = Statement("list_turn_messages", Message)
 FINISH_TURN = Statement("finish_turn", StoredAnswer)
@@ -72,19 +79,14 @@ RELEASE_TURN = Statement("release_turn", ConversationId)
 
 type BeginCalls = tuple[Call[ConversationId], Call[Decision], Call[Message]]
 
-# What a client is told to wait at most before it tries again, in seconds: most answers end long
-# before their lease.
-PATIENCE = 5.0
-
 REFUSALS: dict[str, type[Problem]] = {
-    "inactive": AccountInactive,
-    "contended": NotFound,
     "turn_in_progress": TurnInProgress,
     "moved_on": ConversationMovedOn,
     "archived": ConversationArchived,
     "full": ConversationFull,
     "message_id_taken": MessageIdTaken,
     "nothing_to_answer": NothingToAnswer,
+    "over_quota": QuotaExceeded,
 }
 
 
@@ -100,6 +102,7 @@ class Turn:
         question: the user message.
         messages: what is said up to the question, oldest first, the question last.
         answer: the stored answer, where the verdict is `answered`.
+        quota: what is left of the caller's quota; None: this was not counted.
     """
 
     id: UUID
@@ -109,6 +112,7 @@ class Turn:
     question: Message
     messages: list[Message]
     answer: Message | None
+    quota: Quota | None
 
 
 async def begin_turn(
@@ -118,6 +122,7 @@ async def begin_turn(
     request: ChatRequest,
     *,
     turn_id: UUID,
+    client: str,
     lease_ends_at: float,
     takes_turn: bool = True,
 ) -> Turn:
@@ -131,19 +136,29 @@ async def begin_turn(
         conversation_id: where it is said; made if there is none.
         request: what is said.
         turn_id: token of this attempt: made before its first try, the same in its retries.
+        client: network address, by which an anonymous caller is counted.
         lease_ends_at: the function's deadline, on the clock of `time.monotonic()`, in seconds.
         takes_turn: False: only look whether it is answered by now.
 
     Raises:
         Problem: one of REFUSALS.
-        DatabaseUnavailable: see `Database.run`.
+        NotFound: the conversation is not the caller's.
+        Problem: see `Database.run_as`.
     """
-    calls = _begin_calls(caller, conversation_id, request, turn_id, lease_ends_at, takes_turn)
-    decision, messages = await _decide(database, caller, calls)
-    if decision.verdict == "contended":
-        decision, messages = await _decide(database, caller, calls)
+    attempt = _Attempt(
+        caller, conversation_id, request, turn_id, client, lease_ends_at, takes_turn=takes_turn
+    )
+    try:
+        decision, messages = await attempt.decide(database)
+    except psycopg.errors.UniqueViolation:
+        # Somebody made it at this moment: now it is there. Or it is not this caller's.
+        try:
+            decision, messages = await attempt.decide(database)
+        except psycopg.errors.UniqueViolation as error:
+            raise NotFound from error
     if refusal := REFUSALS.get(decision.verdict):
-        raise refusal(retry_after_seconds=_retry_after(decision))
+        headers = decision.quota.headers() if decision.quota else {}
+        raise refusal(retry_after_seconds=_retry_after(decision), headers=headers)
     question = next(message for message in reversed(messages) if message.role == "user")
     return Turn(
         id=turn_id,
@@ -153,11 +168,14 @@ async def begin_turn(
         question=question,
         messages=[message for message in messages if message.id <= question.id],
         answer=next((each for each in messages if each.reply_to == question.id), None),
+        quota=decision.quota,
     )
 
 
 def _retry_after(decision: Decision) -> float | None:
-    """Return when it is worth trying again, in seconds: when somebody else's turn will be over."""
+    """Return when it is worth trying again, in seconds; None: that is not known."""
+    if decision.verdict == "over_quota" and decision.quota:
+        return decision.quota.retry_after_seconds
     if decision.verdict != "turn_in_progress":
         return None
     return min(decision.lease_remaining_seconds or PATIENCE, PATIENCE)
@@ -181,7 +199,9 @@ async def finish_turn(database: Database, turn: Turn, answer: Message) -> Messag
         DatabaseUnavailable: see `Database.run`; it may or may not be stored.
     """
     whose = {"conversation_id": turn.conversation_id, "user_id": turn.caller.user_id}
-    _, stored = await database.run(
+    _, stored = await database.run_as(
+        turn.caller,
+        turn.caller.reachable(turn.conversation_id),
         # First, as in begin_turn: a repeated finish_turn that waited for its own first try in the
         # very statement would not see what that stored.
         LOCK_CONVERSATION(**whose),
@@ -210,64 +230,77 @@ async def release_turn(database: Database, turn: Turn) -> None:
     Raises:
         DatabaseUnavailable: see `Database.run`; the lease then ends at the function's deadline.
     """
-    await database.run(
+    await database.run_as(
+        turn.caller,
+        turn.caller.reachable(turn.conversation_id),
         RELEASE_TURN(
             conversation_id=turn.conversation_id, user_id=turn.caller.user_id, turn_id=turn.id
-        )
+        ),
     )
 
 
-async def _decide(
-    database: Database, caller: Caller, calls: BeginCalls
-) -> tuple[Decision, list[Message]]:
-    if caller.user_id is None:
-        _, [decision], messages = await database.run(*calls)
-    else:
-        remember = REMEMBER_USER(
-            user_id=caller.user_id, user_email=caller.email, user_name=caller.name
-        )
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What begin_turn is asked, and asked again."""
+
+    caller: Caller
+    conversation_id: UUID
+    request: ChatRequest
+    turn_id: UUID
+    client: str
+    lease_ends_at: float
+    takes_turn: bool
+
+    async def decide(self, database: Database) -> tuple[Decision, list[Message]]:
+        """Run the step of begin_turn, and return its decision and what the turn reads.
+
+        Raises:
+            UniqueViolation: the conversation was made by somebody else, now or long ago.
+        """
+        reachable = self.caller.reachable(self.conversation_id)
+        calls = self._calls()
+        if self.caller.user_id is None:
+            _, [decision], messages = await database.run_as(self.caller, reachable, *calls)
+            return decision, messages
+        remember = remember_user(self.caller)
         try:
-            _, _, [decision], messages = await database.run(remember, *calls)
+            _, _, [decision], messages = await database.run_as(
+                self.caller, reachable, remember, *calls
+            )
         except psycopg.errors.NotNullViolation as error:
             # An application's own `users`, whose rows need more than a token says.
             raise AccountUnknown from error
-    return decision, messages
+        return decision, messages
 
-
-def _begin_calls(
-    caller: Caller,
-    conversation_id: UUID,
-    request: ChatRequest,
-    turn_id: UUID,
-    lease_ends_at: float,
-    takes_turn: bool,  # noqa: FBT001 (passed on)
-) -> BeginCalls:
-    chosen = settings()
-    whose = {"conversation_id": conversation_id, "user_id": caller.user_id}
-    return (
-        LOCK_CONVERSATION(**whose),
-        BEGIN_TURN(
-            **whose,
-            message_id=request.message_id,
-            content=request.text,
-            replaced_message_id=request.replaced_message_id,
-            regenerates=request.regenerates,
-            answer_message_id=request.answer_message_id,
-            title=title_of(request.text or ""),
-            turn_id=turn_id,
-            # When it is sent: to wait for a connection must not make the lease outlast us.
-            lease_seconds=lambda: lease_ends_at - time.monotonic(),
-            takes_turn=takes_turn,
-            max_messages=chosen.max_conversation_messages,
-            retention_days=chosen.retention_days,
-            now=None,
-        ),
-        LIST_TURN_MESSAGES(
-            **whose,
-            turn_id=turn_id,
-            message_id=request.message_id,
-            history_messages=chosen.history_messages,
-            retention_days=chosen.retention_days,
-            now=None,
-        ),
-    )
+    def _calls(self) -> BeginCalls:
+        chosen, request = settings(), self.request
+        whose = {"conversation_id": self.conversation_id, "user_id": self.caller.user_id}
+        limits = {"retention_days": chosen.retention_days, "now": None}
+        return (
+            LOCK_CONVERSATION(**whose),
+            BEGIN_TURN(
+                **whose,
+                **limits,
+                message_id=request.message_id,
+                content=request.text,
+                replaced_message_id=request.replaced_message_id,
+                regenerates=request.regenerates,
+                answer_message_id=request.answer_message_id,
+                title=title_of(request.text or ""),
+                turn_id=self.turn_id,
+                # When it is sent: to wait for a connection must not make the lease outlast us.
+                lease_seconds=lambda: self.lease_ends_at - time.monotonic(),
+                takes_turn=self.takes_turn,
+                max_messages=chosen.max_conversation_messages,
+                quota_subject=subject_of(self.caller, self.client),
+                messages_per_minute=chosen.messages_per_minute,
+                messages_per_day=chosen.messages_per_day,
+            ),
+            LIST_TURN_MESSAGES(
+                **whose,
+                **limits,
+                turn_id=self.turn_id,
+                message_id=request.message_id,
+                history_messages=chosen.history_messages,
+            ),
+        )

@@ -4,7 +4,8 @@
 --
 -- Harmless to run again, and to run twice at once: each migration is one transaction, which first
 -- takes a lock and then looks whether somebody has applied it meanwhile. A migration that fails
--- leaves nothing behind, and those after it are not tried. A new migration is a line below.
+-- leaves nothing behind, and those after it are not tried. One that builds indexes while turns go on
+-- is no transaction (apply_indexes.sql). A new migration is two lines below.
 
 \set ON_ERROR_STOP on
 \set QUIET on
@@ -47,3 +48,13 @@ COMMIT;
 \ir apply_migration.sql
 \set migration 006_turn_leases
 \ir apply_migration.sql
+\set migration 007_caller_role
+\ir apply_migration.sql
+\set migration 008_quotas
+\ir apply_migration.sql
+\set migration 009_accounts
+\ir apply_migration.sql
+\set migration 010_search
+\ir apply_migration.sql
+\set migration 011_search_indexes
+\ir apply_indexes.sql

@@ -135,6 +135,8 @@ def environment(
         "OPENAI_MODEL": "test-model",
         "JWT_SECRET": JWT_SECRET,
         "CRON_SECRET": CRON_SECRET,
+        "MESSAGES_PER_MINUTE": "0",
+        "MESSAGES_PER_DAY": "0",
         "ALLOWED_ORIGIN": "https://example.app,https://*.preview.example.app",
     }
     mark: pytest.Mark | None = request.node.get_closest_marker("environment")

@@ -116,6 +116,8 @@ def rows_stored(database: psycopg.Connection) -> int:
             (SELECT count(*) FROM users)
             + (SELECT count(*) FROM conversations)
             + (SELECT count(*) FROM chat_messages)
+            + (SELECT count(*) FROM tasks)
+            + (SELECT count(*) FROM quotas)
     """).fetchone()
     assert row is not None
     return row[0]

@@ -1,3 +1,72 @@
+CREATE FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    is_active CONSTANT boolean := is_active_user(user_id);
+BEGIN
+    -- Codes of our own, which lib/database.py turns into answers. An error, so that nothing after it
+    -- in the same round trip happens.
+    IF NOT is_active THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
+    ELSIF needs_account AND is_active IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'the account was deleted';
+    END IF;
+    PERFORM set_config('parley.user_id', coalesce(user_id, ''), TRUE);
+    PERFORM set_config('parley.conversation_id', coalesce(conversation_id::text, ''), TRUE);
+    -- Last: from here to the end of the transaction, this is all that may be done.
+    PERFORM set_config('role', 'parley_app', TRUE);
+END
+$$;
+
+COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean) IS 'Parley: to the end of the transaction, see and change what is this caller''s, and nothing else';
+
+CREATE FUNCTION public.count_use(counted_subject text, counted_user_id text, per_minute integer, per_day integer, counted_at timestamp with time zone, OUT is_allowed boolean, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    used quotas;
+BEGIN
+    INSERT INTO quotas AS already (subject, user_id, minute_count, minute_ends_at, day_count, day_ends_at)
+    VALUES (
+        counted_subject, counted_user_id,
+        1, counted_at + interval '1 minute', 1, counted_at + interval '1 day'
+    )
+    ON CONFLICT (subject) DO UPDATE SET
+        minute_count = CASE WHEN already.minute_ends_at <= counted_at THEN 1 ELSE already.minute_count + 1 END,
+        minute_ends_at = CASE
+            WHEN already.minute_ends_at <= counted_at THEN excluded.minute_ends_at
+            ELSE already.minute_ends_at
+        END,
+        day_count = CASE WHEN already.day_ends_at <= counted_at THEN 1 ELSE already.day_count + 1 END,
+        day_ends_at = CASE
+            WHEN already.day_ends_at <= counted_at THEN excluded.day_ends_at
+            ELSE already.day_ends_at
+        END
+    WHERE
+        (per_minute = 0 OR already.minute_count < per_minute OR already.minute_ends_at <= counted_at)
+        AND (per_day = 0 OR already.day_count < per_day OR already.day_ends_at <= counted_at)
+    RETURNING already.* INTO used;
+    is_allowed := FOUND;
+    IF NOT is_allowed THEN
+        SELECT * INTO used FROM quotas WHERE quotas.subject = counted_subject;
+    END IF;
+    -- A minute that is over, when it was the day that refused.
+    minute_remaining := CASE
+        WHEN used.minute_ends_at <= counted_at THEN per_minute
+        ELSE greatest(per_minute - used.minute_count, 0)
+    END;
+    day_remaining := CASE
+        WHEN used.day_ends_at <= counted_at THEN per_day
+        ELSE greatest(per_day - used.day_count, 0)
+    END;
+    minute_reset_seconds := greatest(extract(EPOCH FROM used.minute_ends_at - counted_at), 0);
+    day_reset_seconds := greatest(extract(EPOCH FROM used.day_ends_at - counted_at), 0);
+END
+$$;
+
+COMMENT ON FUNCTION public.count_use(counted_subject text, counted_user_id text, per_minute integer, per_day integer, counted_at timestamp with time zone, OUT is_allowed boolean, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) IS 'Parley: count one use against limits a minute and a day (0: none), and tell what is left of them';
+
 CREATE FUNCTION public.delete_old_chat_messages(retention interval DEFAULT '30 days'::interval, batch integer DEFAULT NULL::integer) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -38,8 +107,79 @@ $$;
 
 COMMENT ON FUNCTION public.delete_old_chat_messages(retention interval, batch integer) IS 'Parley: deletes chat messages older than the retention period (30 days), and the conversations left empty; all, or one batch; returns the number of messages';
 
-CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name text) RETURNS void
+CREATE FUNCTION public.delete_own_account() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
+BEGIN
+    -- An application's own `tasks` need not go with the user by themselves.
+    DELETE FROM tasks WHERE tasks.user_id = caller_id;
+    DELETE FROM conversations WHERE conversations.user_id = caller_id;
+    DELETE FROM quotas WHERE quotas.user_id = caller_id;
+    IF obj_description(to_regclass('users'), 'pg_class') LIKE 'Parley:%' THEN
+        DELETE FROM users WHERE users.id = caller_id;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_own_account() IS 'Parley: delete the caller and all that is theirs; of an application''s own users, all but the row itself';
+
+CREATE FUNCTION public.find_account(account_email text) RETURNS TABLE(id text, name text, hashed_password text, is_active boolean)
+    LANGUAGE sql STABLE
+    AS $$
+            SELECT users.id, users.name, users.hashed_password, users.is_active
+            FROM users
+            WHERE users.email = account_email;
+        $$;
+
+COMMENT ON FUNCTION public.find_account(account_email text) IS 'Parley: the user that an e-mail address belongs to, with the hash of its password if it is a local account';
+
+CREATE FUNCTION public.is_active_user(user_id text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    -- As JSON: an application's own table may lack the column.
+    SELECT coalesce(to_jsonb(users) ->> 'is_active', 'true') = 'true'
+    FROM users
+    WHERE users.id = user_id;
+$$;
+
+COMMENT ON FUNCTION public.is_active_user(user_id text) IS 'Parley: may this user use the product? NULL: there is no such user';
+
+CREATE FUNCTION public.own_user() RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    -- As JSON, and of columns that are named: an application's own table may lack some, and have
+    -- others that are secret. A view would keep it from changing those columns.
+    SELECT jsonb_object_agg(columns.key, columns.value)
+    FROM users
+    CROSS JOIN LATERAL jsonb_each(to_jsonb(users)) AS columns
+    WHERE
+        users.id = nullif(current_setting('parley.user_id', TRUE), '')
+        AND columns.key IN ('id', 'email', 'name', 'is_active', 'created_at', 'updated_at');
+$$;
+
+COMMENT ON FUNCTION public.own_user() IS 'Parley: the caller''s row of users, without what is secret; NULL: there is none';
+
+CREATE FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) RETURNS text
     LANGUAGE sql
+    AS $$
+            INSERT INTO users (id, email, name, hashed_password)
+            VALUES (account_id, account_email, account_name, password_hash)
+            ON CONFLICT DO NOTHING;
+
+            -- An earlier try of this very call may have made it.
+            SELECT users.id FROM users WHERE users.id = account_id AND users.email = account_email;
+        $$;
+
+COMMENT ON FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) IS 'Parley: make a local account and return its id; NULL: the address has one already';
+
+CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
     AS $$
             -- An address that another account has is not taken over, and is no reason to refuse.
             WITH profile AS (
@@ -78,6 +218,106 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
         $$;
 
 COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_name text) IS 'Parley: store a token''s user, or refresh email and name';
+
+CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) RETURNS TABLE(id uuid, title text, status text, created_at timestamp with time zone, updated_at timestamp with time zone, excerpt text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
+    words tsquery := websearch_to_tsquery('pg_catalog.simple', query);
+    owned_words tsquery;
+    -- A page shows the best of the newest so many, since each is ranked by reading it.
+    most_ranked CONSTANT integer := 500;
+    marks CONSTANT text := format('StartSel=%s, StopSel=%s, MaxWords=24, MinWords=12', chr(2), chr(3));
+BEGIN
+    IF caller_id IS NULL OR numnode(words) = 0 THEN
+        RETURN;
+    END IF;
+    -- The last word may be just begun.
+    IF words::text LIKE '%''' THEN
+        words := (words::text || ':*')::tsquery;
+    END IF;
+    owned_words := words && quote_literal(chr(1) || replace(caller_id, '\', '\\'))::tsquery;
+    RETURN QUERY
+    WITH
+    found_messages AS (
+        SELECT chat_messages.conversation_id, left(chat_messages.content, 100000) AS content
+        FROM chat_messages
+        WHERE
+            search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
+            AND chat_messages.user_id = caller_id
+            AND chat_messages.superseded_at IS NULL
+            AND chat_messages.role <> 'system'
+            AND chat_messages.created_at >= oldest
+        ORDER BY chat_messages.created_at DESC
+        LIMIT most_ranked
+    ),
+
+    ranked AS (
+        SELECT
+            found_messages.conversation_id,
+            found_messages.content,
+            ts_rank(to_tsvector('pg_catalog.simple', found_messages.content), words) AS score
+        FROM found_messages
+        UNION ALL
+        -- A title says more than a message.
+        SELECT
+            conversations.id,
+            conversations.title,
+            2 * ts_rank(to_tsvector('pg_catalog.simple', conversations.title), words)
+        FROM conversations
+        WHERE
+            search_vector(conversations.user_id, conversations.title) @@ owned_words
+            AND conversations.user_id = caller_id
+    ),
+
+    best AS (
+        SELECT DISTINCT ON (ranked.conversation_id)
+            ranked.conversation_id,
+            ranked.content,
+            sum(ranked.score) OVER (PARTITION BY ranked.conversation_id) AS score
+        FROM ranked
+        ORDER BY ranked.conversation_id, ranked.score DESC
+    ),
+
+    page AS (
+        SELECT conversations.*, best.content, best.score
+        FROM best
+        INNER JOIN conversations ON best.conversation_id = conversations.id
+        WHERE
+            conversations.user_id = caller_id
+            AND (wanted_status = 'all' OR conversations.status = wanted_status)
+            AND conversations.updated_at >= oldest
+        ORDER BY best.score DESC, conversations.updated_at DESC, conversations.id DESC
+        LIMIT page_size
+    )
+
+    SELECT
+        page.id,
+        page.title::text,
+        page.status::text,
+        page.created_at,
+        page.updated_at,
+        ts_headline(
+            'pg_catalog.simple', translate(page.content, chr(2) || chr(3), ''), words, marks
+        )
+    FROM page
+    ORDER BY page.score DESC, page.updated_at DESC, page.id DESC;
+END
+$$;
+
+COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) IS 'Parley: the caller''s conversations that hold these words, best first, each with an excerpt';
+
+CREATE FUNCTION public.search_vector(owner_id text, content text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT
+        to_tsvector('pg_catalog.simple', left(content, 100000))
+        || array_to_tsvector(ARRAY[chr(1) || owner_id]);
+$$;
+
+COMMENT ON FUNCTION public.search_vector(owner_id text, content text) IS 'Parley: the words of a text, and whose it is';
 
 CREATE TABLE public.chat_messages (
     id bigint NOT NULL,
@@ -213,6 +453,29 @@ COMMENT ON COLUMN public.conversations.turn_message_id IS 'message_id of the que
 
 COMMENT ON COLUMN public.conversations.turn_expires_at IS 'When the lease ends by itself: the deadline of the function that holds it, by this database''s clock';
 
+CREATE TABLE public.quotas (
+    subject character varying(300) NOT NULL,
+    user_id character varying(255),
+    minute_count integer NOT NULL,
+    minute_ends_at timestamp with time zone NOT NULL,
+    day_count integer NOT NULL,
+    day_ends_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.quotas IS 'Parley: what was used in the running minute and day, a row for each who is counted';
+
+COMMENT ON COLUMN public.quotas.subject IS 'Who is counted, and for what: a user''s id, or the keyed hash of a client''s or an e-mail address';
+
+COMMENT ON COLUMN public.quotas.user_id IS 'The user, where it is one';
+
+COMMENT ON COLUMN public.quotas.minute_count IS 'Used in the minute that ends at minute_ends_at';
+
+COMMENT ON COLUMN public.quotas.minute_ends_at IS 'A minute after the first use that it counts';
+
+COMMENT ON COLUMN public.quotas.day_count IS 'Used in the day that ends at day_ends_at';
+
+COMMENT ON COLUMN public.quotas.day_ends_at IS 'A day after the first use that it counts';
+
 CREATE TABLE public.schema_migrations (
     name text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
@@ -292,6 +555,9 @@ ALTER TABLE ONLY public.chat_messages
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT conversations_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.quotas
+    ADD CONSTRAINT quotas_pkey PRIMARY KEY (subject);
+
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (name);
 
@@ -303,11 +569,17 @@ ALTER TABLE ONLY public.users
 
 CREATE INDEX idx_chat_messages_conversation_created ON public.chat_messages USING btree (conversation_id, created_at DESC);
 
+CREATE INDEX idx_chat_messages_conversation_order ON public.chat_messages USING btree (conversation_id, id DESC) INCLUDE (user_id, role, superseded_at, created_at);
+
 CREATE INDEX idx_chat_messages_created_at ON public.chat_messages USING btree (created_at DESC);
+
+CREATE INDEX idx_chat_messages_search ON public.chat_messages USING gin (public.search_vector((user_id)::text, content)) WHERE ((user_id IS NOT NULL) AND (superseded_at IS NULL));
 
 CREATE INDEX idx_chat_messages_user_id ON public.chat_messages USING btree (user_id, created_at);
 
 CREATE INDEX idx_conversations_created_at ON public.conversations USING btree (created_at);
+
+CREATE INDEX idx_conversations_search ON public.conversations USING gin (public.search_vector((user_id)::text, (title)::text)) WHERE (user_id IS NOT NULL);
 
 CREATE INDEX idx_conversations_updated_at ON public.conversations USING btree (updated_at DESC);
 
@@ -316,6 +588,10 @@ CREATE INDEX idx_conversations_user_id ON public.conversations USING btree (user
 CREATE INDEX idx_conversations_user_recent ON public.conversations USING btree (user_id, updated_at DESC, id DESC);
 
 CREATE INDEX idx_conversations_user_status ON public.conversations USING btree (user_id, status, updated_at DESC, id DESC);
+
+CREATE INDEX idx_quotas_day_ends_at ON public.quotas USING btree (day_ends_at);
+
+CREATE INDEX idx_quotas_user_id ON public.quotas USING btree (user_id);
 
 CREATE INDEX idx_tasks_title ON public.tasks USING btree (user_id, title);
 
@@ -336,5 +612,46 @@ ALTER TABLE ONLY public.chat_messages
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT conversations_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.quotas
+    ADD CONSTRAINT quotas_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE public.chat_messages ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.conversations ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own_chat_messages ON public.chat_messages TO parley_app USING (
+CASE
+    WHEN (user_id IS NULL) THEN (conversation_id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif"))
+    ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+END);
+
+COMMENT ON POLICY own_chat_messages ON public.chat_messages IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
+
+CREATE POLICY own_conversations ON public.conversations TO parley_app USING (
+CASE
+    WHEN (user_id IS NULL) THEN (id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif"))
+    ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+END);
+
+COMMENT ON POLICY own_conversations ON public.conversations IS 'The caller''s, and the one without an owner whose id the caller knows';
+
+CREATE POLICY own_quotas ON public.quotas TO parley_app USING (((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif")));
+
+COMMENT ON POLICY own_quotas ON public.quotas IS 'To be read, by the user that it counts; count_use alone writes';
+
+CREATE POLICY own_tasks ON public.tasks TO parley_app USING (
+CASE
+    WHEN true THEN ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+    ELSE NULL::boolean
+END);
+
+COMMENT ON POLICY own_tasks ON public.tasks IS 'The caller''s';
+
+ALTER TABLE public.quotas ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.tasks ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;

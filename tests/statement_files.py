@@ -13,7 +13,29 @@ PARAMETER = re.compile(r"--   (?P<name>\w+) {2,}(?P<type>\S+(?: \S+)?) {2,}\S.*"
 PLACEHOLDER = re.compile(r"%\((\w+)\)s(?:::(double precision|[a-z]+))?")
 INDEX = re.compile(r"\b(?:\w+_pkey|(?:idx|ix|uq)_\w+)\b")
 # Statements whose work is done inside a function of the database, which no plan shows.
-FUNCTION_CALLS = {"delete_old_chat_messages", "remember_user"}
+FUNCTION_CALLS = {
+    "act_as_caller",
+    "count_attempt",
+    "delete_old_chat_messages",
+    "delete_own_account",
+    "find_account",
+    "register_account",
+    "remember_user",
+    "search_conversations",
+}
+
+# Those that are not about what somebody owns.
+WITHOUT_CALLER = {
+    "delete_old_chat_messages": "for the cron alone, which deletes whosever messages they are",
+    "list_migrations": "reads no table that holds anybody's data",
+    "act_as_caller": "says who the caller is",
+    "count_attempt": "of who is not known yet",
+    "delete_old_quotas": "for the cron alone",
+    "delete_own_account": "takes the caller from act_as_caller, within the database",
+    "find_account": "of who is not known yet",
+    "register_account": "of who is not known yet",
+    "search_conversations": "takes the caller from act_as_caller, within the database",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,15 @@
 --   lease_seconds      double precision  until the function's deadline
 --   takes_turn         boolean      false: only look whether it is answered
 --   max_messages       integer      messages that a conversation may hold
+--   quota_subject      text         whom an answer is counted for
+--   messages_per_minute  integer    answers that may be asked for in a minute; 0: any number
+--   messages_per_day   integer      in a day; 0: any number
 --   retention_days     integer      older messages count as gone; 0: none do
 --   now                timestamptz  null: the database's clock
 --
--- Returns 1 row: verdict, and lease_remaining_seconds of a turn that was running (null: none did).
+-- Returns 1 row: verdict; lease_remaining_seconds of a turn that was running (null: none did); and
+-- what count_use tells of the quota (null: nothing was counted).
 -- The verdicts:
---   inactive           the caller's account is switched off
 --   taken              the turn is this attempt's: ask the model, then finish_turn or release_turn
 --   answered           the answer is stored: send it again
 --   being_answered     by another attempt: attach to it
@@ -32,9 +35,10 @@
 --   archived, full     the conversation takes no new messages
 --   nothing_to_answer  to regenerate, but nothing is there
 --   message_id_taken   that id is the id of a message that is not the user's
---   contended          made by somebody else at this moment: try again; and again: it is not yours
--- Index users_pkey, conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id,
--- uq_chat_messages_reply_to.
+--   over_quota         as many answers were asked for as may be
+-- An error, of conversations_pkey: made by somebody else at this moment; try again, and if it is the
+-- same again, it is not the caller's.
+-- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to.
 WITH
 clock AS (
     SELECT
@@ -131,16 +135,11 @@ decision AS (
     SELECT
         question.id AS question_id,
         coalesce(question.is_edited, FALSE) AS is_edited,
+        -- To try a message again that got no answer costs its sender nothing.
+        question.id IS NULL OR question.is_edited OR coalesce(
+            answer.finish_reason NOT IN ('error', 'interrupted'), answer.id IS NOT NULL
+        ) AS is_counted,
         CASE
-            WHEN
-                EXISTS (
-                    SELECT FROM users
-                    -- As JSON: an application's own table may lack the column (001_users.sql).
-                    WHERE
-                        users.id = %(user_id)s::text
-                        AND to_jsonb(users) ->> 'is_active' = 'false'
-                )
-                THEN 'inactive'
             WHEN conversation.turn_id = %(turn_id)s::uuid THEN 'taken'
             WHEN question.id IS NULL AND %(message_id)s::text IS NULL THEN 'nothing_to_answer'
             WHEN conversation.id IS NULL THEN 'new_conversation'
@@ -183,6 +182,42 @@ decision AS (
     LEFT JOIN current_messages AS answer ON question.id = answer.reply_to
 ),
 
+-- Counted only if it is about to be answered, and stored with it, or not at all.
+quota AS MATERIALIZED (
+    SELECT
+        counted.is_allowed,
+        counted.minute_remaining,
+        counted.minute_reset_seconds,
+        counted.day_remaining,
+        counted.day_reset_seconds
+    FROM decision
+    CROSS JOIN clock
+    CROSS JOIN
+        LATERAL count_use(
+            %(quota_subject)s::text,
+            %(user_id)s::text,
+            %(messages_per_minute)s::integer,
+            %(messages_per_day)s::integer,
+            clock.now
+        ) AS counted
+    WHERE
+        decision.verdict IN ('free', 'new_conversation')
+        AND decision.is_counted
+        AND (%(messages_per_minute)s::integer > 0 OR %(messages_per_day)s::integer > 0)
+),
+
+answerable AS (
+    SELECT
+        decision.question_id,
+        decision.is_edited,
+        decision.verdict
+    FROM decision
+    LEFT JOIN quota ON TRUE
+    WHERE
+        decision.verdict IN ('free', 'new_conversation')
+        AND coalesce(quota.is_allowed, TRUE)
+),
+
 created_conversation AS (
     INSERT INTO conversations (
         id, user_id, title, turn_id, turn_message_id, turn_expires_at, created_at, updated_at
@@ -196,10 +231,9 @@ created_conversation AS (
         clock.lease_ends_at,
         clock.now,
         clock.now
-    FROM decision
+    FROM answerable
     CROSS JOIN clock
-    WHERE decision.verdict = 'new_conversation'
-    ON CONFLICT (id) DO NOTHING
+    WHERE answerable.verdict = 'new_conversation'
     RETURNING conversations.id
 ),
 
@@ -208,19 +242,19 @@ created_conversation AS (
 superseded_messages AS (
     UPDATE chat_messages
     SET superseded_at = clock.now
-    FROM decision
+    FROM answerable
     CROSS JOIN clock
     WHERE
-        decision.verdict = 'free'
+        answerable.verdict = 'free'
         AND chat_messages.conversation_id = %(conversation_id)s::uuid
         AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
         AND chat_messages.superseded_at IS NULL
         AND chat_messages.role <> 'system'
         AND (
-            (decision.is_edited AND chat_messages.id >= decision.question_id)
+            (answerable.is_edited AND chat_messages.id >= answerable.question_id)
             -- Expired, but not deleted yet: it has to give its id free.
             OR (
-                (decision.question_id IS NULL OR decision.is_edited)
+                (answerable.question_id IS NULL OR answerable.is_edited)
                 AND chat_messages.message_id = %(message_id)s::text
             )
         )
@@ -244,11 +278,11 @@ stored_message AS (
         %(content)s::text,
         clock.now,
         clock.now
-    FROM decision
+    FROM answerable
     CROSS JOIN clock
     CROSS JOIN superseded
     WHERE
-        (decision.verdict = 'free' AND (decision.question_id IS NULL OR decision.is_edited))
+        (answerable.verdict = 'free' AND (answerable.question_id IS NULL OR answerable.is_edited))
         OR EXISTS (SELECT FROM created_conversation)
     RETURNING chat_messages.message_id
 ),
@@ -263,21 +297,23 @@ taken_turn AS (
         ),
         turn_expires_at = clock.lease_ends_at,
         updated_at = clock.now
-    FROM decision
+    FROM answerable
     CROSS JOIN clock
     WHERE
-        decision.verdict = 'free'
+        answerable.verdict = 'free'
         AND conversations.id = %(conversation_id)s::uuid
         AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
     RETURNING conversations.turn_expires_at
 )
 
 SELECT
-    CASE decision.verdict
-        WHEN 'free' THEN 'taken'
-        WHEN 'new_conversation'
-            THEN
-                CASE WHEN EXISTS (SELECT FROM created_conversation) THEN 'taken' ELSE 'contended' END
+    quota.minute_remaining,
+    quota.minute_reset_seconds,
+    quota.day_remaining,
+    quota.day_reset_seconds,
+    CASE
+        WHEN answerable.verdict IS NOT NULL THEN 'taken'
+        WHEN decision.verdict IN ('free', 'new_conversation') THEN 'over_quota'
         ELSE decision.verdict
     END AS verdict,
     CASE
@@ -286,6 +322,8 @@ SELECT
     END AS lease_remaining_seconds
 FROM decision
 CROSS JOIN clock
+LEFT JOIN answerable ON TRUE
+LEFT JOIN quota ON TRUE
 LEFT JOIN conversation ON TRUE
 -- Read, so that the turn is taken in any case.
 LEFT JOIN taken_turn ON TRUE;

@@ -10,16 +10,58 @@
 --   page_size          integer      rows wanted, 1 to 200
 --   now                timestamptz  null: the database's clock
 --
--- Returns 0 to page_size rows: id, title, status, created_at, updated_at.
--- Index idx_conversations_user_recent: gives the order, so there is no sort.
+-- Returns 0 to page_size rows: id, title, status, created_at, updated_at, message_count, and
+-- last_message, its first 120 characters (null: no message is left).
+-- Index idx_conversations_user_recent: gives the order, so there is no sort;
+-- idx_chat_messages_conversation_order: counts without reading a message; chat_messages_pkey.
 -- Row comparison: an index condition in every plan; `cursor IS NULL OR ...` only in custom ones.
 SELECT
     conversations.id,
     conversations.title,
     conversations.status,
     conversations.created_at,
-    conversations.updated_at
+    conversations.updated_at,
+    counted.message_count,
+    left(last_message.content, 120) AS last_message
 FROM conversations
+CROSS JOIN
+    LATERAL (
+        SELECT count(*)::integer AS message_count
+        FROM chat_messages
+        WHERE
+            chat_messages.conversation_id = conversations.id
+            AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+            AND chat_messages.superseded_at IS NULL
+            AND chat_messages.role <> 'system'
+            AND (
+                %(retention_days)s::integer = 0
+                OR chat_messages.created_at
+                >= coalesce(%(now)s::timestamptz, now())
+                - make_interval(days => %(retention_days)s::integer)
+            )
+    ) AS counted
+LEFT JOIN LATERAL (
+    SELECT chat_messages.id
+    FROM chat_messages
+    WHERE
+        chat_messages.conversation_id = conversations.id
+        AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+        AND chat_messages.superseded_at IS NULL
+        AND chat_messages.role <> 'system'
+        AND (
+            %(retention_days)s::integer = 0
+            OR chat_messages.created_at
+            >= coalesce(%(now)s::timestamptz, now())
+            - make_interval(days => %(retention_days)s::integer)
+        )
+    ORDER BY chat_messages.id DESC
+    LIMIT 1
+) AS newest ON TRUE
+LEFT JOIN chat_messages AS last_message
+    ON
+        conversations.id = last_message.conversation_id
+        AND newest.id = last_message.id
+        AND last_message.user_id IS NOT DISTINCT FROM %(user_id)s::text
 WHERE
     conversations.user_id = %(user_id)s::text
     AND (%(status)s::text = 'all' OR conversations.status = %(status)s::text)

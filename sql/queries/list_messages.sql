@@ -12,7 +12,8 @@
 --   now                 timestamptz  null: the database's clock
 --
 -- Returns 0 to page_size rows: the columns of chat_messages but user_id.
--- Index chat_messages_pkey: gives the order, so there is no sort.
+-- Index idx_chat_messages_conversation_order: gives the page, in order, without reading a message, so the
+-- longest conversation costs no more than a short one; chat_messages_pkey: the messages of the page.
 SELECT
     chat_messages.id,
     chat_messages.conversation_id,
@@ -43,13 +44,22 @@ FROM chat_messages
 WHERE
     chat_messages.conversation_id = %(conversation_id)s::uuid
     AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
-    AND chat_messages.id < coalesce(%(cursor_id)s::bigint, 9223372036854775807)
-    AND (%(include_superseded)s::boolean OR chat_messages.superseded_at IS NULL)
-    AND (%(include_system)s::boolean OR chat_messages.role <> 'system')
-    AND (
-        %(retention_days)s::integer = 0
-        OR chat_messages.created_at
-        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
-    )
-ORDER BY chat_messages.id DESC
-LIMIT %(page_size)s::integer;
+    AND chat_messages.id = any(array(
+        SELECT page.id
+        FROM chat_messages AS page
+        WHERE
+            page.conversation_id = %(conversation_id)s::uuid
+            AND page.user_id IS NOT DISTINCT FROM %(user_id)s::text
+            AND page.id < coalesce(%(cursor_id)s::bigint, 9223372036854775807)
+            AND (%(include_superseded)s::boolean OR page.superseded_at IS NULL)
+            AND (%(include_system)s::boolean OR page.role <> 'system')
+            AND (
+                %(retention_days)s::integer = 0
+                OR page.created_at
+                >= coalesce(%(now)s::timestamptz, now())
+                - make_interval(days => %(retention_days)s::integer)
+            )
+        ORDER BY page.id DESC
+        LIMIT %(page_size)s::integer
+    ))
+ORDER BY chat_messages.id DESC;

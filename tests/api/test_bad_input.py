@@ -331,7 +331,8 @@ async def test_json_may_be_named_with_parameters_and_in_any_case(
     [
         (CHAT, {"POST", "OPTIONS"}),
         (HISTORY, {"GET", "HEAD", "OPTIONS"}),
-        (CONVERSATIONS, {"GET", "HEAD", "OPTIONS"}),
+        (CONVERSATIONS, {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"}),
+        ("/api/auth", {"POST", "DELETE", "OPTIONS"}),
         ("/api/health", {"GET", "HEAD", "OPTIONS"}),
         ("/api/cron/cleanup", {"GET", "HEAD", "OPTIONS"}),
     ],

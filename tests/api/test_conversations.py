@@ -69,8 +69,9 @@ async def test_a_conversation_is_shown_as_in_its_history(parley: Parley) -> None
 
     [conversation] = (await listed(parley))["conversations"]
 
-    assert conversation == (await parley.history(user="ann"))["conversation"]
-    assert conversation.keys() == {"id", "title", "status", "created_at", "updated_at"}
+    shown = (await parley.history(user="ann"))["conversation"]
+    assert shown.keys() == {"id", "title", "status", "created_at", "updated_at"}
+    assert conversation == shown | {"message_count": 2, "last_message": "Hello, how are you?"}
 
 
 async def test_what_was_used_last_comes_first(parley: Parley) -> None:

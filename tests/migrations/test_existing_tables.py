@@ -69,6 +69,16 @@ FOREIGN_CONVERSATIONS = {
     """,
 }
 # Of document 1.
+MEMBER = """
+    DO $$
+    BEGIN
+        IF to_regrole('parley_app') IS NULL THEN
+            CREATE ROLE parley_app;
+        END IF;
+        GRANT parley_app TO way_out;
+    END
+    $$
+"""
 FOREIGN_CHAT_MESSAGES = """
     CREATE TABLE chat_messages (
         id serial PRIMARY KEY,
@@ -122,6 +132,7 @@ def test_the_way_out_that_the_message_names_works(site: Site) -> None:
 
         said = advice[0].replace("<the role in DATABASE_URL>", "way_out")
         owned.run(said.replace("<database>", name))
+        site.run(MEMBER)
         owned.migrate()
 
         assert owned.rows("SELECT count(*) FROM users") == [(0,)]

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from lib.turns import REMEMBER_USER
+from lib.problems import AccountInactive
+from lib.users import REMEMBER_USER
 from tests.migrations.servers import Site
 from tests.migrations.test_existing_tables import USERS_THAT_SERVE
 from tests.product import forget_process
@@ -70,4 +71,5 @@ async def test_a_user_whom_the_customer_has_switched_off_is_refused(
     site.run(USERS_THAT_SERVE["a profile and more"] + "UPDATE users SET is_active = false")
     site.migrate()
 
-    assert (await turns.begin(user_id="ada")).verdict == "inactive"
+    with pytest.raises(AccountInactive):
+        await turns.begin(user_id="ada")

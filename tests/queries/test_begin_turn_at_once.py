@@ -117,6 +117,7 @@ async def _send(turns: Turns, text: str, message_id: str, caller: Caller = ADA) 
         turns.conversation_id,
         request,
         turn_id=uuid4(),
+        client="127.0.0.1",
         lease_ends_at=time.monotonic() + LEASE_SECONDS,
     )
 
@@ -143,6 +144,9 @@ def _begin_call(conversation_id: UUID) -> Call[Any]:
         lease_seconds=LEASE_SECONDS,
         takes_turn=True,
         max_messages=1000,
+        quota_subject="ada",
+        messages_per_minute=0,
+        messages_per_day=0,
         retention_days=0,
         now=None,
     )

@@ -229,6 +229,7 @@ async def test_the_last_answer_is_attached_to_while_it_is_being_made_though_noth
         turns.conversation_id,
         ChatRequest(regenerates=True, wants_stream=True),
         turn_id=uuid4(),
+        client="127.0.0.1",
         lease_ends_at=time.monotonic() + LEASE_SECONDS,
     )
 

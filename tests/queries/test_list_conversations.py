@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID, uuid4
 
-from lib.conversations import LIST_CONVERSATIONS, Conversation
+from lib.conversations import LIST_CONVERSATIONS, ConversationSummary
 from tests.queries.rows import Rows
 from tests.queries.turns import NOON, Turns
 
@@ -79,7 +79,7 @@ async def _talk(turns: Turns, user_id: str | None = "ada") -> UUID:
     return begun.conversation_id
 
 
-async def _list(turns: Turns, **parameters: Any) -> list[Conversation]:
+async def _list(turns: Turns, **parameters: Any) -> list[ConversationSummary]:
     chosen: dict[str, object] = {
         "user_id": "ada",
         "status": "all",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lib.conversations import LIST_MESSAGES
+from lib.history import LIST_MESSAGES
 from lib.messages import Message
 from tests.queries.rows import Rows
 from tests.queries.turns import Turns, contents

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from lib.turns import LOCK_CONVERSATION
+from lib.conversations import LOCK_CONVERSATION
 from tests.queries.rows import Rows
 from tests.queries.turns import Turns
 

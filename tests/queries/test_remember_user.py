@@ -3,7 +3,7 @@
 import asyncio
 
 from lib.database import Database
-from lib.turns import REMEMBER_USER
+from lib.users import REMEMBER_USER
 from tests.queries.rows import Rows
 
 ALL = "SELECT id, email, name FROM users ORDER BY id"

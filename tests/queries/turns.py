@@ -6,18 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from lib.database import Database
+from lib.conversations import LOCK_CONVERSATION
+from lib.database import ACT_AS_CALLER, Database
 from lib.messages import Message
+from lib.quotas import Quota
 from lib.settings import read_settings
+from lib.statements import Call
 from lib.turns import (
     BEGIN_TURN,
     FINISH_TURN,
     LIST_TURN_MESSAGES,
-    LOCK_CONVERSATION,
     RELEASE_TURN,
-    REMEMBER_USER,
     StoredAnswer,
 )
+from lib.users import REMEMBER_USER
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE_SECONDS = 60.0
@@ -30,6 +32,7 @@ class Begun:
     Attributes:
         verdict: see begin_turn.sql.
         lease_remaining_seconds: of a turn that was running.
+        quota: what is left of it, if this was counted.
         messages: what list_turn_messages returned in the same round trip.
         turn_id: token of the attempt.
         message_id: id of the message.
@@ -39,6 +42,7 @@ class Begun:
 
     verdict: str
     lease_remaining_seconds: float | None
+    quota: Quota | None
     messages: list[Message]
     turn_id: UUID
     message_id: str | None
@@ -107,12 +111,16 @@ class Turns:
             "lease_seconds": LEASE_SECONDS,
             "takes_turn": True,
             "max_messages": 1000,
+            "quota_subject": user_id or "somebody",
+            "messages_per_minute": 0,
+            "messages_per_day": 0,
         }
         begin |= limits | parameters
         remember = REMEMBER_USER(user_id=user_id or "", user_email=None, user_name=None)
         if user_id is not None:
             await self.database.run(remember)
-        _, [decision], messages = await self.database.run(
+        _, _, [decision], messages = await self.database.run(
+            act_as(user_id, whose["conversation_id"]),
             LOCK_CONVERSATION(**whose),
             BEGIN_TURN(**whose, **begin),
             LIST_TURN_MESSAGES(
@@ -126,6 +134,7 @@ class Turns:
         return Begun(
             decision.verdict,
             decision.lease_remaining_seconds,
+            decision.quota,
             messages,
             token,
             message_id,
@@ -142,7 +151,8 @@ class Turns:
         answer_message_id: str = "answer-1",
     ) -> list[StoredAnswer]:
         """Run finish_turn for a turn that was taken."""
-        return await self.database.run(
+        _, stored = await self.database.run(
+            act_as(begun.user_id, begun.conversation_id),
             FINISH_TURN(
                 conversation_id=begun.conversation_id,
                 user_id=begun.user_id,
@@ -155,17 +165,19 @@ class Turns:
                 prompt_tokens=7,
                 completion_tokens=4,
                 now=self.now,
-            )
+            ),
         )
+        return stored
 
     async def release(self, begun: Begun) -> bool:
         """Run release_turn; tell whether the turn was this attempt's."""
-        released = await self.database.run(
+        _, released = await self.database.run(
+            act_as(begun.user_id, begun.conversation_id),
             RELEASE_TURN(
                 conversation_id=begun.conversation_id,
                 user_id=begun.user_id,
                 turn_id=begun.turn_id,
-            )
+            ),
         )
         return bool(released)
 
@@ -178,6 +190,12 @@ class Turns:
         stored = await self.finish(begun, f"Answer {number}", answer_message_id=f"answer-{number}")
         assert stored
         return begun
+
+
+def act_as(user_id: str | None, conversation_id: UUID | None = None) -> Call[Any]:
+    """Return what `Database.run_as` sends first: what follows is done within the wall."""
+    reachable = conversation_id if user_id is None else None
+    return ACT_AS_CALLER(user_id=user_id, conversation_id=reachable, needs_account=False)
 
 
 def open_database(url: str) -> Database:

@@ -1,0 +1,97 @@
+"""/api/conversations, from the request to the response: which of its uses is meant, and by whom."""
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from lib.callers import Caller, caller_of, user_of
+from lib.conversations import (
+    Change,
+    ConversationSummary,
+    ListQuery,
+    OneQuery,
+    change_conversation,
+    claim_conversation,
+    delete_conversation,
+    delete_conversations,
+    find_conversation,
+    list_conversations,
+    search_conversations,
+)
+from lib.database import database
+from lib.exports import export_everything
+from lib.functions import json_response, parse_query, read_json, validate
+from lib.ids import conversation_id_of
+from lib.problems import InvalidRequest, Unauthenticated
+
+
+class ExportQuery(BaseModel, defer_build=True):
+    """The query that asks for everything of the caller's."""
+
+    export: Literal["true"]
+
+
+class AllQuery(BaseModel, defer_build=True):
+    """The query that means all of the caller's conversations."""
+
+    all: Literal["true"]
+
+
+async def read(request: Request) -> ASGIApp:
+    """Answer GET: one conversation, a page of the list or of a search, or the export."""
+    if "id" in request.query_params:
+        caller = await caller_of(request)
+        conversation_id = _named(request, caller)
+        return _conversation(await find_conversation(database(), caller, conversation_id))
+    caller = await user_of(request)
+    if "export" in request.query_params:
+        parse_query(request, ExportQuery)
+        return await export_everything(database(), caller)
+    query = parse_query(request, ListQuery)
+    if query.q is None:
+        return json_response(await list_conversations(database(), caller, query))
+    if query.cursor is not None:
+        errors = [{"field": "cursor", "detail": "does not go with q: a search has one page"}]
+        raise InvalidRequest(errors=errors)
+    return json_response(await search_conversations(database(), caller, query))
+
+
+async def change(request: Request) -> Response:
+    """Answer PATCH: change a conversation, or claim it first."""
+    caller = await caller_of(request)
+    wanted = validate(Change, await read_json(request))
+    if not wanted.claim:
+        conversation_id = _named(request, caller)
+        return _conversation(await change_conversation(database(), caller, conversation_id, wanted))
+    if caller.user_id is None:
+        raise Unauthenticated
+    # As an anonymous caller named it: that is whose it was until now.
+    conversation_id = _named(request, Caller())
+    claimed = await claim_conversation(database(), caller, conversation_id)
+    if wanted.title is None and wanted.status is None:
+        return _conversation(claimed)
+    return _conversation(await change_conversation(database(), caller, conversation_id, wanted))
+
+
+async def delete(request: Request) -> Response:
+    """Answer DELETE: one conversation, or all."""
+    if "all" in request.query_params and "id" not in request.query_params:
+        caller = await user_of(request)
+        parse_query(request, AllQuery)
+        await delete_conversations(database(), caller)
+    else:
+        caller = await caller_of(request)
+        await delete_conversation(database(), caller, _named(request, caller))
+    return Response(status_code=204)
+
+
+def _named(request: Request, caller: Caller) -> UUID:
+    return conversation_id_of(parse_query(request, OneQuery).id, caller, "id")
+
+
+def _conversation(found: ConversationSummary) -> Response:
+    return json_response(found, {"x-conversation-id": str(found.id)})

@@ -1,0 +1,121 @@
+-- 010 search: full text over the titles and messages of one caller.
+--
+-- Locks: none.
+-- Undo: 010_search.down.sql.
+
+-- The owner is a word of each text, so that one index finds, among the messages of everybody, those that
+-- hold the words and are the caller's. (An index on the words alone would first find everybody's; one on
+-- both columns needs the extension btree_gin.) No parser makes a word with that character in it.
+-- 'simple': it knows no language, so it serves each. The beginning: a tsvector has 1 MB at most, and an
+-- answer that is longer must be stored all the same.
+CREATE OR REPLACE FUNCTION search_vector(owner_id text, content text)
+RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT
+        to_tsvector('pg_catalog.simple', left(content, 100000))
+        || array_to_tsvector(ARRAY[chr(1) || owner_id]);
+$$;
+COMMENT ON FUNCTION search_vector(text, text) IS 'Parley: the words of a text, and whose it is';
+
+-- Within the wall the operator @@ could not use an index: it might tell what it sees before a policy has
+-- let it. So this works outside, for the caller that act_as_caller has let in.
+CREATE OR REPLACE FUNCTION search_conversations(
+    query text, wanted_status text, oldest timestamptz, page_size integer
+)
+RETURNS TABLE (
+    id uuid, title text, status text, created_at timestamptz, updated_at timestamptz, excerpt text
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+DECLARE
+    caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
+    words tsquery := websearch_to_tsquery('pg_catalog.simple', query);
+    owned_words tsquery;
+    -- A page shows the best of the newest so many, since each is ranked by reading it.
+    most_ranked CONSTANT integer := 500;
+    marks CONSTANT text := format('StartSel=%s, StopSel=%s, MaxWords=24, MinWords=12', chr(2), chr(3));
+BEGIN
+    IF caller_id IS NULL OR numnode(words) = 0 THEN
+        RETURN;
+    END IF;
+    -- The last word may be just begun.
+    IF words::text LIKE '%''' THEN
+        words := (words::text || ':*')::tsquery;
+    END IF;
+    owned_words := words && quote_literal(chr(1) || replace(caller_id, '\', '\\'))::tsquery;
+    RETURN QUERY
+    WITH
+    found_messages AS (
+        SELECT chat_messages.conversation_id, left(chat_messages.content, 100000) AS content
+        FROM chat_messages
+        WHERE
+            search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
+            AND chat_messages.user_id = caller_id
+            AND chat_messages.superseded_at IS NULL
+            AND chat_messages.role <> 'system'
+            AND chat_messages.created_at >= oldest
+        ORDER BY chat_messages.created_at DESC
+        LIMIT most_ranked
+    ),
+
+    ranked AS (
+        SELECT
+            found_messages.conversation_id,
+            found_messages.content,
+            ts_rank(to_tsvector('pg_catalog.simple', found_messages.content), words) AS score
+        FROM found_messages
+        UNION ALL
+        -- A title says more than a message.
+        SELECT
+            conversations.id,
+            conversations.title,
+            2 * ts_rank(to_tsvector('pg_catalog.simple', conversations.title), words)
+        FROM conversations
+        WHERE
+            search_vector(conversations.user_id, conversations.title) @@ owned_words
+            AND conversations.user_id = caller_id
+    ),
+
+    best AS (
+        SELECT DISTINCT ON (ranked.conversation_id)
+            ranked.conversation_id,
+            ranked.content,
+            sum(ranked.score) OVER (PARTITION BY ranked.conversation_id) AS score
+        FROM ranked
+        ORDER BY ranked.conversation_id, ranked.score DESC
+    ),
+
+    page AS (
+        SELECT conversations.*, best.content, best.score
+        FROM best
+        INNER JOIN conversations ON best.conversation_id = conversations.id
+        WHERE
+            conversations.user_id = caller_id
+            AND (wanted_status = 'all' OR conversations.status = wanted_status)
+            AND conversations.updated_at >= oldest
+        ORDER BY best.score DESC, conversations.updated_at DESC, conversations.id DESC
+        LIMIT page_size
+    )
+
+    SELECT
+        page.id,
+        page.title::text,
+        page.status::text,
+        page.created_at,
+        page.updated_at,
+        ts_headline(
+            'pg_catalog.simple', translate(page.content, chr(2) || chr(3), ''), words, marks
+        )
+    FROM page
+    ORDER BY page.score DESC, page.updated_at DESC, page.id DESC;
+END
+$$;
+COMMENT ON FUNCTION search_conversations(text, text, timestamptz, integer)
+IS 'Parley: the caller''s conversations that hold these words, best first, each with an excerpt';
+
+DO $$
+BEGIN
+    EXECUTE format(
+        'ALTER FUNCTION search_conversations(text, text, timestamptz, integer) SET search_path = %I, pg_temp',
+        current_schema()
+    );
+END
+$$;

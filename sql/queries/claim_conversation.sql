@@ -1,0 +1,69 @@
+-- claim_conversation :one
+-- Give a conversation without an owner, and all its messages, to the caller.
+--
+-- Sent after lock_conversation (for the anonymous caller) in the same round trip, so that it sees every
+-- message that is stored. Not while an answer is being made: whoever makes it knows no owner, and could
+-- not store it any more.
+--
+-- Parameters
+--   conversation_id  uuid         which
+--   user_id          text         the caller
+--   retention_days   integer      one that was not used since is not there; 0: all are
+--   now              timestamptz  null: the database's clock
+--
+-- Returns 0 or 1 row: is_claimed, and lease_remaining_seconds of the turn that stands in the way (null:
+-- none does). 0: there is none without an owner under that id.
+-- Index conversations_pkey; of the messages, any that begins with the conversation.
+WITH
+anonymous_conversation AS (
+    SELECT
+        conversations.id,
+        date_part(
+            'epoch', conversations.turn_expires_at - coalesce(%(now)s::timestamptz, now())
+        ) AS lease_remaining_seconds
+    FROM conversations
+    WHERE
+        conversations.id = %(conversation_id)s::uuid
+        AND conversations.user_id IS NULL
+        AND (
+            %(retention_days)s::integer = 0
+            OR conversations.updated_at
+            >= coalesce(%(now)s::timestamptz, now())
+            - make_interval(days => %(retention_days)s::integer)
+        )
+),
+
+claimed_conversation AS (
+    UPDATE conversations
+    SET user_id = %(user_id)s::text
+    FROM anonymous_conversation
+    WHERE
+        conversations.id = anonymous_conversation.id
+        AND conversations.user_id IS NULL
+        AND coalesce(anonymous_conversation.lease_remaining_seconds <= 0, TRUE)
+    RETURNING conversations.id
+),
+
+claimed_messages AS (
+    UPDATE chat_messages
+    SET user_id = %(user_id)s::text
+    FROM claimed_conversation
+    WHERE
+        chat_messages.conversation_id = claimed_conversation.id
+        AND chat_messages.user_id IS NULL
+    RETURNING chat_messages.id
+),
+
+-- Read, so that they are claimed in any case.
+claimed AS (
+    SELECT count(claimed_messages.id) AS message_count FROM claimed_messages
+)
+
+SELECT
+    claimed_conversation.id IS NOT NULL AS is_claimed,
+    CASE
+        WHEN claimed_conversation.id IS NULL THEN anonymous_conversation.lease_remaining_seconds
+    END AS lease_remaining_seconds
+FROM anonymous_conversation
+CROSS JOIN claimed
+LEFT JOIN claimed_conversation ON anonymous_conversation.id = claimed_conversation.id;

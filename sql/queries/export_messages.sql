@@ -1,0 +1,30 @@
+-- export_messages :many
+-- A batch of the caller's messages with every column, replaced ones too, oldest first; for the export.
+--
+-- Parameters
+--   user_id            text         the caller
+--   retention_days     integer      older ones are not shown; 0: all are
+--   cursor_created_at  timestamptz  created_at of the last row seen; null: the first batch
+--   cursor_id          bigint       id of that row; null: the first batch
+--   batch_size         integer      rows wanted
+--   now                timestamptz  null: the database's clock
+--
+-- Returns 0 to batch_size rows: id, created_at, and content, a JSON object of the row's columns.
+-- Index idx_chat_messages_user_id.
+SELECT
+    chat_messages.id,
+    chat_messages.created_at,
+    to_jsonb(chat_messages)::text AS content
+FROM chat_messages
+WHERE
+    chat_messages.user_id = %(user_id)s::text
+    AND (chat_messages.created_at, chat_messages.id) > (
+        coalesce(%(cursor_created_at)s::timestamptz, '-infinity'), coalesce(%(cursor_id)s::bigint, 0)
+    )
+    AND (
+        %(retention_days)s::integer = 0
+        OR chat_messages.created_at
+        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
+    )
+ORDER BY chat_messages.created_at, chat_messages.id
+LIMIT %(batch_size)s::integer;

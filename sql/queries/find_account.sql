@@ -1,0 +1,15 @@
+-- find_account :one
+-- The user that an e-mail address belongs to, to compare the password; for the log in alone.
+--
+-- Parameters
+--   email  text  in small letters
+--
+-- Returns 0 or 1 row: id, name, hashed_password (null: no local account), is_active.
+-- Index ix_users_email.
+-- A function, since an application's own table may lack the columns (009_accounts.sql).
+SELECT
+    found.id,
+    found.name,
+    found.hashed_password,
+    found.is_active
+FROM find_account(%(email)s::text) AS found;

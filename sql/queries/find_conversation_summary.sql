@@ -1,0 +1,66 @@
+-- find_conversation_summary :one
+-- One conversation of the caller, with what the list of conversations tells of it.
+--
+-- Parameters
+--   conversation_id  uuid         which
+--   user_id          text         the caller; null: anonymous, sees only those without an owner
+--   retention_days   integer      one that was not used since is not there; 0: all are
+--   now              timestamptz  null: the database's clock
+--
+-- Returns 0 or 1 row: the columns of list_conversations.
+-- Index conversations_pkey, idx_chat_messages_conversation_order, chat_messages_pkey.
+SELECT
+    conversations.id,
+    conversations.title,
+    conversations.status,
+    conversations.created_at,
+    conversations.updated_at,
+    counted.message_count,
+    left(last_message.content, 120) AS last_message
+FROM conversations
+CROSS JOIN
+    LATERAL (
+        SELECT count(*)::integer AS message_count
+        FROM chat_messages
+        WHERE
+            chat_messages.conversation_id = conversations.id
+            AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+            AND chat_messages.superseded_at IS NULL
+            AND chat_messages.role <> 'system'
+            AND (
+                %(retention_days)s::integer = 0
+                OR chat_messages.created_at
+                >= coalesce(%(now)s::timestamptz, now())
+                - make_interval(days => %(retention_days)s::integer)
+            )
+    ) AS counted
+LEFT JOIN LATERAL (
+    SELECT chat_messages.id
+    FROM chat_messages
+    WHERE
+        chat_messages.conversation_id = conversations.id
+        AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+        AND chat_messages.superseded_at IS NULL
+        AND chat_messages.role <> 'system'
+        AND (
+            %(retention_days)s::integer = 0
+            OR chat_messages.created_at
+            >= coalesce(%(now)s::timestamptz, now())
+            - make_interval(days => %(retention_days)s::integer)
+        )
+    ORDER BY chat_messages.id DESC
+    LIMIT 1
+) AS newest ON TRUE
+LEFT JOIN chat_messages AS last_message
+    ON
+        conversations.id = last_message.conversation_id
+        AND newest.id = last_message.id
+        AND last_message.user_id IS NOT DISTINCT FROM %(user_id)s::text
+WHERE
+    conversations.id = %(conversation_id)s::uuid
+    AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
+    AND (
+        %(retention_days)s::integer = 0
+        OR conversations.updated_at
+        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
+    );
