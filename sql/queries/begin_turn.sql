@@ -20,7 +20,8 @@
 --   retention_days     integer      older messages count as gone; 0: none do
 --   now                timestamptz  null: the database's clock
 --
--- Returns 1 row: verdict, and lease_remaining_seconds of a turn that was running (null: none did).
+-- Returns 1 row: verdict, lease_remaining_seconds of a turn that was running (null: none did), and the
+-- conversation's title as it is now (null: it has none, or there is no such conversation).
 -- The verdicts:
 --   inactive           the caller's account is switched off
 --   taken              the turn is this attempt's: ask the model, then finish_turn or release_turn
@@ -46,6 +47,7 @@ clock AS (
 conversation AS (
     SELECT
         conversations.id,
+        conversations.title,
         conversations.status,
         conversations.turn_id,
         conversations.turn_message_id,
@@ -200,7 +202,7 @@ created_conversation AS (
     CROSS JOIN clock
     WHERE decision.verdict = 'new_conversation'
     ON CONFLICT (id) DO NOTHING
-    RETURNING conversations.id
+    RETURNING conversations.id, conversations.title
 ),
 
 -- An edit replaces the question and all after it. (What a new answer replaces stays until there is
@@ -277,15 +279,17 @@ SELECT
         WHEN 'free' THEN 'taken'
         WHEN 'new_conversation'
             THEN
-                CASE WHEN EXISTS (SELECT FROM created_conversation) THEN 'taken' ELSE 'contended' END
+                CASE WHEN created_conversation.id IS NULL THEN 'contended' ELSE 'taken' END
         ELSE decision.verdict
     END AS verdict,
     CASE
         WHEN conversation.has_running_turn
             THEN extract(EPOCH FROM conversation.turn_expires_at - clock.now)::double precision
-    END AS lease_remaining_seconds
+    END AS lease_remaining_seconds,
+    coalesce(conversation.title, created_conversation.title) AS title
 FROM decision
 CROSS JOIN clock
 LEFT JOIN conversation ON TRUE
+LEFT JOIN created_conversation ON TRUE
 -- Read, so that the turn is taken in any case.
 LEFT JOIN taken_turn ON TRUE;

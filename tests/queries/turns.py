@@ -21,6 +21,7 @@ from lib.turns import (
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE_SECONDS = 60.0
+FIRST_TITLE = "A title"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Begun:
     Attributes:
         verdict: see begin_turn.sql.
         lease_remaining_seconds: of a turn that was running.
+        title: the conversation's.
         messages: what list_turn_messages returned in the same round trip.
         turn_id: token of the attempt.
         message_id: id of the message.
@@ -39,6 +41,7 @@ class Begun:
 
     verdict: str
     lease_remaining_seconds: float | None
+    title: str | None
     messages: list[Message]
     turn_id: UUID
     message_id: str | None
@@ -102,7 +105,7 @@ class Turns:
             "replaced_message_id": None,
             "regenerates": False,
             "answer_message_id": None,
-            "title": "A title",
+            "title": FIRST_TITLE,
             "turn_id": token,
             "lease_seconds": LEASE_SECONDS,
             "takes_turn": True,
@@ -126,6 +129,7 @@ class Turns:
         return Begun(
             decision.verdict,
             decision.lease_remaining_seconds,
+            decision.title,
             messages,
             token,
             message_id,
@@ -140,6 +144,7 @@ class Turns:
         *,
         finish_reason: str = "stop",
         answer_message_id: str = "answer-1",
+        title: str | None = None,
     ) -> list[StoredAnswer]:
         """Run finish_turn for a turn that was taken."""
         return await self.database.run(
@@ -154,6 +159,8 @@ class Turns:
                 model_name="test-model",
                 prompt_tokens=7,
                 completion_tokens=4,
+                title=title,
+                first_title=FIRST_TITLE,
                 now=self.now,
             )
         )
