@@ -24,6 +24,7 @@ from lib.problems import (
     Problem,
 )
 from lib.settings import settings
+from lib.titles import asking_for_title, wait_for_title
 from lib.trace import log, trace
 from lib.turns import Turn, finish_turn, release_turn
 
@@ -92,8 +93,10 @@ class Answer:
         """Pass on that there is no more text; whether it could be stored comes later."""
         self._add(ui_stream.TEXT_END, ui_stream.FINISH_STEP)
 
-    def end(self, stored: Message) -> None:
-        """End well: the answer is stored."""
+    def end(self, stored: Message, title: str | None) -> None:
+        """End well: the answer is stored, and its conversation's new title, if it got one."""
+        if title is not None:
+            self._add(ui_stream.conversation(self.turn.conversation_id, title))
         self._add(ui_stream.finish(stored), ui_stream.DONE)
         self.stored.set_result(stored)
 
@@ -186,13 +189,15 @@ async def interrupt_answers() -> None:
 async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
     """Make the answer; whatever happens, it ends visibly and the turn is given back."""
     try:
-        draft, failure = await _ask(answer, deadline.cut_at)
+        draft, title, failure = await _ask_beside_title(answer, deadline.cut_at)
         if draft is None:
             await release_turn(database, answer.turn)
         else:
-            stored = await _store(database, answer.turn, draft, deadline.last_words_at)
+            stored, title_now = await _store(
+                database, answer.turn, draft, title, deadline.last_words_at
+            )
             if failure is None:
-                answer.end(stored)
+                answer.end(stored, title if title == title_now else None)
         if failure is not None:
             _fail(answer, failure)
     except Problem as problem:
@@ -214,6 +219,28 @@ def _fail(answer: Answer, problem: Problem) -> None:
     answer.fail(problem)
 
 
+async def _ask_beside_title(
+    answer: Answer, cut_at: float
+) -> tuple[Message | None, str | None, Problem | None]:
+    """Ask the model for the answer, and beside it for a title of the conversation.
+
+    Args:
+        answer: where what it says is passed on.
+        cut_at: when it is cut, on the clock of `time.monotonic()`, in seconds.
+
+    Returns:
+        What came, to be stored (None: nothing); the title, if it came by then; and the failure that
+        ended the answer (None: none did).
+    """
+    await _load_model()
+    async with asking_for_title(answer.turn) as title_task:
+        draft, failure = await _ask(answer, cut_at)
+        if draft is None:
+            return None, None, failure
+        is_whole = failure is None and draft.finish_reason != answer.cut_reason
+        return draft, await wait_for_title(title_task, cut_at if is_whole else 0.0), failure
+
+
 async def _ask(answer: Answer, cut_at: float) -> tuple[Message | None, Problem | None]:
     """Ask the model and pass on what it says.
 
@@ -224,8 +251,7 @@ async def _ask(answer: Answer, cut_at: float) -> tuple[Message | None, Problem |
     Returns:
         What came, to be stored (None: nothing), and the failure that ended it (None: none did).
     """
-    await _load_model()
-    from lib.model import Reply  # noqa: PLC0415 (only now is it needed)
+    from lib.model import Reply  # noqa: PLC0415 (loaded by now)
 
     reply, pieces, failure = Reply(), list[str](), None
     try:
@@ -262,7 +288,7 @@ async def _listen(answer: Answer, reply: "Reply", pieces: list[str]) -> None:
 
     asked_at = time.monotonic()
     said = provider_messages(answer.turn.messages)
-    async with aclosing(stream_answer(said, reply)) as stream:
+    async with aclosing(stream_answer(settings().openai_model, said, reply)) as stream:
         async for piece in stream:
             if not pieces:
                 trace().model_seconds = time.monotonic() - asked_at
@@ -304,8 +330,13 @@ def provider_messages(messages: list[Message]) -> "list[ChatCompletionMessagePar
     return said
 
 
-async def _store(database: Database, turn: Turn, draft: Message, give_up_at: float) -> Message:
+async def _store(
+    database: Database, turn: Turn, draft: Message, title: str | None, give_up_at: float
+) -> tuple[Message, str | None]:
     """Store an answer, trying again until it must be given up: it has been paid for.
+
+    Returns:
+        See `finish_turn`.
 
     Raises:
         AnswerNotStored: the turn was lost.
@@ -314,7 +345,7 @@ async def _store(database: Database, turn: Turn, draft: Message, give_up_at: flo
     while True:
         try:
             async with asyncio.timeout_at(give_up_at):
-                return await finish_turn(database, turn, draft)
+                return await finish_turn(database, turn, draft, title)
         except (DatabaseUnavailable, TimeoutError) as error:
             if time.monotonic() + STORE_AGAIN_SECONDS >= give_up_at:
                 detail = "This answer could not be stored. Send your message again to have it anew."

@@ -9,7 +9,7 @@ Imported by the chat function alone, on its first question: `import openai` take
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -63,11 +63,12 @@ class Reply:
 
 
 async def stream_answer(
-    messages: list[ChatCompletionMessageParam], reply: Reply
+    model: str, messages: list[ChatCompletionMessageParam], reply: Reply
 ) -> AsyncGenerator[str]:
-    """Ask the model and yield the pieces of its answer as they come.
+    """Ask a model and yield the pieces of its answer as they come.
 
     Args:
+        model: which, by the provider's name.
         messages: the conversation in the provider's form.
         reply: filled in on the way.
 
@@ -79,9 +80,11 @@ async def stream_answer(
         ModelFailed: any other failure; also a stream that was cut, garbled, or held no answer.
     """
     is_empty = True
-    async for piece in _stream(messages, reply):
-        is_empty = False
-        yield piece
+    # Closed here, not by the garbage collector: who stops reading wants its connection closed now.
+    async with aclosing(_stream(model, messages, reply)) as pieces:
+        async for piece in pieces:
+            is_empty = False
+            yield piece
     if reply.finish_reason is None:
         raise ModelFailed from _GarbledStreamError("it ended without a finish reason")
     if is_empty and reply.finish_reason == "content_filter":
@@ -90,10 +93,12 @@ async def stream_answer(
         raise ModelFailed from _GarbledStreamError(f"empty, finished by {reply.finish_reason}")
 
 
-async def _stream(messages: list[ChatCompletionMessageParam], reply: Reply) -> AsyncGenerator[str]:
+async def _stream(
+    model: str, messages: list[ChatCompletionMessageParam], reply: Reply
+) -> AsyncGenerator[str]:
     """Yield the pieces that are not empty; what goes wrong after the finish reason is no matter."""
     try:
-        async with _request(messages) as response:
+        async with _request(model, messages) as response:
             async for chunk in _chunks(response.iter_bytes()):
                 if piece := _read_chunk(chunk, reply):
                     yield piece
@@ -112,10 +117,10 @@ class _GarbledStreamError(Exception):
 
 
 def _request(
-    messages: list[ChatCompletionMessageParam],
+    model: str, messages: list[ChatCompletionMessageParam]
 ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
     return _client().chat.completions.with_streaming_response.create(
-        model=settings().openai_model,
+        model=model,
         messages=messages,
         stream=True,
         stream_options={"include_usage": True},

@@ -138,6 +138,7 @@ class Settings:
     openai_api_key: str | None = setting(text)
     openai_base_url: str = setting(http_url, "https://api.openai.com/v1")
     openai_model: str = setting(text, "gpt-4o-mini")
+    openai_title_model: str | None = setting(text)
     system_prompt: str = setting(text, "You are a helpful assistant.")
 
     jwt_secret: str | None = setting(secret(32))

@@ -45,6 +45,7 @@ class Decision:
     day_reset_seconds: float | None
     verdict: str
     lease_remaining_seconds: float | None
+    title: str | None
 
     @property
     def quota(self) -> Quota | None:
@@ -70,6 +71,7 @@ class StoredAnswer:
 
     id: int
     created_at: datetime
+    title: str | None
 
 
 BEGIN_TURN = Statement("begin_turn", Decision)
@@ -99,6 +101,7 @@ class Turn:
         verdict: `taken`, `answered`, `being_answered` or `unanswered`; see begin_turn.sql.
         caller: whose conversation it is.
         conversation_id: which.
+        title: the conversation's, when the turn began.
         question: the user message.
         messages: what is said up to the question, oldest first, the question last.
         answer: the stored answer, where the verdict is `answered`.
@@ -109,6 +112,7 @@ class Turn:
     verdict: str
     caller: Caller
     conversation_id: UUID
+    title: str | None
     question: Message
     messages: list[Message]
     answer: Message | None
@@ -165,6 +169,7 @@ async def begin_turn(
         verdict=decision.verdict,
         caller=caller,
         conversation_id=conversation_id,
+        title=decision.title,
         question=question,
         messages=[message for message in messages if message.id <= question.id],
         answer=next((each for each in messages if each.reply_to == question.id), None),
@@ -181,7 +186,9 @@ def _retry_after(decision: Decision) -> float | None:
     return min(decision.lease_remaining_seconds or PATIENCE, PATIENCE)
 
 
-async def finish_turn(database: Database, turn: Turn, answer: Message) -> Message:
+async def finish_turn(
+    database: Database, turn: Turn, answer: Message, title: str | None
+) -> tuple[Message, str | None]:
     """Store the answer and give the turn back.
 
     One round trip; may be repeated while it is unknown whether it arrived.
@@ -190,9 +197,11 @@ async def finish_turn(database: Database, turn: Turn, answer: Message) -> Messag
         database: where.
         turn: a turn that was taken.
         answer: what came of it; its `id` and times are not known yet.
+        title: the model's, for the conversation; None: it keeps the one that it has, as it does if
+            that is not the automatic one any more.
 
     Returns:
-        The answer as it is stored.
+        The answer as it is stored, and the conversation's title as it is now.
 
     Raises:
         AnswerNotStored: the lease was lost, or the conversation is gone.
@@ -215,13 +224,15 @@ async def finish_turn(database: Database, turn: Turn, answer: Message) -> Messag
             model_name=answer.model_name,
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=answer.completion_tokens,
+            title=title,
+            first_title=title_of(turn.question.content),
             now=None,
         ),
     )
     if not stored:
         raise AnswerNotStored
     times = {"created_at": stored[0].created_at, "updated_at": stored[0].created_at}
-    return replace(answer, id=stored[0].id, **times)
+    return replace(answer, id=stored[0].id, **times), stored[0].title
 
 
 async def release_turn(database: Database, turn: Turn) -> None:

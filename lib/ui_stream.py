@@ -54,6 +54,15 @@ def text_delta(piece: str) -> bytes:
     )
 
 
+def conversation(conversation_id: object, title: str) -> bytes:
+    """Tell the page that its conversation has a new title: `onData` gets it.
+
+    Transient, so it does not become a part of the message, which history would then lack.
+    """
+    data = {"id": conversation_id, "title": title}
+    return part({"type": "data-conversation", "data": data, "transient": True})
+
+
 def finish(answer: Message) -> bytes:
     """End an answer that is stored."""
     reason = FINISH_REASONS.get(answer.client_finish_reason or "", "other")

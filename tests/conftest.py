@@ -11,7 +11,7 @@ import pytest
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
 from tests.databases import Databases, drop_database, make_database
-from tests.model_server import ScriptedModel
+from tests.model_server import TITLE_MODEL, ScriptedModel
 from tests.pgbouncer import find_pgbouncer, running_pgbouncer, through
 from tests.product import CRON_SECRET, JWT_SECRET, ROOT, Parley, running_product
 from tests.serving import Switchboard, serve
@@ -133,6 +133,7 @@ def environment(
         "OPENAI_API_KEY": "sk-test",
         "OPENAI_BASE_URL": model.base_url,
         "OPENAI_MODEL": "test-model",
+        "OPENAI_TITLE_MODEL": TITLE_MODEL,
         "JWT_SECRET": JWT_SECRET,
         "CRON_SECRET": CRON_SECRET,
         "MESSAGES_PER_MINUTE": "0",

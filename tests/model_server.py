@@ -14,6 +14,8 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 MODEL_NAME = "scripted-1"
+# What OPENAI_TITLE_MODEL is in tests: requests for titles are told from others by it.
+TITLE_MODEL = "title-model"
 DEFAULT_PIECES = ("Hello", ", how", " are", " you?")
 
 
@@ -60,8 +62,10 @@ class ScriptedModel:
         replies: what the next requests get, one after the other; then `default`.
         default: what all further requests get.
         choose: decides instead of both, from the request's body.
-        requests: the bodies of the requests, as they came.
-        on_request: called when a request has come.
+        requests: the bodies of the requests for answers, as they came.
+        on_request: called when such a request has come.
+        title_reply: what each request for a title gets; as a rule, that there is no such model.
+        title_requests: the bodies of those.
         left: how many clients left before their answer was complete.
         base_url: set by whoever serves it.
     """
@@ -73,6 +77,8 @@ class ScriptedModel:
         self.choose: Callable[[dict[str, Any]], Reply] = self._next
         self.requests: list[dict[str, Any]] = []
         self.on_request: Callable[[], None] = lambda: None
+        self.title_reply = Reply(status=404)
+        self.title_requests: list[dict[str, Any]] = []
         self.left = 0
         self.base_url = ""
 
@@ -82,9 +88,7 @@ class ScriptedModel:
             return
         request = Request(scope, receive)
         body = await request.json()
-        self.requests.append(body)
-        self.on_request()
-        reply = self.choose(body)
+        reply = self._reply_to(body)
         answering = asyncio.create_task(self._answer(reply, body, scope, receive, send))
         leaving = asyncio.create_task(_left(receive))
         await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -95,6 +99,14 @@ class ScriptedModel:
         await asyncio.wait({answering})
         if not answering.cancelled() and (error := answering.exception()):
             raise error
+
+    def _reply_to(self, body: dict[str, Any]) -> Reply:
+        if body["model"] == TITLE_MODEL:
+            self.title_requests.append(body)
+            return self.title_reply
+        self.requests.append(body)
+        self.on_request()
+        return self.choose(body)
 
     def _next(self, _body: dict[str, Any]) -> Reply:
         return self.replies.pop(0) if self.replies else self.default

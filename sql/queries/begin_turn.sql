@@ -23,8 +23,9 @@
 --   retention_days     integer      older messages count as gone; 0: none do
 --   now                timestamptz  null: the database's clock
 --
--- Returns 1 row: verdict; lease_remaining_seconds of a turn that was running (null: none did); and
--- what count_use tells of the quota (null: nothing was counted).
+-- Returns 1 row: verdict; lease_remaining_seconds of a turn that was running (null: none did); the
+-- conversation's title as it is now (null: it has none, or there is no such conversation); and what
+-- count_use tells of the quota (null: nothing was counted).
 -- The verdicts:
 --   taken              the turn is this attempt's: ask the model, then finish_turn or release_turn
 --   answered           the answer is stored: send it again
@@ -50,6 +51,7 @@ clock AS (
 conversation AS (
     SELECT
         conversations.id,
+        conversations.title,
         conversations.status,
         conversations.turn_id,
         conversations.turn_message_id,
@@ -234,7 +236,7 @@ created_conversation AS (
     FROM answerable
     CROSS JOIN clock
     WHERE answerable.verdict = 'new_conversation'
-    RETURNING conversations.id
+    RETURNING conversations.id, conversations.title
 ),
 
 -- An edit replaces the question and all after it. (What a new answer replaces stays until there is
@@ -319,11 +321,13 @@ SELECT
     CASE
         WHEN conversation.has_running_turn
             THEN extract(EPOCH FROM conversation.turn_expires_at - clock.now)::double precision
-    END AS lease_remaining_seconds
+    END AS lease_remaining_seconds,
+    coalesce(conversation.title, created_conversation.title) AS title
 FROM decision
 CROSS JOIN clock
 LEFT JOIN answerable ON TRUE
 LEFT JOIN quota ON TRUE
 LEFT JOIN conversation ON TRUE
+LEFT JOIN created_conversation ON TRUE
 -- Read, so that the turn is taken in any case.
 LEFT JOIN taken_turn ON TRUE;

@@ -16,10 +16,13 @@
 --   model_name         text         as the provider names it; null: it did not say
 --   prompt_tokens      integer      null: the provider did not say
 --   completion_tokens  integer      null: the provider did not say
+--   title              text         a title by the model; null: none came
+--   first_title        text         the automatic one; a title that is another by now is its user's,
+--                                   and stays
 --   now                timestamptz  null: the database's clock
 --
--- Returns 1 row: id, created_at of the answer. 0 rows: the lease was lost, or the conversation is
--- gone, and nothing was stored.
+-- Returns 1 row: id, created_at of the answer, and the conversation's title as it is now. 0 rows: the
+-- lease was lost, or the conversation is gone, and nothing was stored.
 -- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id.
 WITH
 released_turn AS (
@@ -28,12 +31,18 @@ released_turn AS (
         turn_id = NULL,
         turn_message_id = NULL,
         turn_expires_at = NULL,
+        title = CASE
+            WHEN conversations.title = %(first_title)s::text
+                THEN coalesce(%(title)s::text, conversations.title)
+            ELSE conversations.title
+        END,
         updated_at = coalesce(%(now)s::timestamptz, now())
     WHERE
         conversations.id = %(conversation_id)s::uuid
         AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
         AND conversations.turn_id = %(turn_id)s::uuid
-    RETURNING conversations.id, conversations.user_id, conversations.updated_at
+    RETURNING
+        conversations.id, conversations.user_id, conversations.title, conversations.updated_at
 ),
 
 superseded_messages AS (
@@ -89,16 +98,21 @@ stored_answer AS (
 
 SELECT
     stored_answer.id,
-    stored_answer.created_at
+    stored_answer.created_at,
+    released_turn.title
 FROM stored_answer
+CROSS JOIN released_turn
 UNION ALL
 -- An earlier try of this very statement.
 SELECT
     chat_messages.id,
-    chat_messages.created_at
+    chat_messages.created_at,
+    conversations.title
 FROM chat_messages
+INNER JOIN conversations ON chat_messages.conversation_id = conversations.id
 WHERE
     chat_messages.conversation_id = %(conversation_id)s::uuid
     AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+    AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
     AND chat_messages.message_id = %(answer_message_id)s::text
     AND chat_messages.superseded_at IS NULL;

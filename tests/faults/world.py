@@ -14,7 +14,7 @@ import psycopg
 
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
-from tests.model_server import Reply, ScriptedModel
+from tests.model_server import TITLE_MODEL, Reply, ScriptedModel
 from tests.pgbouncer import find_pgbouncer, running_pgbouncer, through
 from tests.product import JWT_SECRET, ROOT
 from tests.proxy import Proxy, proxied
@@ -149,12 +149,14 @@ async def world(seed: int, folder: Path) -> AsyncGenerator[tuple[World, str]]:
         made = World(seed, postgres, proxy)
         model = ScriptedModel()
         model.choose = made.reply
+        model.title_reply = Reply(pieces=("A title",))
         model_url = await stack.enter_async_context(serve(model))
         await made.start(
             {
                 "DATABASE_URL": proxied_url,
                 "OPENAI_API_KEY": "sk-test",
                 "OPENAI_BASE_URL": f"{model_url}/v1",
+                "OPENAI_TITLE_MODEL": TITLE_MODEL,
                 "JWT_SECRET": JWT_SECRET,
                 "MAX_DURATION_SECONDS": str(MAX_DURATION_SECONDS),
                 "DB_POOL_TIMEOUT": "3",

@@ -15,8 +15,9 @@
 //
 // Each of the first four may carry "stopAfter": n, which calls stop() when n deltas have arrived.
 //
-// Prints {"chatId", "messages", "status", "error", "steps", "requests", "finishes"}: "steps" is
-// the state after each, "requests" what was sent and answered, "finishes" what onFinish was told.
+// Prints {"chatId", "messages", "status", "error", "steps", "requests", "data", "finishes"}: "steps"
+// is the state after each, "requests" what was sent and answered, "data" what onData was told,
+// "finishes" what onFinish was.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -83,6 +84,7 @@ class Stopper {
   }
 }
 
+const data = [];
 const finishes = [];
 let stopper = null;
 const chat = new (class extends AbstractChat {})({
@@ -92,6 +94,7 @@ const chat = new (class extends AbstractChat {})({
     ...(plan.headers && { headers: plan.headers }),
   }),
   state: new ChatState(plan.messages ?? [], (message) => stopper?.see(message)),
+  onData: (part) => data.push(part),
   onFinish: ({ message, messages, ...how }) => finishes.push({ messageId: message.id, ...how }),
 });
 
@@ -125,4 +128,4 @@ for (const step of plan.steps) {
   await stopper?.stopped;
   steps.push(stateNow());
 }
-console.log(JSON.stringify({ chatId: chat.id, ...stateNow(), steps, requests, finishes }));
+console.log(JSON.stringify({ chatId: chat.id, ...stateNow(), steps, requests, data, finishes }));

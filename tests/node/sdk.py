@@ -93,11 +93,12 @@ class Finish(TypedDict):
 
 
 class ChatResult(ChatState):
-    """The page in the end, after each step, and what went over the network."""
+    """The page in the end, after each step, what went over the network, and what `onData` got."""
 
     chatId: str
     steps: list[ChatState]
     requests: list[RecordedRequest]
+    data: list[dict[str, Any]]
     finishes: list[Finish]
 
 

@@ -162,7 +162,11 @@ def test_what_else_we_send_is_understood(version: Version) -> None:
         sse(
             START,
             {"type": "message-metadata", "messageMetadata": {"title": "Greetings"}},
-            {"type": "data-title", "data": {"title": "Greetings"}, "transient": True},
+            {
+                "type": "data-conversation",
+                "data": {"id": CONVERSATION, "title": "Greetings"},
+                "transient": True,
+            },
             *({"type": "finish", "finishReason": reason} for reason in FINISH_REASONS),
             {"type": "abort"},
         ),

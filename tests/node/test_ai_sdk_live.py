@@ -95,6 +95,43 @@ async def test_a_stored_answer_that_is_sent_again_is_the_same_message(
 
 
 @each_version
+async def test_a_page_is_told_the_title_and_its_message_stays_as_history_shows_it(
+    parley: Parley, model: ScriptedModel, version: Version
+) -> None:
+    model.title_reply = Reply(pieces=("A greeting",))
+
+    page = await chat(parley, version, {"do": "send", "text": "Hello!"})
+
+    history = await parley.history(page["chatId"])
+    assert (page["status"], page["error"]) == ("ready", None)
+    [told] = page["data"]
+    assert (told["type"], told["data"]) == (
+        "data-conversation",
+        {"id": history["conversation"]["id"], "title": "A greeting"},
+    )
+    assert history["conversation"]["title"] == "A greeting"
+    answer = page["messages"][-1]
+    assert [part["type"] for part in answer["parts"]] == ["step-start", "text"]
+    assert answer.get("metadata") == history["messages"][-1]["metadata"]
+
+
+@each_version
+async def test_a_title_in_a_stream_is_no_part_of_its_message(
+    parley: Parley, model: ScriptedModel, version: Version
+) -> None:
+    model.title_reply = Reply(pieces=("A greeting",))
+    first, again = [
+        (await parley.client.post("/api/chat", json=sdk_body("Hello!"))).content for _ in range(2)
+    ]
+
+    told = await anyio.to_thread.run_sync(read_stream, version, first)
+
+    assert (b"data-conversation" in first, b"data-conversation" in again) == (True, False)
+    assert told["error"] is None
+    assert told == await anyio.to_thread.run_sync(read_stream, version, again)
+
+
+@each_version
 async def test_a_refusal_is_an_error_on_the_page_and_the_message_can_be_sent_anew(
     parley: Parley, model: ScriptedModel, version: Version
 ) -> None:

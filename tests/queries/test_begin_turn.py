@@ -24,6 +24,19 @@ async def test_a_first_message_makes_the_conversation_and_takes_its_turn(
     ]
 
 
+async def test_the_title_comes_back_as_it_is_whoever_gave_it(turns: Turns, rows: Rows) -> None:
+    made = await turns.begin("Hello!", title="A greeting")
+    again = await turns.begin("Hello!", title="Not used", turn_id=made.turn_id)
+    rows.run("UPDATE conversations SET title = 'My own'")
+    renamed = await turns.begin("Hello!", title="Not used")
+    rows.run("UPDATE conversations SET title = NULL")
+    untitled = await turns.begin("Hello!", title="Not used")
+    elsewhere = await turns.begin(None, message_id=None, conversation_id=uuid4(), title="None made")
+
+    titles = [begun.title for begun in (made, again, renamed, untitled, elsewhere)]
+    assert titles == ["A greeting", "A greeting", "My own", None, None]
+
+
 async def test_a_next_message_takes_the_turn_and_moves_updated_at(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
     turns.wait(seconds=30)

@@ -164,5 +164,7 @@ def _finish_call(turns: Turns, turn_id: UUID, question_id: int) -> Call[Any]:
         model_name=None,
         prompt_tokens=None,
         completion_tokens=None,
+        title=None,
+        first_title="A title",
         now=NOON,
     )

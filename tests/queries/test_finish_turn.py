@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tests.queries.rows import Rows
-from tests.queries.turns import LEASE_SECONDS, Turns
+from tests.queries.turns import FIRST_TITLE, LEASE_SECONDS, Turns
 
 
 async def test_the_answer_is_stored_with_what_is_known_of_it_and_the_turn_is_free(
@@ -40,6 +40,40 @@ async def test_sent_again_it_finds_what_it_stored(turns: Turns, rows: Rows) -> N
     assert rows.said(turns.conversation_id) == ["Hello!", "Hello, how are you?"]
 
 
+async def test_the_title_is_stored_with_the_answer_and_found_when_it_is_sent_again(
+    turns: Turns, rows: Rows
+) -> None:
+    begun = await turns.begin()
+
+    [first] = await turns.finish(begun, title="Greetings")
+
+    assert first.title == "Greetings"
+    assert await turns.finish(begun, title="Greetings") == [first]
+    assert rows.run("SELECT title FROM conversations") == [("Greetings",)]
+
+
+async def test_without_a_title_the_conversation_keeps_its_own(turns: Turns, rows: Rows) -> None:
+    begun = await turns.begin()
+
+    [stored] = await turns.finish(begun)
+
+    assert stored.title == FIRST_TITLE
+    assert rows.run("SELECT title FROM conversations") == [(FIRST_TITLE,)]
+
+
+@pytest.mark.parametrize("own", ["My own", None])
+async def test_a_title_that_is_not_the_automatic_one_is_never_changed(
+    turns: Turns, rows: Rows, own: str | None
+) -> None:
+    begun = await turns.begin()
+    rows.run("UPDATE conversations SET title = %s", own)
+
+    [stored] = await turns.finish(begun, title="Greetings")
+
+    assert stored.title == own
+    assert rows.run("SELECT title FROM conversations") == [(own,)]
+
+
 async def test_who_lost_the_turn_to_another_attempt_stores_nothing(
     turns: Turns, rows: Rows
 ) -> None:
@@ -47,8 +81,8 @@ async def test_who_lost_the_turn_to_another_attempt_stores_nothing(
     turns.wait(seconds=LEASE_SECONDS)
     again = await turns.begin()
 
-    assert await turns.finish(late, "Too late") == []
-    assert rows.run("SELECT turn_id FROM conversations") == [(again.turn_id,)]
+    assert await turns.finish(late, "Too late", title="Too late") == []
+    assert rows.run("SELECT turn_id, title FROM conversations") == [(again.turn_id, FIRST_TITLE)]
     assert rows.said(turns.conversation_id) == ["Hello!"]
 
 

@@ -23,6 +23,7 @@ from lib.users import REMEMBER_USER
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE_SECONDS = 60.0
+FIRST_TITLE = "A title"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Begun:
         verdict: see begin_turn.sql.
         lease_remaining_seconds: of a turn that was running.
         quota: what is left of it, if this was counted.
+        title: the conversation's.
         messages: what list_turn_messages returned in the same round trip.
         turn_id: token of the attempt.
         message_id: id of the message.
@@ -43,6 +45,7 @@ class Begun:
     verdict: str
     lease_remaining_seconds: float | None
     quota: Quota | None
+    title: str | None
     messages: list[Message]
     turn_id: UUID
     message_id: str | None
@@ -106,7 +109,7 @@ class Turns:
             "replaced_message_id": None,
             "regenerates": False,
             "answer_message_id": None,
-            "title": "A title",
+            "title": FIRST_TITLE,
             "turn_id": token,
             "lease_seconds": LEASE_SECONDS,
             "takes_turn": True,
@@ -135,6 +138,7 @@ class Turns:
             decision.verdict,
             decision.lease_remaining_seconds,
             decision.quota,
+            decision.title,
             messages,
             token,
             message_id,
@@ -149,6 +153,7 @@ class Turns:
         *,
         finish_reason: str = "stop",
         answer_message_id: str = "answer-1",
+        title: str | None = None,
     ) -> list[StoredAnswer]:
         """Run finish_turn for a turn that was taken."""
         _, stored = await self.database.run(
@@ -164,6 +169,8 @@ class Turns:
                 model_name="test-model",
                 prompt_tokens=7,
                 completion_tokens=4,
+                title=title,
+                first_title=FIRST_TITLE,
                 now=self.now,
             ),
         )
