@@ -197,7 +197,7 @@ async def test_a_turn_that_cannot_even_be_given_back_ends_visibly(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(seconds_before=0.5, status=500)]
-    _limit_statements(database, "500ms")
+    _limit_statements(database, "1s")
     sending = asyncio.create_task(parley.say("Hello!", conversation_id="a" * 16))
     await _asked(model)
 
@@ -249,7 +249,7 @@ async def _asked(model: ScriptedModel) -> None:
             await asyncio.sleep(0.01)
 
 
-def _limit_statements(database: psycopg.Connection, limit: Literal["500ms", "700ms"]) -> None:
+def _limit_statements(database: psycopg.Connection, limit: Literal["700ms", "1s"]) -> None:
     """Set the role's statement_timeout, for this database and its new connections."""
     database.execute("SELECT set_config('parley.limit', %s, false)", [limit])
     database.execute(
