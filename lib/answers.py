@@ -6,32 +6,21 @@ import asyncio
 import importlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager, suppress
 from types import ModuleType
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from lib import ui_stream
+from lib.analysis import AnalysisTask, begin_analysis, described, finish_analysis
+from lib.chat_requests import ChatRequest
 from lib.database import Database
 from lib.deadlines import Deadline
 from lib.messages import Message
-from lib.problems import (
-    AnswerInterrupted,
-    DatabaseUnavailable,
-    ModelFailed,
-    ModelTimeout,
-    Problem,
-)
-from lib.settings import settings
+from lib.problems import DatabaseUnavailable, Problem
 from lib.titles import asking_for_title, wait_for_title
-from lib.trace import log, trace
+from lib.tool_calls import Step, ToolCall
+from lib.trace import log
 from lib.turns import Turn, finish_turn, release_turn
-
-if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletionMessageParam
-
-    from lib.model import Reply
 
 KEEP_ALIVE_SECONDS = 10.0
 STORE_AGAIN_SECONDS = 0.25
@@ -42,15 +31,19 @@ class Answer:
 
     Attributes:
         turn: the turn that it is made in.
+        said: the request that it answers.
         message_id: its id, as clients see it.
         has_begun: the model has said something.
         cut_reason: what the `finish_reason` is if it is cut.
         stored: becomes the stored answer, or raises the `Problem` that it ended in.
+        done: is set when nothing more is done for it, and the instance may freeze.
     """
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, said: ChatRequest) -> None:
         """Begin with nothing said."""
         self.turn = turn
+        self.said = said
+        self.done = asyncio.Event()
         self.message_id = str(uuid4())
         self.has_begun = False
         self.cut_reason = "timeout"
@@ -58,6 +51,9 @@ class Answer:
         # Somebody may look how it ended; nobody has to.
         self.stored.add_done_callback(lambda stored: stored.exception())
         self._parts: list[bytes] = []
+        self._prologue = b""
+        self._step = 0
+        self._is_in_text = False
         self._changed = asyncio.Event()
         self._limit: asyncio.Timeout | None = None
         self._is_cut = False
@@ -81,17 +77,50 @@ class Answer:
         if self._limit is not None:
             self._limit.reschedule(time.monotonic())
 
+    def begin_step(self) -> None:
+        """Pass on that the model is asked again, or for the first time."""
+        self._ready(ui_stream.START_STEP)
+
     def say(self, piece: str) -> None:
-        """Pass a piece of the text on."""
-        if not self.has_begun:
-            self.has_begun = True
-            opening = ui_stream.start(self.message_id, self.turn.conversation_id)
-            self._add(opening, ui_stream.START_STEP, ui_stream.TEXT_START)
-        self._add(ui_stream.text_delta(piece))
+        """Pass a piece of the step's text on."""
+        if not self._is_in_text:
+            self._is_in_text = True
+            self._ready(ui_stream.text_start(self._step))
+        self._send(ui_stream.text_delta(self._step, piece))
+
+    def begin_call(self, call_id: str, name: str) -> None:
+        """Pass on that the model calls a tool, whose arguments are to come."""
+        self.end_text()
+        self._send(ui_stream.tool_input_start(call_id, name))
+
+    def say_arguments(self, call_id: str, piece: str) -> None:
+        """Pass a piece of a call's arguments on."""
+        self._send(ui_stream.tool_input_delta(call_id, piece))
+
+    def end_arguments(self, call: ToolCall) -> None:
+        """Pass on what a tool is called with."""
+        self._send(ui_stream.tool_input(call))
+
+    def tell_outcome(self, call: ToolCall) -> None:
+        """Pass on what came of a call."""
+        self._send(ui_stream.tool_output(call))
+
+    def tell_step(self, step: Step) -> None:
+        """Pass on a step that an earlier attempt has made; with what comes first after it."""
+        self._ready(ui_stream.whole_step(self._step, step))
+        self._step += 1
 
     def end_text(self) -> None:
-        """Pass on that there is no more text; whether it could be stored comes later."""
-        self._add(ui_stream.TEXT_END, ui_stream.FINISH_STEP)
+        """Pass on that there is no more text in this step."""
+        if self._is_in_text:
+            self._is_in_text = False
+            self._send(ui_stream.text_end(self._step))
+
+    def end_step(self) -> None:
+        """Pass on that the step is over; whether the answer could be stored comes later."""
+        self.end_text()
+        self._send(ui_stream.FINISH_STEP)
+        self._step += 1
 
     def end(self, stored: Message, title: str | None) -> None:
         """End well: the answer is stored, and its conversation's new title, if it got one."""
@@ -143,6 +172,19 @@ class Answer:
                 except TimeoutError:
                     yield ui_stream.KEEP_ALIVE
 
+    def _ready(self, part: bytes) -> None:
+        """Have a part sent with what the model says next: until then a failure is no stream."""
+        self._prologue += part
+
+    def _send(self, part: bytes) -> None:
+        if not self.has_begun:
+            self.has_begun = True
+            self._add(ui_stream.start(self.message_id, self.turn.conversation_id))
+        if self._prologue:
+            self._add(self._prologue)
+            self._prologue = b""
+        self._add(part)
+
     def _add(self, *parts: bytes) -> None:
         self._parts += parts
         changed, self._changed = self._changed, asyncio.Event()
@@ -162,15 +204,16 @@ def find_running_answer(conversation_id: UUID, question_id: int) -> Answer | Non
     return found if found is not None and found.turn.question.id == question_id else None
 
 
-def begin_answer(database: Database, turn: Turn, deadline: Deadline) -> Answer:
+def begin_answer(database: Database, turn: Turn, said: ChatRequest, deadline: Deadline) -> Answer:
     """Begin to answer a turn that was taken, in a task of its own.
 
     Args:
         database: where the answer is stored.
         turn: the turn.
+        said: the request that it answers.
         deadline: when the function ends.
     """
-    answer = Answer(turn)
+    answer = Answer(turn, said)
     _running[turn.conversation_id] = answer
     task = asyncio.create_task(_make(database, answer, deadline))
     _tasks.add(task)
@@ -188,11 +231,15 @@ async def interrupt_answers() -> None:
 
 async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
     """Make the answer; whatever happens, it ends visibly and the turn is given back."""
+    analysis: AnalysisTask | None = None
     try:
-        draft, title, failure = await _ask_beside_title(answer, deadline.cut_at)
+        await _load_model()
+        analysis = begin_analysis(answer.turn)
+        draft, title, failure = await _ask_beside_title(database, answer, deadline.cut_at)
         if draft is None:
             await release_turn(database, answer.turn)
         else:
+            draft = described(draft, analysis)
             stored, title_now = await _store(
                 database, answer.turn, draft, title, deadline.last_words_at
             )
@@ -211,6 +258,8 @@ async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
     finally:
         if _running.get(answer.turn.conversation_id) is answer:
             del _running[answer.turn.conversation_id]
+        await finish_analysis(database, answer.turn, answer.stored, analysis, deadline.cut_at)
+        answer.done.set()
 
 
 def _fail(answer: Answer, problem: Problem) -> None:
@@ -220,11 +269,12 @@ def _fail(answer: Answer, problem: Problem) -> None:
 
 
 async def _ask_beside_title(
-    answer: Answer, cut_at: float
+    database: Database, answer: Answer, cut_at: float
 ) -> tuple[Message | None, str | None, Problem | None]:
     """Ask the model for the answer, and beside it for a title of the conversation.
 
     Args:
+        database: where the tools work.
         answer: where what it says is passed on.
         cut_at: when it is cut, on the clock of `time.monotonic()`, in seconds.
 
@@ -232,44 +282,15 @@ async def _ask_beside_title(
         What came, to be stored (None: nothing); the title, if it came by then; and the failure that
         ended the answer (None: none did).
     """
-    await _load_model()
+    # Here, since it imports what asks the model: loaded by now.
+    from lib.steps import ask  # noqa: PLC0415
+
     async with asking_for_title(answer.turn) as title_task:
-        draft, failure = await _ask(answer, cut_at)
+        draft, failure = await ask(database, answer, cut_at)
         if draft is None:
             return None, None, failure
         is_whole = failure is None and draft.finish_reason != answer.cut_reason
         return draft, await wait_for_title(title_task, cut_at if is_whole else 0.0), failure
-
-
-async def _ask(answer: Answer, cut_at: float) -> tuple[Message | None, Problem | None]:
-    """Ask the model and pass on what it says.
-
-    Args:
-        answer: where it is passed on.
-        cut_at: when it is cut, on the clock of `time.monotonic()`, in seconds.
-
-    Returns:
-        What came, to be stored (None: nothing), and the failure that ended it (None: none did).
-    """
-    from lib.model import Reply  # noqa: PLC0415 (loaded by now)
-
-    reply, pieces, failure = Reply(), list[str](), None
-    try:
-        async with answer.limited(cut_at):
-            await _listen(answer, reply, pieces)
-    except TimeoutError:
-        reply.finish_reason = answer.cut_reason
-        if answer.cut_reason == "interrupted":
-            failure = AnswerInterrupted()
-        elif not pieces:
-            failure = ModelTimeout()
-    except ModelFailed as problem:
-        reply.finish_reason, failure = "error", problem
-    if not pieces:
-        return None, failure
-    if failure is None:
-        answer.end_text()
-    return _draft(answer, reply, pieces), failure
 
 
 async def _load_model() -> None:
@@ -279,55 +300,7 @@ async def _load_model() -> None:
     in `sys.modules` does not mean that it is complete: another request may be importing it.
     """
     if not _loaded:
-        _loaded.append(await asyncio.to_thread(importlib.import_module, "lib.model"))
-
-
-async def _listen(answer: Answer, reply: "Reply", pieces: list[str]) -> None:
-    """Pass on the pieces of the model's answer as they come, and keep them."""
-    from lib.model import stream_answer  # noqa: PLC0415 (loaded by now)
-
-    asked_at = time.monotonic()
-    said = provider_messages(answer.turn.messages)
-    async with aclosing(stream_answer(settings().openai_model, said, reply)) as stream:
-        async for piece in stream:
-            if not pieces:
-                trace().model_seconds = time.monotonic() - asked_at
-            pieces.append(piece)
-            answer.say(piece)
-
-
-def _draft(answer: Answer, reply: "Reply", pieces: list[str]) -> Message:
-    """Return the answer as far as it is known before it is stored."""
-    now = datetime.now(UTC)
-    return Message(
-        id=0,
-        conversation_id=answer.turn.conversation_id,
-        message_id=answer.message_id,
-        role="assistant",
-        content="".join(pieces),
-        reply_to=answer.turn.question.id,
-        finish_reason=reply.finish_reason,
-        model_name=reply.model_name,
-        prompt_tokens=reply.prompt_tokens,
-        completion_tokens=reply.completion_tokens,
-        created_at=now,
-        updated_at=now,
-    )
-
-
-def provider_messages(messages: list[Message]) -> "list[ChatCompletionMessageParam]":
-    """Return a conversation in the provider's form, the system prompt first."""
-    said: list[ChatCompletionMessageParam] = [
-        {"role": "system", "content": settings().system_prompt}
-    ]
-    for message in messages:
-        if message.role == "user":
-            said.append({"role": "user", "content": message.content})
-        elif message.role == "system":
-            said.append({"role": "system", "content": message.content})
-        elif message.content:
-            said.append({"role": "assistant", "content": message.content})
-    return said
+        _loaded.append(await asyncio.to_thread(importlib.import_module, "lib.steps"))
 
 
 async def _store(

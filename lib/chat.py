@@ -16,7 +16,7 @@ from lib.database import database
 from lib.functions import json_response
 from lib.ids import conversation_id_of
 from lib.messages import Message
-from lib.problems import ModelNotConfigured, Problem, TurnInProgress
+from lib.problems import ModelNotConfigured, Problem, TurnInProgress, Unauthenticated
 from lib.quotas import Quota
 from lib.settings import settings
 from lib.trace import trace
@@ -46,6 +46,9 @@ async def answer_chat(caller: Caller, said: ChatRequest, client: str) -> ASGIApp
     """
     if settings().openai_api_key is None:
         raise ModelNotConfigured
+    if said.tool_choice is not None and caller.user_id is None:
+        detail = "Sign in first: tools work for users only."
+        raise Unauthenticated(detail)
     conversation_id = uuid4()
     if said.chat_id is not None:
         conversation_id = conversation_id_of(said.chat_id, caller, said.chat_id_field)
@@ -80,7 +83,7 @@ async def _respond(
         if turn.verdict == "answered" and turn.answer is not None:
             return _replay(turn, turn.answer, wants_stream=said.wants_stream)
         if turn.verdict == "taken":
-            return await _follow(begin_answer(database(), turn, deadline), said, turn.quota)
+            return await _follow(begin_answer(database(), turn, said, deadline), said, turn.quota)
         if running := find_running_answer(conversation_id, turn.question.id):
             return await _follow(running, said)
         is_late = time.monotonic() + LOOK_AGAIN_SECONDS > deadline.cut_at
@@ -115,7 +118,7 @@ async def _follow(answer: Answer, said: ChatRequest, quota: Quota | None = None)
     except Problem as problem:
         problem.headers |= quota.headers() if quota else {}
         raise
-    return _json(answer.turn, stored, quota.headers() if quota else {})
+    return Lasting(_json(answer.turn, stored, quota.headers() if quota else {}), answer)
 
 
 def _replay(turn: Turn, answer: Message, *, wants_stream: bool) -> Response:
@@ -133,6 +136,20 @@ def _json(turn: Turn, answer: Message, headers: dict[str, str]) -> Response:
         "finish_reason": answer.client_finish_reason,
     }
     return json_response(content, {"x-conversation-id": str(turn.conversation_id)} | headers)
+
+
+class Lasting:
+    """A response that is sent at once, and does not return before its answer is done with."""
+
+    def __init__(self, response: Response, answer: Answer) -> None:
+        """Take the response, and the answer that it tells of."""
+        self._response = response
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response, and stay."""
+        await self._response(scope, receive, send)
+        await self._answer.done.wait()
 
 
 class AnswerStream:
@@ -161,7 +178,8 @@ class AnswerStream:
         await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
         for task in (reading, leaving):
             task.cancel()
-        await asyncio.wait({reading, leaving, self._answer.stored})
+        await asyncio.wait({reading, leaving})
+        await self._answer.done.wait()
 
     async def _send(self, send: Send) -> None:
         headers = ui_stream.HEADERS | {

@@ -1,19 +1,56 @@
 """What POST /api/chat accepts: the plain form, and what the AI SDK's `useChat` sends."""
 
-from dataclasses import dataclass
-from typing import Literal, cast
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-from pydantic import AliasChoices, BaseModel, Field, StrictBool
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    Field,
+    StrictBool,
+    model_validator,
+)
 from starlette.requests import Request
 
 from lib.functions import read_json, validate
 from lib.ids import ClientId, Storable
 from lib.problems import InvalidRequest, NothingToAnswer
+from lib.prompts import Style
 from lib.settings import settings
+from lib.texts import storable_json
 
 # useChat sends the whole conversation each time, unless it is told otherwise.
 MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_METADATA_BYTES = 16 * 1024
+MAX_FILES = 10
+MAX_URL_CHARS = 2048
+BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+
+
+def _metadata(value: dict[str, Any]) -> dict[str, Any]:
+    """Check that free metadata can be stored, and is not too much of it."""
+    if storable_json(value) != value:
+        message = "must not contain NUL or lone surrogates"
+        raise ValueError(message)
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
+    except (ValueError, RecursionError):
+        message = "must be JSON"
+        raise ValueError(message) from None
+    if size > MAX_METADATA_BYTES:
+        message = f"must have at most {MAX_METADATA_BYTES // 1024} KB, and has {size} bytes"
+        raise ValueError(message)
+    return value
+
+
+Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
+# It stands in the system prompt, so it is a name and no more: nobody's instructions fit into it.
+PersonaName = Annotated[Storable, Field(pattern=r"^\w[\w .'-]{0,63}$")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +66,10 @@ class ChatRequest:
         regenerates: answer the question again, though it is answered.
         answer_message_id: with `regenerates`, the answer to replace; None: the last one.
         wants_stream: the answer is to be a UI message stream, not JSON.
+        files: the message's files, as AI SDK `file` parts without their type; None: it has none.
+        metadata: kept with the message, and given back.
+        style: how the answer is to be.
+        tool_choice: the tool that the model must call first; None: it chooses.
     """
 
     chat_id: str | None = None
@@ -39,9 +80,31 @@ class ChatRequest:
     regenerates: bool = False
     answer_message_id: str | None = None
     wants_stream: bool
+    files: list[dict[str, Any]] | None = None
+    metadata: dict[str, Any] | None = None
+    style: Style = field(default_factory=Style)
+    tool_choice: str | None = None
 
 
-class PlainForm(BaseModel, defer_build=True):
+class Options(BaseModel, defer_build=True):
+    """What either form may say beside the message: how it is to be answered."""
+
+    persona: PersonaName | None = None
+    tone: Literal["casual", "technical", "auto"] = "auto"
+    behavior: Literal["normal", "cautious", "auto"] = "auto"
+    metadata: Metadata | None = None
+    tool_choice: Annotated[Storable, Field(min_length=1, max_length=64)] | None = None
+
+    def style(self) -> Style:
+        """Return how the answer is to be; what is left to chance is None."""
+        return Style(
+            persona=self.persona,
+            tone=None if self.tone == "auto" else self.tone,
+            behavior=None if self.behavior == "auto" else self.behavior,
+        )
+
+
+class PlainForm(Options, defer_build=True):
     """`{"message": "text", …}`; `session_id` is another name of `conversation_id`."""
 
     message: Storable
@@ -57,17 +120,42 @@ class UserMessage(BaseModel, defer_build=True):
 
     id: ClientId | None = None
     role: Literal["user"]
-    parts: list["TextPart"]
+    parts: list[object]
+    metadata: Metadata | None = None
 
 
 class TextPart(BaseModel, defer_build=True):
     """A part of a user message."""
 
-    type: Literal["text"]
+    # Of another type: `_parts` takes a file to its own model.
+    type: Literal["text", "file"]
     text: Storable
 
 
-class SdkForm(BaseModel, defer_build=True):
+class FilePart(BaseModel, defer_build=True):
+    """A part of a user message: an image, which the provider fetches or finds in the URL itself."""
+
+    type: Literal["file"]
+    mediaType: Literal["image/png", "image/jpeg", "image/gif", "image/webp"]  # noqa: N815 (SDK's)
+    url: Storable
+    filename: Annotated[Storable, Field(max_length=255)] | None = None
+
+    @model_validator(mode="after")
+    def _has_image(self) -> "FilePart":
+        is_remote = self.url.startswith("https://") and len(self.url) <= MAX_URL_CHARS
+        begin = f"data:{self.mediaType};base64,"
+        is_data = self.url.startswith(begin) and BASE64.fullmatch(self.url, len(begin)) is not None
+        if not (is_remote and urlsplit(self.url).hostname) and not is_data:
+            message = f"url must be https://… or {begin}…"
+            raise ValueError(message)
+        return self
+
+    def stored(self) -> dict[str, Any]:
+        """Return it as it is stored and shown."""
+        return self.model_dump(exclude={"type"}, exclude_none=True)
+
+
+class SdkForm(Options, defer_build=True):
     """`{"id", "messages", "trigger", "messageId"?}` or `{"id", "message", …}`: AI SDK 5 to 7."""
 
     id: ClientId
@@ -97,6 +185,9 @@ async def read_chat_request(request: Request) -> ChatRequest:
         message_id=form.message_id or _new_message_id(),
         text=form.message,
         wants_stream=accepts_stream if form.stream is None else form.stream,
+        metadata=form.metadata,
+        style=form.style(),
+        tool_choice=_known_tool(form.tool_choice),
     )
 
 
@@ -112,10 +203,17 @@ def _of_sdk_form(form: SdkForm, max_message_chars: int) -> ChatRequest:
             regenerates=True,
             answer_message_id=form.messageId,
             wants_stream=True,
+            style=form.style(),
+            tool_choice=_known_tool(form.tool_choice),
         )
     message = validate(UserMessage, newest, at)
-    text = "\n".join(part.text for part in message.parts)
-    _check_text(text, f"{at}.parts", max_message_chars)
+    parts = _parts(message, at)
+    text = "\n".join(part.text for part in parts if isinstance(part, TextPart))
+    files = [part.stored() for part in parts if isinstance(part, FilePart)]
+    _check_text(text, f"{at}.parts", max_message_chars, has_files=bool(files))
+    if len(files) > MAX_FILES:
+        detail = f"must have at most {MAX_FILES} files, and has {len(files)}"
+        raise InvalidRequest(errors=[{"field": f"{at}.parts", "detail": detail}])
     message_id = message.id or form.messageId or _new_message_id()
     return ChatRequest(
         chat_id=form.id,
@@ -126,7 +224,40 @@ def _of_sdk_form(form: SdkForm, max_message_chars: int) -> ChatRequest:
         regenerates=regenerates,
         answer_message_id=form.messageId if regenerates else None,
         wants_stream=True,
+        files=files or None,
+        metadata=message.metadata or form.metadata,
+        style=form.style(),
+        tool_choice=_known_tool(form.tool_choice),
     )
+
+
+def _parts(message: UserMessage, at: str) -> list[TextPart | FilePart]:
+    """Check each part of a message; what is wrong in any of them is told at once."""
+    parts: list[TextPart | FilePart] = []
+    errors: list[dict[str, str]] = []
+    for index, part in enumerate(message.parts):
+        is_file = isinstance(part, dict) and cast("dict[str, object]", part).get("type") == "file"
+        try:
+            model = FilePart if is_file else TextPart
+            parts.append(validate(model, part, f"{at}.parts.{index}"))
+        except InvalidRequest as problem:
+            errors += problem.errors or []
+    if errors:
+        raise InvalidRequest(errors=errors)
+    return parts
+
+
+def _known_tool(name: str | None) -> str | None:
+    """Check that a tool is one that there is."""
+    if name is None:
+        return None
+    # Here, not above: only who names a tool needs them before the model is asked.
+    from lib.tools import tools  # noqa: PLC0415
+
+    if name not in tools():
+        detail = f"must be one of {', '.join(tools())}"
+        raise InvalidRequest(errors=[{"field": "tool_choice", "detail": detail}])
+    return name
 
 
 def _newest_message(form: SdkForm, *, user_only: bool) -> tuple[str, object]:
@@ -152,8 +283,8 @@ def _is_of_assistant(message: object) -> bool:
     )
 
 
-def _check_text(text: str, field: str, max_message_chars: int) -> None:
-    if not text.strip():
+def _check_text(text: str, field: str, max_message_chars: int, *, has_files: bool = False) -> None:
+    if not text.strip() and not has_files:
         raise InvalidRequest(errors=[{"field": field, "detail": "must not be empty"}])
     if len(text) > max_message_chars:
         detail = f"must have at most {max_message_chars} characters, and has {len(text)}"

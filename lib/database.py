@@ -128,6 +128,20 @@ class Database:
         d: Call[D],
         /,
     ) -> tuple[list[A], list[B], list[C], list[D]]: ...
+    @overload
+    async def run_as[A, B, C, D, E](
+        self,
+        caller: Caller,
+        reachable: UUID | None,
+        a: Call[A],
+        b: Call[B],
+        c: Call[C],
+        d: Call[D],
+        e: Call[E],
+        /,
+    ) -> tuple[list[A], list[B], list[C], list[D], list[E]]: ...
+    @overload
+    async def run_as(self, caller: Caller, reachable: UUID | None, /, *calls: Call[Any]) -> Any: ...  # noqa: ANN401 (as many as calls)
     async def run_as(self, caller: Caller, reachable: UUID | None, /, *calls: Call[Any]) -> Any:
         """Send calls as one step, as `run` does, within the wall: row-level security.
 

@@ -53,17 +53,27 @@ class TaskRow:
     content: str
 
 
+@dataclass(frozen=True, slots=True)
+class ToolRunRow:
+    """A row of export_tool_runs."""
+
+    created_at: datetime
+    content: str
+
+
 EXPORT_PROFILE = Statement("export_profile", ProfileRow)
 EXPORT_CONVERSATIONS = Statement("export_conversations", ConversationRow)
 EXPORT_MESSAGES = Statement("export_messages", MessageRow)
 EXPORT_TASKS = Statement("export_tasks", TaskRow)
+EXPORT_TOOL_RUNS = Statement("export_tool_runs", ToolRunRow)
 
 
 async def export_everything(database: Database, caller: Caller) -> "Export":
     """Return the response that streams everything of a user's: a JSON object a line.
 
-    Each has a `type` (user, quota, conversation, message, task) and the columns of a row. The last
-    is `{"type": "end", "complete": true}`: a stream without it was cut. One round trip a batch.
+    Each has a `type` (user, quota, conversation, message, task, tool_run) and the columns of a row.
+    The last is `{"type": "end", "complete": true}`: a stream without it was cut. One round trip a
+    batch.
 
     Raises:
         Problem: see `Database.run_as`; later it becomes the last line.
@@ -112,6 +122,7 @@ async def _lines(database: Database, caller: Caller) -> AsyncIterator[bytes]:
         ("conversation", EXPORT_CONVERSATIONS, ("updated_at", "id"), whose | kept),
         ("message", EXPORT_MESSAGES, ("created_at", "id"), whose | kept),
         ("task", EXPORT_TASKS, ("id",), whose),
+        ("tool_run", EXPORT_TOOL_RUNS, ("created_at",), whose),
     ]
     for kind, statement, order, parameters in paged:
         last: Any = None

@@ -1,6 +1,6 @@
 """History: the messages of one conversation, page by page."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, Field
 
@@ -8,14 +8,11 @@ from lib.callers import Caller
 from lib.conversations import FIND_CONVERSATION
 from lib.cursors import decode_cursor, encode_cursor
 from lib.database import Database
-from lib.ids import ClientId, conversation_id_of
+from lib.ids import ClientId, RowId, conversation_id_of
 from lib.messages import Message
 from lib.problems import NotFound
 from lib.settings import settings
 from lib.statements import Statement
-
-# A bigint of Postgres.
-RowId = Annotated[int, Field(ge=0, lt=2**63)]
 
 LIST_MESSAGES = Statement("list_messages", Message)
 

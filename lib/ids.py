@@ -34,6 +34,9 @@ Storable = Annotated[str, AfterValidator(storable)]
 # An id that a client made, of a conversation or of a message.
 ClientId = Annotated[Storable, Field(min_length=1, max_length=MAX_CHARS)]
 
+# A bigint of Postgres.
+RowId = Annotated[int, Field(ge=0, lt=2**63)]
+
 
 def conversation_id_of(chat_id: str, caller: Caller, field: str = "conversation_id") -> UUID:
     """Turn what a client calls a conversation into its id.

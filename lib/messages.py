@@ -1,9 +1,12 @@
 """Messages: a row of `chat_messages`, and the AI SDK `UIMessage` that a client sees."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+from lib.tool_calls import steps_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,7 @@ class Message:
     completion_tokens: int | None = None
     tool_calls: list[dict[str, Any]] | None = None
     metadata: dict[str, Any] | None = None
+    files: list[dict[str, Any]] | None = None
     persona: str | None = None
     tone: str | None = None
     behavior: str | None = None
@@ -46,9 +50,28 @@ class Message:
         return {
             "id": self.message_id,
             "role": self.role,
-            "parts": [{"type": "text", "text": self.content}] if self.content else [],
+            "parts": [*self._text_parts(), *self._file_parts()],
             "metadata": self.ui_metadata(),
         } | columns
+
+    def _text_parts(self) -> Iterator[dict[str, Any]]:
+        """Yield the parts of what was said and called; with calls, each step begins with a part."""
+        for step in steps_of(self.content, self.tool_calls):
+            if self.tool_calls:
+                yield {"type": "step-start"}
+            if step.text:
+                yield {"type": "text", "text": step.text}
+            for call in step.calls:
+                shown = {"type": f"tool-{call.name}", "toolCallId": call.id}
+                if call.error is not None:
+                    outcome = {"state": "output-error", "errorText": call.error}
+                else:
+                    outcome = {"state": "output-available", "output": call.output}
+                yield shown | outcome | {"input": call.arguments}
+
+    def _file_parts(self) -> Iterator[dict[str, Any]]:
+        for file in self.files or []:
+            yield {"type": "file"} | file
 
     def ui_metadata(self) -> dict[str, Any]:
         """Return the metadata that the page sees: the same in the stream and in history."""
@@ -74,5 +97,5 @@ ANSWER_METADATA = (
 COLUMNS = tuple(
     each.name
     for each in fields(Message)
-    if each.name not in {"id", "message_id", "role", "metadata", "reply_to"}
+    if each.name not in {"id", "message_id", "role", "metadata", "files", "reply_to"}
 )

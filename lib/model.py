@@ -8,7 +8,7 @@ Imported by the chat function alone, on its first question: `import openai` take
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +19,6 @@ from typing import Any, cast
 import httpx2
 import openai
 from openai import AsyncAPIResponse
-from openai.types.chat import ChatCompletionMessageParam
 
 from lib.problems import (
     AnswerWithheld,
@@ -29,6 +28,7 @@ from lib.problems import (
     ModelTimeout,
 )
 from lib.settings import settings
+from lib.texts import storable_text
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 # Between two pieces of the provider's answer, and before the first. Who is silent for longer is
@@ -40,6 +40,8 @@ OVERLOADED = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, 529}
 TIMED_OUT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT, 524}
 RETRY_AFTER_SECONDS = 5.0
 MAX_NAME_CHARS = 255
+MAX_TOOL_NAME_CHARS = 64
+NO_OPTIONS: Mapping[str, Any] = {}
 # Of Postgres.
 MAX_INTEGER = 2**31 - 1
 MAX_RETRY_AFTER_SECONDS = 3600.0
@@ -62,15 +64,37 @@ class Reply:
     completion_tokens: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CallPiece:
+    """A piece of a tool call, as it comes.
+
+    Attributes:
+        index: which of the calls of this reply.
+        id: the call's id; '' but in its first piece, and with some providers always.
+        name: the tool's name; '' but in its first piece.
+        arguments: more of the arguments' text.
+    """
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
 async def stream_answer(
-    model: str, messages: list[ChatCompletionMessageParam], reply: Reply
-) -> AsyncGenerator[str]:
-    """Ask a model and yield the pieces of its answer as they come.
+    model: str,
+    messages: list[dict[str, Any]],
+    reply: Reply,
+    options: Mapping[str, Any] = NO_OPTIONS,
+) -> AsyncGenerator[str | CallPiece]:
+    """Ask a model and yield the pieces of its answer as they come: text, and tool calls.
 
     Args:
         model: which, by the provider's name.
         messages: the conversation in the provider's form.
         reply: filled in on the way.
+        options: further parameters of the provider's API: tools, tool_choice, response_format. Tool
+            calls are read only if tools are given.
 
     Raises:
         ModelRefused: wrong key, model or settings.
@@ -81,7 +105,7 @@ async def stream_answer(
     """
     is_empty = True
     # Closed here, not by the garbage collector: who stops reading wants its connection closed now.
-    async with aclosing(_stream(model, messages, reply)) as pieces:
+    async with aclosing(_stream(model, messages, reply, options)) as pieces:
         async for piece in pieces:
             is_empty = False
             yield piece
@@ -94,14 +118,20 @@ async def stream_answer(
 
 
 async def _stream(
-    model: str, messages: list[ChatCompletionMessageParam], reply: Reply
-) -> AsyncGenerator[str]:
+    model: str,
+    messages: list[dict[str, Any]],
+    reply: Reply,
+    options: Mapping[str, Any],
+) -> AsyncGenerator[str | CallPiece]:
     """Yield the pieces that are not empty; what goes wrong after the finish reason is no matter."""
     try:
-        async with _request(model, messages) as response:
+        async with _request(model, messages, options) as response:
             async for chunk in _chunks(response.iter_bytes()):
                 if piece := _read_chunk(chunk, reply):
                     yield piece
+                if "tools" in options:
+                    for call in _read_calls(chunk):
+                        yield call
     except openai.APIStatusError as error:
         raise _problem_of(error) from error
     except (openai.APITimeoutError, httpx2.TimeoutException) as error:
@@ -117,13 +147,14 @@ class _GarbledStreamError(Exception):
 
 
 def _request(
-    model: str, messages: list[ChatCompletionMessageParam]
+    model: str, messages: list[dict[str, Any]], options: Mapping[str, Any]
 ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
     return _client().chat.completions.with_streaming_response.create(
         model=model,
-        messages=messages,
+        messages=cast("Any", messages),
         stream=True,
         stream_options={"include_usage": True},
+        **options,
     )
 
 
@@ -190,14 +221,14 @@ def _read_chunk(chunk: dict[str, Any], reply: Reply) -> str:
         message = "the provider reported an error in the stream"
         raise _GarbledStreamError(message)
     if isinstance(name := chunk.get("model"), str):
-        reply.model_name = _storable(name)[:MAX_NAME_CHARS]
+        reply.model_name = storable_text(name)[:MAX_NAME_CHARS]
     if isinstance(usage := chunk.get("usage"), dict):
         counts = cast("dict[str, object]", usage)
         reply.prompt_tokens = _count(counts.get("prompt_tokens"))
         reply.completion_tokens = _count(counts.get("completion_tokens"))
     try:
         choices: list[dict[str, Any]] = chunk.get("choices") or []
-        return _storable("".join(_read_choice(choice, reply) for choice in choices))
+        return storable_text("".join(_read_choice(choice, reply) for choice in choices))
     except (AttributeError, TypeError) as error:
         message = "a chunk is not of the API's form"
         raise _GarbledStreamError(message) from error
@@ -210,18 +241,35 @@ def _read_choice(choice: dict[str, Any], reply: Reply) -> str:
     return delta.get("content") or delta.get("refusal") or ""
 
 
+def _read_calls(chunk: dict[str, Any]) -> Iterator[CallPiece]:
+    """Yield the pieces of tool calls that a chunk brings.
+
+    Raises:
+        _GarbledStreamError: it is not of the API's form.
+    """
+    try:
+        choices: list[dict[str, Any]] = chunk.get("choices") or []
+        for choice in choices:
+            delta: dict[str, Any] = choice.get("delta") or {}
+            calls: list[dict[str, Any]] = delta.get("tool_calls") or []
+            for call in calls:
+                function: dict[str, Any] = call.get("function") or {}
+                arguments = function.get("arguments") or ""
+                yield CallPiece(
+                    index=int(call.get("index") or 0),
+                    id=storable_text(call.get("id") or "")[:MAX_NAME_CHARS],
+                    name=storable_text(function.get("name") or "")[:MAX_TOOL_NAME_CHARS],
+                    # Some servers send them as an object, against the API's description.
+                    arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
+                )
+    except (AttributeError, TypeError, ValueError) as error:
+        message = "a tool call is not of the API's form"
+        raise _GarbledStreamError(message) from error
+
+
 def _count(said: object) -> int | None:
     """Return a number of tokens, if it is one: a strange one must not cost the answer."""
     return said if isinstance(said, int) and 0 <= said <= MAX_INTEGER else None
-
-
-def _storable(text: str) -> str:
-    """Replace what neither Postgres nor UTF-8 can carry: NUL, and halves of a character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text.replace("\0", "")
 
 
 def _problem_of(error: openai.APIStatusError) -> ModelFailed:

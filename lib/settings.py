@@ -139,6 +139,7 @@ class Settings:
     openai_base_url: str = setting(http_url, "https://api.openai.com/v1")
     openai_model: str = setting(text, "gpt-4o-mini")
     openai_title_model: str | None = setting(text)
+    openai_analysis_model: str | None = setting(text)
     system_prompt: str = setting(text, "You are a helpful assistant.")
 
     jwt_secret: str | None = setting(secret(32))
@@ -155,6 +156,7 @@ class Settings:
     max_conversation_messages: int = setting(number(2, 100_000), 1000)
     messages_per_minute: int = setting(number(0, 1_000_000), 20)
     messages_per_day: int = setting(number(0, 1_000_000), 500)
+    max_tool_steps: int = setting(number(1, 50), 5)
     retention_days: int = setting(number(0, 36_500), 30)
     max_duration_seconds: float = setting(number(5, 900, float), 60.0)
     slow_query_ms: int = setting(number(0, 600_000), 100)

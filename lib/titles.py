@@ -10,15 +10,12 @@ import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import Any
 
 from lib.conversations import title_of
 from lib.settings import settings
 from lib.trace import log
 from lib.turns import Turn
-
-if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletionMessageParam
 
 type TitleTask = asyncio.Task[str | None]
 
@@ -130,14 +127,14 @@ async def _ask(question: str) -> str | None:
     from lib.model import Reply, stream_answer  # noqa: PLC0415 (loaded by now, for the answer)
 
     model = settings().openai_title_model or settings().openai_model
-    messages: list[ChatCompletionMessageParam] = [
+    messages: list[dict[str, Any]] = [
         {"role": "system", "content": PROMPT},
         {"role": "user", "content": question},
     ]
     said = ""
     async with aclosing(stream_answer(model, messages, Reply())) as stream:
         async for piece in stream:
-            said = (said + piece)[:MAX_READ_CHARS]
+            said = (said + str(piece))[:MAX_READ_CHARS]
             whole_lines = said[: said.rfind("\n") + 1]
             if title_in(whole_lines) or len(said) == MAX_READ_CHARS:
                 break

@@ -4,9 +4,11 @@ A turn is a lease on the conversation, held under a token of its own for each at
 itself at the function's deadline. Whoever has lost it writes nothing.
 """
 
+import json
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -66,6 +68,17 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolRun:
+    """A row of list_tool_runs."""
+
+    run_key: str
+    tool_call_id: str
+    tool_name: str
+    arguments: dict[str, Any]
+    output: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredAnswer:
     """The row of finish_turn."""
 
@@ -78,8 +91,10 @@ BEGIN_TURN = Statement("begin_turn", Decision)
 LIST_TURN_MESSAGES = Statement("list_turn_messages", Message)
 FINISH_TURN = Statement("finish_turn", StoredAnswer)
 RELEASE_TURN = Statement("release_turn", ConversationId)
+LIST_TOOL_RUNS = Statement("list_tool_runs", ToolRun)
 
 type BeginCalls = tuple[Call[ConversationId], Call[Decision], Call[Message]]
+type Begun = tuple[Decision, list[Message], list[ToolRun]]
 
 REFUSALS: dict[str, type[Problem]] = {
     "turn_in_progress": TurnInProgress,
@@ -106,6 +121,7 @@ class Turn:
         messages: what is said up to the question, oldest first, the question last.
         answer: the stored answer, where the verdict is `answered`.
         quota: what is left of the caller's quota; None: this was not counted.
+        tool_runs: what earlier attempts at this question have run.
     """
 
     id: UUID
@@ -117,6 +133,7 @@ class Turn:
     messages: list[Message]
     answer: Message | None
     quota: Quota | None
+    tool_runs: list[ToolRun]
 
 
 async def begin_turn(
@@ -153,11 +170,11 @@ async def begin_turn(
         caller, conversation_id, request, turn_id, client, lease_ends_at, takes_turn=takes_turn
     )
     try:
-        decision, messages = await attempt.decide(database)
+        decision, messages, tool_runs = await attempt.decide(database)
     except psycopg.errors.UniqueViolation:
         # Somebody made it at this moment: now it is there. Or it is not this caller's.
         try:
-            decision, messages = await attempt.decide(database)
+            decision, messages, tool_runs = await attempt.decide(database)
         except psycopg.errors.UniqueViolation as error:
             raise NotFound from error
     if refusal := REFUSALS.get(decision.verdict):
@@ -174,6 +191,7 @@ async def begin_turn(
         messages=[message for message in messages if message.id <= question.id],
         answer=next((each for each in messages if each.reply_to == question.id), None),
         quota=decision.quota,
+        tool_runs=tool_runs,
     )
 
 
@@ -224,6 +242,14 @@ async def finish_turn(
             model_name=answer.model_name,
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=answer.completion_tokens,
+            tool_calls=_jsonb(answer.tool_calls),
+            persona=answer.persona,
+            tone=answer.tone,
+            behavior=answer.behavior,
+            context_type=answer.context_type,
+            signal_strength=answer.signal_strength,
+            context_clarity=answer.context_clarity,
+            needs_knowledge=answer.needs_knowledge,
             title=title,
             first_title=title_of(turn.question.content),
             now=None,
@@ -233,6 +259,10 @@ async def finish_turn(
         raise AnswerNotStored
     times = {"created_at": stored[0].created_at, "updated_at": stored[0].created_at}
     return replace(answer, id=stored[0].id, **times), stored[0].title
+
+
+def _jsonb(value: object) -> str | None:
+    return None if value is None else json.dumps(value)
 
 
 async def release_turn(database: Database, turn: Turn) -> None:
@@ -262,7 +292,7 @@ class _Attempt:
     lease_ends_at: float
     takes_turn: bool
 
-    async def decide(self, database: Database) -> tuple[Decision, list[Message]]:
+    async def decide(self, database: Database) -> Begun:
         """Run the step of begin_turn, and return its decision and what the turn reads.
 
         Raises:
@@ -272,16 +302,23 @@ class _Attempt:
         calls = self._calls()
         if self.caller.user_id is None:
             _, [decision], messages = await database.run_as(self.caller, reachable, *calls)
-            return decision, messages
+            return decision, messages, []
         remember = remember_user(self.caller)
         try:
-            _, _, [decision], messages = await database.run_as(
-                self.caller, reachable, remember, *calls
+            _, _, [decision], messages, tool_runs = await database.run_as(
+                self.caller, reachable, remember, *calls, self._runs_call()
             )
         except psycopg.errors.NotNullViolation as error:
             # An application's own `users`, whose rows need more than a token says.
             raise AccountUnknown from error
-        return decision, messages
+        return decision, messages, tool_runs
+
+    def _runs_call(self) -> Call[ToolRun]:
+        return LIST_TOOL_RUNS(
+            conversation_id=self.conversation_id,
+            user_id=self.caller.user_id,
+            turn_id=self.turn_id,
+        )
 
     def _calls(self) -> BeginCalls:
         chosen, request = settings(), self.request
@@ -294,6 +331,8 @@ class _Attempt:
                 **limits,
                 message_id=request.message_id,
                 content=request.text,
+                files=_jsonb(request.files),
+                metadata=_jsonb(request.metadata),
                 replaced_message_id=request.replaced_message_id,
                 regenerates=request.regenerates,
                 answer_message_id=request.answer_message_id,

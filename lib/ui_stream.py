@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from lib.messages import Message
+from lib.tool_calls import Step, ToolCall, steps_of
 
 HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -21,9 +22,6 @@ HEADERS = {
 }
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
-TEXT_ID = "0"
-TEXT_START = f'data: {{"type":"text-start","id":"{TEXT_ID}"}}\n\n'.encode()
-TEXT_END = f'data: {{"type":"text-end","id":"{TEXT_ID}"}}\n\n'.encode()
 # What the SDK calls them; a reason that it does not know is fatal to it.
 FINISH_REASONS = {
     "stop": "stop",
@@ -47,11 +45,54 @@ def start(message_id: str, conversation_id: object) -> bytes:
     return part({"type": "start", "messageId": message_id, "messageMetadata": metadata})
 
 
-def text_delta(piece: str) -> bytes:
+def text_start(step: int) -> bytes:
+    """Begin the text of a step, by whose number it is named."""
+    return f'data: {{"type":"text-start","id":"{step}"}}\n\n'.encode()
+
+
+def text_delta(step: int, piece: str) -> bytes:
     """Encode a piece of text; by hand, since this is done for each token."""
-    return (
-        f'data: {{"type":"text-delta","id":"{TEXT_ID}","delta":{json.dumps(piece)}}}\n\n'.encode()
-    )
+    return f'data: {{"type":"text-delta","id":"{step}","delta":{json.dumps(piece)}}}\n\n'.encode()
+
+
+def text_end(step: int) -> bytes:
+    """End the text of a step."""
+    return f'data: {{"type":"text-end","id":"{step}"}}\n\n'.encode()
+
+
+def tool_input_start(call_id: str, name: str) -> bytes:
+    """Begin a tool call, whose arguments are just being said."""
+    return part({"type": "tool-input-start", "toolCallId": call_id, "toolName": name})
+
+
+def tool_input_delta(call_id: str, piece: str) -> bytes:
+    """Encode a piece of a call's arguments."""
+    return part({"type": "tool-input-delta", "toolCallId": call_id, "inputTextDelta": piece})
+
+
+def tool_input(call: ToolCall) -> bytes:
+    """Tell what a tool is called with."""
+    named = {"toolCallId": call.id, "toolName": call.name}
+    return part({"type": "tool-input-available"} | named | {"input": call.arguments})
+
+
+def tool_output(call: ToolCall) -> bytes:
+    """Tell what came of a call."""
+    if call.error is not None:
+        outcome = {"type": "tool-output-error", "errorText": call.error}
+    else:
+        outcome = {"type": "tool-output-available", "output": call.output}
+    return part(outcome | {"toolCallId": call.id})
+
+
+def whole_step(number: int, step: Step) -> bytes:
+    """Encode a step that is done."""
+    text = text_start(number) + text_delta(number, step.text) + text_end(number)
+    calls = [
+        tool_input_start(call.id, call.name) + tool_input(call) + tool_output(call)
+        for call in step.calls
+    ]
+    return START_STEP + (text if step.text else b"") + b"".join(calls) + FINISH_STEP
 
 
 def conversation(conversation_id: object, title: str) -> bytes:
@@ -76,6 +117,7 @@ def error(text: str) -> bytes:
 
 def whole(answer: Message) -> bytes:
     """Encode a stored answer as the stream that it once was, in one piece."""
-    text = TEXT_START + text_delta(answer.content) + TEXT_END if answer.content else b""
-    opening = start(answer.message_id, answer.conversation_id) + START_STEP
-    return opening + text + FINISH_STEP + finish(answer) + DONE
+    steps = enumerate(steps_of(answer.content, answer.tool_calls))
+    said = b"".join(whole_step(number, step) for number, step in steps)
+    opening = start(answer.message_id, answer.conversation_id)
+    return opening + (said or START_STEP + FINISH_STEP) + finish(answer) + DONE

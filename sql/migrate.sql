@@ -58,3 +58,7 @@ COMMIT;
 \ir apply_migration.sql
 \set migration 011_search_indexes
 \ir apply_indexes.sql
+\set migration 012_tools
+\ir apply_migration.sql
+\set migration 013_mistake_index
+\ir apply_indexes.sql

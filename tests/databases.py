@@ -30,7 +30,9 @@ SELECT (SELECT sum(hashtext(concat(oid, relname, relrowsecurity, relacl))) FROM 
     (SELECT string_agg(name, ' ' ORDER BY name) FROM schema_migrations)
 FROM pg_namespace AS home WHERE home.nspname = 'public'
 """
-EMPTY = "TRUNCATE users, conversations, chat_messages, tasks, quotas RESTART IDENTITY CASCADE"
+EMPTY = """
+TRUNCATE users, conversations, chat_messages, tasks, quotas, tool_runs RESTART IDENTITY CASCADE
+"""
 
 
 class Databases:

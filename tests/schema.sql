@@ -346,6 +346,7 @@ CREATE TABLE public.chat_messages (
     superseded_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    files jsonb,
     CONSTRAINT chk_completion_tokens CHECK ((completion_tokens >= 0)),
     CONSTRAINT chk_confidence CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
     CONSTRAINT chk_finish_reason CHECK (((finish_reason)::text = ANY ((ARRAY['stop'::character varying, 'length'::character varying, 'content_filter'::character varying, 'tool_calls'::character varying, 'other'::character varying, 'aborted'::character varying, 'timeout'::character varying, 'error'::character varying, 'interrupted'::character varying])::text[]))),
@@ -410,6 +411,8 @@ COMMENT ON COLUMN public.chat_messages.superseded_at IS 'When an edit or a new a
 COMMENT ON COLUMN public.chat_messages.created_at IS 'When it was stored; retention counts from here';
 
 COMMENT ON COLUMN public.chat_messages.updated_at IS 'Moves only when a flag is set: content never changes';
+
+COMMENT ON COLUMN public.chat_messages.files IS 'Files of a user message, each as the AI SDK has it: mediaType, url (https, or data), filename';
 
 ALTER TABLE public.chat_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.chat_messages_id_seq
@@ -523,6 +526,41 @@ ALTER TABLE public.tasks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.tool_runs (
+    conversation_id uuid NOT NULL,
+    question_id bigint NOT NULL,
+    run_key character varying(100) NOT NULL,
+    user_id character varying(255) NOT NULL,
+    turn_id uuid NOT NULL,
+    tool_call_id character varying(255) NOT NULL,
+    tool_name character varying(64) NOT NULL,
+    arguments jsonb NOT NULL,
+    output jsonb,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE public.tool_runs IS 'Parley: tools that were run for a question that is not answered yet; finish_turn keeps them with the answer instead';
+
+COMMENT ON COLUMN public.tool_runs.conversation_id IS 'The conversation';
+
+COMMENT ON COLUMN public.tool_runs.question_id IS 'chat_messages.id of the question';
+
+COMMENT ON COLUMN public.tool_runs.run_key IS 'Which run: a hash of the tool, its arguments, and how many like it came before; the same in each attempt';
+
+COMMENT ON COLUMN public.tool_runs.user_id IS 'In whose name it was run';
+
+COMMENT ON COLUMN public.tool_runs.turn_id IS 'The attempt that ran it';
+
+COMMENT ON COLUMN public.tool_runs.tool_call_id IS 'The call''s id, as the model named it';
+
+COMMENT ON COLUMN public.tool_runs.tool_name IS 'The tool';
+
+COMMENT ON COLUMN public.tool_runs.arguments IS 'What it was called with';
+
+COMMENT ON COLUMN public.tool_runs.output IS 'What came of it; NULL: the attempt ended before it could say';
+
+COMMENT ON COLUMN public.tool_runs.created_at IS 'When it was run; their order';
+
 CREATE TABLE public.users (
     id character varying(255) DEFAULT (gen_random_uuid())::text NOT NULL,
     email character varying(255),
@@ -564,6 +602,9 @@ ALTER TABLE ONLY public.schema_migrations
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.tool_runs
+    ADD CONSTRAINT tool_runs_pkey PRIMARY KEY (conversation_id, question_id, run_key);
+
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
@@ -572,6 +613,8 @@ CREATE INDEX idx_chat_messages_conversation_created ON public.chat_messages USIN
 CREATE INDEX idx_chat_messages_conversation_order ON public.chat_messages USING btree (conversation_id, id DESC) INCLUDE (user_id, role, superseded_at, created_at);
 
 CREATE INDEX idx_chat_messages_created_at ON public.chat_messages USING btree (created_at DESC);
+
+CREATE INDEX idx_chat_messages_mistakes ON public.chat_messages USING btree (user_id, created_at DESC, id DESC) WHERE is_mistake;
 
 CREATE INDEX idx_chat_messages_search ON public.chat_messages USING gin (public.search_vector((user_id)::text, content)) WHERE ((user_id IS NOT NULL) AND (superseded_at IS NULL));
 
@@ -597,6 +640,8 @@ CREATE INDEX idx_tasks_title ON public.tasks USING btree (user_id, title);
 
 CREATE INDEX idx_tasks_user_id ON public.tasks USING btree (user_id, id DESC);
 
+CREATE INDEX idx_tool_runs_user_id ON public.tool_runs USING btree (user_id, created_at);
+
 CREATE UNIQUE INDEX ix_users_email ON public.users USING btree (email);
 
 CREATE UNIQUE INDEX uq_chat_messages_message_id ON public.chat_messages USING btree (conversation_id, message_id) WHERE (superseded_at IS NULL);
@@ -617,6 +662,12 @@ ALTER TABLE ONLY public.quotas
 
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.tool_runs
+    ADD CONSTRAINT tool_runs_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.tool_runs
+    ADD CONSTRAINT tool_runs_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 ALTER TABLE public.chat_messages ENABLE ROW LEVEL SECURITY;
 
@@ -650,8 +701,18 @@ END);
 
 COMMENT ON POLICY own_tasks ON public.tasks IS 'The caller''s';
 
+CREATE POLICY own_tool_runs ON public.tool_runs TO parley_app USING (
+CASE
+    WHEN true THEN ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+    ELSE NULL::boolean
+END);
+
+COMMENT ON POLICY own_tool_runs ON public.tool_runs IS 'The caller''s';
+
 ALTER TABLE public.quotas ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.tasks ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.tool_runs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;

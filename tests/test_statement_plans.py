@@ -18,7 +18,7 @@ from lib.statements import Call
 from lib.turns import LIST_TURN_MESSAGES
 from tests.statement_files import FUNCTION_CALLS, NAMES, WITHOUT_CALLER, read_statement
 
-LARGE_TABLES = {"users", "conversations", "chat_messages", "tasks", "quotas"}
+LARGE_TABLES = {"users", "conversations", "chat_messages", "tasks", "quotas", "tool_runs"}
 # 2,000 users; 75 of them have 200 conversations each, and a quarter of all have no owner. 2,000
 # conversations hold 20 messages each.
 ROWS = """
@@ -49,6 +49,20 @@ ROWS = """
 
     INSERT INTO tasks (user_id, title)
     SELECT 'user-' || n % 100, 'Task ' || n FROM generate_series(0, 19999) AS n;
+
+    INSERT INTO tool_runs (
+        conversation_id, question_id, run_key, user_id, turn_id, tool_call_id, tool_name, arguments
+    )
+    SELECT
+        md5((n / 20)::text)::uuid,
+        n / 20,
+        'run-' || n,
+        'user-' || n / 20 % 100,
+        md5(n::text)::uuid,
+        'call-' || n,
+        'add_task',
+        '{}'
+    FROM generate_series(0, 19999) AS n;
 
     INSERT INTO quotas (
         subject, user_id, minute_count, minute_ends_at, day_count, day_ends_at

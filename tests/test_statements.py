@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from datetime import datetime
+from datetime import date, datetime
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -15,7 +15,7 @@ from lib.statements import QUERIES
 from tests.product import ROOT
 from tests.statement_files import NAMES, WITHOUT_CALLER, loaded_statements, read_statement
 
-OWNED = "conversations|chat_messages|tasks|quotas"
+OWNED = "conversations|chat_messages|tasks|quotas|tool_runs"
 SOURCES = sorted(
     str(path.relative_to(ROOT))
     for folder in ("api", "lib")
@@ -26,6 +26,7 @@ PYTHON_TYPES: dict[str, set[type]] = {
     "bigint": {int},
     "boolean": {bool},
     "character varying": {str},
+    "date": {date},
     "double precision": {float},
     "integer": {int},
     "jsonb": {dict, list},

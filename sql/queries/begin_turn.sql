@@ -9,6 +9,8 @@
 --   user_id            text         the caller; null: anonymous
 --   message_id         text         id of the user message; null: regenerate the last answer
 --   content            text         its text; null when message_id is
+--   files              jsonb        its files; null: it has none
+--   metadata           jsonb        what its sender keeps with it; null: nothing
 --   replaced_message_id  text       the user message that this one replaces, under an id of its own
 --   regenerates        boolean      answer a question again that is answered already
 --   answer_message_id  text         with regenerates: the answer to replace; null: the last
@@ -70,6 +72,7 @@ current_messages AS NOT MATERIALIZED (
         chat_messages.message_id,
         chat_messages.role,
         chat_messages.content,
+        chat_messages.files,
         chat_messages.reply_to,
         chat_messages.finish_reason
     FROM chat_messages
@@ -102,7 +105,9 @@ question AS (
         current_messages.message_id,
         CASE
             WHEN current_messages.message_id = %(message_id)s::text
-                THEN current_messages.content <> %(content)s::text
+                THEN
+                    current_messages.content <> %(content)s::text
+                    OR coalesce(current_messages.files, '[]') <> coalesce(%(files)s::jsonb, '[]')
             -- Another id: it was found as the message to be replaced.
             ELSE NOT %(regenerates)s::boolean
         END AS is_edited
@@ -270,7 +275,7 @@ superseded AS (
 
 stored_message AS (
     INSERT INTO chat_messages (
-        conversation_id, user_id, message_id, role, content, created_at, updated_at
+        conversation_id, user_id, message_id, role, content, files, metadata, created_at, updated_at
     )
     SELECT
         %(conversation_id)s::uuid,
@@ -278,6 +283,8 @@ stored_message AS (
         %(message_id)s::text,
         'user',
         %(content)s::text,
+        %(files)s::jsonb,
+        %(metadata)s::jsonb,
         clock.now,
         clock.now
     FROM answerable

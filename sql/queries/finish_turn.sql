@@ -16,6 +16,14 @@
 --   model_name         text         as the provider names it; null: it did not say
 --   prompt_tokens      integer      null: the provider did not say
 --   completion_tokens  integer      null: the provider did not say
+--   tool_calls         jsonb        what tools were called, with what came of it; null: none
+--   persona            text         as chosen; null: none was
+--   tone               text         as chosen, or as the analysis says; null: neither
+--   behavior           text         as chosen, or as the analysis says; null: neither
+--   context_type       text         this and the following as the analysis says; null: it does not
+--   signal_strength    double precision  0 to 1
+--   context_clarity    boolean      was the context clear?
+--   needs_knowledge    boolean      did the question need knowledge from elsewhere? null: false
 --   title              text         a title by the model; null: none came
 --   first_title        text         the automatic one; a title that is another by now is its user's,
 --                                   and stays
@@ -23,7 +31,7 @@
 --
 -- Returns 1 row: id, created_at of the answer, and the conversation's title as it is now. 0 rows: the
 -- lease was lost, or the conversation is gone, and nothing was stored.
--- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id.
+-- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, tool_runs_pkey.
 WITH
 released_turn AS (
     UPDATE conversations
@@ -63,6 +71,18 @@ superseded AS (
     SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
 ),
 
+-- The answer tells what was run. One that failed is tried again, and must not run it again.
+forgotten_tool_runs AS (
+    DELETE FROM tool_runs
+    USING released_turn
+    WHERE
+        tool_runs.conversation_id = released_turn.id
+        AND tool_runs.user_id = %(user_id)s::text
+        AND tool_runs.question_id = %(question_id)s::bigint
+        AND %(finish_reason)s::text NOT IN ('error', 'interrupted')
+    RETURNING tool_runs.run_key
+),
+
 stored_answer AS (
     INSERT INTO chat_messages (
         conversation_id,
@@ -75,6 +95,14 @@ stored_answer AS (
         model_name,
         prompt_tokens,
         completion_tokens,
+        tool_calls,
+        persona,
+        tone,
+        behavior,
+        context_type,
+        signal_strength,
+        context_clarity,
+        needs_knowledge,
         created_at,
         updated_at
     )
@@ -89,6 +117,14 @@ stored_answer AS (
         %(model_name)s::text,
         %(prompt_tokens)s::integer,
         %(completion_tokens)s::integer,
+        %(tool_calls)s::jsonb,
+        %(persona)s::text,
+        %(tone)s::text,
+        %(behavior)s::text,
+        %(context_type)s::text,
+        %(signal_strength)s::double precision,
+        %(context_clarity)s::boolean,
+        coalesce(%(needs_knowledge)s::boolean, FALSE),
         released_turn.updated_at,
         released_turn.updated_at
     FROM released_turn

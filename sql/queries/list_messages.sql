@@ -27,6 +27,7 @@ SELECT
     chat_messages.completion_tokens,
     chat_messages.tool_calls,
     chat_messages.metadata,
+    chat_messages.files,
     chat_messages.persona,
     chat_messages.tone,
     chat_messages.behavior,

@@ -160,12 +160,35 @@ async def test_each_field_that_is_missing_or_wrong_is_named(
     assert await refused_fields(parley, body) == fields
 
 
-async def test_files_are_refused(parley: Parley) -> None:
-    file = {"type": "file", "mediaType": "image/png", "url": "https://example.com/secret"}
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"mediaType": "application/pdf"}, "message.parts.1.mediaType"),
+        ({"mediaType": None}, "message.parts.1.mediaType"),
+        ({"url": "http://example.com/image.png"}, "message.parts.1"),
+        ({"url": "file:///etc/passwd"}, "message.parts.1"),
+        ({"url": "https://"}, "message.parts.1"),
+        ({"url": "https://example.com/" + "a" * 2048}, "message.parts.1"),
+        ({"url": "data:image/png;base64,"}, "message.parts.1"),
+        ({"url": "data:image/png;base64,not base64"}, "message.parts.1"),
+        ({"url": "data:image/jpeg;base64,AAAA"}, "message.parts.1"),
+        ({"url": "data:text/html;base64,AAAA"}, "message.parts.1"),
+        ({"filename": "a" * 256}, "message.parts.1.filename"),
+    ],
+)
+async def test_files_that_are_no_images_by_https_or_data_url_are_refused(
+    parley: Parley, changed: dict[str, object], field: str
+) -> None:
+    file = {"type": "file", "mediaType": "image/png", "url": "https://example.com/image.png"}
+    parts = [{"type": "text", "text": "See"}, file | changed]
 
-    fields = await refused_fields(parley, single(parts=[{"type": "text", "text": "See"}, file]))
+    assert await refused_fields(parley, single(parts=parts)) == [field]
 
-    assert set(fields) >= {"message.parts.1.type"}
+
+async def test_a_message_has_ten_files_at_most(parley: Parley) -> None:
+    file = {"type": "file", "mediaType": "image/png", "url": "https://example.com/image.png"}
+
+    assert await refused_fields(parley, single(parts=[file] * 11)) == ["message.parts"]
 
 
 async def test_the_newest_message_must_not_be_the_systems(parley: Parley) -> None:

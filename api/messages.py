@@ -1,0 +1,53 @@
+"""/api/messages: find answers marked as mistakes, mark them, and see what answers have cost.
+
+Accepts   GET ?is_mistake=true  &limit=1..200 (50)  &cursor=<cursor>  &format=json|jsonl (json)
+          GET ?usage=true  &from=<day>  &to=<day>, by UTC, both included (the last 30 days)
+          PATCH ?id=<message id>&conversation_id=<uuid or chat id> {"is_mistake", "mistake_note"?}
+Answers   200 {"messages", "next_cursor"}, each with its question, or JSON lines for fine-tuning
+          (the next page's cursor in the header x-next-cursor); {"from", "to", "usage"};
+          PATCH the message
+Problems  401 unauthenticated (an anonymous caller may mark by ids), 403 account_inactive,
+          404 not_found (no answer, not yours or not there), 415, 422 invalid_request
+Database  1 round trip: list_mistakes.sql; sum_usage.sql; mark_mistake.sql, find_message.sql
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lib.callers import caller_of, user_of
+from lib.database import database
+from lib.functions import NO_STORE, function, json_response, parse_query, read_json, validate
+from lib.mistakes import (
+    Mark,
+    MistakeQuery,
+    WhichMessage,
+    as_examples,
+    list_mistakes,
+    mark_mistake,
+)
+from lib.usage import UsageQuery, sum_usage
+
+
+async def get(request: Request) -> Response:
+    """Answer mistakes or usage."""
+    caller = await user_of(request)
+    if "usage" in request.query_params:
+        query = parse_query(request, UsageQuery)
+        return json_response(await sum_usage(database(), caller, query))
+    wanted = parse_query(request, MistakeQuery)
+    page, next_cursor = await list_mistakes(database(), caller, wanted)
+    if wanted.format == "json":
+        return json_response({"messages": page, "next_cursor": next_cursor})
+    headers = NO_STORE | ({"x-next-cursor": next_cursor} if next_cursor else {})
+    return Response(as_examples(page), media_type="application/jsonl", headers=headers)
+
+
+async def patch(request: Request) -> Response:
+    """Mark an answer."""
+    caller = await caller_of(request)
+    which = parse_query(request, WhichMessage)
+    mark = validate(Mark, await read_json(request))
+    return json_response(await mark_mistake(database(), caller, which, mark))
+
+
+app = function(GET=get, PATCH=patch)

@@ -1,0 +1,161 @@
+"""Mistakes: answers that a user has marked as wrong, and what to learn from them."""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, AwareDatetime, BaseModel, Field, StrictBool
+
+from lib.callers import Caller
+from lib.cursors import decode_cursor, encode_cursor
+from lib.database import Database
+from lib.ids import ClientId, RowId, Storable, conversation_id_of
+from lib.messages import Message
+from lib.problems import NotFound
+from lib.settings import settings
+from lib.statements import Statement
+
+MAX_NOTE_CHARS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """The row of mark_mistake."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake(Message):
+    """An answer that is marked as a mistake, and the question that led to it.
+
+    Attributes:
+        question_message_id: the question's id, as clients see it; None: it is gone.
+        question: its text.
+    """
+
+    question_message_id: str | None
+    question: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer as history shows it, with the question beside."""
+        question = {"id": self.question_message_id, "content": self.question}
+        return Message.to_json(self) | {
+            "question": question if self.question_message_id is not None else None
+        }
+
+    def example(self) -> dict[str, Any]:
+        """Return it as a line of the chat fine-tuning format (OpenAI, "Fine-tuning").
+
+        The answer has the weight 0, so it is not learnt from as it is; `mistake_note` says what
+        was wrong with it, for whoever writes a better one.
+        """
+        return {
+            "messages": [
+                {"role": "user", "content": self.question or ""},
+                {"role": "assistant", "content": self.content, "weight": 0},
+            ],
+            "mistake_note": self.mistake_note,
+        }
+
+
+MARK_MISTAKE = Statement("mark_mistake", Marked)
+FIND_MESSAGE = Statement("find_message", Message)
+LIST_MISTAKES = Statement("list_mistakes", Mistake)
+
+
+class WhichMessage(BaseModel, defer_build=True):
+    """The query of PATCH /api/messages; `session_id` is another name of `conversation_id`."""
+
+    id: ClientId
+    conversation_id: ClientId = Field(
+        validation_alias=AliasChoices("conversation_id", "session_id")
+    )
+
+
+class Mark(BaseModel, defer_build=True):
+    """The body of PATCH /api/messages."""
+
+    is_mistake: StrictBool
+    mistake_note: Annotated[Storable, Field(max_length=MAX_NOTE_CHARS)] | None = None
+
+
+class MistakeQuery(BaseModel, defer_build=True):
+    """The query of GET /api/messages?is_mistake=true."""
+
+    is_mistake: Literal["true"]
+    format: Literal["json", "jsonl"] = "json"
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: str | None = Field(default=None, max_length=500)
+
+
+async def mark_mistake(
+    database: Database, caller: Caller, which: WhichMessage, mark: Mark
+) -> Message:
+    """Mark an answer of the caller as a mistake, or take that back; return it.
+
+    One round trip: mark_mistake and find_message.
+
+    Raises:
+        NotFound: there is no such answer in that conversation of this caller.
+        Problem: see `Database.run_as`.
+    """
+    conversation_id = conversation_id_of(which.conversation_id, caller)
+    whose = {
+        "conversation_id": conversation_id,
+        "user_id": caller.user_id,
+        "message_id": which.id,
+    }
+    marked, found = await database.run_as(
+        caller,
+        caller.reachable(conversation_id),
+        MARK_MISTAKE(
+            **whose,
+            is_mistake=mark.is_mistake,
+            mistake_note=mark.mistake_note,
+            retention_days=settings().retention_days,
+            now=None,
+        ),
+        FIND_MESSAGE(**whose),
+    )
+    if not marked or not found:
+        raise NotFound
+    return found[0]
+
+
+async def list_mistakes(
+    database: Database, caller: Caller, query: MistakeQuery
+) -> tuple[list[Mistake], str | None]:
+    """Return one page of the answers that a user has marked, newest first, and the next cursor.
+
+    One round trip: list_mistakes.
+
+    Raises:
+        InvalidRequest: the cursor is none of this list.
+        Problem: see `Database.run_as`.
+    """
+    created_at, last_id = None, None
+    if query.cursor is not None:
+        created_at, last_id = decode_cursor(query.cursor, tuple[AwareDatetime, RowId], "cursor")
+    found = await database.run_as(
+        caller,
+        None,
+        LIST_MISTAKES(
+            user_id=caller.user_id,
+            retention_days=settings().retention_days,
+            cursor_created_at=created_at,
+            cursor_id=last_id,
+            # One more than asked for tells whether there is a next page.
+            page_size=query.limit + 1,
+            now=None,
+        ),
+    )
+    page = found[: query.limit]
+    has_more = len(found) > query.limit
+    return page, encode_cursor(page[-1].created_at, page[-1].id) if has_more else None
+
+
+def as_examples(mistakes: list[Mistake]) -> bytes:
+    """Return mistakes as JSON lines of the chat fine-tuning format."""
+    lines = [json.dumps(each.example(), ensure_ascii=False) + "\n" for each in mistakes]
+    return "".join(lines).encode()

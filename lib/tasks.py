@@ -1,0 +1,185 @@
+"""Tasks: what a user wants done. The user works on them, and the assistant for the user."""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from lib.callers import Caller
+from lib.cursors import decode_cursor, encode_cursor
+from lib.database import Database
+from lib.ids import RowId, Storable
+from lib.problems import NotFound
+from lib.statements import Call, Statement
+from lib.users import remember_user
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A row of `tasks`."""
+
+    title: str
+    completed: bool
+    id: int
+    created_at: datetime
+    updated_at: datetime
+    description: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as clients and the model see it."""
+        return asdict(self)
+
+
+LIST_TASKS = Statement("list_tasks", Task)
+ADD_TASK = Statement("add_task", Task)
+CHANGE_TASK = Statement("change_task", Task)
+DELETE_TASK = Statement("delete_task", Task)
+
+
+def _stripped(title: str) -> str:
+    if not title.strip():
+        message = "must not be empty"
+        raise ValueError(message)
+    return " ".join(title.split())
+
+
+Title = Annotated[Storable, Field(min_length=1, max_length=200, description="What is to be done")]
+Description = Annotated[Storable, Field(max_length=1000, description="Details")]
+
+
+class TaskQuery(BaseModel, defer_build=True):
+    """The query of GET /api/tasks."""
+
+    completed: bool | None = None
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: str | None = Field(default=None, max_length=500)
+
+
+class OneTask(BaseModel, defer_build=True):
+    """The query of /api/tasks that names one."""
+
+    id: RowId
+
+
+class NewTask(BaseModel, defer_build=True):
+    """The body of POST /api/tasks."""
+
+    title: Title
+    description: Description = ""
+
+    _title = field_validator("title")(_stripped)
+
+
+class TaskChange(BaseModel, defer_build=True):
+    """The body of PATCH /api/tasks: at least one of these."""
+
+    title: Title | None = None
+    description: Description | None = None
+    completed: bool | None = None
+
+    @field_validator("title")
+    @classmethod
+    def _title(cls, title: str | None) -> str | None:
+        return _stripped(title) if title is not None else None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "TaskChange":
+        if self.title is None and self.description is None and self.completed is None:
+            message = "must have title, description or completed"
+            raise ValueError(message)
+        return self
+
+
+async def list_tasks(database: Database, caller: Caller, query: TaskQuery) -> dict[str, Any]:
+    """Return one page of a user's tasks, newest first.
+
+    One round trip: list_tasks.
+
+    Raises:
+        InvalidRequest: the cursor is none of this list.
+        Problem: see `Database.run_as`.
+    """
+    last_id = (
+        decode_cursor(query.cursor, tuple[RowId], "cursor")[0] if query.cursor is not None else None
+    )
+    found = await database.run_as(
+        caller,
+        None,
+        LIST_TASKS(
+            user_id=caller.user_id,
+            completed=query.completed,
+            cursor_id=last_id,
+            # One more than asked for tells whether there is a next page.
+            page_size=query.limit + 1,
+        ),
+    )
+    page = found[: query.limit]
+    return {
+        "tasks": page,
+        "next_cursor": encode_cursor(page[-1].id) if len(found) > query.limit else None,
+    }
+
+
+async def add_task(database: Database, caller: Caller, new: NewTask) -> Task:
+    """Add a task for a user.
+
+    One round trip: remember_user and add_task.
+
+    Raises:
+        Problem: see `Database.run_as`.
+    """
+    _, [task] = await database.run_as(caller, None, remember_user(caller), adding(caller, new))
+    return task
+
+
+def adding(caller: Caller, new: NewTask) -> Call[Task]:
+    """Return the call that adds a task, once, however often it is sent."""
+    return ADD_TASK(
+        user_id=caller.user_id,
+        title=new.title,
+        description=new.description,
+        added_at=datetime.now(UTC),
+    )
+
+
+def changing(caller: Caller, task_id: int, change: TaskChange) -> Call[Task]:
+    """Return the call that changes a task, if the caller has it."""
+    return CHANGE_TASK(
+        task_id=task_id,
+        user_id=caller.user_id,
+        title=change.title,
+        description=change.description,
+        completed=change.completed,
+        now=None,
+    )
+
+
+async def change_task(database: Database, caller: Caller, task_id: int, change: TaskChange) -> Task:
+    """Change a task of a user.
+
+    One round trip: change_task.
+
+    Raises:
+        NotFound: there is no such task of this user.
+        Problem: see `Database.run_as`.
+    """
+    return _only(await database.run_as(caller, None, changing(caller, task_id, change)))
+
+
+async def delete_task(database: Database, caller: Caller, task_id: int) -> None:
+    """Delete a task of a user.
+
+    One round trip: delete_task.
+
+    Raises:
+        NotFound: there is no such task of this user.
+        Problem: see `Database.run_as`.
+    """
+    _only(await database.run_as(caller, None, DELETE_TASK(task_id=task_id, user_id=caller.user_id)))
+
+
+def _only(found: list[Task]) -> Task:
+    if not found:
+        raise NotFound
+    return found[0]

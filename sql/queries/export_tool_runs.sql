@@ -1,0 +1,19 @@
+-- export_tool_runs :many
+-- What the caller's unanswered questions have had tools do, with every column; for the export.
+--
+-- Parameters
+--   user_id            text         the caller
+--   cursor_created_at  timestamptz  created_at of the last row seen; null: the first batch
+--   batch_size         integer      rows wanted
+--
+-- Returns 0 to batch_size rows: created_at, and content, a JSON object of the row's columns.
+-- Index idx_tool_runs_user_id: gives the order, so there is no sort.
+SELECT
+    tool_runs.created_at,
+    to_jsonb(tool_runs)::text AS content
+FROM tool_runs
+WHERE
+    tool_runs.user_id = %(user_id)s::text
+    AND tool_runs.created_at > coalesce(%(cursor_created_at)s::timestamptz, '-infinity')
+ORDER BY tool_runs.created_at
+LIMIT %(batch_size)s::integer;

@@ -1,0 +1,35 @@
+-- list_tool_runs :many
+-- The tools that earlier attempts have run for the question of this attempt's turn, in their order.
+--
+-- Sent after begin_turn, in the same round trip.
+--
+-- Parameters
+--   conversation_id  uuid  which
+--   user_id          text  the caller; null: anonymous, for whom no tool is run
+--   turn_id          uuid  token of this attempt
+--
+-- Returns 0 or more rows: run_key, tool_call_id, tool_name, arguments, output.
+-- Index conversations_pkey, uq_chat_messages_message_id, tool_runs_pkey.
+SELECT
+    tool_runs.run_key,
+    tool_runs.tool_call_id,
+    tool_runs.tool_name,
+    tool_runs.arguments,
+    tool_runs.output
+FROM conversations
+INNER JOIN chat_messages
+    ON
+        conversations.id = chat_messages.conversation_id
+        AND conversations.turn_message_id = chat_messages.message_id
+        AND chat_messages.superseded_at IS NULL
+INNER JOIN tool_runs
+    ON
+        chat_messages.conversation_id = tool_runs.conversation_id
+        AND chat_messages.id = tool_runs.question_id
+WHERE
+    conversations.id = %(conversation_id)s::uuid
+    AND conversations.user_id = %(user_id)s::text
+    AND chat_messages.user_id = %(user_id)s::text
+    AND tool_runs.user_id = %(user_id)s::text
+    AND conversations.turn_id = %(turn_id)s::uuid
+ORDER BY tool_runs.created_at;

@@ -1,0 +1,31 @@
+-- mark_mistake :one
+-- Mark an answer of the caller as a mistake, or take the mark back.
+--
+-- Parameters
+--   conversation_id  uuid         which
+--   user_id          text         the caller; null: anonymous
+--   message_id       text         id of the answer, as clients see it
+--   is_mistake       boolean      false: take the mark and its note back
+--   mistake_note     text         what was wrong, up to 1,000 characters; null: none
+--   retention_days   integer      older ones are not there; 0: all are
+--   now              timestamptz  null: the database's clock
+--
+-- Returns 0 or 1 row: id. 0: there is no current answer of that id.
+-- Index uq_chat_messages_message_id.
+UPDATE chat_messages
+SET
+    is_mistake = %(is_mistake)s::boolean,
+    mistake_note = CASE WHEN %(is_mistake)s::boolean THEN %(mistake_note)s::text END,
+    updated_at = coalesce(%(now)s::timestamptz, now())
+WHERE
+    chat_messages.conversation_id = %(conversation_id)s::uuid
+    AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+    AND chat_messages.message_id = %(message_id)s::text
+    AND chat_messages.superseded_at IS NULL
+    AND chat_messages.role = 'assistant'
+    AND (
+        %(retention_days)s::integer = 0
+        OR chat_messages.created_at
+        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
+    )
+RETURNING chat_messages.id;

@@ -1,0 +1,36 @@
+-- sum_usage :many
+-- The tokens that the caller's answers took, by day and model; replaced answers too, which cost as much.
+--
+-- Parameters
+--   user_id         text         the caller
+--   first_day       date         the first day, by UTC
+--   last_day        date         the last one
+--   retention_days  integer      older messages are not shown; 0: all are
+--   now             timestamptz  null: the database's clock
+--
+-- Returns a row a day and model, oldest first: day, model_name (null: the provider did not say),
+-- messages, prompt_tokens, completion_tokens.
+-- Index idx_chat_messages_user_id.
+SELECT
+    chat_messages.model_name,
+    (chat_messages.created_at AT TIME ZONE 'UTC')::date AS day,
+    count(*) AS messages,
+    coalesce(sum(chat_messages.prompt_tokens), 0)::bigint AS prompt_tokens,
+    coalesce(sum(chat_messages.completion_tokens), 0)::bigint AS completion_tokens
+FROM chat_messages
+WHERE
+    chat_messages.user_id = %(user_id)s::text
+    AND chat_messages.role = 'assistant'
+    AND chat_messages.created_at >= %(first_day)s::date::timestamp AT TIME ZONE 'UTC'
+    AND chat_messages.created_at < (%(last_day)s::date + 1)::timestamp AT TIME ZONE 'UTC'
+    AND (
+        %(retention_days)s::integer = 0
+        OR chat_messages.created_at
+        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
+    )
+GROUP BY
+    (chat_messages.created_at AT TIME ZONE 'UTC')::date,
+    chat_messages.model_name
+ORDER BY
+    (chat_messages.created_at AT TIME ZONE 'UTC')::date,
+    chat_messages.model_name;
