@@ -236,10 +236,10 @@ def _parts(message: UserMessage, at: str) -> list[TextPart | FilePart]:
     parts: list[TextPart | FilePart] = []
     errors: list[dict[str, str]] = []
     for index, part in enumerate(message.parts):
-        is_file = isinstance(part, dict) and cast("dict[str, object]", part).get("type") == "file"
+        named = cast("dict[str, object]", part) if isinstance(part, dict) else {}
+        model = FilePart if named.get("type") == "file" else TextPart
         try:
-            model = FilePart if is_file else TextPart
-            parts.append(validate(model, part, f"{at}.parts.{index}"))
+            parts.append(validate(model, cast("object", part), f"{at}.parts.{index}"))
         except InvalidRequest as problem:
             errors += problem.errors or []
     if errors:
