@@ -194,8 +194,9 @@ class Answer:
 # Those of this process, by conversation: a repeated request attaches to its own.
 _running: dict[UUID, Answer] = {}
 _loaded: list[ModuleType] = []
-# The loop itself holds tasks only weakly.
-_tasks: set[asyncio.Task[None]] = set()
+# All of this process, also those whose turn another attempt has taken over. (And the loop itself
+# holds tasks only weakly.)
+_tasks: dict[asyncio.Task[None], Answer] = {}
 
 
 def find_running_answer(conversation_id: UUID, question_id: int) -> Answer | None:
@@ -216,14 +217,14 @@ def begin_answer(database: Database, turn: Turn, said: ChatRequest, deadline: De
     answer = Answer(turn, said)
     _running[turn.conversation_id] = answer
     task = asyncio.create_task(_make(database, answer, deadline))
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+    _tasks[task] = answer
+    task.add_done_callback(_tasks.pop)
     return answer
 
 
 async def interrupt_answers() -> None:
     """Cut all answers of this process, which is to end, and wait until they are stored."""
-    for answer in [*_running.values()]:
+    for answer in _tasks.values():
         answer.cut("interrupted")
     if _tasks:
         await asyncio.wait(_tasks)

@@ -8,7 +8,6 @@ and its reader (`BaseHTTPMiddleware` would cancel an answer whose reader leaves)
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
@@ -27,6 +26,7 @@ from lib.problems import (
     UnsupportedMediaType,
 )
 from lib.settings import settings
+from lib.texts import plain_json
 from lib.trace import begin_trace, log, trace
 
 type Handler = Callable[[Request], Awaitable[ASGIApp]]
@@ -162,19 +162,12 @@ def json_response(
         headers: further headers.
         status: HTTP status.
     """
-    body = json.dumps(content, default=_plain, ensure_ascii=False, separators=(",", ":"))
+    body = json.dumps(content, default=plain_json, ensure_ascii=False, separators=(",", ":"))
     named = dict(headers or {}) | NO_STORE
     return Response(body.encode(), status, media_type="application/json", headers=named)
 
 
 NO_STORE = {"cache-control": "no-store"}
-
-
-def _plain(value: Any) -> object:  # noqa: ANN401 (whatever json could not write)
-    if hasattr(value, "to_json"):
-        return value.to_json()
-    # In UTC, whatever the time zone of the database's role is.
-    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
 
 
 def problem_response(problem: Problem) -> Response:

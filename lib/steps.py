@@ -63,8 +63,8 @@ async def ask(
         finish_reason, failure = "error", problem
     if not any(step.text or step.calls for step in asking.steps):
         return None, failure
-    if failure is None and asking.is_in_step:
-        asking.leave_step()
+    if asking.is_in_step:
+        asking.leave_step(is_failed=failure is not None)
     return asking.draft(finish_reason), failure
 
 
@@ -137,18 +137,21 @@ class _Asking:
         if self.is_in_step:
             self._end_step()
 
-    def leave_step(self) -> None:
-        """End a step that was cut, so that the page shows what history will."""
+    def leave_step(self, *, is_failed: bool) -> None:
+        """Leave a step that was cut, so that the page shows what history will.
+
+        After a failure nothing is ended: the stream ends with that.
+        """
         self._end_arguments(self.steps[-1])
         for call in self.steps[-1].calls:
             self._tell_outcome(call)
-        self._end_step()
+        if not is_failed:
+            self._end_step()
 
     def draft(self, finish_reason: str | None) -> Message:
         """Return the answer as far as it is known before it is stored."""
         now = datetime.now(UTC)
         turn, style = self.answer.turn, self.answer.said.style
-        self._end_arguments(self.steps[-1])
         content, tool_calls = stored_steps(self.steps)
         return Message(
             id=0,
@@ -215,7 +218,8 @@ class _Asking:
     ) -> None:
         """Pass on the pieces of the model's answer as they come, and keep them.
 
-        With `is_silent` no text: a model that was told to call a tool has nothing to say.
+        With `is_silent` no text: a model that was told to call a tool has nothing to say. If it says
+        something, it is not listened to any longer.
         """
         asked_at = time.monotonic()
         self.reply = Reply()
@@ -230,6 +234,9 @@ class _Asking:
                         is_first_piece = False
                     if isinstance(piece, CallPiece):
                         self._hear(piece)
+                    elif is_silent and piece.strip():
+                        # It was told to call a tool, and does something else.
+                        break
                     elif not is_silent:
                         pieces.append(piece)
                         self.answer.say(piece)

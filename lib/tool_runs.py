@@ -21,7 +21,7 @@ from lib.conversations import LOCK_CONVERSATION
 from lib.database import Database
 from lib.problems import AnswerNotStored, Problem
 from lib.statements import Call, Statement
-from lib.texts import storable_json
+from lib.texts import plain_json, storable_json
 from lib.tool_calls import ToolCall
 from lib.tools import Tool, ToolError, tools
 from lib.trace import log
@@ -224,12 +224,8 @@ def _json_of(output: object) -> object:
         ToolError: it is too long for the model.
         TypeError, ValueError: it is no JSON.
     """
-    text = json.dumps(output, default=_plain, allow_nan=False)
+    text = json.dumps(output, default=plain_json, allow_nan=False)
     if len(text) > MAX_OUTPUT_CHARS:
         message = f"The result is too long, over {MAX_OUTPUT_CHARS} characters. Ask for less."
         raise ToolError(message)
     return storable_json(json.loads(text))
-
-
-def _plain(value: Any) -> object:  # noqa: ANN401 (whatever json could not write)
-    return value.to_json() if hasattr(value, "to_json") else str(value)

@@ -48,11 +48,35 @@ class Reply:
     chunks: list[dict[str, Any]] | None = None
 
 
-def calling_a_tool(name: str) -> Reply:
-    """Return a reply that calls a tool instead of saying anything."""
-    function = {"name": name, "arguments": "{}"}
-    call = {"index": 0, "id": "call_1", "type": "function", "function": function}
-    return Reply(chunks=[_chunk({"tool_calls": [call]}), _chunk({}, "tool_calls")])
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A tool call of a scripted reply.
+
+    Attributes:
+        name: the tool's.
+        arguments: as JSON; a text is sent as it is.
+        id: the call's id.
+    """
+
+    name: str
+    arguments: dict[str, Any] | str = field(default_factory=dict[str, Any])
+    id: str = "call_1"
+
+
+def calling(*calls: Called, text: str = "", finish_reason: str = "tool_calls") -> Reply:
+    """Return a reply that calls tools, their arguments in two pieces, perhaps after some text."""
+    chunks = [_chunk({"content": text})] if text else []
+    for index, call in enumerate(calls):
+        given = call.arguments
+        written = given if isinstance(given, str) else json.dumps(given)
+        half = len(written) // 2
+        begin = {"name": call.name, "arguments": written[:half]}
+        first = {"index": index, "id": call.id, "type": "function", "function": begin}
+        second = {"index": index, "function": {"arguments": written[half:]}}
+        chunks += [_chunk({"tool_calls": [first]}), _chunk({"tool_calls": [second]})]
+    usage = {"prompt_tokens": 7, "completion_tokens": 2}
+    end: dict[str, Any] = {"model": MODEL_NAME, "choices": [], "usage": usage}
+    return Reply(chunks=[*chunks, _chunk({}, finish_reason), end])
 
 
 class ScriptedModel:

@@ -107,6 +107,12 @@ def read_stream(version: Version, sse: bytes) -> ReadResult:
     return cast("ReadResult", _run_node(["read_stream.mjs", str(version)], sse))
 
 
+def objection_to(version: Version, messages: Sequence[UIMessage]) -> object:
+    """Return what the SDK objects to in messages that a page would begin with; None: nothing."""
+    written = json.dumps(list(messages)).encode()
+    return cast("dict[str, object]", _run_node(["validate.mjs", str(version)], written))["error"]
+
+
 def run_chat(
     version: Version,
     base_url: str,

@@ -5,8 +5,17 @@ from collections.abc import Sequence
 import anyio.to_thread
 import pytest
 
-from tests.model_server import Reply, ScriptedModel
-from tests.node.sdk import VERSIONS, ChatResult, Step, UIMessage, Version, read_stream, run_chat
+from tests.model_server import Called, Reply, ScriptedModel, calling
+from tests.node.sdk import (
+    VERSIONS,
+    ChatResult,
+    Step,
+    UIMessage,
+    Version,
+    objection_to,
+    read_stream,
+    run_chat,
+)
 from tests.product import Parley, headers_of, sdk_body
 
 each_version = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: f"ai{version}")
@@ -155,3 +164,39 @@ async def test_a_message_without_text_is_refused(parley: Parley, version: Versio
     assert page["status"] == "error"
     assert page["requests"][-1]["status"] == 422
     assert len(await parley.said(page["chatId"])) == 2
+
+
+@each_version
+async def test_a_page_shows_tools_as_history_will_show_them(
+    parley: Parley, model: ScriptedModel, version: Version
+) -> None:
+    model.replies = [
+        calling(
+            Called("add_task", {"title": "Buy milk"}, "1"),
+            Called("add_task", {}, "2"),
+            text="Let me see.",
+        ),
+        Reply(pieces=("Done", ".")),
+    ]
+
+    page = await chat(parley, version, {"do": "send", "text": "Add milk"}, user="ann")
+
+    assert (page["status"], page["error"]) == ("ready", None)
+    history = (await parley.history(page["chatId"], user="ann"))["messages"]
+    assert _tools_and_texts(page["messages"][1]) == _tools_and_texts(history[1])
+    states = [part["state"] for part in history[1]["parts"] if "toolCallId" in part]
+    assert states == ["output-available", "output-error"]
+    assert await anyio.to_thread.run_sync(objection_to, version, history) is None
+
+
+def _tools_and_texts(message: UIMessage) -> list[dict[str, object]]:
+    """Return what a page shows of each part, but not whether it came by a stream."""
+    shown = ("type", "text", "toolCallId", "state", "input", "output", "errorText")
+    return [
+        {
+            name: part[name]
+            for name in shown
+            if name in part and (name != "state" or "toolCallId" in part)
+        }
+        for part in message["parts"]
+    ]

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from tests.model_server import Reply, ScriptedModel, calling_a_tool
+from tests.model_server import Called, Reply, ScriptedModel, calling
 from tests.product import Parley, parts_of, problem_of, text_of
 
 BEFORE_THE_FIRST_TOKEN = [
@@ -18,7 +18,7 @@ BEFORE_THE_FIRST_TOKEN = [
     (Reply(cuts_after=0), 502, "model_failed"),
     (Reply(garbles_after=0), 502, "model_failed"),
     (Reply(pieces=()), 502, "model_failed"),
-    (calling_a_tool("that_nobody_offered"), 502, "model_failed"),
+    (calling(Called("that_nobody_offered")), 502, "model_failed"),
     (Reply(pieces=(), finish_reason=None), 502, "model_failed"),
     (Reply(pieces=(), finish_reason="content_filter"), 502, "answer_withheld"),
     (Reply(chunks=[{"error": {"message": "sk-secret says"}}]), 502, "model_failed"),
