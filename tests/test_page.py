@@ -1,0 +1,56 @@
+"""What the playground page takes for granted: of the server, and of itself."""
+
+import json
+import re
+
+from lib.messages import COLUMNS
+from lib.prompts import BEHAVIORS, TONES
+from tests.product import ROOT
+
+PAGE = (ROOT / "public" / "index.html").read_text()
+
+
+def test_the_page_asks_for_the_policy_that_the_edge_sends() -> None:
+    [own] = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', PAGE)
+    rules = json.loads((ROOT / "vercel.json").read_text())["headers"]
+    [sent] = [
+        header["value"]
+        for rule in rules
+        for header in rule["headers"]
+        if rule["source"] == "/((?!api/).*)" and header["key"] == "Content-Security-Policy"
+    ]
+
+    # A page cannot ask for that itself (CSP 3, 3.3).
+    assert own == sent.replace(" frame-ancestors 'none';", "")
+
+
+def test_the_script_finds_each_element_that_it_names() -> None:
+    named = set(re.findall(r"(?:\$|\bon)\('([\w-]+)'", PAGE))
+
+    assert named
+    assert named <= set(re.findall(r'\bid="([\w-]+)"', PAGE))
+
+
+def test_the_page_offers_the_styles_that_there_are() -> None:
+    offered = {
+        name: re.findall(r'value="(\w+)"', options)
+        for name, options in re.findall(r'<select id="(\w+)".*?>(.*?)</select>', PAGE, re.DOTALL)
+    }
+
+    assert offered == {"tone": ["auto", *TONES], "behavior": ["auto", *BEHAVIORS]}
+
+
+def test_the_details_of_an_answer_are_columns_of_history() -> None:
+    [listed] = re.findall(r"const DETAILS = \[(.*?)\];", PAGE, re.DOTALL)
+    names = re.findall(r"'(\w+)'", listed)
+
+    assert names
+    assert set(names) <= set(COLUMNS)
+
+
+def test_the_page_reads_each_part_about_a_tool_call() -> None:
+    stream = (ROOT / "lib" / "ui_stream.py").read_text()
+    sent = set(re.findall(r'"type": "(tool-[a-z-]+)"', stream))
+
+    assert sent
+    assert sent == set(re.findall(r"case '(tool-[a-z-]+)':", PAGE))
