@@ -218,8 +218,8 @@ class _Asking:
     ) -> None:
         """Pass on the pieces of the model's answer as they come, and keep them.
 
-        With `is_silent` no text: a model that was told to call a tool has nothing to say. If it says
-        something, it is not listened to any longer.
+        With `is_silent` no text: a model that was told to call a tool has nothing to say. If it
+        does say something, it is not listened to any longer.
         """
         asked_at = time.monotonic()
         self.reply = Reply()
