@@ -222,7 +222,7 @@ COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_nam
 CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) RETURNS TABLE(id uuid, title text, status text, created_at timestamp with time zone, updated_at timestamp with time zone, excerpt text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
     caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
     words tsquery := websearch_to_tsquery('pg_catalog.simple', query);
@@ -234,11 +234,14 @@ BEGIN
     IF caller_id IS NULL OR numnode(words) = 0 THEN
         RETURN;
     END IF;
-    -- The last word may be just begun.
-    IF words::text LIKE '%''' THEN
+    -- The last word may be just begun; but who leaves out cats does not mean to leave out categories.
+    IF words::text LIKE '%''' AND words::text !~ '!''([^'']|'''')*''$' THEN
         words := (words::text || ':*')::tsquery;
     END IF;
-    owned_words := words && quote_literal(chr(1) || replace(caller_id, '\', '\\'))::tsquery;
+    -- As a tsquery writes a word. (quote_literal puts an E before one with a backslash, which here is a
+    -- letter; what follows would be read as operators.)
+    owned_words := words
+        && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
     RETURN QUERY
     WITH
     found_messages AS (
@@ -305,7 +308,7 @@ BEGIN
     FROM page
     ORDER BY page.score DESC, page.updated_at DESC, page.id DESC;
 END
-$$;
+$_$;
 
 COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) IS 'Parley: the caller''s conversations that hold these words, best first, each with an excerpt';
 
