@@ -18,6 +18,8 @@ from lib.statements import Call, Statement
 from lib.users import remember_user
 
 TITLE_CHARS = 60
+# As the column has them.
+MAX_TITLE_CHARS = 255
 # What a client is told to wait at most before it tries again, in seconds: most answers end long
 # before their lease.
 PATIENCE = 5.0
@@ -112,19 +114,38 @@ class OneQuery(BaseModel, defer_build=True):
 
 
 class Change(BaseModel, defer_build=True):
-    """The body of PATCH /api/conversations: at least one of these."""
+    """The body of PATCH /api/conversations: at least one of these, and none of them null."""
 
-    title: Annotated[Storable, Field(min_length=1, max_length=255)] | None = None
+    title: Storable | None = None
     status: Literal["active", "archived"] | None = None
-    claim: Literal[True] | None = None
+    claim: bool | None = None
+
+    @field_validator("title", "status", mode="before")
+    @classmethod
+    def _not_null(cls, value: object) -> object:
+        # Who sends it may want a title to go; there is no such thing.
+        if value is None:
+            message = "must not be null"
+            raise ValueError(message)
+        return value
 
     @field_validator("title")
     @classmethod
-    def _stripped(cls, title: str | None) -> str | None:
-        if title is not None and not title.strip():
-            message = "must not be empty"
+    def _one_line(cls, title: str) -> str:
+        line = " ".join(title.split())
+        if not 1 <= len(line) <= MAX_TITLE_CHARS:
+            message = f"must have 1 to {MAX_TITLE_CHARS} characters, and has {len(line)}"
             raise ValueError(message)
-        return " ".join(title.split()) if title is not None else None
+        return line
+
+    @field_validator("claim", mode="before")
+    @classmethod
+    def _true(cls, claim: object) -> object:
+        # Not as Literal[True], which is 1 as well.
+        if claim is not True:
+            message = "must be true"
+            raise ValueError(message)
+        return claim
 
     @model_validator(mode="after")
     def _not_empty(self) -> "Change":
