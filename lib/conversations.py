@@ -6,13 +6,14 @@ from html import escape
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import psycopg
 from pydantic import AwareDatetime, BaseModel, Field, field_validator, model_validator
 
 from lib.callers import Caller
 from lib.cursors import decode_cursor, encode_cursor
 from lib.database import Database
 from lib.ids import ClientId, Storable
-from lib.problems import NotFound, TurnInProgress
+from lib.problems import AccountUnknown, NotFound, TurnInProgress
 from lib.settings import settings
 from lib.statements import Call, Statement
 from lib.users import remember_user
@@ -265,18 +266,23 @@ async def claim_conversation(
     Raises:
         NotFound: there is none without an owner under that id, nor one of this caller.
         TurnInProgress: an answer is just being made there.
+        AccountUnknown: this user cannot be added to an application's own `users`.
         Problem: see `Database.run_as`.
     """
     nobodys = {"conversation_id": conversation_id, "user_id": None}
-    _, _, claims, found = await database.run_as(
-        caller,
-        conversation_id,
-        remember_user(caller),
-        # First, as in begin_turn: what an answer stored while this waited must be claimed as well.
-        LOCK_CONVERSATION(**nobodys),
-        CLAIM_CONVERSATION(**_whose(caller, conversation_id)),
-        _summary(caller, conversation_id),
-    )
+    try:
+        _, _, claims, found = await database.run_as(
+            caller,
+            conversation_id,
+            remember_user(caller),
+            # First, as in begin_turn: what an answer stored while this waited must be claimed too.
+            LOCK_CONVERSATION(**nobodys),
+            CLAIM_CONVERSATION(**_whose(caller, conversation_id)),
+            _summary(caller, conversation_id),
+        )
+    except psycopg.errors.NotNullViolation as error:
+        # An application's own `users`, whose rows need more than a token says.
+        raise AccountUnknown from error
     if claims and not claims[0].is_claimed:
         raise TurnInProgress(
             "An answer is just being made in this conversation. Claim it after that.",

@@ -140,10 +140,11 @@ CREATE FUNCTION public.is_active_user(user_id text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
-    -- As JSON: an application's own table may lack the column.
+    -- As JSON: an application's own table may lack the column. By the function's name: it may have a
+    -- column `user_id`, which would be taken instead.
     SELECT coalesce(to_jsonb(users) ->> 'is_active', 'true') = 'true'
     FROM users
-    WHERE users.id = user_id;
+    WHERE users.id = is_active_user.user_id;
 $$;
 
 COMMENT ON FUNCTION public.is_active_user(user_id text) IS 'Parley: may this user use the product? NULL: there is no such user';
@@ -184,12 +185,12 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
             -- An address that another account has is not taken over, and is no reason to refuse.
             WITH profile AS (
                 SELECT
-                    user_name AS name,
+                    remember_user.user_name AS name,
                     CASE
                         WHEN NOT EXISTS (
                             SELECT FROM users AS other
-                            WHERE other.email = user_email AND other.id <> user_id
-                        ) THEN user_email
+                            WHERE other.email = remember_user.user_email AND other.id <> remember_user.user_id
+                        ) THEN remember_user.user_email
                     END AS email
             ),
             refreshed_user AS (
@@ -200,20 +201,20 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
                     updated_at = now()
                 FROM profile
                 WHERE
-                    users.id = user_id
+                    users.id = remember_user.user_id
                     AND (users.email, users.name) IS DISTINCT FROM
                     (coalesce(profile.email, users.email), coalesce(profile.name, users.name))
             )
             INSERT INTO users (id, email, name)
-            SELECT user_id, profile.email, profile.name
+            SELECT remember_user.user_id, profile.email, profile.name
             FROM profile
-            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
+            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
 
             -- Somebody else took the address at this very moment.
             INSERT INTO users (id, name)
-            SELECT user_id, user_name
-            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
+            SELECT remember_user.user_id, remember_user.user_name
+            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
         $$;
 
