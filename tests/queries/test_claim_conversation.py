@@ -2,13 +2,15 @@
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from psycopg.errors import UniqueViolation
 
-from lib.conversations import CLAIM_CONVERSATION, LOCK_CONVERSATION, Claim
+from lib.callers import Caller
+from lib.conversations import CLAIM_CONVERSATION, LOCK_CONVERSATION, Claim, claim_conversation
 from lib.database import ACT_AS_CALLER
 from lib.statements import Call
 from lib.turns import FINISH_TURN
@@ -105,13 +107,16 @@ async def test_an_answer_that_is_being_stored_at_that_moment_goes_over_too(
     turns: Turns, rows: Rows
 ) -> None:
     # Without the lock the claim would go on with the snapshot from before it waited.
-    begun = await turns.begin()
-    finish = _finish_call(turns, begun)
+    turns.now = datetime.now(UTC)
+    finish = _finish_call(turns, await turns.begin())
     async with rows.uncommitted(finish.statement.sql, finish.parameters):
-        claiming = asyncio.create_task(_claim(turns))
+        claiming = asyncio.create_task(
+            claim_conversation(turns.database, Caller("ada"), turns.conversation_id)
+        )
         await rows.until_waiting(1)
 
-    assert await claiming == [Claim(is_claimed=True, lease_remaining_seconds=None)]
+    claimed = await claiming
+    assert (claimed.message_count, claimed.last_message) == (2, "Hello, how are you?")
     assert rows.run("SELECT user_id FROM chat_messages") == [("ada",), ("ada",)]
 
 
