@@ -6,18 +6,21 @@ from html import escape
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import psycopg
 from pydantic import AwareDatetime, BaseModel, Field, field_validator, model_validator
 
 from lib.callers import Caller
 from lib.cursors import decode_cursor, encode_cursor
 from lib.database import Database
 from lib.ids import ClientId, Storable
-from lib.problems import NotFound, TurnInProgress
+from lib.problems import AccountUnknown, NotFound, TurnInProgress
 from lib.settings import settings
 from lib.statements import Call, Statement
 from lib.users import remember_user
 
 TITLE_CHARS = 60
+# As the column has them.
+MAX_TITLE_CHARS = 255
 # What a client is told to wait at most before it tries again, in seconds: most answers end long
 # before their lease.
 PATIENCE = 5.0
@@ -112,19 +115,38 @@ class OneQuery(BaseModel, defer_build=True):
 
 
 class Change(BaseModel, defer_build=True):
-    """The body of PATCH /api/conversations: at least one of these."""
+    """The body of PATCH /api/conversations: at least one of these, and none of them null."""
 
-    title: Annotated[Storable, Field(min_length=1, max_length=255)] | None = None
+    title: Storable | None = None
     status: Literal["active", "archived"] | None = None
-    claim: Literal[True] | None = None
+    claim: bool | None = None
+
+    @field_validator("title", "status", mode="before")
+    @classmethod
+    def _not_null(cls, value: object) -> object:
+        # Who sends it may want a title to go; there is no such thing.
+        if value is None:
+            message = "must not be null"
+            raise ValueError(message)
+        return value
 
     @field_validator("title")
     @classmethod
-    def _stripped(cls, title: str | None) -> str | None:
-        if title is not None and not title.strip():
-            message = "must not be empty"
+    def _one_line(cls, title: str) -> str:
+        line = " ".join(title.split())
+        if not 1 <= len(line) <= MAX_TITLE_CHARS:
+            message = f"must have 1 to {MAX_TITLE_CHARS} characters, and has {len(line)}"
             raise ValueError(message)
-        return " ".join(title.split()) if title is not None else None
+        return line
+
+    @field_validator("claim", mode="before")
+    @classmethod
+    def _true(cls, claim: object) -> object:
+        # Not as Literal[True], which is 1 as well.
+        if claim is not True:
+            message = "must be true"
+            raise ValueError(message)
+        return claim
 
     @model_validator(mode="after")
     def _not_empty(self) -> "Change":
@@ -244,18 +266,23 @@ async def claim_conversation(
     Raises:
         NotFound: there is none without an owner under that id, nor one of this caller.
         TurnInProgress: an answer is just being made there.
+        AccountUnknown: this user cannot be added to an application's own `users`.
         Problem: see `Database.run_as`.
     """
     nobodys = {"conversation_id": conversation_id, "user_id": None}
-    _, _, claims, found = await database.run_as(
-        caller,
-        conversation_id,
-        remember_user(caller),
-        # First, as in begin_turn: what an answer stored while this waited must be claimed as well.
-        LOCK_CONVERSATION(**nobodys),
-        CLAIM_CONVERSATION(**_whose(caller, conversation_id)),
-        _summary(caller, conversation_id),
-    )
+    try:
+        _, _, claims, found = await database.run_as(
+            caller,
+            conversation_id,
+            remember_user(caller),
+            # First, as in begin_turn: what an answer stored while this waited must be claimed too.
+            LOCK_CONVERSATION(**nobodys),
+            CLAIM_CONVERSATION(**_whose(caller, conversation_id)),
+            _summary(caller, conversation_id),
+        )
+    except psycopg.errors.NotNullViolation as error:
+        # An application's own `users`, whose rows need more than a token says.
+        raise AccountUnknown from error
     if claims and not claims[0].is_claimed:
         raise TurnInProgress(
             "An answer is just being made in this conversation. Claim it after that.",

@@ -335,6 +335,11 @@ async def _send(
                 cursors = [await _execute(connection, call) for call in calls]
         # After the block: fetched within, the first would cost a round trip of its own.
         return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+    except psycopg.Error as error:
+        # The other lines may show the row that was refused: of `users`, the hash of a password.
+        if error.diag.message_primary is not None:
+            error.args = (error.diag.message_primary,)
+        raise
     finally:
         watchdog.cancel()
 

@@ -35,7 +35,7 @@ def number(
     """Make a reader of whole numbers (or of any, with `kind=float`) from `least` to `most`."""
 
     def read(value: str) -> int | float:
-        wanted = f"must be a {'whole ' if kind is int else ''}number from {least:g} to {most:g}"
+        wanted = f"must be a {'whole ' if kind is int else ''}number from {least} to {most}"
         try:
             result = kind(value)
         except ValueError:

@@ -140,10 +140,11 @@ CREATE FUNCTION public.is_active_user(user_id text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
-    -- As JSON: an application's own table may lack the column.
+    -- As JSON: an application's own table may lack the column. By the function's name: it may have a
+    -- column `user_id`, which would be taken instead.
     SELECT coalesce(to_jsonb(users) ->> 'is_active', 'true') = 'true'
     FROM users
-    WHERE users.id = user_id;
+    WHERE users.id = is_active_user.user_id;
 $$;
 
 COMMENT ON FUNCTION public.is_active_user(user_id text) IS 'Parley: may this user use the product? NULL: there is no such user';
@@ -184,12 +185,12 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
             -- An address that another account has is not taken over, and is no reason to refuse.
             WITH profile AS (
                 SELECT
-                    user_name AS name,
+                    remember_user.user_name AS name,
                     CASE
                         WHEN NOT EXISTS (
                             SELECT FROM users AS other
-                            WHERE other.email = user_email AND other.id <> user_id
-                        ) THEN user_email
+                            WHERE other.email = remember_user.user_email AND other.id <> remember_user.user_id
+                        ) THEN remember_user.user_email
                     END AS email
             ),
             refreshed_user AS (
@@ -200,20 +201,20 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
                     updated_at = now()
                 FROM profile
                 WHERE
-                    users.id = user_id
+                    users.id = remember_user.user_id
                     AND (users.email, users.name) IS DISTINCT FROM
                     (coalesce(profile.email, users.email), coalesce(profile.name, users.name))
             )
             INSERT INTO users (id, email, name)
-            SELECT user_id, profile.email, profile.name
+            SELECT remember_user.user_id, profile.email, profile.name
             FROM profile
-            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
+            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
 
             -- Somebody else took the address at this very moment.
             INSERT INTO users (id, name)
-            SELECT user_id, user_name
-            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
+            SELECT remember_user.user_id, remember_user.user_name
+            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
         $$;
 
@@ -222,7 +223,7 @@ COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_nam
 CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) RETURNS TABLE(id uuid, title text, status text, created_at timestamp with time zone, updated_at timestamp with time zone, excerpt text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
     caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
     words tsquery := websearch_to_tsquery('pg_catalog.simple', query);
@@ -234,11 +235,14 @@ BEGIN
     IF caller_id IS NULL OR numnode(words) = 0 THEN
         RETURN;
     END IF;
-    -- The last word may be just begun.
-    IF words::text LIKE '%''' THEN
+    -- The last word may be just begun; but who leaves out cats does not mean to leave out categories.
+    IF words::text LIKE '%''' AND words::text !~ '!''([^'']|'''')*''$' THEN
         words := (words::text || ':*')::tsquery;
     END IF;
-    owned_words := words && quote_literal(chr(1) || replace(caller_id, '\', '\\'))::tsquery;
+    -- As a tsquery writes a word. (quote_literal puts an E before one with a backslash, which here is a
+    -- letter; what follows would be read as operators.)
+    owned_words := words
+        && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
     RETURN QUERY
     WITH
     found_messages AS (
@@ -305,7 +309,7 @@ BEGIN
     FROM page
     ORDER BY page.score DESC, page.updated_at DESC, page.id DESC;
 END
-$$;
+$_$;
 
 COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) IS 'Parley: the caller''s conversations that hold these words, best first, each with an excerpt';
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from tests.model_server import ScriptedModel
-from tests.product import CHAT_ID, Parley, running_product
+from tests.product import CHAT_ID, Parley, headers_of, running_product
 from tests.proxy import Proxy, messages_of, proxied
 from tests.serving import Switchboard
 
@@ -44,6 +44,36 @@ async def test_a_warm_history_costs_one_round_trip(parley: Parley, proxy: Proxy)
 async def test_a_warm_list_costs_one_round_trip(parley: Parley, proxy: Proxy) -> None:
     await parley.get("/api/conversations", user="ann")
 
+    assert proxy.round_trips == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "body"),
+    [
+        ("GET", {"id": CHAT_ID}, None),
+        ("GET", {"q": "hello"}, None),
+        ("PATCH", {"id": CHAT_ID}, {"title": "Renamed", "status": "archived"}),
+        ("PATCH", {"id": "a conversation of nobody"}, {"claim": True}),
+        ("DELETE", {"id": CHAT_ID}, None),
+        ("DELETE", {"all": "true"}, None),
+    ],
+)
+async def test_what_is_done_with_a_conversation_costs_one_round_trip(
+    parley: Parley,
+    proxy: Proxy,
+    method: str,
+    query: dict[str, str],
+    body: dict[str, object] | None,
+) -> None:
+    await parley.send("Hello!", user="ann")
+    await parley.send("Hello!", chat_id="a conversation of nobody")
+    proxy.forget()
+
+    response = await parley.client.request(
+        method, "/api/conversations", params=query, json=body, headers=headers_of("ann")
+    )
+
+    assert response.is_success
     assert proxy.round_trips == 1
 
 

@@ -35,6 +35,10 @@ ACCEPTED = [
     ("MAX_MESSAGE_CHARS", "10000", 10_000),
     ("HISTORY_MESSAGES", "1", 1),
     ("MAX_CONVERSATION_MESSAGES", "2", 2),
+    ("MESSAGES_PER_MINUTE", "0", 0),
+    ("MESSAGES_PER_MINUTE", "1000000", 1_000_000),
+    ("MESSAGES_PER_DAY", "0", 0),
+    ("MESSAGES_PER_DAY", "1", 1),
     ("RETENTION_DAYS", "0", 0),
     ("MAX_DURATION_SECONDS", "900", 900.0),
     ("SLOW_QUERY_MS", "0", 0),
@@ -77,6 +81,10 @@ REFUSED = [
     ("MAX_MESSAGE_CHARS", "10001", "must be a whole number from 1 to 10000"),
     ("HISTORY_MESSAGES", "0", "must be a whole number from 1 to 1000"),
     ("MAX_CONVERSATION_MESSAGES", "1", "must be a whole number from 2 to 100000"),
+    ("MESSAGES_PER_MINUTE", "-1", "must be a whole number from 0 to 1000000"),
+    ("MESSAGES_PER_MINUTE", "1.5", "must be a whole number from 0 to 1000000"),
+    ("MESSAGES_PER_DAY", "1000001", "must be a whole number from 0 to 1000000"),
+    ("MESSAGES_PER_DAY", "unlimited", "must be a whole number from 0 to 1000000"),
     ("RETENTION_DAYS", "-1", "must be a whole number from 0 to 36500"),
     ("MAX_DURATION_SECONDS", "4", "must be a number from 5 to 900"),
     ("SLOW_QUERY_MS", "soon", "must be a whole number from 0 to 600000"),
@@ -105,6 +113,7 @@ def test_only_a_database_is_required_and_all_else_has_its_default() -> None:
     assert chosen == Settings(database_url=LEAST["DATABASE_URL"])
     assert (chosen.max_message_chars, chosen.history_messages) == (1000, 20)
     assert (chosen.max_conversation_messages, chosen.retention_days) == (1000, 30)
+    assert (chosen.messages_per_minute, chosen.messages_per_day) == (20, 500)
     assert (chosen.db_pool_max, chosen.db_pool_timeout, chosen.db_pool_max_lifetime) == (
         10, 30.0, 3600.0,
     )  # fmt: skip

@@ -51,7 +51,8 @@ END
 $$;
 
 -- Called in begin_turn's round trip. Two definitions, for a table with and without a profile: one
--- that names a column which an application's own table lacks would fail on each call.
+-- that names a column which an application's own table lacks would fail on each call. Parameters by the
+-- function's name: a column that is called like one would be taken instead.
 DO $create$
 BEGIN
     IF 3 = (
@@ -66,12 +67,12 @@ BEGIN
             -- An address that another account has is not taken over, and is no reason to refuse.
             WITH profile AS (
                 SELECT
-                    user_name AS name,
+                    remember_user.user_name AS name,
                     CASE
                         WHEN NOT EXISTS (
                             SELECT FROM users AS other
-                            WHERE other.email = user_email AND other.id <> user_id
-                        ) THEN user_email
+                            WHERE other.email = remember_user.user_email AND other.id <> remember_user.user_id
+                        ) THEN remember_user.user_email
                     END AS email
             ),
             refreshed_user AS (
@@ -82,28 +83,28 @@ BEGIN
                     updated_at = now()
                 FROM profile
                 WHERE
-                    users.id = user_id
+                    users.id = remember_user.user_id
                     AND (users.email, users.name) IS DISTINCT FROM
                     (coalesce(profile.email, users.email), coalesce(profile.name, users.name))
             )
             INSERT INTO users (id, email, name)
-            SELECT user_id, profile.email, profile.name
+            SELECT remember_user.user_id, profile.email, profile.name
             FROM profile
-            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
+            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
 
             -- Somebody else took the address at this very moment.
             INSERT INTO users (id, name)
-            SELECT user_id, user_name
-            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
+            SELECT remember_user.user_id, remember_user.user_name
+            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
         $$;
     ELSE
         CREATE OR REPLACE FUNCTION remember_user(user_id text, user_email text, user_name text)
         RETURNS void LANGUAGE sql VOLATILE AS $$
             INSERT INTO users (id)
-            SELECT user_id
-            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = user_id)
+            SELECT remember_user.user_id
+            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
         $$;
     END IF;

@@ -133,10 +133,11 @@ IS 'Parley: the caller''s row of users, without what is secret; NULL: there is n
 -- NULL: no such user.
 CREATE OR REPLACE FUNCTION is_active_user(user_id text)
 RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER AS $$
-    -- As JSON: an application's own table may lack the column.
+    -- As JSON: an application's own table may lack the column. By the function's name: it may have a
+    -- column `user_id`, which would be taken instead.
     SELECT coalesce(to_jsonb(users) ->> 'is_active', 'true') = 'true'
     FROM users
-    WHERE users.id = user_id;
+    WHERE users.id = is_active_user.user_id;
 $$;
 COMMENT ON FUNCTION is_active_user(text)
 IS 'Parley: may this user use the product? NULL: there is no such user';

@@ -36,11 +36,14 @@ BEGIN
     IF caller_id IS NULL OR numnode(words) = 0 THEN
         RETURN;
     END IF;
-    -- The last word may be just begun.
-    IF words::text LIKE '%''' THEN
+    -- The last word may be just begun; but who leaves out cats does not mean to leave out categories.
+    IF words::text LIKE '%''' AND words::text !~ '!''([^'']|'''')*''$' THEN
         words := (words::text || ':*')::tsquery;
     END IF;
-    owned_words := words && quote_literal(chr(1) || replace(caller_id, '\', '\\'))::tsquery;
+    -- As a tsquery writes a word. (quote_literal puts an E before one with a backslash, which here is a
+    -- letter; what follows would be read as operators.)
+    owned_words := words
+        && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
     RETURN QUERY
     WITH
     found_messages AS (

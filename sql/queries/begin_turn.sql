@@ -189,7 +189,8 @@ decision AS (
     LEFT JOIN current_messages AS answer ON question.id = answer.reply_to
 ),
 
--- Counted only if it is about to be answered, and stored with it, or not at all.
+-- Counted only if it is about to be answered, and stored with it, or not at all. (As CASE, so that no plan
+-- can call the function before it has looked at the decision.)
 quota AS MATERIALIZED (
     SELECT
         counted.is_allowed,
@@ -201,7 +202,7 @@ quota AS MATERIALIZED (
     CROSS JOIN clock
     CROSS JOIN
         LATERAL count_use(
-            %(quota_subject)s::text,
+            CASE WHEN decision.is_counted THEN %(quota_subject)s::text END,
             %(user_id)s::text,
             %(messages_per_minute)s::integer,
             %(messages_per_day)s::integer,

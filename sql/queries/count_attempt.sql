@@ -27,7 +27,8 @@ client_use AS MATERIALIZED (
     ) AS counted
 ),
 
--- A client that is refused costs the address nothing.
+-- A client that is refused costs the address nothing. (As CASE, so that no plan can call the function
+-- before it has looked whether the client is allowed.)
 address_use AS MATERIALIZED (
     SELECT
         counted.is_allowed,
@@ -36,7 +37,7 @@ address_use AS MATERIALIZED (
     FROM client_use
     CROSS JOIN
         LATERAL count_use(
-            %(address_subject)s::text,
+            CASE WHEN client_use.is_allowed THEN %(address_subject)s::text END,
             NULL,
             %(address_per_minute)s::integer,
             %(address_per_day)s::integer,

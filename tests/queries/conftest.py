@@ -8,6 +8,7 @@ import pytest
 from lib.database import Database
 from tests.product import forget_process
 from tests.queries.rows import Rows
+from tests.queries.search import Searched
 from tests.queries.turns import Turns, open_database
 
 
@@ -33,3 +34,9 @@ def turns(pool: Database) -> Turns:
 def rows(database: psycopg.Connection) -> Rows:
     """Return what is stored."""
     return Rows(database)
+
+
+@pytest.fixture
+def searched(pool: Database, rows: Rows) -> Searched:
+    """Return texts to be searched, of which there are none yet."""
+    return Searched(pool, rows)

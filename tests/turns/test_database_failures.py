@@ -260,3 +260,15 @@ def _limit_statements(database: psycopg.Connection, limit: Literal["700ms", "1s"
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
+
+
+async def test_what_a_user_says_does_not_come_into_the_log_with_an_error(
+    parley: Parley, database: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    # An error of a constraint shows the row, unless row-level security stands before it, as here.
+    database.execute("ALTER TABLE chat_messages ADD CONSTRAINT never CHECK (content <> 'My heart')")
+
+    problem_of(await parley.say("My heart", user="ann"), 500, "internal_error")
+
+    assert 'violates check constraint "never"' in caplog.text
+    assert "My heart" not in caplog.text

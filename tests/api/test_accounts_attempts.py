@@ -1,0 +1,162 @@
+"""POST /api/auth: what an attacker who guesses learns, and how often they may."""
+
+import asyncio
+import time
+from collections import Counter
+from statistics import median
+
+import httpx2
+import psycopg
+import pytest
+
+from lib import accounts
+from tests.api.accounts import EMAIL, LOCAL, PASSWORD, authenticate, registered
+from tests.product import Parley, problem_of
+
+pytestmark = LOCAL
+WRONG = "another password"
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what was hashed or compared, in the order of that; the work itself is left out."""
+    done: list[str] = []
+
+    def hash_(password: str) -> str:
+        done.append(password)
+        return "hash"
+
+    def is_password(password: str, stored: str | None) -> bool:
+        done.append(password)
+        return stored == "hash" and password == PASSWORD
+
+    monkeypatch.setattr(accounts, "_hash", hash_)
+    monkeypatch.setattr(accounts, "_is_password", is_password)
+    return done
+
+
+async def test_a_wrong_password_and_an_unknown_address_cannot_be_told_apart(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    await registered(parley)
+    database.execute("INSERT INTO users (id, email) VALUES ('eve', 'eve@example.com')")
+
+    answers = [
+        await authenticate(parley, "login", email, WRONG)
+        for email in (EMAIL, "eve@example.com", "bob@example.com")
+    ]
+
+    for each in answers:
+        problem_of(each, 401, "wrong_credentials")
+    assert len({each.content for each in answers}) == 1
+    assert len({_headers(each) for each in answers}) == 1
+
+
+async def test_a_wrong_password_and_an_unknown_address_cost_the_same_work(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    await registered(parley)
+    database.execute("INSERT INTO users (id, email) VALUES ('eve', 'eve@example.com')")
+    spent: dict[str, list[float]] = {EMAIL: [], "eve@example.com": [], "bob@example.com": []}
+
+    for _ in range(3):
+        for email, seconds in spent.items():
+            before = time.process_time()
+            await authenticate(parley, "login", email, WRONG)
+            seconds.append(time.process_time() - before)
+
+    known, *others = (median(seconds) for seconds in spent.values())
+    # bcrypt of cost 12 takes 0.1 s at least; all else that is done, a hundredth.
+    assert known > 0.05
+    assert all(0.5 < other / known < 2 for other in others)
+
+
+async def test_an_address_has_ten_attempts_a_minute_wherever_they_come_from(
+    parley: Parley, hashed: list[str]
+) -> None:
+    await registered(parley)
+
+    answers = [
+        await authenticate(parley, "login", password=WRONG, client=f"203.0.113.{number}")
+        for number in range(10)
+    ]
+    right = await authenticate(parley, "login", client="198.51.100.1")
+
+    assert Counter(each.status_code for each in answers) == {401: 9, 429: 1}
+    problem_of(right, 429, "too_many_attempts")
+    assert 50 <= int(right.headers["retry-after"]) <= 60
+    # Who is refused costs nothing to refuse.
+    assert len(hashed) == 10
+    other = await authenticate(parley, "login", "eve@example.com", client="198.51.100.1")
+    problem_of(other, 401, "wrong_credentials")
+
+
+async def test_a_client_has_thirty_attempts_a_minute_whatever_it_tries(
+    parley: Parley, hashed: list[str]
+) -> None:
+    answers = [
+        await authenticate(parley, ("login", "register")[number % 2], f"{number}@example.com")
+        for number in range(32)
+    ]
+
+    assert Counter(each.status_code for each in answers) == {401: 15, 201: 15, 429: 2}
+    assert len(hashed) == 30
+    other = await authenticate(parley, "login", "x@example.com", client="203.0.113.8")
+    problem_of(other, 401, "wrong_credentials")
+
+
+async def test_attempts_are_limited_by_the_day_too_and_pass_with_time(
+    parley: Parley, database: psycopg.Connection, hashed: list[str]
+) -> None:
+    await authenticate(parley, "login")
+    database.execute("UPDATE quotas SET day_count = 100 WHERE subject LIKE 'address %'")
+
+    refused = await authenticate(parley, "login")
+
+    problem_of(refused, 429, "too_many_attempts")
+    assert 86_000 <= int(refused.headers["retry-after"]) <= 86_400
+    assert len(hashed) == 1
+    database.execute("UPDATE quotas SET minute_ends_at = now(), day_ends_at = now()")
+    problem_of(await authenticate(parley, "login"), 401, "wrong_credentials")
+
+
+async def test_of_many_attempts_at_once_exactly_as_many_as_may_be_are_looked_at(
+    parley: Parley, hashed: list[str]
+) -> None:
+    answers = await asyncio.gather(
+        *[authenticate(parley, "login", client=f"203.0.113.{number}") for number in range(40)]
+    )
+
+    assert Counter(each.status_code for each in answers) == {401: 10, 429: 30}
+    assert len(hashed) == 10
+
+
+async def test_an_attempt_leaves_neither_address_nor_client_behind(
+    parley: Parley, database: psycopg.Connection, hashed: list[str]
+) -> None:
+    await authenticate(parley, "login")
+
+    assert len(hashed) == 1
+    rows = database.execute("SELECT quotas::text FROM quotas").fetchall()
+    assert len(rows) == 2
+    assert not any(secret in row for (row,) in rows for secret in ("ada", "example", "203.0.113"))
+
+
+async def test_while_passwords_are_hashed_others_are_answered(parley: Parley) -> None:
+    waits: list[float] = []
+    hashing = asyncio.gather(
+        *[authenticate(parley, "register", f"{number}@example.com") for number in range(6)]
+    )
+    while not hashing.done():
+        before = time.monotonic()
+        assert (await parley.get("/api/health")).status_code == 200
+        waits.append(time.monotonic() - before)
+
+    assert {each.status_code for each in await hashing} == {201}
+    # One after the other on the event loop, there would be time for a few only.
+    assert len(waits) > 10
+
+
+def _headers(response: httpx2.Response) -> tuple[tuple[str, str], ...]:
+    changing = {"server-timing", "date"}
+    return tuple(each for each in response.headers.items() if each[0] not in changing)

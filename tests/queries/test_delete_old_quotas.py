@@ -1,0 +1,47 @@
+"""delete_old_quotas."""
+
+from datetime import timedelta
+
+from lib.database import Database
+from lib.retention import DELETE_OLD_QUOTAS
+from tests.queries.quotas import counted
+from tests.queries.rows import Rows
+from tests.queries.turns import NOON
+
+
+async def test_counters_whose_day_is_over_go_a_batch_at_a_time(pool: Database, rows: Rows) -> None:
+    for number in range(5):
+        _count(rows, f"old {number}", days_ago=2)
+    _count(rows, "new", days_ago=0.5)
+
+    sizes = [await _delete(pool, batch_size=3) for _ in range(3)]
+
+    assert sizes == [3, 2, 0]
+    assert counted(rows).keys() == {"new"}
+
+
+async def test_a_counter_goes_only_after_the_end_of_its_day(pool: Database, rows: Rows) -> None:
+    _count(rows, "somebody", days_ago=1)
+    assert await _delete(pool) == 0
+
+    _count(rows, "another", days_ago=1.0001)
+    assert await _delete(pool) == 1
+    assert counted(rows).keys() == {"somebody"}
+
+
+async def test_a_counter_that_is_just_being_used_is_left_alone(pool: Database, rows: Rows) -> None:
+    _count(rows, "somebody", days_ago=2)
+    using = "SELECT count_use('somebody', NULL, 1, 1, %(now)s)"
+    async with rows.uncommitted(using, {"now": NOON}):
+        assert await _delete(pool) == 0
+
+    assert counted(rows).keys() == {"somebody"}
+
+
+def _count(rows: Rows, subject: str, *, days_ago: float) -> None:
+    counted_at = NOON - timedelta(days=days_ago)
+    rows.run("SELECT count_use(%s, NULL, 1, 1, %s)", subject, counted_at)
+
+
+async def _delete(pool: Database, *, batch_size: int = 100) -> int:
+    return len(await pool.run(DELETE_OLD_QUOTAS(batch_size=batch_size, now=NOON)))
