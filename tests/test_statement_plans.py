@@ -80,6 +80,14 @@ TOSS_UP = {
     "idx_chat_messages_conversation_order",
 }
 AS_CALLER = "SELECT act_as_caller('user-7', NULL, FALSE)"
+SEARCHED = {
+    "user_id": "'user-7'",
+    "words": "'word'",
+    "status": "'all'",
+    "retention_days": "0",
+    "page_size": "20",
+    "now": "NULL",
+}
 CALLS = {
     "remember_user": "SELECT remember_user('user-7', 'new@example.com', 'Seven')",
     "delete_old_chat_messages": "SELECT delete_old_chat_messages('25 days')",
@@ -89,7 +97,7 @@ CALLS = {
     "register_account": "SELECT register_account('new', '7@example.com', NULL, 'hash')",
     "delete_own_account": f"{AS_CALLER}; SELECT delete_own_account()",
     "search_conversations": f"""
-        {AS_CALLER}; SELECT * FROM search_conversations('word', 'all', '-infinity', 20)
+        {AS_CALLER}; {read_statement("search_conversations").body % SEARCHED}
     """,
 }
 
