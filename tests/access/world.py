@@ -10,6 +10,7 @@ import psycopg
 
 from lib.cursors import encode_cursor
 from tests.access.callers import ANN, BOB, INA, NOBODY, Caller
+from tests.access.catalog import snapshot_query
 from tests.model_server import ScriptedModel
 from tests.product import Parley
 
@@ -188,17 +189,6 @@ class World:
             "place_in_anns_history": encode_cursor(row_id),
             "place_in_anns_list": encode_cursor(updated_at, newest),
         }
-
-
-def snapshot_query(database: psycopg.Connection) -> bytes:
-    """Return a query for all rows of all tables, those included that are added later."""
-    tables = database.execute("""
-        SELECT oid::regclass::text FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-        ORDER BY 1
-    """).fetchall()
-    selects = [f"SELECT '{name} ' || {name}::text FROM {name}" for (name,) in tables]
-    return " UNION ALL ".join(selects).encode()
 
 
 def _filled(text: str, names: dict[str, str]) -> str:
