@@ -49,7 +49,7 @@ class MessageRow:
 class TaskRow:
     """A row of export_tasks."""
 
-    id: int
+    id: str
     content: str
 
 
