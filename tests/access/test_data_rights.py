@@ -13,7 +13,9 @@ from psycopg.types.json import Jsonb
 
 import lib.exports
 from tests.access.catalog import Column, columns_of, snapshot_query, tables, tables_of_users
-from tests.product import Parley, headers_of
+from tests.product import Parley, headers_of, running_product
+from tests.proxy import proxied
+from tests.serving import Switchboard
 
 VICTIM, BYSTANDER = "victim", "bystander"
 EXPORT = "/api/conversations?export=true"
@@ -179,6 +181,33 @@ async def test_a_database_that_fails_midway_makes_the_last_line_say_so(
     assert {"user", "conversation", "message"} <= {line["type"] for line in lines}
     assert (end["type"], end["complete"]) == ("end", False)
     assert end["code"] == "database_not_migrated"
+
+
+@pytest.mark.environment(DB_POOL_TIMEOUT="1")
+async def test_a_database_that_is_lost_midway_makes_the_last_line_say_so(
+    database: psycopg.Connection,
+    switchboard: Switchboard,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(database, VICTIM)
+    async with (
+        proxied(environment["DATABASE_URL"]) as (proxy, url),
+        running_product(switchboard, monkeypatch, environment | {"DATABASE_URL": url}) as parley,
+    ):
+        with database.transaction():
+            # The export waits before its last table.
+            database.execute("LOCK TABLE tasks")
+            async with parley.client.stream("GET", EXPORT, headers=headers_of(VICTIM)) as response:
+                lines = response.aiter_lines()
+                kinds = [json.loads(await anext(lines))["type"] for _ in range(4)]
+                proxy.refuses = True
+                proxy.cut()
+                [end] = [json.loads(line) async for line in lines]
+
+    assert kinds == ["user", "quota", "conversation", "message"]
+    assert (end["type"], end["complete"]) == ("end", False)
+    assert end["code"] == "database_unavailable"
 
 
 async def test_whatever_fails_midway_makes_the_last_line_say_so(
