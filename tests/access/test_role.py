@@ -25,6 +25,10 @@ STORED = """
     VALUES (%(anns)s, 'ann', 'user', 'Ann''s'), (%(nobodys)s, NULL, 'user', 'Nobody''s');
 """
 ANNS, NOBODYS = uuid4(), uuid4()
+LOG_IN = {
+    "find_account": "SELECT find_account('ann@example.com')",
+    "register_account": "SELECT register_account('eve', 'eve@example.com', 'Eve', 'hash')",
+}
 OF_ANN = f"VALUES ('{ANNS}', 'ann', 'user', 'Not hers')"
 OF_NOBODY = f"VALUES ('{NOBODYS}', 'user', 'Not theirs')"
 # Who the statement is run by, and what it would be told of a caller.
@@ -132,8 +136,6 @@ def test_a_caller_sees_what_is_theirs_and_the_anonymous_conversation_that_was_na
         "INSERT INTO quotas VALUES ('eve', 'ann', 1, now(), 1, now())",
         "DELETE FROM quotas",
         "DELETE FROM schema_migrations",
-        "SELECT find_account('ann@example.com')",
-        "SELECT register_account('eve', 'eve@example.com', 'Eve', 'hash')",
         "CREATE TABLE chat_messages_of_all (id text)",
         "ALTER TABLE conversations DISABLE ROW LEVEL SECURITY",
         "DROP POLICY own_conversations ON conversations",
@@ -158,6 +160,16 @@ def test_a_caller_stores_nothing_under_anothers_name(
     database: psycopg.Connection, statement: str
 ) -> None:
     assert "row-level security" in refusal_of(database, "bob", statement)
+
+
+@pytest.mark.parametrize("name", LOG_IN)
+def test_a_caller_may_not_call_what_works_for_the_log_in(
+    database: psycopg.Connection, name: str
+) -> None:
+    # Of the function itself, not only of the table that it reads.
+    refusal = refusal_of(database, "ann", LOG_IN[name])
+
+    assert refusal.startswith(f"permission denied for function {name}")
 
 
 def test_a_caller_gives_nothing_of_theirs_away(database: psycopg.Connection) -> None:
