@@ -206,6 +206,7 @@ async def search_conversations(
         caller,
         None,
         SEARCH_CONVERSATIONS(
+            user_id=caller.user_id,
             words=query.q,
             status=query.status,
             retention_days=settings().retention_days,

@@ -49,7 +49,7 @@ class MessageRow:
 class TaskRow:
     """A row of export_tasks."""
 
-    id: int
+    id: str
     content: str
 
 
@@ -102,14 +102,22 @@ class Export:
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         await send({"type": "http.response.body", "body": self._first, "more_body": True})
-        end: dict[str, Any] = {"type": "end", "complete": True}
-        try:
-            async for lines in self._rest:
-                await send({"type": "http.response.body", "body": lines, "more_body": True})
-        except Problem as problem:
-            log("export_failed", error=problem, code=problem.code)
-            end = {"type": "end", "complete": False, "code": problem.code, "detail": problem.detail}
-        await send({"type": "http.response.body", "body": json.dumps(end).encode() + b"\n"})
+        async for lines in _to_the_end(self._rest):
+            await send({"type": "http.response.body", "body": lines, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _to_the_end(rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield batches of lines, then the line that tells whether that was all."""
+    end: dict[str, Any] = {"type": "end", "complete": True}
+    try:
+        async for lines in rest:
+            yield lines
+    except Exception as error:  # noqa: BLE001 (the status is sent: the last resort is here)
+        problem = error if isinstance(error, Problem) else Problem()
+        log("export_failed", error=error, code=problem.code)
+        end = {"type": "end", "complete": False, "code": problem.code, "detail": problem.detail}
+    yield json.dumps(end).encode() + b"\n"
 
 
 async def _lines(database: Database, caller: Caller) -> AsyncIterator[bytes]:

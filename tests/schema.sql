@@ -220,8 +220,8 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
 
 COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_name text) IS 'Parley: store a token''s user, or refresh email and name';
 
-CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) RETURNS TABLE(id uuid, title text, status text, created_at timestamp with time zone, updated_at timestamp with time zone, excerpt text)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
+CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) RETURNS TABLE(conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
     SET search_path TO 'public', 'pg_temp'
     AS $_$
 DECLARE
@@ -230,7 +230,6 @@ DECLARE
     owned_words tsquery;
     -- A page shows the best of the newest so many, since each is ranked by reading it.
     most_ranked CONSTANT integer := 500;
-    marks CONSTANT text := format('StartSel=%s, StopSel=%s, MaxWords=24, MinWords=12', chr(2), chr(3));
 BEGIN
     IF caller_id IS NULL OR numnode(words) = 0 THEN
         RETURN;
@@ -246,7 +245,10 @@ BEGIN
     RETURN QUERY
     WITH
     found_messages AS (
-        SELECT chat_messages.conversation_id, left(chat_messages.content, 100000) AS content
+        SELECT
+            chat_messages.conversation_id,
+            chat_messages.id,
+            left(chat_messages.content, 100000) AS content
         FROM chat_messages
         WHERE
             search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
@@ -261,14 +263,14 @@ BEGIN
     ranked AS (
         SELECT
             found_messages.conversation_id,
-            found_messages.content,
+            found_messages.id AS chat_message_id,
             ts_rank(to_tsvector('pg_catalog.simple', found_messages.content), words) AS score
         FROM found_messages
         UNION ALL
         -- A title says more than a message.
         SELECT
             conversations.id,
-            conversations.title,
+            NULL,
             2 * ts_rank(to_tsvector('pg_catalog.simple', conversations.title), words)
         FROM conversations
         WHERE
@@ -279,39 +281,29 @@ BEGIN
     best AS (
         SELECT DISTINCT ON (ranked.conversation_id)
             ranked.conversation_id,
-            ranked.content,
+            ranked.chat_message_id,
             sum(ranked.score) OVER (PARTITION BY ranked.conversation_id) AS score
         FROM ranked
         ORDER BY ranked.conversation_id, ranked.score DESC
-    ),
-
-    page AS (
-        SELECT conversations.*, best.content, best.score
-        FROM best
-        INNER JOIN conversations ON best.conversation_id = conversations.id
-        WHERE
-            conversations.user_id = caller_id
-            AND (wanted_status = 'all' OR conversations.status = wanted_status)
-            AND conversations.updated_at >= oldest
-        ORDER BY best.score DESC, conversations.updated_at DESC, conversations.id DESC
-        LIMIT page_size
     )
 
     SELECT
-        page.id,
-        page.title::text,
-        page.status::text,
-        page.created_at,
-        page.updated_at,
-        ts_headline(
-            'pg_catalog.simple', translate(page.content, chr(2) || chr(3), ''), words, marks
-        )
-    FROM page
-    ORDER BY page.score DESC, page.updated_at DESC, page.id DESC;
+        best.conversation_id,
+        best.chat_message_id,
+        words,
+        best.score
+    FROM best
+    INNER JOIN conversations ON best.conversation_id = conversations.id
+    WHERE
+        conversations.user_id = caller_id
+        AND (wanted_status = 'all' OR conversations.status = wanted_status)
+        AND conversations.updated_at >= oldest
+    ORDER BY best.score DESC, conversations.updated_at DESC, conversations.id DESC
+    LIMIT page_size;
 END
 $_$;
 
-COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) IS 'Parley: the caller''s conversations that hold these words, best first, each with an excerpt';
+COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) IS 'Parley: where these words stand in the caller''s conversations: in which message (NULL: in the title)';
 
 CREATE FUNCTION public.search_vector(owner_id text, content text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -34,7 +34,6 @@ WITHOUT_CALLER = {
     "delete_own_account": "takes the caller from act_as_caller, within the database",
     "find_account": "of who is not known yet",
     "register_account": "of who is not known yet",
-    "search_conversations": "takes the caller from act_as_caller, within the database",
 }
 
 

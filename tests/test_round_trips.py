@@ -5,9 +5,12 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from tests.model_server import ScriptedModel
-from tests.product import CHAT_ID, Parley, headers_of, running_product
+from tests.product import CHAT_ID, Parley, headers_of, problem_of, running_product
 from tests.proxy import Proxy, messages_of, proxied
 from tests.serving import Switchboard
+
+PATH = "/api/conversations"
+ONE = f"{PATH}?id={CHAT_ID}"
 
 
 @pytest.fixture
@@ -99,6 +102,45 @@ async def test_a_replayed_answer_costs_one_round_trip(parley: Parley, proxy: Pro
     assert proxy.round_trips == 1
 
 
+WARM = {
+    "one conversation": ("GET", ONE, None, "ann"),
+    "renaming": ("PATCH", ONE, {"title": "New"}, "ann"),
+    "archiving": ("PATCH", ONE, {"status": "archived"}, "ann"),
+    "claiming": ("PATCH", ONE, {"claim": True}, "bob"),
+    "deleting": ("DELETE", ONE, None, "ann"),
+    "a search": ("GET", f"{PATH}?q=hello", None, "ann"),
+}
+
+
+@pytest.mark.parametrize("name", WARM)
+async def test_whatever_is_done_with_conversations_costs_one_round_trip(
+    parley: Parley, proxy: Proxy, name: str
+) -> None:
+    method, path, body, user = WARM[name]
+    # Whoever claims, claims what nobody owns.
+    await parley.send("Hello!", user=None if name == "claiming" else user)
+    proxy.forget()
+
+    response = await parley.client.request(method, path, json=body, headers=headers_of(user))
+
+    assert response.is_success, response.text
+    assert proxy.round_trips == 1
+
+
+@pytest.mark.environment(MESSAGES_PER_MINUTE="1")
+@pytest.mark.parametrize("user", [None, "ann"])
+async def test_a_message_over_the_quota_costs_one_round_trip(
+    parley: Parley, proxy: Proxy, user: str | None
+) -> None:
+    await parley.send("Hello!", user=user)
+    proxy.forget()
+
+    response = await parley.send("Again!", message_id="message-2", user=user)
+
+    problem_of(response, 429, "quota_exceeded")
+    assert proxy.round_trips == 1
+
+
 async def test_the_first_history_of_a_process_costs_at_most_five_round_trips(
     switchboard: Switchboard,
     environment: dict[str, str],
@@ -115,8 +157,15 @@ async def test_the_first_history_of_a_process_costs_at_most_five_round_trips(
 async def test_nothing_is_sent_that_pgbouncer_in_transaction_mode_would_not_take(
     parley: Parley, proxy: Proxy
 ) -> None:
-    await parley.send("Hello!", user="ann")
-    await parley.get("/api/conversations", user="ann")
+    await parley.send("Hello!")
+    for name in ("claiming", "one conversation", "renaming", "a search", "deleting"):
+        method, path, body, _ = WARM[name]
+        response = await parley.client.request(method, path, json=body, headers=headers_of("ann"))
+        assert response.is_success, response.text
+        # To a user, the same name is another conversation.
+        await parley.send("Hello!", user="ann")
+    for method, path in (("GET", PATH), ("GET", f"{PATH}?export=true"), ("DELETE", "/api/auth")):
+        await parley.client.request(method, path, headers=headers_of("ann"))
 
     sent = messages_of(bytes(proxy.sent))
     # Parse, Bind, Describe, Execute, Flush, Sync, Terminate: no simple Query, no Close.

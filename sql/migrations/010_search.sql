@@ -17,21 +17,21 @@ $$;
 COMMENT ON FUNCTION search_vector(text, text) IS 'Parley: the words of a text, and whose it is';
 
 -- Within the wall the operator @@ could not use an index: it might tell what it sees before a policy has
--- let it. So this works outside, for the caller that act_as_caller has let in.
+-- let it. So this works outside, for the caller that act_as_caller has let in. It tells where the words
+-- stand, not what stands there: that is read within the wall, by the statement that calls it.
 CREATE OR REPLACE FUNCTION search_conversations(
     query text, wanted_status text, oldest timestamptz, page_size integer
 )
 RETURNS TABLE (
-    id uuid, title text, status text, created_at timestamptz, updated_at timestamptz, excerpt text
+    conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision
 )
-LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20 AS $$
 DECLARE
     caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
     words tsquery := websearch_to_tsquery('pg_catalog.simple', query);
     owned_words tsquery;
     -- A page shows the best of the newest so many, since each is ranked by reading it.
     most_ranked CONSTANT integer := 500;
-    marks CONSTANT text := format('StartSel=%s, StopSel=%s, MaxWords=24, MinWords=12', chr(2), chr(3));
 BEGIN
     IF caller_id IS NULL OR numnode(words) = 0 THEN
         RETURN;
@@ -47,7 +47,10 @@ BEGIN
     RETURN QUERY
     WITH
     found_messages AS (
-        SELECT chat_messages.conversation_id, left(chat_messages.content, 100000) AS content
+        SELECT
+            chat_messages.conversation_id,
+            chat_messages.id,
+            left(chat_messages.content, 100000) AS content
         FROM chat_messages
         WHERE
             search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
@@ -62,14 +65,14 @@ BEGIN
     ranked AS (
         SELECT
             found_messages.conversation_id,
-            found_messages.content,
+            found_messages.id AS chat_message_id,
             ts_rank(to_tsvector('pg_catalog.simple', found_messages.content), words) AS score
         FROM found_messages
         UNION ALL
         -- A title says more than a message.
         SELECT
             conversations.id,
-            conversations.title,
+            NULL,
             2 * ts_rank(to_tsvector('pg_catalog.simple', conversations.title), words)
         FROM conversations
         WHERE
@@ -80,39 +83,29 @@ BEGIN
     best AS (
         SELECT DISTINCT ON (ranked.conversation_id)
             ranked.conversation_id,
-            ranked.content,
+            ranked.chat_message_id,
             sum(ranked.score) OVER (PARTITION BY ranked.conversation_id) AS score
         FROM ranked
         ORDER BY ranked.conversation_id, ranked.score DESC
-    ),
-
-    page AS (
-        SELECT conversations.*, best.content, best.score
-        FROM best
-        INNER JOIN conversations ON best.conversation_id = conversations.id
-        WHERE
-            conversations.user_id = caller_id
-            AND (wanted_status = 'all' OR conversations.status = wanted_status)
-            AND conversations.updated_at >= oldest
-        ORDER BY best.score DESC, conversations.updated_at DESC, conversations.id DESC
-        LIMIT page_size
     )
 
     SELECT
-        page.id,
-        page.title::text,
-        page.status::text,
-        page.created_at,
-        page.updated_at,
-        ts_headline(
-            'pg_catalog.simple', translate(page.content, chr(2) || chr(3), ''), words, marks
-        )
-    FROM page
-    ORDER BY page.score DESC, page.updated_at DESC, page.id DESC;
+        best.conversation_id,
+        best.chat_message_id,
+        words,
+        best.score
+    FROM best
+    INNER JOIN conversations ON best.conversation_id = conversations.id
+    WHERE
+        conversations.user_id = caller_id
+        AND (wanted_status = 'all' OR conversations.status = wanted_status)
+        AND conversations.updated_at >= oldest
+    ORDER BY best.score DESC, conversations.updated_at DESC, conversations.id DESC
+    LIMIT page_size;
 END
 $$;
 COMMENT ON FUNCTION search_conversations(text, text, timestamptz, integer)
-IS 'Parley: the caller''s conversations that hold these words, best first, each with an excerpt';
+IS 'Parley: where these words stand in the caller''s conversations: in which message (NULL: in the title)';
 
 DO $$
 BEGIN

@@ -3,17 +3,21 @@
 --
 -- Parameters
 --   user_id     text     the caller
---   cursor_id   bigint   id of the last row seen; null: the first batch
+--   cursor_id   text     id of the last row seen; null: the first batch
 --   batch_size  integer  rows wanted
 --
 -- Returns 0 to batch_size rows: id, and content, a JSON object of the row's columns.
--- Index idx_tasks_user_id.
+-- Index any of tasks that begins with the user.
+-- The id as text, shorter ones first, which is the order of numbers: an application's own table may have
+-- ids of any type.
 SELECT
-    tasks.id::bigint AS id,
+    tasks.id::text AS id,
     to_jsonb(tasks)::text AS content
 FROM tasks
 WHERE
     tasks.user_id = %(user_id)s::text
-    AND tasks.id > coalesce(%(cursor_id)s::bigint, 0)
-ORDER BY tasks.id
+    AND (length(tasks.id::text), tasks.id::text) > (
+        length(coalesce(%(cursor_id)s::text, '')), coalesce(%(cursor_id)s::text, '')
+    )
+ORDER BY length(tasks.id::text), tasks.id::text
 LIMIT %(batch_size)s::integer;

@@ -2,6 +2,7 @@
 -- The caller's conversations whose title or messages hold these words, best first.
 --
 -- Parameters
+--   user_id         text         the caller; an anonymous caller has nothing to search in
 --   words           text         as in a search engine: words, "a phrase", or, -not; the last may be begun
 --   status          text         'active', 'archived', or 'all'
 --   retention_days  integer      older messages and conversations are not found; 0: all are
@@ -11,20 +12,38 @@
 -- Returns 0 to page_size rows: id, title, status, created_at, updated_at, and excerpt, in which chr(2)
 -- and chr(3) stand around each word that was found.
 -- Index idx_chat_messages_search, idx_conversations_search (in 010_search.sql, which says why it is a
--- function, and takes the caller from act_as_caller).
+-- function, and takes the caller from act_as_caller); conversations_pkey, chat_messages_pkey.
 SELECT
-    found.id,
-    found.title,
-    found.status,
-    found.created_at,
-    found.updated_at,
-    found.excerpt
-FROM search_conversations(
-    %(words)s::text,
-    %(status)s::text,
-    CASE
-        WHEN %(retention_days)s::integer = 0 THEN '-infinity'
-        ELSE coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
-    END,
-    %(page_size)s::integer
-) AS found;
+    conversations.id,
+    conversations.title,
+    conversations.status,
+    conversations.created_at,
+    conversations.updated_at,
+    ts_headline(
+        'pg_catalog.simple',
+        translate(
+            coalesce(left(chat_messages.content, 100000), conversations.title), chr(2) || chr(3), ''
+        ),
+        found.found_words,
+        'StartSel=' || chr(2) || ', StopSel=' || chr(3) || ', MaxWords=24, MinWords=12'
+    ) AS excerpt
+FROM
+    search_conversations(
+        %(words)s::text,
+        %(status)s::text,
+        CASE
+            WHEN %(retention_days)s::integer = 0 THEN '-infinity'
+            ELSE coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
+        END,
+        %(page_size)s::integer
+    ) AS found
+INNER JOIN conversations
+    ON
+        found.conversation_id = conversations.id
+        AND conversations.user_id = %(user_id)s::text
+LEFT JOIN chat_messages
+    ON
+        found.conversation_id = chat_messages.conversation_id
+        AND found.chat_message_id = chat_messages.id
+        AND chat_messages.user_id = %(user_id)s::text
+ORDER BY found.score DESC, conversations.updated_at DESC, conversations.id DESC;

@@ -1,0 +1,1 @@
+"""Who reaches what: every endpoint, every kind of caller, everybody's data."""

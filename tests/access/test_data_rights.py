@@ -1,0 +1,258 @@
+"""What a user may ask for: everything of theirs, once as a copy, once to be gone."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier, Placeholder
+from psycopg.types.json import Jsonb
+
+import lib.exports
+from tests.access.catalog import Column, columns_of, snapshot_query, tables, tables_of_users
+from tests.product import Parley, headers_of, running_product
+from tests.proxy import proxied
+from tests.serving import Switchboard
+
+VICTIM, BYSTANDER = "victim", "bystander"
+EXPORT = "/api/conversations?export=true"
+# Columns that nobody is shown, their owner included.
+SECRETS = {"hashed_password"}
+# Where a value must be one of a few.
+CHOSEN: dict[str, object] = {"role": "assistant", "status": "active", "finish_reason": "stop"}
+NOW = datetime.now(UTC)
+
+
+def value_of(column: Column, owner: str, ids: Mapping[str, object]) -> object:
+    """Return a value for a column: of whatever type, marked as the owner's where it can be."""
+    if column.refers_to:
+        return ids[column.refers_to]
+    if column.name in CHOSEN:
+        return CHOSEN[column.name]
+    values: dict[str, object] = {
+        "boolean": True,
+        "bigint": 7,
+        "integer": 7,
+        "double precision": 0.5,
+        "jsonb": Jsonb({"of": owner}),
+        "timestamp with time zone": NOW,
+        "uuid": uuid4(),
+    }
+    return values.get(column.type, f"{column.name} of {owner}")
+
+
+def fill(database: psycopg.Connection, owner: str) -> dict[str, dict[str, Any]]:
+    """Store a row of an owner's, with every column, in each table of users' data; return them."""
+    ids: dict[str, object] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    for table in tables_of_users(database):
+        columns = columns_of(database, table)
+        values = {column.name: value_of(column, owner, ids) for column in columns}
+        if table == "users":
+            values["id"] = owner
+        insert = SQL(
+            "INSERT INTO {table} ({columns}) VALUES ({values}) RETURNING to_jsonb({table})"
+        ).format(
+            table=Identifier(table),
+            columns=SQL(", ").join(map(Identifier, values)),
+            values=SQL(", ").join(map(Placeholder, values)),
+        )
+        [(row,)] = database.execute(insert, values).fetchall()
+        rows[table], ids[table] = row, row.get("id")
+    return rows
+
+
+def stored(database: psycopg.Connection) -> set[str]:
+    """Return all rows of all tables."""
+    return {row for (row,) in database.execute(snapshot_query(database)).fetchall()}
+
+
+async def exported(parley: Parley, path: str = EXPORT, user: str = VICTIM) -> list[dict[str, Any]]:
+    """Return the lines of a user's export."""
+    response = await parley.client.get(path, headers=headers_of(user))
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/x-ndjson; charset=utf-8"
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+def test_these_tables_hold_what_is_a_users(database: psycopg.Connection) -> None:
+    assert {*tables_of_users(database)} == {*tables(database)} - {"schema_migrations"}
+
+
+async def test_the_export_has_each_row_of_each_table_with_all_columns_but_secrets(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    rows = fill(database, VICTIM)
+    fill(database, BYSTANDER)
+
+    *lines, end = await exported(parley)
+
+    assert end == {"type": "end", "complete": True}
+    kinds = [line.pop("type") for line in lines]
+    assert len({*kinds}) == len(kinds) == len(rows)
+    for table, row in rows.items():
+        assert {name: value for name, value in row.items() if name not in SECRETS} in lines, table
+
+
+async def test_the_export_is_of_the_caller_alone_whomever_the_request_names(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    fill(database, VICTIM)
+    fill(database, BYSTANDER)
+
+    lines = await exported(parley, f"{EXPORT}&user_id={BYSTANDER}&sub={BYSTANDER}&all=true")
+
+    assert len(lines) == len(tables_of_users(database)) + 1
+    assert BYSTANDER not in str(lines)
+
+
+async def test_who_leaves_leaves_nothing_behind_and_nobody_else_loses_anything(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    fill(database, BYSTANDER)
+    of_others = stored(database)
+    rows = fill(database, VICTIM)
+
+    response = await parley.client.delete("/api/auth", headers=headers_of(VICTIM))
+
+    assert (response.status_code, response.text) == (204, "")
+    left = stored(database)
+    assert left == of_others
+    for trace in (VICTIM, rows["conversations"]["id"]):
+        assert not any(trace in row for row in left)
+
+
+async def test_who_has_left_has_an_empty_export_and_may_come_back(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    fill(database, VICTIM)
+    await parley.client.delete("/api/auth", headers=headers_of(VICTIM))
+
+    assert await exported(parley) == [{"type": "end", "complete": True}]
+    assert (await parley.client.delete("/api/auth", headers=headers_of(VICTIM))).status_code == 204
+    assert (await parley.say("Hello!", user=VICTIM)).status_code == 200
+
+
+async def test_who_leaves_takes_more_conversations_along_than_one_statement_deletes(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    fill(database, BYSTANDER)
+    of_others = stored(database)
+    fill(database, VICTIM)
+    add_conversations(database, 120)
+
+    await parley.client.delete("/api/auth", headers=headers_of(VICTIM))
+
+    assert stored(database) == of_others
+
+
+async def test_an_export_is_paged_without_gap_or_overlap(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    fill(database, BYSTANDER)
+    database.execute("INSERT INTO users (id) VALUES (%s)", [VICTIM])
+    conversation = add_conversations(database, 401)[0]
+    add_messages(database, conversation, 650)
+    add_tasks(database, 400)
+
+    *lines, end = await exported(parley)
+
+    assert end == {"type": "end", "complete": True}
+    kinds = ["user", *["conversation"] * 401, *["message"] * 650, *["task"] * 400]
+    assert [line["type"] for line in lines] == kinds
+    assert len({(line["type"], line["id"]) for line in lines}) == len(lines)
+    said = [line["content"] for line in lines if line["type"] == "message"]
+    # Oldest first; many are of the same moment.
+    assert said == [str(number) for number in range(650)]
+
+
+async def test_a_database_that_fails_midway_makes_the_last_line_say_so(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    fill(database, VICTIM)
+    # The last table to be read.
+    database.execute("ALTER TABLE tasks RENAME TO lost_tasks")
+
+    *lines, end = await exported(parley)
+
+    assert {"user", "conversation", "message"} <= {line["type"] for line in lines}
+    assert (end["type"], end["complete"]) == ("end", False)
+    assert end["code"] == "database_not_migrated"
+
+
+@pytest.mark.environment(DB_POOL_TIMEOUT="1")
+async def test_a_database_that_is_lost_midway_makes_the_last_line_say_so(
+    database: psycopg.Connection,
+    switchboard: Switchboard,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(database, VICTIM)
+    async with (
+        proxied(environment["DATABASE_URL"]) as (proxy, url),
+        running_product(switchboard, monkeypatch, environment | {"DATABASE_URL": url}) as parley,
+    ):
+        with database.transaction():
+            # The export waits before its last table.
+            database.execute("LOCK TABLE tasks")
+            async with parley.client.stream("GET", EXPORT, headers=headers_of(VICTIM)) as response:
+                lines = response.aiter_lines()
+                kinds = [json.loads(await anext(lines))["type"] for _ in range(4)]
+                proxy.refuses = True
+                proxy.cut()
+                [end] = [json.loads(line) async for line in lines]
+
+    assert kinds == ["user", "quota", "conversation", "message"]
+    assert (end["type"], end["complete"]) == ("end", False)
+    assert end["code"] == "database_unavailable"
+
+
+async def test_whatever_fails_midway_makes_the_last_line_say_so(
+    parley: Parley, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(database, VICTIM)
+    # A mistake of ours, which Postgres refuses.
+    monkeypatch.setattr(lib.exports, "BATCH", -1)
+
+    *lines, end = await exported(parley)
+
+    assert [line["type"] for line in lines] == ["user", "quota"]
+    assert (end["type"], end["complete"], end["code"]) == ("end", False, "internal_error")
+
+
+def add_conversations(database: psycopg.Connection, count: int) -> list[UUID]:
+    """Store so many conversations of the victim's, a hundred of each moment."""
+    return [
+        each
+        for (each,) in database.execute(
+            """
+            INSERT INTO conversations (user_id, updated_at)
+            SELECT %s, now() - make_interval(hours => n / 100) FROM generate_series(1, %s) AS n
+            RETURNING id
+            """,
+            [VICTIM, count],
+        ).fetchall()
+    ]
+
+
+def add_messages(database: psycopg.Connection, conversation: UUID, count: int) -> None:
+    """Store so many messages of the victim's, named 0, 1, 2, …; ninety of each moment."""
+    database.execute(
+        """
+        INSERT INTO chat_messages (conversation_id, user_id, role, content, created_at)
+        SELECT %s, %s, 'user', n, now() - interval '1 day' + make_interval(secs => n / 90)
+        FROM generate_series(0, %s - 1) AS n ORDER BY n
+        """,
+        [conversation, VICTIM, count],
+    )
+
+
+def add_tasks(database: psycopg.Connection, count: int) -> None:
+    """Store so many tasks of the victim's."""
+    database.execute(
+        "INSERT INTO tasks (user_id, title) SELECT %s, n FROM generate_series(1, %s) AS n",
+        [VICTIM, count],
+    )

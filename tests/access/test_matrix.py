@@ -1,0 +1,155 @@
+"""Every endpoint, by every kind of caller, about everything of everybody's."""
+
+import importlib.util
+from collections.abc import AsyncGenerator
+
+import psycopg
+import pytest
+
+import lib.accounts
+from tests.access.callers import ANONYMOUS, AUDIENCE, ISSUER, MECHANISMS, SIGNER, callers_of
+from tests.access.uses import (
+    CREDENTIALS,
+    UNAUTHENTICATED,
+    USES,
+    Outcome,
+    Use,
+    everybodys,
+    switched_off,
+)
+from tests.access.world import PASSWORD_HASH, THINGS, Seen, World
+from tests.identity_provider import PATH, IdentityProvider
+from tests.model_server import ScriptedModel
+from tests.product import ROOT, Parley
+from tests.serving import Switchboard, serve
+
+each_use = pytest.mark.parametrize("use", USES, ids=lambda use: use.name)
+each_mechanism = pytest.mark.parametrize("mechanism", MECHANISMS)
+
+
+@pytest.fixture(scope="module")
+async def provider() -> AsyncGenerator[IdentityProvider]:
+    """Return an identity provider that publishes one key."""
+    switchboard = Switchboard()
+    async with serve(switchboard) as base_url:
+        switchboard.app = provider = IdentityProvider(base_url)
+        provider.keys = [SIGNER.jwk()]
+        yield provider
+
+
+@pytest.fixture
+def environment(
+    environment: dict[str, str], provider: IdentityProvider, mechanism: str
+) -> dict[str, str]:
+    """Return the environment of a product that checks tokens in that way."""
+    if mechanism == "published keys":
+        del environment["JWT_SECRET"]
+        environment["JWT_JWKS_URL"] = provider.base_url + PATH
+    counted = {"MESSAGES_PER_MINUTE": "100", "MESSAGES_PER_DAY": "100"}
+    return environment | counted | {"JWT_ISSUER": ISSUER, "JWT_AUDIENCE": AUDIENCE}
+
+
+@pytest.fixture
+def world(parley: Parley, database: psycopg.Connection, model: ScriptedModel) -> World:
+    """Return a product to be filled with everybody's data."""
+    return World(parley, database, model)
+
+
+def differences(seen: Seen, expected: Outcome) -> str | None:
+    """Say how what happened differs from what should have; None: it does not."""
+    actual = Outcome(seen.status, seen.code, frozenset(seen.marks), seen.changes)
+    if actual == expected:
+        return None
+    return f"was {actual}, should be {expected}: {seen.body[:300]}"
+
+
+@each_mechanism
+@each_use
+async def test_each_caller_reaches_what_is_theirs_and_nothing_else(
+    world: World, mechanism: str, use: Use
+) -> None:
+    callers = callers_of(MECHANISMS[mechanism])
+    ann = callers[0]
+    await world.build(ann)
+    wrong: list[str] = []
+    for caller in callers:
+        refusals: dict[Outcome, tuple[object, ...]] = {}
+        for thing in use.things:
+            expected = use.outcome(caller, thing)
+            seen = await world.ask(caller, use.method, use.path, use.body, thing)
+            told = f"{caller.kind}, {thing.name}:"
+            if difference := differences(seen, expected):
+                wrong.append(f"{told} {difference}")
+            # What it is about, and what is the caller's, may change. All else stays.
+            if harmed := seen.harmed - ({thing.owner, caller.owner} if expected.changes else set()):
+                wrong.append(f"{told} changed what is of {harmed}")
+            # Another's, missing, deleted: who may not have it cannot tell which it is.
+            alike = refusals.setdefault(expected, seen.whole)
+            if expected.status >= 400 and seen.whole != alike:
+                wrong.append(f"{told} {seen.whole} differs from {alike}")
+            if seen.changes:
+                await world.build(ann)
+
+    assert wrong == []
+
+
+@pytest.mark.environment(AUTH_REQUIRED="true")
+@each_mechanism
+async def test_where_a_token_is_required_nobody_is_anonymous(world: World, mechanism: str) -> None:
+    await world.build(callers_of(MECHANISMS[mechanism])[0])
+    wrong: list[str] = []
+    for use in USES:
+        open_to_all = use.rule in {everybodys, switched_off}
+        for thing in use.things:
+            expected = use.outcome(ANONYMOUS, thing) if open_to_all else UNAUTHENTICATED
+            seen = await world.ask(ANONYMOUS, use.method, use.path, use.body, thing)
+            if difference := differences(seen, expected):
+                wrong.append(f"{use.name}, {thing.name}: {difference}")
+
+    assert wrong == []
+
+
+@pytest.mark.environment(LOCAL_ACCOUNTS="true")
+@pytest.mark.parametrize("mechanism", ["secret"])
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [("login", (401, "wrong_credentials")), ("register", (409, "email_taken"))],
+)
+async def test_logging_in_and_registering_tell_every_caller_the_same_of_another_account(
+    world: World,
+    mechanism: str,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
+    expected: tuple[int, str],
+) -> None:
+    # A fifth of a second each, as they are.
+    monkeypatch.setattr(lib.accounts, "BCRYPT_ROUNDS", 4)
+    monkeypatch.setattr(lib.accounts, "NOBODYS_HASH", PASSWORD_HASH)
+    callers = callers_of(MECHANISMS[mechanism])
+    body = {"action": action} | CREDENTIALS
+    # An address that no account has can be registered: that is what registering is for.
+    things = THINGS if action == "login" else THINGS[:3]
+    told: set[object] = set()
+    for caller in callers:
+        for thing in things:
+            await world.build(callers[0])
+            seen = await world.ask(caller, "POST", "/api/auth", body, thing)
+            assert (seen.status, seen.code, seen.marks, seen.harmed) == (*expected, set(), set())
+            told.add(str(seen.whole))
+
+    assert len(told) == 1
+
+
+def test_each_method_of_each_function_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://parley@nowhere/parley")
+    offered: set[tuple[str, str]] = set()
+    for path in sorted((ROOT / "api").rglob("*.py")):
+        spec = importlib.util.spec_from_file_location("function", path)
+        assert spec
+        assert spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        url = "/" + str(path.relative_to(ROOT).with_suffix("")).replace("[", "{").replace("]", "}")
+        offered |= {(method, url) for method in module.app._handlers}
+
+    assert offered == {(use.method, use.path.partition("?")[0]) for use in USES}

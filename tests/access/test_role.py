@@ -1,0 +1,237 @@
+"""The role parley_app: what it may do, and that nobody plays it for longer than a transaction."""
+
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from lib.callers import Caller
+from lib.conversations import LIST_CONVERSATIONS, ConversationSummary
+from lib.database import ACT_AS_CALLER, Database
+from lib.problems import AccountInactive
+from lib.settings import read_settings
+from lib.statements import Call
+from tests.access.catalog import tables_of_users
+from tests.product import forget_process
+
+OWNED = ("conversations", "chat_messages", "tasks", "quotas")
+STORED = """
+    INSERT INTO users (id, is_active) VALUES ('ann', TRUE), ('ina', FALSE);
+    INSERT INTO tasks (user_id, title) VALUES ('ann', 'Ann''s');
+    INSERT INTO quotas VALUES ('user ann', 'ann', 1, now(), 1, now());
+    INSERT INTO conversations (id, user_id) VALUES (%(anns)s, 'ann'), (%(nobodys)s, NULL);
+    INSERT INTO chat_messages (conversation_id, user_id, role, content)
+    VALUES (%(anns)s, 'ann', 'user', 'Ann''s'), (%(nobodys)s, NULL, 'user', 'Nobody''s');
+"""
+ANNS, NOBODYS = uuid4(), uuid4()
+LOG_IN = {
+    "find_account": "SELECT find_account('ann@example.com')",
+    "register_account": "SELECT register_account('eve', 'eve@example.com', 'Eve', 'hash')",
+}
+OF_ANN = f"VALUES ('{ANNS}', 'ann', 'user', 'Not hers')"
+OF_NOBODY = f"VALUES ('{NOBODYS}', 'user', 'Not theirs')"
+# Who the statement is run by, and what it would be told of a caller.
+WHO = """
+    SELECT current_user::text, current_setting('parley.user_id', TRUE),
+        current_setting('parley.conversation_id', TRUE), pg_backend_pid()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _stored(database: psycopg.Connection) -> None:
+    psycopg.ClientCursor(database).execute(STORED, {"anns": ANNS, "nobodys": NOBODYS})
+
+
+def counted(database: psycopg.Connection) -> list[int]:
+    """Return how many rows of each table can be seen."""
+    count = SQL("SELECT count(*) FROM {}")
+    return [database.execute(count.format(Identifier(table))).fetchall()[0][0] for table in OWNED]
+
+
+def act_as(database: psycopg.Connection, user_id: str | None, reachable: UUID | None) -> None:
+    """Begin to act as a caller."""
+    call = ACT_AS_CALLER(user_id=user_id, conversation_id=reachable, needs_account=False)
+    database.execute(call.statement.sql, call.parameters)
+
+
+def refusal_of(database: psycopg.Connection, user_id: str, statement: str) -> str:
+    """Return what is said to a user for whom a statement is run; it must be refused."""
+    with database.transaction(force_rollback=True):
+        act_as(database, user_id, None)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
+            database.execute(statement.encode())
+    return str(refused.value)
+
+
+def test_each_table_that_holds_a_users_data_has_row_level_security(
+    database: psycopg.Connection,
+) -> None:
+    tables = tables_of_users(database)
+
+    assert {*OWNED, "users"} <= {*tables}
+    unprotected = database.execute("""
+        SELECT relname FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relrowsecurity
+    """).fetchall()
+    assert {name for (name,) in unprotected} == {"schema_migrations"}
+
+
+def test_a_policy_lets_in_nobody_but_the_caller(database: psycopg.Connection) -> None:
+    policies = database.execute("""
+        SELECT tablename, roles::text, qual ~ 'parley.user_id', with_check
+        FROM pg_policies WHERE schemaname = 'public' ORDER BY tablename
+    """).fetchall()
+
+    # Without a condition of its own, what is written must be what may be read.
+    expected = [(table, "{parley_app}", True, None) for table in sorted(OWNED)]
+    assert policies == expected
+
+
+def test_the_owner_sees_all(database: psycopg.Connection) -> None:
+    assert counted(database) == [2, 2, 1, 1]
+
+
+def test_the_role_alone_sees_nothing(database: psycopg.Connection) -> None:
+    database.execute("SET ROLE parley_app")
+
+    assert counted(database) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("user_id", "reachable", "expected"),
+    [
+        ("ann", None, [1, 1, 1, 1]),
+        ("ann", ANNS, [1, 1, 1, 1]),
+        ("bob", None, [0, 0, 0, 0]),
+        ("bob", ANNS, [0, 0, 0, 0]),
+        (None, None, [0, 0, 0, 0]),
+        (None, NOBODYS, [1, 1, 0, 0]),
+        (None, ANNS, [0, 0, 0, 0]),
+        ("", None, [0, 0, 0, 0]),
+    ],
+)
+def test_a_caller_sees_what_is_theirs_and_the_anonymous_conversation_that_was_named(
+    database: psycopg.Connection, user_id: str | None, reachable: UUID | None, expected: list[int]
+) -> None:
+    with database.transaction():
+        act_as(database, user_id, reachable)
+
+        assert counted(database) == expected
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT id FROM users",
+        "SELECT hashed_password FROM users",
+        "UPDATE users SET is_active = TRUE",
+        "DELETE FROM users",
+        "INSERT INTO users (id) VALUES ('eve')",
+        "UPDATE chat_messages SET content = 'changed'",
+        "UPDATE chat_messages SET role = 'system'",
+        "UPDATE chat_messages SET created_at = now()",
+        "DELETE FROM chat_messages",
+        "UPDATE quotas SET minute_count = 0",
+        "INSERT INTO quotas VALUES ('eve', 'ann', 1, now(), 1, now())",
+        "DELETE FROM quotas",
+        "DELETE FROM schema_migrations",
+        "CREATE TABLE chat_messages_of_all (id text)",
+        "ALTER TABLE conversations DISABLE ROW LEVEL SECURITY",
+        "DROP POLICY own_conversations ON conversations",
+        "TRUNCATE conversations CASCADE",
+    ],
+)
+def test_a_caller_may_not(database: psycopg.Connection, statement: str) -> None:
+    assert refusal_of(database, "ann", statement).startswith(("permission denied", "must be owner"))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO conversations (user_id) VALUES ('ann')",
+        "INSERT INTO conversations (user_id) VALUES (NULL)",
+        f"INSERT INTO chat_messages (conversation_id, user_id, role, content) {OF_ANN}",
+        f"INSERT INTO chat_messages (conversation_id, role, content) {OF_NOBODY}",
+        "INSERT INTO tasks (user_id, title) VALUES ('ann', 'Not hers')",
+    ],
+)
+def test_a_caller_stores_nothing_under_anothers_name(
+    database: psycopg.Connection, statement: str
+) -> None:
+    assert "row-level security" in refusal_of(database, "bob", statement)
+
+
+@pytest.mark.parametrize("name", LOG_IN)
+def test_a_caller_may_not_call_what_works_for_the_log_in(
+    database: psycopg.Connection, name: str
+) -> None:
+    # Of the function itself, not only of the table that it reads.
+    refusal = refusal_of(database, "ann", LOG_IN[name])
+
+    assert refusal.startswith(f"permission denied for function {name}")
+
+
+def test_a_caller_gives_nothing_of_theirs_away(database: psycopg.Connection) -> None:
+    for receiver in ("'ina'", "NULL"):
+        statement = f"UPDATE conversations SET user_id = {receiver}"
+        assert "row-level security" in refusal_of(database, "ann", statement)
+
+
+@pytest.mark.parametrize("way", ["direct", "pooled"])
+async def test_nothing_of_a_caller_outlives_the_round_trip(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    pgbouncer_port: int | None,
+    way: str,
+) -> None:
+    if way == "pooled" and pgbouncer_port is None:
+        pytest.skip("PgBouncer is not installed")
+    name = "database_url" if way == "direct" else "pooled_database_url"
+    url: str = request.getfixturevalue(name)
+    monkeypatch.setenv("DATABASE_URL", url)
+    forget_process()
+    pool = Database(read_settings({"DATABASE_URL": url, "DB_POOL_MAX": "1"}))
+    try:
+        [seen] = await pool.run_as(Caller("ann"), None, listing())
+        assert seen.id == ANNS
+        sessions = [await who_is_there(pool)]
+        assert await pool.run_as(Caller("bob"), None, listing()) == []
+        sessions.append(await who_is_there(pool))
+        with pytest.raises(AccountInactive):
+            await pool.run_as(Caller("ina"), None, listing())
+        sessions.append(await who_is_there(pool))
+        # Fails within the wall.
+        with pytest.raises(psycopg.errors.InvalidRowCountInLimitClause):
+            await pool.run_as(Caller("ann"), None, listing(page_size=-1))
+        sessions.append(await who_is_there(pool))
+    finally:
+        await pool.close()
+        forget_process()
+
+    # The same session each time, and nobody's.
+    assert len({pid for *_, pid in sessions}) == 1
+    assert {(user, ann or None, id_ or None) for user, ann, id_, _ in sessions} == {
+        ("postgres", None, None)
+    }
+
+
+def listing(page_size: int = 20) -> Call[ConversationSummary]:
+    """Return the call for Ann's list, whoever asks."""
+    return LIST_CONVERSATIONS(
+        user_id="ann",
+        status="all",
+        retention_days=0,
+        cursor_updated_at=None,
+        cursor_id=None,
+        page_size=page_size,
+        now=None,
+    )
+
+
+async def who_is_there(pool: Database) -> tuple[str, str | None, str | None, int]:
+    """Return whom the pool's connection acts as when nobody asks."""
+    assert pool._pool
+    async with pool._pool.connection() as connection:
+        [found] = await (await connection.execute(WHO)).fetchall()
+    return found

@@ -1,0 +1,207 @@
+"""The wall: row-level security yields nothing of others, whatever a statement forgets."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from lib.database import ACT_AS_CALLER
+from tests.access.catalog import snapshot_query
+from tests.statement_files import NAMES, WITHOUT_CALLER, read_statement
+
+OWNED = re.compile(r"\b(?:FROM|JOIN|UPDATE) (?:conversations|chat_messages|tasks|quotas)\b")
+STATEMENTS = [
+    name for name in NAMES if name not in WITHOUT_CALLER and OWNED.search(read_statement(name).body)
+]
+# What a statement asks for: whose, and of which conversation.
+CONDITION = re.compile(r"""
+    \w+\.user_id\ (?:=|IS\ NOT\ DISTINCT\ FROM)\ %\(user_id\)s::text
+    | \w+\.user_id\ IS\ NULL
+    | \w+\.(?:conversation_)?id\ =\ %\(conversation_id\)s::uuid
+""", re.VERBOSE)  # fmt: skip
+# The numbers of the victims' messages; all else of theirs has one of the ids, or the word.
+FIRST_ROW_ID = 7_654_321_000
+# How long the victims' answers may still take, in seconds: some statements tell nothing else.
+LEASE = 54_321.0
+VICTIMS = """
+    INSERT INTO users (id, email, name) VALUES ('victim', 'victim@example.com', 'victim');
+    INSERT INTO users (id) VALUES ('bob');
+    INSERT INTO tasks (user_id, title) VALUES ('victim', 'victim');
+    INSERT INTO quotas VALUES ('user victim', 'victim', 1, now() + '1 h', 1, now() + '1 h');
+    INSERT INTO conversations (id, user_id, title, turn_id, turn_message_id, turn_expires_at)
+    VALUES
+        (%(victims)s, 'victim', 'victim', %(turn)s, 'victim-1', now() + '54321 s'),
+        (%(strangers)s, NULL, 'victim', %(turn)s, 'victim-1', now() + '54321 s'),
+        (%(reached)s, NULL, 'mine', NULL, NULL, NULL);
+    INSERT INTO chat_messages (
+        id, conversation_id, user_id, message_id, role, content, reply_to
+    )
+    OVERRIDING SYSTEM VALUE
+    VALUES
+        (%(row)s, %(victims)s, 'victim', 'victim-1', 'user', 'victim asks', NULL),
+        (%(row)s + 1, %(victims)s, 'victim', 'victim-2', 'assistant', 'victim told', %(row)s),
+        (%(row)s + 2, %(strangers)s, NULL, 'victim-1', 'user', 'victim asks', NULL),
+        (%(row)s + 3, %(strangers)s, NULL, 'victim-2', 'assistant', 'victim told', %(row)s + 2),
+        (999, %(reached)s, NULL, 'mine-1', 'user', 'mine', NULL);
+"""
+
+# Where a parameter means something else than in the others, or more would be asked of it.
+SPECIAL: dict[str, dict[str, object]] = {
+    "begin_turn": {"turn_id": uuid4()},
+    "change_conversation": {"status": "archived"},
+    "finish_turn": {"finish_reason": "stop"},
+}
+
+
+# The statement's own conditions stand in this function, which works outside of the wall.
+SEARCH = "search_conversations(text, text, timestamptz, integer)"
+UNGUARDED_SEARCH = {
+    r"search_vector\(\w+\.user_id, (\w+\.\w+)\) @@ owned_words": r"to_tsvector(\1) @@ words",
+    r"\w+\.user_id = caller_id": "TRUE",
+    r"caller_id IS NULL OR": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored.
+
+    Attributes:
+        victims: a user's conversation, with an answer in the making.
+        strangers: one without an owner, likewise, whose id nobody else knows.
+        reached: one without an owner, whose id the anonymous caller knows.
+        turn: token of the answers in the making.
+        row: number of the first of the victims' messages.
+    """
+
+    victims: UUID
+    strangers: UUID
+    reached: UUID
+    turn: UUID
+    row: int = FIRST_ROW_ID
+
+    def is_in(self, found: object) -> bool:
+        """Tell whether anything of the victims shows."""
+        words = ("victim", str(self.victims), str(self.strangers), str(self.row)[:-1], str(LEASE))
+        return any(word in str(found) for word in words)
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: a user or nobody in particular, and whether that one knows a conversation's id."""
+
+    user_id: str | None
+    knows_an_id: bool = False
+
+    def parameters(self, stored: Stored) -> dict[str, object]:
+        """Return what a statement is asked: as well aimed at the victims as can be."""
+        return {
+            "user_id": self.user_id,
+            # Its conditions are gone: it is only what something new would be stored under.
+            "conversation_id": stored.reached if self.knows_an_id else uuid4(),
+            "turn_id": stored.turn,
+            "message_id": "victim-1",
+            "content": "victim asks" if self.user_id else "mine",
+            "answer_message_id": "victim-2",
+            "question_id": stored.row,
+            "title": "mine",
+            "status": "all",
+            "words": "victim",
+            "quota_subject": "user victim",
+            "retention_days": 0,
+            "lease_seconds": 60.0,
+            "history_messages": 20,
+            "max_messages": 1000,
+            "messages_per_minute": 0,
+            "messages_per_day": 0,
+            "batch_size": 200,
+            "page_size": 200,
+            "takes_turn": True,
+            "regenerates": False,
+            "include_superseded": True,
+            "include_system": True,
+        }
+
+
+ASKERS = {
+    "another user": Asker("bob"),
+    "an anonymous caller": Asker(None),
+    "an anonymous caller who knows another conversation's id": Asker(None, knows_an_id=True),
+}
+
+
+@pytest.fixture
+def stored(database: psycopg.Connection) -> Iterator[Stored]:
+    """Store things of victims; in a transaction, which is taken back."""
+    stored = Stored(uuid4(), uuid4(), uuid4(), uuid4())
+    names = {name: getattr(stored, name) for name in Stored.__dataclass_fields__}
+    with database.transaction(force_rollback=True):
+        psycopg.ClientCursor(database).execute(VICTIMS.encode(), names)
+        forget_conditions_of_search(database)
+        yield stored
+
+
+def forget_conditions_of_search(database: psycopg.Connection) -> None:
+    """Make the function that searches forget who asks."""
+    found = database.execute("SELECT pg_get_functiondef(%s::regprocedure)", [SEARCH]).fetchall()
+    definition: str = found[0][0]
+    for guard, rest in UNGUARDED_SEARCH.items():
+        assert re.search(guard, definition)
+        definition = re.sub(guard, rest, definition)
+    database.execute(definition.encode())
+
+
+def ask(
+    database: psycopg.Connection, name: str, asker: Asker, stored: Stored, *, is_within: bool
+) -> list[tuple[object, ...]]:
+    """Run a statement within the wall or outside of it; what is refused yields nothing."""
+    statement = read_statement(name)
+    unguarded = CONDITION.sub("TRUE", statement.body)
+    assert unguarded != statement.body
+    given = dict.fromkeys(statement.declared) | asker.parameters(stored)
+    given |= SPECIAL.get(name, {})
+    try:
+        with database.transaction():
+            if is_within:
+                reachable = stored.reached if asker.knows_an_id else None
+                act = ACT_AS_CALLER(
+                    user_id=asker.user_id, conversation_id=reachable, needs_account=False
+                )
+                database.execute(act.statement.sql, act.parameters)
+            return database.execute(unguarded.encode(), given).fetchall()
+    except psycopg.errors.InsufficientPrivilege as error:
+        if "row-level security" not in str(error):
+            raise
+        return []
+    finally:
+        database.execute("RESET ROLE")
+
+
+@pytest.mark.parametrize("asker", ASKERS.values(), ids=list(ASKERS))
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_without_its_conditions_yields_and_changes_nothing_of_others(
+    database: psycopg.Connection, stored: Stored, name: str, asker: Asker
+) -> None:
+    look = snapshot_query(database)
+    before = {row for (row,) in database.execute(look).fetchall() if stored.is_in(row)}
+    assert len(before) == 9
+
+    found = ask(database, name, asker, stored, is_within=True)
+
+    assert not stored.is_in(found)
+    assert before <= {row for (row,) in database.execute(look).fetchall()}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_outside_of_the_wall_the_same_statement_would_yield_it(
+    database: psycopg.Connection, stored: Stored, name: str
+) -> None:
+    # Of several victims some statements would not know which to show.
+    database.execute("DELETE FROM conversations WHERE user_id IS NULL")
+
+    found = ask(database, name, Asker("bob"), stored, is_within=False)
+
+    assert stored.is_in(found)
