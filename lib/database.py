@@ -156,7 +156,8 @@ class Database:
 
         Raises:
             AccountInactive: the caller's account is switched off; nothing was done.
-            AccountUnknown: the caller's local account was deleted; nothing was done.
+            AccountUnknown: the caller's local account was deleted, or an application's own `users`
+                needs more of a new user than a token says; nothing was done.
             Problem: see `run`.
         """
         act = ACT_AS_CALLER(
@@ -236,6 +237,11 @@ class Database:
             raise DatabaseNotMigrated(retry_after_seconds=60) from error
         except psycopg.errors.InsufficientPrivilege as error:
             raise DatabaseNotMigrated(NO_ROLE, retry_after_seconds=60) from error
+        except psycopg.errors.NotNullViolation as error:
+            # An application's own `users`, whose rows need more than a token says.
+            if error.diag.table_name == "users":
+                raise AccountUnknown from error
+            raise
         except psycopg.DatabaseError as error:
             if raised := RAISED.get(error.sqlstate):
                 raise raised from error

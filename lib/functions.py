@@ -34,6 +34,7 @@ type Handler = Callable[[Request], Awaitable[ASGIApp]]
 MAX_BODY_BYTES = 256 * 1024
 EXPOSED_HEADERS = (
     "x-conversation-id",
+    "x-next-cursor",
     "idempotent-replayed",
     "retry-after",
     "server-timing",
@@ -266,7 +267,10 @@ def _names(model: type[BaseModel]) -> list[str]:
     names: list[str] = []
     for name, field in model.model_fields.items():
         alias = field.validation_alias
-        names += map(str, alias.choices) if isinstance(alias, AliasChoices) else [name]
+        if isinstance(alias, AliasChoices):
+            names += map(str, alias.choices)
+        else:
+            names.append(alias if isinstance(alias, str) else name)
     return names
 
 

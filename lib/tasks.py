@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from lib.callers import Caller
 from lib.cursors import decode_cursor, encode_cursor
 from lib.database import Database
-from lib.ids import RowId, Storable
+from lib.ids import RowId, Storable, storable
 from lib.problems import NotFound
 from lib.statements import Call, Statement
 from lib.users import remember_user
@@ -37,14 +37,17 @@ CHANGE_TASK = Statement("change_task", Task)
 DELETE_TASK = Statement("delete_task", Task)
 
 
-def _stripped(title: str) -> str:
-    if not title.strip():
-        message = "must not be empty"
-        raise ValueError(message)
-    return " ".join(title.split())
+def _one_line(title: object) -> object:
+    return " ".join(title.split()) if isinstance(title, str) else title
 
 
-Title = Annotated[Storable, Field(min_length=1, max_length=200, description="What is to be done")]
+# Measured as it is stored: spaces around it are not part of it.
+Title = Annotated[
+    str,
+    Field(min_length=1, max_length=200, description="What is to be done"),
+    BeforeValidator(_one_line),
+    AfterValidator(storable),
+]
 Description = Annotated[Storable, Field(max_length=1000, description="Details")]
 
 
@@ -68,8 +71,6 @@ class NewTask(BaseModel, defer_build=True):
     title: Title
     description: Description = ""
 
-    _title = field_validator("title")(_stripped)
-
 
 class TaskChange(BaseModel, defer_build=True):
     """The body of PATCH /api/tasks: at least one of these."""
@@ -77,11 +78,6 @@ class TaskChange(BaseModel, defer_build=True):
     title: Title | None = None
     description: Description | None = None
     completed: bool | None = None
-
-    @field_validator("title")
-    @classmethod
-    def _title(cls, title: str | None) -> str | None:
-        return _stripped(title) if title is not None else None
 
     @model_validator(mode="after")
     def _not_empty(self) -> "TaskChange":

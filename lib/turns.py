@@ -19,7 +19,6 @@ from lib.conversations import LOCK_CONVERSATION, PATIENCE, ConversationId, title
 from lib.database import Database
 from lib.messages import Message
 from lib.problems import (
-    AccountUnknown,
     AnswerNotStored,
     ConversationArchived,
     ConversationFull,
@@ -304,13 +303,9 @@ class _Attempt:
             _, [decision], messages = await database.run_as(self.caller, reachable, *calls)
             return decision, messages, []
         remember = remember_user(self.caller)
-        try:
-            _, _, [decision], messages, tool_runs = await database.run_as(
-                self.caller, reachable, remember, *calls, self._runs_call()
-            )
-        except psycopg.errors.NotNullViolation as error:
-            # An application's own `users`, whose rows need more than a token says.
-            raise AccountUnknown from error
+        _, _, [decision], messages, tool_runs = await database.run_as(
+            self.caller, reachable, remember, *calls, self._runs_call()
+        )
         return decision, messages, tool_runs
 
     def _runs_call(self) -> Call[ToolRun]:

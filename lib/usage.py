@@ -1,10 +1,11 @@
 """Usage: what the answers of a user have cost, in tokens."""
 
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from lib.callers import Caller
 from lib.database import Database
@@ -12,6 +13,7 @@ from lib.settings import settings
 from lib.statements import Statement
 
 USUAL_DAYS = 30
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,15 @@ class Usage:
         return asdict(self)
 
 
+def _written_out(day: object) -> object:
+    """Refuse what pydantic would take for a day, too: seconds since 1970, times at midnight."""
+    if not isinstance(day, str) or not DAY.fullmatch(day):
+        message = "must be a day, as 2026-01-31"
+        raise ValueError(message)
+    return day
+
+
+Day = Annotated[date, BeforeValidator(_written_out)]
 SUM_USAGE = Statement("sum_usage", Usage)
 
 
@@ -36,8 +47,8 @@ class UsageQuery(BaseModel, defer_build=True):
     """The query of GET /api/messages?usage=true: days by UTC, both included."""
 
     usage: Literal["true"]
-    first_day: date | None = Field(default=None, validation_alias="from")
-    last_day: date | None = Field(default=None, validation_alias="to")
+    first_day: Day | None = Field(default=None, validation_alias="from")
+    last_day: Day | None = Field(default=None, validation_alias="to")
 
     @model_validator(mode="after")
     def _in_order(self) -> "UsageQuery":
@@ -50,15 +61,16 @@ class UsageQuery(BaseModel, defer_build=True):
 async def sum_usage(database: Database, caller: Caller, query: UsageQuery) -> dict[str, Any]:
     """Return the tokens of a user's answers by day and model, oldest first.
 
-    One round trip: sum_usage. Without `from`, the last USUAL_DAYS days.
+    One round trip: sum_usage. Without `from`, USUAL_DAYS days; without `to`, up to today, or that
+    one day where it is still to come.
 
     Raises:
         Problem: see `Database.run_as`.
     """
-    last_day = query.last_day or datetime.now(UTC).date()
-    first_day = query.first_day or max(last_day, date.min + timedelta(USUAL_DAYS)) - timedelta(
-        USUAL_DAYS - 1
-    )
+    today = datetime.now(UTC).date()
+    last_day = query.last_day or max(today, query.first_day or today)
+    days_before = min(USUAL_DAYS - 1, (last_day - date.min).days)
+    first_day = query.first_day or last_day - timedelta(days_before)
     found = await database.run_as(
         caller,
         None,

@@ -16,6 +16,8 @@ from starlette.types import Receive, Scope, Send
 MODEL_NAME = "scripted-1"
 # What OPENAI_TITLE_MODEL is in tests: requests for titles are told from others by it.
 TITLE_MODEL = "title-model"
+# What a test sets OPENAI_ANALYSIS_MODEL to; requests for analyses are told from others by it.
+ANALYSIS_MODEL = "analysis-model"
 DEFAULT_PIECES = ("Hello", ", how", " are", " you?")
 
 
@@ -90,6 +92,9 @@ class ScriptedModel:
         on_request: called when such a request has come.
         title_reply: what each request for a title gets; as a rule, that there is no such model.
         title_requests: the bodies of those.
+        analysis_reply: what each request for an analysis gets; as a rule, that there is no such
+            model.
+        analysis_requests: the bodies of those.
         left: how many clients left before their answer was complete.
         base_url: set by whoever serves it.
     """
@@ -103,6 +108,8 @@ class ScriptedModel:
         self.on_request: Callable[[], None] = lambda: None
         self.title_reply = Reply(status=404)
         self.title_requests: list[dict[str, Any]] = []
+        self.analysis_reply = Reply(status=404)
+        self.analysis_requests: list[dict[str, Any]] = []
         self.left = 0
         self.base_url = ""
 
@@ -128,6 +135,9 @@ class ScriptedModel:
         if body["model"] == TITLE_MODEL:
             self.title_requests.append(body)
             return self.title_reply
+        if body["model"] == ANALYSIS_MODEL:
+            self.analysis_requests.append(body)
+            return self.analysis_reply
         self.requests.append(body)
         self.on_request()
         return self.choose(body)

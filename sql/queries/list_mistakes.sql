@@ -10,7 +10,7 @@
 --   now                timestamptz  null: the database's clock
 --
 -- Returns at most page_size answers: the columns of list_messages, and question, what was asked, and
--- question_message_id (null: the question is gone).
+-- question_message_id (null: the question is gone, or older than is shown).
 -- Index idx_chat_messages_mistakes: gives the order, so there is no sort; chat_messages_pkey.
 SELECT
     answer.id,
@@ -47,6 +47,11 @@ LEFT JOIN chat_messages AS question
         answer.conversation_id = question.conversation_id
         AND answer.reply_to = question.id
         AND question.user_id = %(user_id)s::text
+        AND (
+            %(retention_days)s::integer = 0
+            OR question.created_at
+            >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
+        )
 WHERE
     answer.user_id = %(user_id)s::text
     AND answer.is_mistake

@@ -1,4 +1,4 @@
-"""Fixtures: a database as the functions open it, and turns in it."""
+"""Fixtures: a database as the functions open it, turns and tasks in it."""
 
 from collections.abc import AsyncIterator
 
@@ -9,6 +9,7 @@ from lib.database import Database
 from tests.product import forget_process
 from tests.queries.rows import Rows
 from tests.queries.search import Searched
+from tests.queries.tasks import Tasks
 from tests.queries.turns import Turns, open_database
 
 
@@ -28,6 +29,12 @@ async def pool(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 def turns(pool: Database) -> Turns:
     """Return turns in a conversation of the test's own."""
     return Turns(pool)
+
+
+@pytest.fixture
+def tasks(pool: Database) -> Tasks:
+    """Return the tasks of the test's own database."""
+    return Tasks(pool)
 
 
 @pytest.fixture

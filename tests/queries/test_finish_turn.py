@@ -1,6 +1,8 @@
 """finish_turn."""
 
+import json
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -141,3 +143,43 @@ async def test_an_id_names_one_current_message_whatever_else_goes_wrong(
 
     with pytest.raises(psycopg.errors.UniqueViolation, match="uq_chat_messages_message_id"):
         rows.run(second)
+
+
+async def test_how_the_answer_was_to_be_and_what_the_analysis_says_is_stored(
+    turns: Turns, rows: Rows
+) -> None:
+    columns: dict[str, Any] = {
+        "persona": "guide",
+        "tone": "casual",
+        "behavior": "cautious",
+        "context_type": "code",
+        "signal_strength": 0.25,
+        "context_clarity": False,
+        "needs_knowledge": True,
+    }
+
+    await turns.finish(await turns.begin(), **columns)
+
+    stored = f"SELECT {', '.join(columns)} FROM chat_messages WHERE message_id = 'answer-1'"
+    assert rows.run(stored) == [tuple(columns.values())]
+
+
+async def test_what_is_not_known_is_null_but_no_knowledge_was_needed(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.finish(await turns.begin())
+
+    columns = "tool_calls, persona, tone, context_type, context_clarity, needs_knowledge"
+    assert rows.run(f"SELECT {columns} FROM chat_messages WHERE message_id = 'answer-1'") == [
+        (None, None, None, None, None, False)
+    ]
+
+
+async def test_the_tools_that_were_called_are_stored_with_the_answer(
+    turns: Turns, rows: Rows
+) -> None:
+    calls = [{"id": "call-1", "name": "add_task", "step": 0, "text_end": 0}]
+
+    await turns.finish(await turns.begin(user_id="ada"), tool_calls=json.dumps(calls))
+
+    assert rows.run("SELECT tool_calls FROM chat_messages WHERE role = 'assistant'") == [(calls,)]

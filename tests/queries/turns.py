@@ -24,6 +24,18 @@ from lib.users import REMEMBER_USER
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE_SECONDS = 60.0
 FIRST_TITLE = "A title"
+TOKENS = {"prompt_tokens": 7, "completion_tokens": 4}
+# Of an answer, where neither its request nor an analysis says anything.
+UNKNOWN_COLUMNS = (
+    "tool_calls",
+    "persona",
+    "tone",
+    "behavior",
+    "context_type",
+    "signal_strength",
+    "context_clarity",
+    "needs_knowledge",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +168,10 @@ class Turns:
         finish_reason: str = "stop",
         answer_message_id: str = "answer-1",
         title: str | None = None,
+        **columns: object,
     ) -> list[StoredAnswer]:
-        """Run finish_turn for a turn that was taken."""
+        """Run finish_turn for a turn that was taken; `columns` are further ones of its answer."""
+        unknown = dict.fromkeys(UNKNOWN_COLUMNS)
         _, stored = await self.database.run(
             act_as(begun.user_id, begun.conversation_id),
             FINISH_TURN(
@@ -168,20 +182,10 @@ class Turns:
                 question_id=begun.question.id,
                 content=content,
                 finish_reason=finish_reason,
-                model_name="test-model",
-                prompt_tokens=7,
-                completion_tokens=4,
-                tool_calls=None,
-                persona=None,
-                tone=None,
-                behavior=None,
-                context_type=None,
-                signal_strength=None,
-                context_clarity=None,
-                needs_knowledge=None,
                 title=title,
                 first_title=FIRST_TITLE,
                 now=self.now,
+                **(unknown | {"model_name": "test-model"} | TOKENS | columns),
             ),
         )
         return stored

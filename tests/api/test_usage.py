@@ -1,0 +1,149 @@
+"""GET /api/messages?usage=true: tokens by day and model."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.model_server import MODEL_NAME
+from tests.product import CHAT_ID, Parley, headers_of, problem_of
+
+USAGE = "/api/messages?usage=true"
+
+
+async def test_a_users_tokens_are_told_by_day_and_model(parley: Parley) -> None:
+    await parley.send("Hello!", user="ann")
+    await parley.send("Hello!", user="ann", chat_id="another-chat-id-1")
+    await parley.send("Hello!", user="bob")
+    await parley.send("Hello!")
+
+    found = await _usage(parley)
+
+    today = datetime.now(UTC).date()
+    assert found == {
+        "from": str(today - timedelta(29)),
+        "to": str(today),
+        "usage": [
+            {
+                "day": str(today),
+                "model_name": MODEL_NAME,
+                "messages": 2,
+                "prompt_tokens": 14,
+                "completion_tokens": 8,
+            }
+        ],
+    }
+
+
+async def test_an_answer_made_again_counts_twice(parley: Parley) -> None:
+    await parley.send("Hello!", user="ann")
+    await parley.send("Hello!", user="ann", trigger="regenerate-message")
+
+    [row] = (await _usage(parley))["usage"]
+
+    assert (row["messages"], row["prompt_tokens"]) == (2, 14)
+
+
+async def test_days_are_those_asked_for_both_included(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    today = datetime.now(UTC)
+    for days in (3, 2, 1, 0):
+        await parley.send("Hello!", user="ann", message_id=f"message-{days}")
+        database.execute(
+            "UPDATE chat_messages SET created_at = %s WHERE created_at >= %s",
+            [today - timedelta(days), today],
+        )
+    first, last = (today - timedelta(2)).date(), (today - timedelta(1)).date()
+
+    found = await _usage(parley, f"&from={first}&to={last}")
+
+    assert [row["day"] for row in found["usage"]] == [str(first), str(last)]
+
+
+async def test_nothing_is_told_of_what_has_expired(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    await parley.send("Hello!", user="ann")
+    database.execute("UPDATE chat_messages SET created_at = now() - interval '31 days'")
+
+    assert (await _usage(parley, "&from=2000-01-01"))["usage"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "first", "last"),
+    [
+        ("&from=0001-01-01&to=0001-01-01", "0001-01-01", "0001-01-01"),
+        ("&to=0001-01-01", "0001-01-01", "0001-01-01"),
+        ("&to=0001-01-29", "0001-01-01", "0001-01-29"),
+        ("&from=9999-12-31", "9999-12-31", "9999-12-31"),
+        ("&from=9999-12-31&to=9999-12-31", "9999-12-31", "9999-12-31"),
+        ("&from=0001-01-01&to=9999-12-31", "0001-01-01", "9999-12-31"),
+        ("&to=9999-12-31", "9999-12-02", "9999-12-31"),
+        ("&from=2024-02-29&to=2024-02-29", "2024-02-29", "2024-02-29"),
+    ],
+)
+async def test_absurd_days_are_days_too(parley: Parley, query: str, first: str, last: str) -> None:
+    found = await _usage(parley, query)
+
+    assert found == {"from": first, "to": last, "usage": []}
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("&from=2026-01-02&to=2026-01-01", ""),
+        ("&from=yesterday", "from"),
+        ("&from=", "from"),
+        ("&from=0", "from"),
+        ("&from=86400", "from"),
+        ("&from=2026-02-29", "from"),
+        ("&from=2026-1-1", "from"),
+        ("&from=2026-01-01T00:00:00", "from"),
+        ("&from=2026-01-01T00:00:00%2B05:00", "from"),
+        ("&from=0000-01-01", "from"),
+        ("&from=10000-01-01", "from"),
+        ("&from=-0001-01-01", "from"),
+        ("&from=%002026-01-01", "from"),
+        ("&to=tomorrow", "to"),
+        ("&to=1e999", "to"),
+        ("&from=2026-01-01&from=2026-01-01", "from"),
+        ("&to=2026-01-01&to=2026-01-01", "to"),
+        ("&usage=true", "usage"),
+    ],
+)
+async def test_what_is_no_day_or_comes_twice_or_the_wrong_way_round_is_refused(
+    parley: Parley, query: str, field: str
+) -> None:
+    response = await parley.client.get(USAGE + query, headers=headers_of("ann"))
+
+    problem = problem_of(response, 422, "invalid_request")
+    assert [error["field"] for error in problem["errors"]] == [field]
+
+
+async def test_usage_is_asked_for_by_true(parley: Parley) -> None:
+    response = await parley.get("/api/messages", user="ann", usage="false")
+
+    problem_of(response, 422, "invalid_request")
+
+
+async def test_usage_is_for_who_is_signed_in(parley: Parley) -> None:
+    await parley.send("Hello!", chat_id=CHAT_ID)
+
+    problem_of(await parley.client.get(USAGE), 401, "unauthenticated")
+
+
+async def test_who_is_switched_off_is_refused(parley: Parley, database: psycopg.Connection) -> None:
+    await parley.send("Hello!", user="ann")
+    database.execute("UPDATE users SET is_active = FALSE")
+
+    response = await parley.client.get(USAGE, headers=headers_of("ann"))
+
+    problem_of(response, 403, "account_inactive")
+
+
+async def _usage(parley: Parley, query: str = "") -> dict[str, Any]:
+    response = await parley.client.get(USAGE + query, headers=headers_of("ann"))
+    assert response.status_code == 200, response.text
+    return response.json()
