@@ -237,7 +237,10 @@ BEGIN
     IF words::text LIKE '%''' THEN
         words := (words::text || ':*')::tsquery;
     END IF;
-    owned_words := words && quote_literal(chr(1) || replace(caller_id, '\', '\\'))::tsquery;
+    -- Not quote_literal: of a text with a backslash it makes E'…', which is no tsquery of that text.
+    owned_words := words && format(
+        '''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', '''''')
+    )::tsquery;
     RETURN QUERY
     WITH
     found_messages AS (
