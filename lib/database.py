@@ -18,6 +18,7 @@ from typing import Any, overload, override
 from uuid import UUID
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from psycopg_pool.pool_async import AddConnection
@@ -262,7 +263,7 @@ class Database:
             try:
                 return await _send(connection, calls, give_up_at)
             except CANNOT_NOW as error:
-                if not connection.broken:
+                if not _is_lost(connection):
                     # Such as too long a wait for a lock, a full disk, a server that only reads.
                     raise DatabaseUnavailable(retry_after_seconds=5) from error
                 log("connection_lost", step=calls[-1].statement.name, attempt=attempt)
@@ -321,9 +322,9 @@ class Database:
     async def _give_back(
         self, pool: AsyncConnectionPool[Connection], connection: Connection
     ) -> None:
-        is_broken = connection.broken
+        is_lost = _is_lost(connection)
         await pool.putconn(connection)
-        if is_broken:
+        if is_lost:
             # Its neighbours are as dead: they are closed now, rather than found out one by one.
             await pool.drain()
 
@@ -348,6 +349,15 @@ async def _send(
         raise
     finally:
         watchdog.cancel()
+
+
+def _is_lost(connection: Connection) -> bool:
+    """Tell whether a connection is of no use any more, now that its step has ended.
+
+    One that is still busy was told of its end (57P01) before it was closed: PgBouncer passes on
+    what a server says that shuts down. A step that merely failed leaves it idle.
+    """
+    return connection.broken or connection.info.transaction_status is TransactionStatus.ACTIVE
 
 
 def _note_outcome(step: asyncio.Future[Any]) -> None:

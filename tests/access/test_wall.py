@@ -62,6 +62,7 @@ UNGUARDED_SEARCH = {
     r"search_vector\(\w+\.user_id, (\w+\.\w+)\) @@ owned_words": r"to_tsvector(\1) @@ words",
     r"\w+\.user_id = caller_id": "TRUE",
     r"caller_id IS NULL OR": "",
+    r"owned_words := [^;]+;": "",
 }
 
 

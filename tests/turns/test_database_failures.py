@@ -192,6 +192,17 @@ async def test_a_database_that_takes_too_long_to_store_an_answer_is_asked_again(
     assert await parley.said() == ["Hello!", "Hello, how are you?"]
 
 
+async def test_a_server_that_ends_its_sessions_is_not_noticed(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    # Through PgBouncer the request at times gets a session that is just being told of its end.
+    for number in range(20):
+        _end_sessions(database)
+        response = await parley.say("Hello!", conversation_id=f"conversation {number:03}")
+
+        assert response.status_code == 200, response.text
+
+
 @pytest.mark.environment(DB_POOL_TIMEOUT="10")
 async def test_a_turn_that_cannot_even_be_given_back_ends_visibly(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
@@ -256,6 +267,11 @@ def _limit_statements(database: psycopg.Connection, limit: Literal["700ms", "1s"
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = %L', "
         "current_database(), current_setting('parley.limit')); END $$"
     )
+    _end_sessions(database)
+
+
+def _end_sessions(database: psycopg.Connection) -> None:
+    """End all sessions of others, as a server does that shuts down."""
     database.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
