@@ -75,7 +75,8 @@ class Searched:
         """Search as a user does."""
         chosen = {"status": "all", "retention_days": 30, "page_size": 20, "now": NOON}
         _, found = await self.database.run(
-            act_as(user_id), SEARCH_CONVERSATIONS(user_id=user_id, words=words, **chosen | parameters)
+            act_as(user_id),
+            SEARCH_CONVERSATIONS(user_id=user_id, words=words, **chosen | parameters),
         )
         return found
 
