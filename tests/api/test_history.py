@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import anyio.to_thread
@@ -11,7 +11,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from tests.model_server import Reply, ScriptedModel
-from tests.node.sdk import VERSIONS, Version, _run_node, run_chat
+from tests.node.sdk import VERSIONS, Version, run_chat, validate_messages
 from tests.product import CHAT_ID, Parley, parts_of, problem_of
 
 SHOWN = {
@@ -49,9 +49,7 @@ def add_conversation(database: psycopg.Connection, count: int) -> UUID:
 
 async def objections(version: Version, messages: list[dict[str, Any]]) -> object:
     """Return what the AI SDK's own check has against messages; None: nothing."""
-    written = json.dumps(messages).encode()
-    result = await anyio.to_thread.run_sync(_run_node, ["validate.mjs", str(version)], written)
-    return cast("dict[str, object]", result)["error"]
+    return await anyio.to_thread.run_sync(validate_messages, version, messages)
 
 
 async def test_messages_come_oldest_first(parley: Parley) -> None:

@@ -137,6 +137,13 @@ def run_chat(
     return cast("ChatResult", _run_node(["chat.mjs"], json.dumps(plan).encode()))
 
 
+def validate_messages(version: Version, messages: list[dict[str, Any]]) -> object:
+    """Return what the SDK's own check has against messages; None: nothing."""
+    written = json.dumps(messages).encode()
+    result = _run_node(["validate.mjs", str(version)], written)
+    return cast("dict[str, object]", result)["error"]
+
+
 def _run_node(arguments: Sequence[str], standard_input: bytes) -> object:
     node = shutil.which("node")
     if node is None or not (_HERE / "node_modules/ai").is_dir():
