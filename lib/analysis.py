@@ -8,9 +8,9 @@ import asyncio
 import time
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel
 
 from lib.database import Database
 from lib.messages import Message
@@ -30,10 +30,22 @@ MAX_CONTEXT_CHARS = 100
 MAX_ANALYSIS_CHARS = 4000
 
 
-class Analysis(BaseModel, defer_build=True):
-    """What the model is asked for. Choices, not ranges: not all providers keep to a range."""
+def _line(context: str) -> str:
+    line = " ".join(storable_text(context).split())
+    if not line:
+        message = "must not be empty"
+        raise ValueError(message)
+    return line[:MAX_CONTEXT_CHARS]
 
-    context_type: str = Field(max_length=MAX_CONTEXT_CHARS)
+
+class Analysis(BaseModel, defer_build=True):
+    """What the model is asked for.
+
+    Choices, and neither ranges nor lengths: not all providers keep to such a limit, and some refuse
+    a schema that has one.
+    """
+
+    context_type: Annotated[str, AfterValidator(_line)]
     tone: Literal["casual", "technical"]
     behavior: Literal["normal", "cautious"]
     signal_percent: Literal[0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
@@ -43,7 +55,7 @@ class Analysis(BaseModel, defer_build=True):
     def columns(self) -> dict[str, Any]:
         """Return it by the columns of `chat_messages`."""
         return {
-            "context_type": storable_text(self.context_type),
+            "context_type": self.context_type,
             "tone": self.tone,
             "behavior": self.behavior,
             "signal_strength": self.signal_percent / 100,
@@ -63,6 +75,8 @@ class Described:
 
 
 DESCRIBE_ANSWER = Statement("describe_answer", Described)
+# Those of this process that are still being made.
+_tasks: set[AnalysisTask] = set()
 
 
 def begin_analysis(turn: Turn) -> AnalysisTask | None:
@@ -72,12 +86,21 @@ def begin_analysis(turn: Turn) -> AnalysisTask | None:
     """
     if settings().openai_analysis_model is None:
         return None
-    return asyncio.create_task(_analyse(turn))
+    task = asyncio.create_task(_analyse(turn))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return task
+
+
+def give_up_analyses() -> None:
+    """Let no answer of this process, which is to end, wait for its analysis."""
+    for task in _tasks:
+        task.cancel()
 
 
 def described(draft: Message, task: AnalysisTask | None) -> Message:
     """Return an answer with what the analysis says of it, if it has said that by now."""
-    found = task.result() if task is not None and task.done() else None
+    found = _found(task) if task is not None else None
     if found is None:
         return draft
     columns = found.columns()
@@ -110,13 +133,17 @@ async def finish_analysis(
         if answer.context_type is not None:
             return
         await asyncio.wait({task}, timeout=max(0.0, until - time.monotonic()))
-        found = task.result() if task.done() else None
+        found = _found(task)
         if found is not None:
             await _describe(database, turn, answer, found)
     except Exception as error:  # noqa: BLE001 (the answer is there, whatever this is)
         log("analysis_not_stored", cause=type(error).__name__)
     finally:
         task.cancel()
+
+
+def _found(task: AnalysisTask) -> Analysis | None:
+    return task.result() if task.done() and not task.cancelled() else None
 
 
 async def _describe(database: Database, turn: Turn, answer: Message, found: Analysis) -> None:

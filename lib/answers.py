@@ -11,7 +11,13 @@ from types import ModuleType
 from uuid import UUID, uuid4
 
 from lib import ui_stream
-from lib.analysis import AnalysisTask, begin_analysis, described, finish_analysis
+from lib.analysis import (
+    AnalysisTask,
+    begin_analysis,
+    described,
+    finish_analysis,
+    give_up_analyses,
+)
 from lib.chat_requests import ChatRequest
 from lib.database import Database
 from lib.deadlines import Deadline
@@ -226,6 +232,7 @@ async def interrupt_answers() -> None:
     """Cut all answers of this process, which is to end, and wait until they are stored."""
     for answer in _tasks.values():
         answer.cut("interrupted")
+    give_up_analyses()
     if _tasks:
         await asyncio.wait(_tasks)
 

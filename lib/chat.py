@@ -102,6 +102,7 @@ def _asks_for_the_answer_of(question: Message, said: ChatRequest) -> ChatRequest
         said,
         message_id=question.message_id,
         text=question.content,
+        files=question.files,
         replaced_message_id=None,
         regenerates=False,
         answer_message_id=None,

@@ -34,14 +34,20 @@ BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     """Check that free metadata can be stored, and is not too much of it."""
-    if storable_json(value) != value:
-        message = "must not contain NUL or lone surrogates"
-        raise ValueError(message)
     try:
-        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
-    except (ValueError, RecursionError):
+        is_storable = storable_json(value) == value
+        size = len(
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+        )
+    except ValueError:
         message = "must be JSON"
         raise ValueError(message) from None
+    except RecursionError:
+        message = "must not be nested so deeply"
+        raise ValueError(message) from None
+    if not is_storable:
+        message = "must not contain NUL or lone surrogates"
+        raise ValueError(message)
     if size > MAX_METADATA_BYTES:
         message = f"must have at most {MAX_METADATA_BYTES // 1024} KB, and has {size} bytes"
         raise ValueError(message)

@@ -29,6 +29,7 @@ class Reply:
         pieces: the answer's text, in the pieces that it is streamed in.
         finish_reason: None: the stream ends without one.
         seconds_before: silence before the answer begins, HTTP headers included.
+        until: as well, until this is set.
         seconds_between: silence before each piece but the first.
         hangs_after: falls silent for good after so many pieces; None: does not.
         cuts_after: cuts the connection after so many pieces; None: does not.
@@ -41,6 +42,7 @@ class Reply:
     pieces: tuple[str, ...] = DEFAULT_PIECES
     finish_reason: str | None = "stop"
     seconds_before: float = 0.0
+    until: asyncio.Event | None = None
     seconds_between: float = 0.0
     hangs_after: int | None = None
     cuts_after: int | None = None
@@ -149,6 +151,8 @@ class ScriptedModel:
         self, reply: Reply, body: dict[str, Any], scope: Scope, receive: Receive, send: Send
     ) -> None:
         await asyncio.sleep(reply.seconds_before)
+        if reply.until is not None:
+            await reply.until.wait()
         if reply.status != 200:
             error = {
                 "message": "sk-secret says: the provider's own words",

@@ -4,10 +4,11 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from tests.model_server import ScriptedModel
+from tests.model_server import ANALYSIS_MODEL, ScriptedModel
 from tests.product import CHAT_ID, Parley, headers_of, problem_of, running_product
 from tests.proxy import Proxy, messages_of, proxied
 from tests.serving import Switchboard
+from tests.turns.analyses import SLOW, saying
 
 PATH = "/api/conversations"
 ONE = f"{PATH}?id={CHAT_ID}"
@@ -93,6 +94,18 @@ async def test_a_turn_costs_one_round_trip_before_the_model_and_one_after(
     assert proxy.round_trips == 2
 
 
+@pytest.mark.environment(OPENAI_ANALYSIS_MODEL=ANALYSIS_MODEL)
+async def test_an_analysis_that_is_there_with_the_answer_costs_none(
+    parley: Parley, proxy: Proxy, model: ScriptedModel
+) -> None:
+    model.default, model.analysis_reply = SLOW, saying()
+
+    await parley.say("Hello!")
+
+    assert len(model.analysis_requests) == 1
+    assert proxy.round_trips == 2
+
+
 async def test_a_replayed_answer_costs_one_round_trip(parley: Parley, proxy: Proxy) -> None:
     await parley.send("Hello!")
     proxy.forget()
@@ -138,6 +151,27 @@ async def test_a_message_over_the_quota_costs_one_round_trip(
     response = await parley.send("Again!", message_id="message-2", user=user)
 
     problem_of(response, 429, "quota_exceeded")
+    assert proxy.round_trips == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/api/tasks", None),
+        ("POST", "/api/tasks", {"title": "Buy milk"}),
+        ("PATCH", "/api/tasks?id=1", {"completed": True}),
+        ("DELETE", "/api/tasks?id=1", None),
+        ("GET", "/api/messages?is_mistake=true", None),
+        ("GET", "/api/messages?usage=true", None),
+        ("PATCH", f"/api/messages?id=x&conversation_id={CHAT_ID}", {"is_mistake": True}),
+    ],
+)
+async def test_whatever_a_user_asks_of_tasks_and_messages_costs_one_round_trip(
+    parley: Parley, proxy: Proxy, method: str, path: str, body: dict[str, object] | None
+) -> None:
+    response = await parley.client.request(method, path, json=body, headers=headers_of("ann"))
+
+    assert response.status_code in {200, 201, 404}
     assert proxy.round_trips == 1
 
 

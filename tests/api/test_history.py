@@ -11,7 +11,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from tests.model_server import Reply, ScriptedModel
-from tests.node.sdk import VERSIONS, Version, objection_to, run_chat
+from tests.node.sdk import VERSIONS, Version, run_chat, validate_messages
 from tests.product import CHAT_ID, Parley, parts_of, problem_of
 
 SHOWN = {
@@ -49,7 +49,7 @@ def add_conversation(database: psycopg.Connection, count: int) -> UUID:
 
 async def objections(version: Version, messages: list[dict[str, Any]]) -> object:
     """Return what the AI SDK's own check has against messages; None: nothing."""
-    return await anyio.to_thread.run_sync(objection_to, version, messages)
+    return await anyio.to_thread.run_sync(validate_messages, version, messages)
 
 
 async def test_messages_come_oldest_first(parley: Parley) -> None:

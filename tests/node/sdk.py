@@ -107,12 +107,6 @@ def read_stream(version: Version, sse: bytes) -> ReadResult:
     return cast("ReadResult", _run_node(["read_stream.mjs", str(version)], sse))
 
 
-def objection_to(version: Version, messages: Sequence[UIMessage]) -> object:
-    """Return what the SDK objects to in messages that a page would begin with; None: nothing."""
-    written = json.dumps(list(messages)).encode()
-    return cast("dict[str, object]", _run_node(["validate.mjs", str(version)], written))["error"]
-
-
 def run_chat(
     version: Version,
     base_url: str,
@@ -141,6 +135,13 @@ def run_chat(
         "steps": steps,
     }
     return cast("ChatResult", _run_node(["chat.mjs"], json.dumps(plan).encode()))
+
+
+def validate_messages(version: Version, messages: list[dict[str, Any]]) -> object:
+    """Return what the SDK's own check has against messages; None: nothing."""
+    written = json.dumps(messages).encode()
+    result = _run_node(["validate.mjs", str(version)], written)
+    return cast("dict[str, object]", result)["error"]
 
 
 def _run_node(arguments: Sequence[str], standard_input: bytes) -> object:

@@ -12,9 +12,9 @@ from tests.node.sdk import (
     Step,
     UIMessage,
     Version,
-    objection_to,
     read_stream,
     run_chat,
+    validate_messages,
 )
 from tests.product import Parley, headers_of, sdk_body
 
@@ -186,7 +186,7 @@ async def test_a_page_shows_tools_as_history_will_show_them(
     assert _tools_and_texts(page["messages"][1]) == _tools_and_texts(history[1])
     states = [part["state"] for part in history[1]["parts"] if "toolCallId" in part]
     assert states == ["output-available", "output-error"]
-    assert await anyio.to_thread.run_sync(objection_to, version, history) is None
+    assert await anyio.to_thread.run_sync(validate_messages, version, history) is None
 
 
 def _tools_and_texts(message: UIMessage) -> list[dict[str, object]]:

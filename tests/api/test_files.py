@@ -1,0 +1,168 @@
+"""Images in messages: what the model gets of them, and what is kept and shown."""
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import anyio.to_thread
+import httpx2
+import psycopg
+import pytest
+
+from tests.model_server import ScriptedModel
+from tests.node.sdk import VERSIONS, Version, validate_messages
+from tests.product import CHAT_ID, Parley, text_of
+
+CAT = {"type": "file", "mediaType": "image/png", "url": "https://example.com/cat.png"}
+DOG = CAT | {"url": "https://example.com/dog.png", "filename": "Dog 🐕.png"}
+PIXEL = {
+    "type": "file",
+    "mediaType": "image/gif",
+    "url": "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==",
+}
+
+
+def text(content: str) -> dict[str, str]:
+    """Return a part that is text."""
+    return {"type": "text", "text": content}
+
+
+@pytest.mark.parametrize("image", [CAT, DOG, PIXEL], ids=["https", "named", "data"])
+async def test_the_model_gets_an_image_and_history_shows_it(
+    parley: Parley, model: ScriptedModel, image: dict[str, str]
+) -> None:
+    await _send(parley, text("What is this?"), image)
+
+    assert model.requests[0]["messages"][1] == {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "What is this?"},
+            {"type": "image_url", "image_url": {"url": image["url"]}},
+        ],
+    }
+    question = (await parley.history())["messages"][0]
+    assert question["parts"] == [text("What is this?"), image]
+    assert json.dumps(question).count(image["url"]) == 1
+    assert "files" not in question
+
+
+async def test_an_image_alone_is_a_message(parley: Parley, model: ScriptedModel) -> None:
+    response = await _send(parley, CAT)
+
+    assert text_of(response) == "Hello, how are you?"
+    [image] = model.requests[0]["messages"][1]["content"]
+    assert image == {"type": "image_url", "image_url": {"url": CAT["url"]}}
+    question = (await parley.history())["messages"][0]
+    assert (question["content"], question["parts"]) == ("", [CAT])
+
+
+async def test_later_turns_get_the_image_again_in_its_place(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    await _send(parley, text("What is this?"), CAT, DOG)
+    await parley.send("And its name?", message_id="message-2")
+
+    _, first, _, second = model.requests[-1]["messages"]
+    assert [part["type"] for part in first["content"]] == ["text", "image_url", "image_url"]
+    assert second["content"] == "And its name?"
+
+
+async def test_a_mark_is_told_with_an_image_too(parley: Parley, model: ScriptedModel) -> None:
+    await parley.send("Hello!")
+    answer = (await parley.history())["messages"][1]["id"]
+    where = {"id": answer, "conversation_id": CHAT_ID}
+    await parley.client.patch("/api/messages", params=where, json={"is_mistake": True})
+
+    await _send(parley, CAT, message_id="message-2")
+
+    told, image = model.requests[-1]["messages"][-1]["content"]
+    assert told["text"].startswith("[I marked your last answer as a mistake]")
+    assert image["image_url"]["url"] == CAT["url"]
+
+
+async def test_the_same_message_with_the_same_image_gets_its_answer_again(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    first = await _send(parley, text("What is this?"), CAT)
+    again = await _send(parley, text("What is this?"), CAT)
+
+    assert again.headers["idempotent-replayed"] == "true"
+    assert text_of(again) == text_of(first)
+    assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize("parts", [[DOG], [CAT, DOG], [DOG, CAT], []])
+async def test_the_same_message_with_other_images_is_an_edit(
+    parley: Parley, model: ScriptedModel, parts: list[dict[str, str]]
+) -> None:
+    await _send(parley, text("What is this?"), CAT)
+
+    response = await _send(parley, text("What is this?"), *parts)
+
+    assert "idempotent-replayed" not in response.headers
+    assert len(model.requests) == 2
+    history = (await parley.history())["messages"]
+    assert len(history) == 2
+    assert history[0]["parts"] == [text("What is this?"), *parts]
+
+
+async def test_who_asks_for_a_new_answer_while_one_is_made_elsewhere_keeps_the_image(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    await _send(parley, text("What is this?"), CAT)
+    # Another process has the turn, for a moment still.
+    database.execute("""
+        UPDATE conversations SET turn_id = gen_random_uuid(), turn_message_id = 'message-1',
+            turn_expires_at = now() + interval '0.5 seconds'
+    """)
+
+    body: dict[str, Any] = {"id": CHAT_ID, "messages": [], "trigger": "regenerate-message"}
+    async with asyncio.timeout(20):
+        response = await parley.client.post("/api/chat", json=body)
+
+    assert response.headers["idempotent-replayed"] == "true"
+    assert len(model.requests) == 1
+    history = (await parley.history(include="all"))["messages"]
+    assert [len(each["parts"]) for each in history] == [2, 1]
+
+
+async def test_an_image_may_be_as_large_as_the_body(parley: Parley, model: ScriptedModel) -> None:
+    content = base64.b64encode(bytes(2_900_000)).decode()
+    image = PIXEL | {"url": f"data:image/gif;base64,{content}"}
+
+    await _send(parley, image)
+
+    [sent] = model.requests[0]["messages"][1]["content"]
+    assert sent["image_url"]["url"] == image["url"]
+    assert (await parley.history())["messages"][0]["parts"] == [image]
+
+
+async def test_an_expired_image_is_shown_neither_to_its_user_nor_to_the_model(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    await _send(parley, CAT)
+    database.execute("UPDATE chat_messages SET created_at = now() - interval '31 days'")
+
+    await parley.send("Hello!", message_id="message-2")
+
+    assert "cat.png" not in json.dumps(model.requests[-1])
+    assert "cat.png" not in json.dumps(await parley.history())
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: f"ai{version}")
+async def test_the_ai_sdk_takes_history_with_images(parley: Parley, version: Version) -> None:
+    await _send(parley, text("What is this?"), CAT, DOG, metadata={"page": 1})
+    await _send(parley, PIXEL, message_id="message-2")
+    messages = (await parley.history())["messages"]
+
+    assert await anyio.to_thread.run_sync(validate_messages, version, messages) is None
+
+
+async def _send(
+    parley: Parley, *parts: dict[str, str], message_id: str = "message-1", **more: Any
+) -> httpx2.Response:
+    message = {"id": message_id, "role": "user", "parts": [*parts]} | more
+    response = await parley.send("", messages=[message])
+    assert response.status_code == 200, response.text
+    return response

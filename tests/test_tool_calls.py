@@ -1,0 +1,106 @@
+"""The steps of an answer: from what is stored of them, they are found again."""
+
+import itertools
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from lib.messages import Message
+from lib.tool_calls import SEPARATOR, Step, ToolCall, steps_of, stored_steps
+
+TEXTS = (
+    "",
+    "a",
+    "👩‍👧",
+    SEPARATOR,
+    f"{SEPARATOR}b",
+    f"c{SEPARATOR}",
+    f"d{SEPARATOR}{SEPARATOR}e",
+    "\n",
+)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def call(number: int, **outcome: Any) -> ToolCall:
+    """Return a call that has been run."""
+    return ToolCall(id=f"call-{number}", name="add_task", arguments={"n": number}, **outcome)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_steps_are_found_again_whatever_their_texts(count: int) -> None:
+    for texts in itertools.product(TEXTS, repeat=count):
+        steps = [Step(each, [call(number)]) for number, each in enumerate(texts)]
+        for last in TEXTS:
+            whole = [*steps, Step(last)] if last else steps
+
+            assert [*steps_of(*stored_steps(whole))] == whole
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [{"output": {"id": 1}}, {"output": None}, {"output": []}, {"error": "No."}, {"error": ""}],
+    ids=str,
+)
+def test_what_came_of_a_call_is_found_again(outcome: dict[str, Any]) -> None:
+    steps = [Step("a", [call(1, **outcome), call(2, output="b")]), Step("c", [call(3)])]
+
+    assert [*steps_of(*stored_steps(steps))] == steps
+
+
+@pytest.mark.parametrize("text", TEXTS[1:])
+def test_without_calls_an_answer_is_one_step(text: str) -> None:
+    assert stored_steps([Step(text)]) == (text, None)
+    assert [*steps_of(text, None)] == [Step(text)]
+
+
+def test_of_no_steps_nothing_is_stored() -> None:
+    assert stored_steps([]) == stored_steps([Step()]) == ("", None)
+    assert [*steps_of("", None)] == []
+
+
+def test_history_shows_each_step_and_what_came_of_each_call() -> None:
+    steps = [
+        Step("Let me see.", [call(1, output={"id": 1}), call(2, error="No.")]),
+        Step("", [call(3, output=None)]),
+        Step("Done."),
+    ]
+
+    assert _parts(steps) == [
+        {"type": "step-start"},
+        {"type": "text", "text": "Let me see."},
+        _shown(1) | {"state": "output-available", "output": {"id": 1}},
+        _shown(2) | {"state": "output-error", "errorText": "No."},
+        {"type": "step-start"},
+        _shown(3) | {"state": "output-available", "output": None},
+        {"type": "step-start"},
+        {"type": "text", "text": "Done."},
+    ]
+
+
+def test_an_answer_without_calls_is_its_text() -> None:
+    assert _parts([Step("Hello!")]) == [{"type": "text", "text": "Hello!"}]
+
+
+def _shown(number: int) -> dict[str, Any]:
+    return {
+        "type": "tool-add_task",
+        "toolCallId": f"call-{number}",
+        "input": {"n": number},
+    }
+
+
+def _parts(steps: list[Step]) -> list[dict[str, Any]]:
+    content, tool_calls = stored_steps(steps)
+    message = Message(
+        id=1,
+        conversation_id=UUID(int=1),
+        message_id="answer-1",
+        role="assistant",
+        content=content,
+        tool_calls=tool_calls,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    return message.to_json()["parts"]
