@@ -16,6 +16,7 @@ from tests.access.catalog import tables_of_users
 from tests.product import forget_process
 
 OWNED = ("conversations", "chat_messages", "tasks", "quotas")
+POLICED = (*OWNED, "tool_runs")
 STORED = """
     INSERT INTO users (id, is_active) VALUES ('ann', TRUE), ('ina', FALSE);
     INSERT INTO tasks (user_id, title) VALUES ('ann', 'Ann''s');
@@ -69,7 +70,7 @@ def test_each_table_that_holds_a_users_data_has_row_level_security(
 ) -> None:
     tables = tables_of_users(database)
 
-    assert {*OWNED, "users"} <= {*tables}
+    assert {*POLICED, "users"} <= {*tables}
     unprotected = database.execute("""
         SELECT relname FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relrowsecurity
@@ -84,7 +85,7 @@ def test_a_policy_lets_in_nobody_but_the_caller(database: psycopg.Connection) ->
     """).fetchall()
 
     # Without a condition of its own, what is written must be what may be read.
-    expected = [(table, "{parley_app}", True, None) for table in sorted(OWNED)]
+    expected = [(table, "{parley_app}", True, None) for table in sorted(POLICED)]
     assert policies == expected
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tests.access.callers import NOBODY, Caller
+from tests.access.callers import ANN, NOBODY, Caller
 from tests.access.world import QUESTION, THINGS, Thing
 
 
@@ -132,6 +132,24 @@ def claimed(use: Use, caller: Caller, thing: Thing) -> Outcome:
     return ones_own(use, caller, thing)
 
 
+@_users
+def figures_of_ones_own(use: Use, _caller: Caller, _thing: Thing) -> Outcome:
+    """Of a user, numbers, in which nothing shows."""
+    return use.done()
+
+
+@_users
+def added(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
+    """A user may add something."""
+    return Outcome(201, changes=True)
+
+
+@_users
+def anns_alone(use: Use, caller: Caller, _thing: Thing) -> Outcome:
+    """It is Ann's, and to all others not there."""
+    return use.done(ANN) if caller.owner == ANN else NOT_FOUND
+
+
 def nobodys(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
     """None of these callers may."""
     return UNAUTHENTICATED
@@ -157,6 +175,8 @@ def sdk(trigger: str, message_id: str, *texts: str) -> dict[str, object]:
 
 
 CHAT, MANY = "/api/chat", "/api/conversations"
+TASK, MISTAKES = "/api/tasks?id={anns_task}", "/api/messages?is_mistake=true"
+MARK = "/api/messages?id=answer-2&conversation_id={id}"
 ONE = f"{MANY}?id={{id}}"
 HISTORY = "/api/history?conversation_id={id}"
 SAID_BEFORE = {"message": QUESTION, "message_id": "question-2", "conversation_id": "{id}"}
@@ -184,6 +204,14 @@ USES = [
     Use("editing", "POST", CHAT, ones_own_or_new, sdk("submit-message", "question-2", "Hi"), True),
     Use("asking anew", "POST", CHAT, ones_own_or_new, sdk(ANEW, "answer-2", QUESTION), True),
     Use("another answer", "POST", CHAT, ones_own_or_nothing, sdk(ANEW, "answer-2"), True),
+    Use("the tasks", "GET", "/api/tasks", all_of_ones_own),
+    Use("adding a task", "POST", "/api/tasks", added, {"title": "New"}, writes=True),
+    Use("changing a task", "PATCH", TASK, anns_alone, {"completed": True}, writes=True),
+    Use("deleting a task", "DELETE", TASK, anns_alone, writes=True, shows=False),
+    Use("the mistakes", "GET", MISTAKES, all_of_ones_own),
+    Use("mistakes to learn from", "GET", f"{MISTAKES}&format=jsonl", all_of_ones_own),
+    Use("the usage", "GET", "/api/messages?usage=true", figures_of_ones_own),
+    Use("no mistake after all", "PATCH", MARK, ones_own, {"is_mistake": False}, writes=True),
     Use("logging in", "POST", "/api/auth", switched_off, {"action": "login"} | CREDENTIALS),
     Use("registering", "POST", "/api/auth", switched_off, {"action": "register"} | CREDENTIALS),
     Use("leaving", "DELETE", "/api/auth", all_of_ones_own, writes=True, shows=False),

@@ -47,9 +47,10 @@ TURN = """
         RETURNING id
     )
     INSERT INTO chat_messages (
-        conversation_id, user_id, message_id, role, content, reply_to, finish_reason
+        conversation_id, user_id, message_id, role, content, reply_to, finish_reason, is_mistake
     )
-    SELECT %(id)s, %(user)s, 'answer-' || %(n)s, 'assistant', %(mark)s || ' answered', id, 'stop'
+    SELECT
+        %(id)s, %(user)s, 'answer-' || %(n)s, 'assistant', %(mark)s || ' answered', id, 'stop', TRUE
     FROM question
 """
 
@@ -185,9 +186,13 @@ class World:
             " ORDER BY updated_at DESC LIMIT 1",
             [ANN],
         ).fetchall()
+        [(task_id,)] = self._database.execute(
+            "SELECT id FROM tasks WHERE user_id = %s", [ANN]
+        ).fetchall()
         return {
             "place_in_anns_history": encode_cursor(row_id),
             "place_in_anns_list": encode_cursor(updated_at, newest),
+            "anns_task": str(task_id),
         }
 
 

@@ -13,9 +13,9 @@ from lib.callers import Caller
 from lib.chat_requests import ChatRequest
 from lib.problems import NotFound, TurnInProgress
 from lib.statements import Call
-from lib.turns import BEGIN_TURN, FINISH_TURN, StoredAnswer, Turn, begin_turn
+from lib.turns import BEGIN_TURN, StoredAnswer, Turn, begin_turn
 from tests.queries.rows import Rows
-from tests.queries.turns import LEASE_SECONDS, NOON, Turns
+from tests.queries.turns import LEASE_SECONDS, Turns
 
 ADA = Caller("ada")
 MANY = 40
@@ -83,7 +83,7 @@ async def test_forty_who_waited_for_the_answer_to_be_stored_find_it(
     # A lease that has ended looks free in it, and the question unanswered.
     begun = await turns.begin()
     turns.wait(seconds=seconds)
-    finish = _finish_call(turns, begun.turn_id, begun.question.id)
+    finish = turns.finishing(begun, "Hello, how are you?")
     async with rows.uncommitted(finish.statement.sql, finish.parameters):
         sends = [asyncio.create_task(_verdict(turns)) for _ in range(MANY)]
         await rows.until_waiting(MANY)
@@ -151,30 +151,4 @@ def _begin_call(conversation_id: UUID) -> Call[Any]:
         messages_per_day=0,
         retention_days=0,
         now=None,
-    )
-
-
-def _finish_call(turns: Turns, turn_id: UUID, question_id: int) -> Call[Any]:
-    return FINISH_TURN(
-        conversation_id=turns.conversation_id,
-        user_id=None,
-        turn_id=turn_id,
-        answer_message_id="answer-1",
-        question_id=question_id,
-        content="Hello, how are you?",
-        finish_reason="stop",
-        model_name=None,
-        prompt_tokens=None,
-        completion_tokens=None,
-        tool_calls=None,
-        persona=None,
-        tone=None,
-        behavior=None,
-        context_type=None,
-        signal_strength=None,
-        context_clarity=None,
-        needs_knowledge=None,
-        title=None,
-        first_title="A title",
-        now=NOON,
     )

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,11 +11,9 @@ from psycopg.errors import UniqueViolation
 from lib.callers import Caller
 from lib.conversations import CLAIM_CONVERSATION, LOCK_CONVERSATION, Claim, claim_conversation
 from lib.database import ACT_AS_CALLER
-from lib.statements import Call
-from lib.turns import FINISH_TURN
 from lib.users import REMEMBER_USER
 from tests.queries.rows import Rows
-from tests.queries.turns import LEASE_SECONDS, NOON, Begun, Turns
+from tests.queries.turns import LEASE_SECONDS, NOON, Turns
 
 OWNERS = "SELECT user_id FROM conversations UNION SELECT user_id FROM chat_messages"
 
@@ -108,7 +105,7 @@ async def test_an_answer_that_is_being_stored_at_that_moment_goes_over_too(
 ) -> None:
     # Without the lock the claim would go on with the snapshot from before it waited.
     turns.now = datetime.now(UTC)
-    finish = _finish_call(turns, await turns.begin())
+    finish = turns.finishing(await turns.begin(), "Hello, how are you?")
     async with rows.uncommitted(finish.statement.sql, finish.parameters):
         claiming = asyncio.create_task(
             claim_conversation(turns.database, Caller("ada"), turns.conversation_id)
@@ -185,19 +182,3 @@ async def _claim(
         ),
     )
     return claims
-
-
-def _finish_call(turns: Turns, begun: Begun) -> Call[Any]:
-    return FINISH_TURN(
-        conversation_id=begun.conversation_id,
-        user_id=None,
-        turn_id=begun.turn_id,
-        answer_message_id="answer-1",
-        question_id=begun.question.id,
-        content="Hello, how are you?",
-        finish_reason="stop",
-        model_name=None,
-        prompt_tokens=None,
-        completion_tokens=None,
-        now=turns.now,
-    )

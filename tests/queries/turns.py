@@ -171,24 +171,25 @@ class Turns:
         **columns: object,
     ) -> list[StoredAnswer]:
         """Run finish_turn for a turn that was taken; `columns` are further ones of its answer."""
-        unknown = dict.fromkeys(UNKNOWN_COLUMNS)
-        _, stored = await self.database.run(
-            act_as(begun.user_id, begun.conversation_id),
-            FINISH_TURN(
-                conversation_id=begun.conversation_id,
-                user_id=begun.user_id,
-                turn_id=begun.turn_id,
-                answer_message_id=answer_message_id,
-                question_id=begun.question.id,
-                content=content,
-                finish_reason=finish_reason,
-                title=title,
-                first_title=FIRST_TITLE,
-                now=self.now,
-                **(unknown | {"model_name": "test-model"} | TOKENS | columns),
-            ),
-        )
+        given = {"finish_reason": finish_reason, "answer_message_id": answer_message_id}
+        call = self.finishing(begun, content, title=title, **given, **columns)
+        _, stored = await self.database.run(act_as(begun.user_id, begun.conversation_id), call)
         return stored
+
+    def finishing(self, begun: Begun, content: str, **parameters: object) -> Call[StoredAnswer]:
+        """Return the call of finish_turn."""
+        usual = dict.fromkeys(UNKNOWN_COLUMNS) | {"model_name": "test-model"} | TOKENS
+        usual |= {"finish_reason": "stop", "answer_message_id": "answer-1", "title": None}
+        return FINISH_TURN(
+            conversation_id=begun.conversation_id,
+            user_id=begun.user_id,
+            turn_id=begun.turn_id,
+            question_id=begun.question.id,
+            content=content,
+            first_title=FIRST_TITLE,
+            now=self.now,
+            **(usual | parameters),
+        )
 
     async def release(self, begun: Begun) -> bool:
         """Run release_turn; tell whether the turn was this attempt's."""

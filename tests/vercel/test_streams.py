@@ -49,7 +49,9 @@ async def _count_connections(database: psycopg.Connection, counted: list[int]) -
     while True:
         row = database.execute(
             "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            # An autovacuum worker is none of the product's.
+            "AND backend_type = 'client backend'"
         ).fetchone()
         assert row is not None
         counted.append(row[0])
