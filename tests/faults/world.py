@@ -156,6 +156,8 @@ async def world(seed: int, folder: Path) -> AsyncGenerator[tuple[World, str]]:
                 "DATABASE_URL": proxied_url,
                 "OPENAI_API_KEY": "sk-test",
                 "OPENAI_BASE_URL": f"{model_url}/v1",
+                "MESSAGES_PER_MINUTE": "0",
+                "MESSAGES_PER_DAY": "0",
                 "OPENAI_TITLE_MODEL": TITLE_MODEL,
                 "JWT_SECRET": JWT_SECRET,
                 "MAX_DURATION_SECONDS": str(MAX_DURATION_SECONDS),
