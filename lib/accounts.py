@@ -9,7 +9,7 @@ from uuid import uuid4
 from pydantic import BaseModel, Field, field_validator
 
 from lib.callers import LOCAL_ACCOUNT_CLAIM, Caller
-from lib.conversations import delete_conversations
+from lib.conversation_changes import delete_conversations
 from lib.database import Database
 from lib.ids import Storable
 from lib.problems import AccountInactive, EmailTaken, NotFound, TooManyAttempts, WrongCredentials

@@ -9,16 +9,18 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from lib.callers import Caller, caller_of, user_of
-from lib.conversations import (
+from lib.conversation_changes import (
     Change,
-    ConversationSummary,
-    ListQuery,
     OneQuery,
     change_conversation,
     claim_conversation,
     delete_conversation,
     delete_conversations,
     find_conversation,
+)
+from lib.conversation_lists import (
+    ConversationSummary,
+    ListQuery,
     list_conversations,
     search_conversations,
 )

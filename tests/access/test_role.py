@@ -7,7 +7,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from lib.callers import Caller
-from lib.conversations import LIST_CONVERSATIONS, ConversationSummary
+from lib.conversation_lists import LIST_CONVERSATIONS, ConversationSummary
 from lib.database import ACT_AS_CALLER, Database
 from lib.problems import AccountInactive
 from lib.settings import read_settings

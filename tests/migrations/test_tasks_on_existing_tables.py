@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from lib.callers import Caller
-from lib.conversations import claim_conversation
+from lib.conversation_changes import claim_conversation
 from lib.database import Database
 from lib.problems import AccountUnknown
 from lib.tasks import (

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from lib.conversations import SEARCH_CONVERSATIONS, FoundConversation
+from lib.conversation_lists import SEARCH_CONVERSATIONS, FoundConversation
 from lib.database import Database
 from tests.queries.rows import Rows
 from tests.queries.turns import NOON, act_as

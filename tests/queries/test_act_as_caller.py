@@ -3,7 +3,8 @@
 import pytest
 
 from lib.callers import Caller
-from lib.conversations import FIND_CONVERSATION_SUMMARY, ConversationSummary
+from lib.conversation_changes import FIND_CONVERSATION_SUMMARY
+from lib.conversation_lists import ConversationSummary
 from lib.problems import AccountInactive, AccountUnknown
 from lib.statements import Call
 from lib.users import remember_user

@@ -9,7 +9,8 @@ import pytest
 from psycopg.errors import UniqueViolation
 
 from lib.callers import Caller
-from lib.conversations import CLAIM_CONVERSATION, LOCK_CONVERSATION, Claim, claim_conversation
+from lib.conversation_changes import CLAIM_CONVERSATION, Claim, claim_conversation
+from lib.conversations import LOCK_CONVERSATION
 from lib.database import ACT_AS_CALLER
 from lib.users import REMEMBER_USER
 from tests.queries.rows import Rows
@@ -168,7 +169,7 @@ async def _claim(
     conversation_id: UUID | None = None,
     retention_days: int = 0,
 ) -> list[Claim]:
-    """Run what `lib.conversations.claim_conversation` runs."""
+    """Run what `lib.conversation_changes.claim_conversation` runs."""
     wanted = conversation_id or turns.conversation_id
     _, _, _, claims = await turns.database.run(
         ACT_AS_CALLER(user_id=user_id, conversation_id=wanted, needs_account=False),

@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID
 
-from lib.conversations import DELETE_CONVERSATIONS
+from lib.conversation_changes import DELETE_CONVERSATIONS
 from lib.database import Database
 from tests.queries.rows import Rows
 from tests.queries.turns import act_as

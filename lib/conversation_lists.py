@@ -1,0 +1,119 @@
+"""Conversations listed and searched: many at once."""
+
+from dataclasses import dataclass
+from html import escape
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+from lib.callers import Caller
+from lib.conversations import Conversation
+from lib.cursors import decode_cursor, encode_cursor
+from lib.database import Database
+from lib.ids import Storable
+from lib.settings import settings
+from lib.statements import Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationSummary(Conversation):
+    """A conversation with what is in it.
+
+    Attributes:
+        message_count: current messages.
+        last_message: the beginning of the last of them; None: none is left.
+    """
+
+    message_count: int
+    last_message: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundConversation(Conversation):
+    """A conversation that a search has found.
+
+    Attributes:
+        excerpt: where the words stand, between chr(2) and chr(3) each.
+    """
+
+    excerpt: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as clients see it: of HTML, the excerpt has `<mark>` and nothing else."""
+        marked = escape(self.excerpt).replace("\x02", "<mark>").replace("\x03", "</mark>")
+        return Conversation.to_json(self) | {"excerpt": marked}
+
+
+LIST_CONVERSATIONS = Statement("list_conversations", ConversationSummary)
+SEARCH_CONVERSATIONS = Statement("search_conversations", FoundConversation)
+
+
+class ListQuery(BaseModel, defer_build=True):
+    """The query of GET /api/conversations for many: a page of the list, or of what `q` finds."""
+
+    status: Literal["active", "archived", "all"] = "active"
+    limit: int = Field(default=20, ge=1, le=200)
+    cursor: str | None = Field(default=None, max_length=500)
+    q: Annotated[Storable, Field(min_length=1, max_length=200)] | None = None
+
+
+async def list_conversations(
+    database: Database, caller: Caller, query: ListQuery
+) -> dict[str, Any]:
+    """Return one page of a user's conversations, most recently used first.
+
+    One round trip: list_conversations.
+
+    Raises:
+        InvalidRequest: the cursor is none of this list.
+        Problem: see `Database.run_as`.
+    """
+    updated_at, last_id = None, None
+    if query.cursor is not None:
+        updated_at, last_id = decode_cursor(query.cursor, tuple[AwareDatetime, UUID], "cursor")
+    found = await database.run_as(
+        caller,
+        None,
+        LIST_CONVERSATIONS(
+            user_id=caller.user_id,
+            status=query.status,
+            retention_days=settings().retention_days,
+            cursor_updated_at=updated_at,
+            cursor_id=last_id,
+            # One more than asked for tells whether there is a next page.
+            page_size=query.limit + 1,
+            now=None,
+        ),
+    )
+    page = found[: query.limit]
+    has_more = len(found) > query.limit
+    return {
+        "conversations": page,
+        "next_cursor": encode_cursor(page[-1].updated_at, page[-1].id) if has_more else None,
+    }
+
+
+async def search_conversations(
+    database: Database, caller: Caller, query: ListQuery
+) -> dict[str, Any]:
+    """Return the user's conversations that hold the words of `query.q`, best first; one page.
+
+    One round trip: search_conversations.
+
+    Raises:
+        Problem: see `Database.run_as`.
+    """
+    found = await database.run_as(
+        caller,
+        None,
+        SEARCH_CONVERSATIONS(
+            user_id=caller.user_id,
+            words=query.q,
+            status=query.status,
+            retention_days=settings().retention_days,
+            page_size=query.limit,
+            now=None,
+        ),
+    )
+    return {"conversations": found, "next_cursor": None}
