@@ -22,7 +22,7 @@ from lib.chat_requests import ChatRequest
 from lib.database import Database
 from lib.deadlines import Deadline
 from lib.messages import Message
-from lib.problems import DatabaseUnavailable, Problem
+from lib.problems import DatabaseUnavailable, ModelFailed, Problem
 from lib.titles import asking_for_title, wait_for_title
 from lib.tool_calls import Step, ToolCall
 from lib.trace import log
@@ -245,6 +245,7 @@ async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
         analysis = begin_analysis(answer.turn)
         draft, title, failure = await _ask_beside_title(database, answer, deadline.cut_at)
         if draft is None:
+            failure = failure or ModelFailed()
             await release_turn(database, answer.turn)
         else:
             draft = described(draft, analysis)
@@ -266,6 +267,11 @@ async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
     finally:
         if _running.get(answer.turn.conversation_id) is answer:
             del _running[answer.turn.conversation_id]
+        if not answer.stored.done():
+            # Whatever it was, nobody waits for ever.
+            answer.fail(Problem())
+            with suppress(Exception):
+                await release_turn(database, answer.turn)
         await finish_analysis(database, answer.turn, answer.stored, analysis, deadline.cut_at)
         answer.done.set()
 

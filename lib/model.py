@@ -257,12 +257,12 @@ def _read_calls(chunk: dict[str, Any]) -> Iterator[CallPiece]:
                 arguments = function.get("arguments") or ""
                 yield CallPiece(
                     index=int(call.get("index") or 0),
-                    id=storable_text(call.get("id") or "")[:MAX_NAME_CHARS],
+                    id=storable_text(str(call.get("id") or ""))[:MAX_NAME_CHARS],
                     name=storable_text(function.get("name") or "")[:MAX_TOOL_NAME_CHARS],
                     # Some servers send them as an object, against the API's description.
                     arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
                 )
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         message = "a tool call is not of the API's form"
         raise _GarbledStreamError(message) from error
 

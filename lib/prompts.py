@@ -44,7 +44,7 @@ def system_prompt(style: Style) -> str:
 
 
 def provider_messages(
-    messages: list[Message], style: Style, steps: list[Step]
+    messages: list[Message], style: Style, steps: list[Step], replaced: Message | None = None
 ) -> list[dict[str, Any]]:
     """Return a conversation in the provider's form, the system prompt first.
 
@@ -52,10 +52,13 @@ def provider_messages(
         messages: what was said up to the question, oldest first.
         style: how the answer is to be.
         steps: those of the answer that are done already.
+        replaced: the answer to the same question that this one is to replace.
     """
     said: list[dict[str, Any]] = [{"role": "system", "content": system_prompt(style)}]
     remark = ""
     for message in messages:
+        if message is messages[-1] and replaced is not None:
+            remark += _remark(replaced)
         if message.role == "user":
             said.append({"role": "user", "content": _content(message, remark)})
             remark = ""

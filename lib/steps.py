@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lib.database import Database
+from lib.heard_calls import HeardCalls
 from lib.messages import Message
 from lib.model import CallPiece, Reply, stream_answer
 from lib.problems import AnswerInterrupted, ModelFailed, ModelTimeout, Problem
 from lib.prompts import provider_messages
 from lib.settings import settings
-from lib.texts import parse_object
 from lib.tool_calls import Step, ToolCall, stored_steps
 from lib.tool_runs import NOT_RUN, ToolRuns
 from lib.tools import Tool, tools
@@ -24,9 +24,8 @@ from lib.trace import trace
 if TYPE_CHECKING:
     from lib.answers import Answer
 
-MAX_CALLS = 20
-MAX_ARGUMENTS_CHARS = 32_768
-UNREADABLE = "The arguments are not a JSON object."
+# Of Postgres.
+MAX_INTEGER = 2**31 - 1
 TOO_MANY_STEPS = "Not run: this answer has taken as many steps as it may."
 
 
@@ -61,19 +60,12 @@ async def ask(
             finish_reason, failure = "error", ModelTimeout()
     except ModelFailed as problem:
         finish_reason, failure = "error", problem
-    if not any(step.text or step.calls for step in asking.steps):
-        return None, failure
     if asking.is_in_step:
         asking.leave_step(is_failed=failure is not None)
+    asking.keep_carried_text(is_failed=failure is not None)
+    if not any(step.text or step.calls for step in asking.steps):
+        return None, failure
     return asking.draft(finish_reason), failure
-
-
-@dataclass(slots=True)
-class _Partial:
-    """A call of which the arguments are still coming."""
-
-    call: ToolCall
-    arguments: str = ""
 
 
 @dataclass(slots=True)
@@ -86,9 +78,9 @@ class _Tokens:
     def add(self, reply: Reply) -> None:
         """Add those of a step."""
         if reply.prompt_tokens is not None:
-            self.prompt = (self.prompt or 0) + reply.prompt_tokens
+            self.prompt = min((self.prompt or 0) + reply.prompt_tokens, MAX_INTEGER)
         if reply.completion_tokens is not None:
-            self.completion = (self.completion or 0) + reply.completion_tokens
+            self.completion = min((self.completion or 0) + reply.completion_tokens, MAX_INTEGER)
 
 
 @dataclass(slots=True)
@@ -101,12 +93,15 @@ class _Asking:
     reply: Reply = field(default_factory=Reply)
     is_in_step: bool = False
     _tokens: _Tokens = field(default_factory=_Tokens)
-    _partials: dict[int, _Partial] = field(default_factory=dict[int, _Partial])
+    # What the model says after a call belongs to the next step: the page shows a step's text first.
+    _carried_text: str = ""
     _told: set[str] = field(default_factory=set[str])
     _runs: ToolRuns = field(init=False)
+    _heard: HeardCalls = field(init=False)
 
     def __post_init__(self) -> None:
         self._runs = ToolRuns(self.database, self.answer.turn)
+        self._heard = HeardCalls(self.answer, self._runs)
         earlier = self._runs.earlier_calls()
         if earlier:
             self.steps.append(Step(calls=earlier))
@@ -127,7 +122,7 @@ class _Asking:
             for call in step.calls:
                 if number == most:
                     call.error = TOO_MANY_STEPS
-                # Its error is set already where its arguments could not be read.
+                # Another error is set already where it must not be run.
                 elif call.error == NOT_RUN:
                     await self._runs.run(call)
                 self._tell_outcome(call)
@@ -142,11 +137,21 @@ class _Asking:
 
         After a failure nothing is ended: the stream ends with that.
         """
-        self._end_arguments(self.steps[-1])
-        for call in self.steps[-1].calls:
+        step = self.steps[-1]
+        step.calls += self._heard.end(None)
+        for call in step.calls:
             self._tell_outcome(call)
         if not is_failed:
             self._end_step()
+
+    def keep_carried_text(self, *, is_failed: bool) -> None:
+        """Make a step of what was to begin the next one, where there was none."""
+        if self._carried_text:
+            self.steps.append(Step(self._carried_text))
+            self.answer.begin_step()
+            self.answer.say(self._carried_text)
+            if not is_failed:
+                self._end_step()
 
     def draft(self, finish_reason: str | None) -> Message:
         """Return the answer as far as it is known before it is stored."""
@@ -182,22 +187,29 @@ class _Asking:
         self.answer.end_step()
 
     async def _take_step(self, *, is_first: bool, is_last: bool) -> Step:
-        said = provider_messages(self.answer.turn.messages, self.answer.said.style, self.steps)
+        turn = self.answer.turn
+        said = provider_messages(
+            turn.messages, self.answer.said.style, self.steps, replaced=turn.answer
+        )
         step = Step()
         self.steps.append(step)
         self.is_in_step = True
         self.answer.begin_step()
-        forced = tools().get(self.answer.said.tool_choice or "") if is_first else None
+        # Not again in a later attempt: what it was to have done, it has done.
+        is_forced = is_first and not self._runs.earlier_calls()
+        forced = tools().get(self.answer.said.tool_choice or "") if is_forced else None
         try:
             if forced is not None:
                 await self._listen(step, said, _options(forced), is_silent=True)
             else:
                 await self._listen(step, said, self._options(is_last=is_last))
-            if forced is not None and not self._partials:
+            if forced is not None and not self._heard:
                 await self._listen_for_arguments(forced, said)
         finally:
             self._tokens.add(self.reply)
-        self._end_arguments(step)
+        step.calls = self._heard.end(self.reply.finish_reason)
+        if not step.text and not step.calls:
+            raise ModelFailed
         return step
 
     def _options(self, *, is_last: bool) -> dict[str, Any]:
@@ -223,7 +235,10 @@ class _Asking:
         """
         asked_at = time.monotonic()
         self.reply = Reply()
-        pieces = list[str]()
+        pieces = [self._carried_text] if self._carried_text else []
+        self._carried_text = ""
+        for piece in pieces:
+            self.answer.say(piece)
         is_first_piece = not self.answer.has_begun
         try:
             stream = stream_answer(settings().openai_model, said, self.reply, options)
@@ -233,7 +248,9 @@ class _Asking:
                         trace().model_seconds = time.monotonic() - asked_at
                         is_first_piece = False
                     if isinstance(piece, CallPiece):
-                        self._hear(piece)
+                        self._heard.hear(piece)
+                    elif self._heard:
+                        self._carried_text += piece
                     elif is_silent and piece.strip():
                         # It was told to call a tool, and does something else.
                         break
@@ -261,34 +278,7 @@ class _Asking:
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 if isinstance(piece, str):
-                    self._hear(CallPiece(0, "", forced.name, piece))
-
-    def _hear(self, piece: CallPiece) -> None:
-        """Keep a piece of a tool call, and pass it on."""
-        partial = self._partials.get(piece.index)
-        if partial is None:
-            if len(self._partials) == MAX_CALLS or not piece.name:
-                return
-            call = self._runs.call(piece.id, piece.name, {})
-            partial = self._partials[piece.index] = _Partial(call)
-            self.answer.begin_call(call.id, call.name)
-        if piece.arguments and len(partial.arguments) <= MAX_ARGUMENTS_CHARS:
-            partial.arguments += piece.arguments
-            self.answer.say_arguments(partial.call.id, piece.arguments)
-
-    def _end_arguments(self, step: Step) -> None:
-        """Read the arguments of the calls that have come, and pass them on."""
-        for partial in self._partials.values():
-            call, text = partial.call, partial.arguments or "{}"
-            arguments = parse_object(text) if len(text) <= MAX_ARGUMENTS_CHARS else None
-            if arguments is None:
-                call.error = UNREADABLE
-                call.arguments = {}
-            else:
-                call.arguments = arguments
-            step.calls.append(call)
-            self.answer.end_arguments(call)
-        self._partials.clear()
+                    self._heard.hear(CallPiece(0, "", forced.name, piece))
 
 
 def _options(forced: Tool) -> dict[str, Any]:

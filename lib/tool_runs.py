@@ -21,13 +21,16 @@ from lib.conversations import LOCK_CONVERSATION
 from lib.database import Database
 from lib.problems import AnswerNotStored, Problem
 from lib.statements import Call, Statement
-from lib.texts import plain_json, storable_json
+from lib.texts import plain_json, storable_json, storable_text
 from lib.tool_calls import ToolCall
 from lib.tools import Tool, ToolError, tools
 from lib.trace import log
 from lib.turns import ToolRun, Turn
 
 MAX_OUTPUT_CHARS = 32_768
+MAX_ERROR_CHARS = 2000
+# Providers take no longer one when they are told of a call again.
+MAX_ID_CHARS = 40
 UNKNOWN = "It is not known what came of this: it was cut. Look before you do it again."
 FAILED = "The tool failed. Tell the user that this did not work."
 NOT_RUN = "Not run."
@@ -67,7 +70,7 @@ class ToolRuns:
 
     def call(self, call_id: str, name: str, arguments: dict[str, Any]) -> ToolCall:
         """Return a call that is still to be run, under an id that no other one has."""
-        is_free = call_id and call_id not in self._ids
+        is_free = 0 < len(call_id) <= MAX_ID_CHARS and call_id not in self._ids
         chosen = call_id if is_free else f"call_{uuid4().hex}"
         self._ids.add(chosen)
         return ToolCall(id=chosen, name=name, arguments=arguments, error=NOT_RUN)
@@ -88,6 +91,10 @@ class ToolRuns:
         except ValidationError as error:
             call.error = f"The arguments are not valid: {_mistakes(error)}"
             return
+        except Exception as error:  # noqa: BLE001 (a validator of the tool's own)
+            log("tool_failed", error=error, tool=tool.name)
+            call.error = FAILED
+            return
         # Until it is known better: also if this is cut.
         call.error = UNKNOWN
         await self._run(tool, arguments, call)
@@ -95,10 +102,10 @@ class ToolRuns:
     async def _run(self, tool: Tool, arguments: object, call: ToolCall) -> None:
         context = _Context(self._database, self._turn, call, self._key(call))
         try:
-            call.output = _json_of(await tool.run(arguments, context))
+            call.output = _json_of(await _ended(tool, arguments, context))
             call.error = None
         except ToolError as error:
-            call.error = str(error)
+            call.error = storable_text(str(error))[:MAX_ERROR_CHARS]
         except AlreadyRunError:
             run = self._earlier.get(context.run_key)
             outcome = self._outcome_of(run) if run else None
@@ -110,7 +117,7 @@ class ToolRuns:
         except Exception as error:  # noqa: BLE001 (a tool's own, whatever it is)
             log("tool_failed", error=error, tool=tool.name)
             is_known = isinstance(error, Problem) and not error.status.is_server_error
-            call.error = str(error) if is_known else FAILED
+            call.error = str(error)[:MAX_ERROR_CHARS] if is_known else FAILED
         if context.has_begun:
             self._note(context.run_key, call)
 
@@ -212,6 +219,27 @@ class _Context:
         return rows
 
 
+async def _ended(tool: Tool, arguments: object, context: _Context) -> object:
+    """Run a tool and return what it returns.
+
+    In a task of its own: one that is cancelled from within, as by awaiting what was cancelled, is a
+    tool that failed, and not the end of the answer.
+
+    Raises:
+        CancelledError: the answer is cut.
+        Exception: the tool's own.
+    """
+    running = asyncio.ensure_future(tool.run(arguments, context))
+    try:
+        return await running
+    except asyncio.CancelledError as error:
+        own = asyncio.current_task()
+        if own is None or own.cancelling():
+            raise
+        message = "the tool was cancelled from within"
+        raise RuntimeError(message) from error
+
+
 def _mistakes(error: ValidationError) -> str:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found[:10])
@@ -221,10 +249,13 @@ def _json_of(output: object) -> object:
     """Return what a tool returned as plain JSON, as the model and the page get it.
 
     Raises:
-        ToolError: it is too long for the model.
-        TypeError, ValueError: it is no JSON.
+        ToolError: it is too long for the model, or no JSON. Whatever it did is done.
     """
-    text = json.dumps(output, default=plain_json, allow_nan=False)
+    try:
+        text = json.dumps(output, default=plain_json, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        message = "It was run, but its result cannot be shown."
+        raise ToolError(message) from None
     if len(text) > MAX_OUTPUT_CHARS:
         message = f"The result is too long, over {MAX_OUTPUT_CHARS} characters. Ask for less."
         raise ToolError(message)

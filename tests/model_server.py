@@ -174,11 +174,20 @@ class ConnectionCutError(Exception):
     """Raised to have the server drop the connection in the middle of a response."""
 
 
+async def _given_events(
+    chunks: list[dict[str, Any]], hangs_after: int | None
+) -> AsyncIterator[bytes]:
+    for index, chunk in enumerate(chunks):
+        yield _event(chunk)
+        if index == hangs_after:
+            await asyncio.sleep(3600)
+    yield b"data: [DONE]\n\n"
+
+
 async def _events(reply: Reply, *, has_usage: bool) -> AsyncIterator[bytes]:
     if reply.chunks is not None:
-        for chunk in reply.chunks:
-            yield _event(chunk)
-        yield b"data: [DONE]\n\n"
+        async for event in _given_events(reply.chunks, reply.hangs_after):
+            yield event
         return
     for index, piece in enumerate((*reply.pieces, None)):
         if index == reply.hangs_after:
