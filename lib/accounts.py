@@ -130,7 +130,7 @@ async def register(database: Database, given: Credentials, client: str) -> dict[
         TooManyAttempts: from this client or for this address.
         Problem: see `Database.run`.
     """
-    await _count_attempt(database, given.email, client)
+    await _count_attempt(database, given.action, given.email, client)
     password = await asyncio.to_thread(_hash, given.password)
     [made] = await database.run(
         REGISTER_ACCOUNT(
@@ -162,7 +162,7 @@ async def log_in(database: Database, given: Credentials, client: str) -> dict[st
         TooManyAttempts: from this client or for this address.
         Problem: see `Database.run`.
     """
-    account = await _count_attempt(database, given.email, client)
+    account = await _count_attempt(database, given.action, given.email, client)
     stored = account.hashed_password if account else None
     is_right = await asyncio.to_thread(_is_password, given.password, stored)
     if account is None or not is_right:
@@ -185,11 +185,14 @@ async def delete_account(database: Database, caller: Caller) -> None:
     await database.run_as(caller, None, DELETE_OWN_ACCOUNT())
 
 
-async def _count_attempt(database: Database, email: str, client: str) -> Account | None:
+async def _count_attempt(
+    database: Database, action: str, email: str, client: str
+) -> Account | None:
     """Count an attempt and return the account that it was about, if there is one."""
     [attempt], accounts = await database.run(
         COUNT_ATTEMPT(
-            address_subject=hashed("address", email),
+            # Apart, so that nobody's attempts to register keep its owner from logging in.
+            address_subject=hashed(f"{action} address", email),
             client_subject=hashed("login client", client),
             now=None,
             **ATTEMPTS,

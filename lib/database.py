@@ -166,7 +166,15 @@ class Database:
             conversation_id=reachable,
             needs_account=caller.has_local_account,
         )
-        _, *rows = await self._step((act, *calls))
+        try:
+            _, *rows = await self._step((act, *calls))
+        except psycopg.errors.ForeignKeyViolation as error:
+            if not (error.diag.constraint_name or "").endswith("_user_id_fkey"):
+                raise
+            # The user was deleted at this moment. One of an identity provider may come back.
+            if caller.has_local_account:
+                raise AccountUnknown from error
+            raise DatabaseUnavailable(retry_after_seconds=1) from error
         return rows[0] if len(calls) == 1 else tuple(rows)
 
     @overload

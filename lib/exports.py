@@ -17,6 +17,8 @@ from lib.statements import Statement
 from lib.trace import log
 
 BATCH = 200
+# Each may hold megabytes of images.
+MESSAGE_BATCH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,6 @@ class ConversationRow:
     """A row of export_conversations."""
 
     id: UUID
-    updated_at: datetime
     content: str
 
 
@@ -58,6 +59,7 @@ class ToolRunRow:
     """A row of export_tool_runs."""
 
     created_at: datetime
+    run_key: str
     content: str
 
 
@@ -127,20 +129,21 @@ async def _lines(database: Database, caller: Caller) -> AsyncIterator[bytes]:
     profile = await database.run_as(caller, None, EXPORT_PROFILE(**whose))
     yield b"".join(_line(row.kind, row.content) for row in profile)
     paged: list[tuple[str, Statement[Any], tuple[str, ...], dict[str, Any]]] = [
-        ("conversation", EXPORT_CONVERSATIONS, ("updated_at", "id"), whose | kept),
+        ("conversation", EXPORT_CONVERSATIONS, ("id",), whose | kept),
         ("message", EXPORT_MESSAGES, ("created_at", "id"), whose | kept),
         ("task", EXPORT_TASKS, ("id",), whose),
-        ("tool_run", EXPORT_TOOL_RUNS, ("created_at",), whose),
+        ("tool_run", EXPORT_TOOL_RUNS, ("created_at", "run_key"), whose),
     ]
     for kind, statement, order, parameters in paged:
         last: Any = None
         while True:
+            size = MESSAGE_BATCH if statement is EXPORT_MESSAGES else BATCH
             position = {f"cursor_{column}": last and getattr(last, column) for column in order}
             rows = await database.run_as(
-                caller, None, statement(**parameters, **position, batch_size=BATCH)
+                caller, None, statement(**parameters, **position, batch_size=size)
             )
             yield b"".join(_line(kind, row.content) for row in rows)
-            if len(rows) < BATCH:
+            if len(rows) < size:
                 break
             last = rows[-1]
 

@@ -5,6 +5,8 @@ DROP FUNCTION IF EXISTS act_as_caller(text, uuid, boolean);
 DROP FUNCTION IF EXISTS is_active_user(text);
 DROP FUNCTION IF EXISTS own_user();
 ALTER FUNCTION remember_user(text, text, text) SECURITY INVOKER RESET search_path;
+REVOKE ALL ON FUNCTION remember_user(text, text, text) FROM parley_app;
+GRANT EXECUTE ON FUNCTION remember_user(text, text, text) TO public;
 
 DO $$
 BEGIN

@@ -175,3 +175,12 @@ BEGIN
     );
 END
 $$;
+
+-- Who calls them would be taken for whom a setting names, and anybody can set it: so nobody but who is let in
+-- by act_as_caller, and the owner.
+REVOKE EXECUTE ON FUNCTION act_as_caller(text, uuid, boolean) FROM public;
+REVOKE EXECUTE ON FUNCTION is_active_user(text) FROM public;
+REVOKE EXECUTE ON FUNCTION own_user() FROM public;
+REVOKE EXECUTE ON FUNCTION remember_user(text, text, text) FROM public;
+GRANT EXECUTE ON FUNCTION own_user() TO parley_app;
+GRANT EXECUTE ON FUNCTION remember_user(text, text, text) TO parley_app;

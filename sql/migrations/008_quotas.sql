@@ -99,3 +99,6 @@ BEGIN
     );
 END
 $$;
+
+REVOKE EXECUTE ON FUNCTION count_use(text, text, integer, integer, timestamptz) FROM public;
+GRANT EXECUTE ON FUNCTION count_use(text, text, integer, integer, timestamptz) TO parley_app;

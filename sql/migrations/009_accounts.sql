@@ -79,3 +79,6 @@ BEGIN
     EXECUTE format('ALTER FUNCTION delete_own_account() SET search_path = %I, pg_temp', current_schema());
 END
 $$;
+
+REVOKE EXECUTE ON FUNCTION delete_own_account() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delete_own_account() TO PARLEY_APP;

@@ -115,3 +115,6 @@ BEGIN
     );
 END
 $$;
+
+REVOKE EXECUTE ON FUNCTION search_conversations(text, text, timestamptz, integer) FROM public;
+GRANT EXECUTE ON FUNCTION search_conversations(text, text, timestamptz, integer) TO parley_app;

@@ -4,16 +4,20 @@
 -- Parameters
 --   user_id            text         the caller
 --   cursor_created_at  timestamptz  created_at of the last row seen; null: the first batch
+--   cursor_run_key     text         run_key of that row; null: the first batch
 --   batch_size         integer      rows wanted
 --
--- Returns 0 to batch_size rows: created_at, and content, a JSON object of the row's columns.
--- Index idx_tool_runs_user_id: gives the order, so there is no sort.
+-- Returns 0 to batch_size rows: created_at, run_key, and content, a JSON object of the row's columns.
+-- Index idx_tool_runs_user_id.
 SELECT
     tool_runs.created_at,
+    tool_runs.run_key,
     to_jsonb(tool_runs)::text AS content
 FROM tool_runs
 WHERE
     tool_runs.user_id = %(user_id)s::text
-    AND tool_runs.created_at > coalesce(%(cursor_created_at)s::timestamptz, '-infinity')
-ORDER BY tool_runs.created_at
+    AND (tool_runs.created_at, tool_runs.run_key) > (
+        coalesce(%(cursor_created_at)s::timestamptz, '-infinity'), coalesce(%(cursor_run_key)s::text, '')
+    )
+ORDER BY tool_runs.created_at, tool_runs.run_key
 LIMIT %(batch_size)s::integer;

@@ -236,3 +236,15 @@ async def who_is_there(pool: Database) -> tuple[str, str | None, str | None, int
     async with pool._pool.connection() as connection:
         [found] = await (await connection.execute(WHO)).fetchall()
     return found
+
+
+def test_nobody_but_the_role_may_call_what_works_with_more_rights_than_its_caller(
+    database: psycopg.Connection,
+) -> None:
+    open_to_all = database.execute("""
+        SELECT oid::regprocedure::text FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND prosecdef
+            AND has_function_privilege('public', oid, 'EXECUTE')
+    """).fetchall()
+
+    assert open_to_all == []

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from lib import accounts
-from tests.api.accounts import EMAIL, LOCAL, PASSWORD, authenticate, registered
+from tests.api.accounts import EMAIL, LOCAL, PASSWORD, authenticate, bearer, registered
 from tests.product import Parley, problem_of
 
 pytestmark = LOCAL
@@ -78,15 +78,15 @@ async def test_an_address_has_ten_attempts_a_minute_wherever_they_come_from(
 
     answers = [
         await authenticate(parley, "login", password=WRONG, client=f"203.0.113.{number}")
-        for number in range(10)
+        for number in range(11)
     ]
     right = await authenticate(parley, "login", client="198.51.100.1")
 
-    assert Counter(each.status_code for each in answers) == {401: 9, 429: 1}
+    assert Counter(each.status_code for each in answers) == {401: 10, 429: 1}
     problem_of(right, 429, "too_many_attempts")
     assert 50 <= int(right.headers["retry-after"]) <= 60
     # Who is refused costs nothing to refuse.
-    assert len(hashed) == 10
+    assert len(hashed) == 11
     other = await authenticate(parley, "login", "eve@example.com", client="198.51.100.1")
     problem_of(other, 401, "wrong_credentials")
 
@@ -109,7 +109,7 @@ async def test_attempts_are_limited_by_the_day_too_and_pass_with_time(
     parley: Parley, database: psycopg.Connection, hashed: list[str]
 ) -> None:
     await authenticate(parley, "login")
-    database.execute("UPDATE quotas SET day_count = 100 WHERE subject LIKE 'address %'")
+    database.execute("UPDATE quotas SET day_count = 100 WHERE subject LIKE 'login address %'")
 
     refused = await authenticate(parley, "login")
 
@@ -160,3 +160,24 @@ async def test_while_passwords_are_hashed_others_are_answered(parley: Parley) ->
 def _headers(response: httpx2.Response) -> tuple[tuple[str, str], ...]:
     changing = {"server-timing", "date"}
     return tuple(each for each in response.headers.items() if each[0] not in changing)
+
+
+async def test_a_message_in_flight_does_not_bring_a_deleted_account_back(
+    parley: Parley, database: psycopg.Connection, hashed: list[str]
+) -> None:
+    headers = bearer((await registered(parley))["token"])
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+    with database.transaction():
+        database.execute("DELETE FROM users")
+        sending = asyncio.create_task(
+            parley.client.post("/api/chat", json={"message": "Hello!"}, headers=headers)
+        )
+        async with asyncio.timeout(10):
+            while database.execute(waiting).fetchone() == (0,):
+                database.execute("SELECT pg_stat_clear_snapshot()")
+                await asyncio.sleep(0.01)
+
+    problem_of(await sending, 403, "account_unknown")
+    assert database.execute("SELECT count(*) FROM users").fetchone() == (0,)
+    assert hashed

@@ -38,7 +38,12 @@ async def test_the_next_batch_goes_on_after_the_last_run_seen(turns: Turns) -> N
         await begin_run(turns, begun, f"run-{number}")
 
     first = await _export(turns, batch_size=2)
-    second = await _export(turns, batch_size=2, cursor_created_at=first[-1].created_at)
+    second = await _export(
+        turns,
+        batch_size=2,
+        cursor_created_at=first[-1].created_at,
+        cursor_run_key=first[-1].run_key,
+    )
 
     keys = [json.loads(row.content)["run_key"] for row in (*first, *second)]
     assert keys == ["run-1", "run-2", "run-3"]
@@ -51,6 +56,7 @@ async def test_those_of_somebody_else_are_not_exported(turns: Turns) -> None:
 
 
 async def _export(turns: Turns, **parameters: object) -> list[ToolRunRow]:
-    usual = {"user_id": "ada", "cursor_created_at": None, "batch_size": 100}
+    cursor = {"cursor_created_at": None, "cursor_run_key": None}
+    usual = {"user_id": "ada", "batch_size": 100} | cursor
     _, found = await turns.database.run(act_as("ada"), EXPORT_TOOL_RUNS(**(usual | parameters)))
     return found
