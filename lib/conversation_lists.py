@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from lib.callers import Caller
 from lib.conversations import Conversation
-from lib.cursors import decode_cursor, encode_cursor
+from lib.cursors import decode_cursor, page_of
 from lib.database import Database
 from lib.ids import Storable
 from lib.settings import settings
@@ -86,12 +86,8 @@ async def list_conversations(
             now=None,
         ),
     )
-    page = found[: query.limit]
-    has_more = len(found) > query.limit
-    return {
-        "conversations": page,
-        "next_cursor": encode_cursor(page[-1].updated_at, page[-1].id) if has_more else None,
-    }
+    page, next_cursor = page_of(found, query.limit, lambda row: (row.updated_at, row.id))
+    return {"conversations": page, "next_cursor": next_cursor}
 
 
 async def search_conversations(

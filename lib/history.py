@@ -6,7 +6,7 @@ from pydantic import AliasChoices, BaseModel, Field
 
 from lib.callers import Caller
 from lib.conversations import FIND_CONVERSATION
-from lib.cursors import decode_cursor, encode_cursor
+from lib.cursors import decode_cursor, page_of
 from lib.database import Database
 from lib.ids import ClientId, RowId, conversation_id_of
 from lib.messages import Message
@@ -64,9 +64,9 @@ async def read_history(database: Database, caller: Caller, query: HistoryQuery) 
     )
     if not conversations:
         raise NotFound
-    page = found[: query.limit]
+    page, next_cursor = page_of(found, query.limit, lambda row: (row.id,))
     return {
         "conversation": conversations[0],
         "messages": page[::-1],
-        "next_cursor": encode_cursor(page[-1].id) if len(found) > query.limit else None,
+        "next_cursor": next_cursor,
     }

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, AwareDatetime, BaseModel, Field, StrictBool
 
 from lib.callers import Caller
-from lib.cursors import decode_cursor, encode_cursor
+from lib.cursors import decode_cursor, page_of
 from lib.database import Database
 from lib.ids import ClientId, RowId, Storable, conversation_id_of
 from lib.messages import Message
@@ -150,9 +150,7 @@ async def list_mistakes(
             now=None,
         ),
     )
-    page = found[: query.limit]
-    has_more = len(found) > query.limit
-    return page, encode_cursor(page[-1].created_at, page[-1].id) if has_more else None
+    return page_of(found, query.limit, lambda row: (row.created_at, row.id))
 
 
 def as_examples(mistakes: list[Mistake]) -> bytes:

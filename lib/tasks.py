@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from lib.callers import Caller
-from lib.cursors import decode_cursor, encode_cursor
+from lib.cursors import decode_cursor, page_of
 from lib.database import Database
 from lib.ids import RowId, Storable, storable
 from lib.problems import NotFound
@@ -110,11 +110,8 @@ async def list_tasks(database: Database, caller: Caller, query: TaskQuery) -> di
             page_size=query.limit + 1,
         ),
     )
-    page = found[: query.limit]
-    return {
-        "tasks": page,
-        "next_cursor": encode_cursor(page[-1].id) if len(found) > query.limit else None,
-    }
+    page, next_cursor = page_of(found, query.limit, lambda row: (row.id,))
+    return {"tasks": page, "next_cursor": next_cursor}
 
 
 async def add_task(database: Database, caller: Caller, new: NewTask) -> Task:
