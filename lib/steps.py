@@ -196,7 +196,7 @@ class _Asking:
         self.is_in_step = True
         self.answer.begin_step()
         # Not again in a later attempt: what it was to have done, it has done.
-        is_forced = is_first and not self._runs.earlier_calls()
+        is_forced = is_first and not turn.tool_runs
         forced = tools().get(self.answer.said.tool_choice or "") if is_forced else None
         try:
             if forced is not None:

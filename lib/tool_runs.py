@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from lib.callers import Caller
 from lib.conversations import LOCK_CONVERSATION
 from lib.database import Database
-from lib.problems import AnswerNotStored, Problem
+from lib.problems import AnswerNotStored, DatabaseUnavailable, Problem
 from lib.statements import Call, Statement
 from lib.texts import plain_json, storable_json, storable_text
 from lib.tool_calls import ToolCall
@@ -114,6 +114,10 @@ class ToolRuns:
             return
         except AnswerNotStored:
             raise
+        except DatabaseUnavailable as error:
+            # Perhaps it was done, and only the word of that was lost: the error that it has stays.
+            log("tool_outcome_unknown", error=error, tool=tool.name)
+            return
         except Exception as error:  # noqa: BLE001 (a tool's own, whatever it is)
             log("tool_failed", error=error, tool=tool.name)
             is_known = isinstance(error, Problem) and not error.status.is_server_error

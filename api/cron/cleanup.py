@@ -3,7 +3,8 @@
 Accepts   Authorization: Bearer $CRON_SECRET
 Answers   200 {"deleted", "remaining", "seconds"}; remaining: time was over first
 Problems  401 unauthenticated (always, when CRON_SECRET is not set), 503 database_unavailable
-Database  1 round trip for 1,000 messages: delete_old_chat_messages.sql
+Database  1 round trip for 1,000 messages: delete_old_chat_messages.sql; then for 1,000 counters:
+          delete_old_quotas.sql
 """
 
 from starlette.requests import Request

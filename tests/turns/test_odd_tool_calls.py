@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from lib.problems import DatabaseUnavailable
 from lib.tools import ToolContext, ToolError
 from tests.model_server import MODEL_NAME, Called, Reply, ScriptedModel, calling
 from tests.product import Parley, parts_of, problem_of, text_of
@@ -205,3 +206,17 @@ async def test_a_call_that_its_provider_held_back_or_cut_is_not_run(
 
     assert tasks(database) == []
     assert "Not run" in json.dumps(model.requests[1]["messages"])
+
+
+async def test_a_tool_whose_database_was_lost_is_not_told_to_have_failed_for_perhaps_it_did_not(
+    parley: Parley, model: ScriptedModel, offer: Offer
+) -> None:
+    async def lose_it(_nothing: Nothing, _context: ToolContext) -> object:
+        """Lose the database."""
+        raise DatabaseUnavailable
+
+    offer(lose_it)
+    model.replies = [calling(Called("lose_it")), DONE]
+
+    assert text_of(await parley.send("Lose it", user="ann")) == "Done"
+    assert "not known what came of this" in json.dumps(model.requests[1]["messages"])
