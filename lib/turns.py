@@ -148,7 +148,8 @@ async def begin_turn(
 ) -> Turn:
     """Store a message and take the conversation's turn, unless that very message was sent before.
 
-    One round trip; a second where somebody else makes the same conversation at that moment.
+    One round trip; a second where somebody else makes the same conversation at that moment, or the
+    first message of a conversation is over the quota.
 
     Args:
         database: where.
@@ -170,6 +171,10 @@ async def begin_turn(
     )
     try:
         decision, messages, tool_runs = await attempt.decide(database)
+        if decision.verdict == "over_quota" and decision.title is None:
+            # There was no conversation yet. Perhaps this very message, sent twice at once, has just
+            # made it, and was the last that the quota allows: now it is there, to be joined.
+            decision, messages, tool_runs = await attempt.decide(database)
     except psycopg.errors.UniqueViolation:
         # Somebody made it at this moment: now it is there. Or it is not this caller's.
         try:

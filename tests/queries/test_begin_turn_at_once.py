@@ -12,6 +12,7 @@ import pytest
 from lib.callers import Caller
 from lib.chat_requests import ChatRequest
 from lib.problems import NotFound, TurnInProgress
+from lib.settings import settings
 from lib.statements import Call
 from lib.turns import BEGIN_TURN, StoredAnswer, Turn, begin_turn
 from tests.queries.rows import Rows
@@ -60,6 +61,21 @@ async def test_who_finds_the_conversation_just_being_made_waits_and_then_decides
     else:
         assert (await second).verdict == verdict
     assert rows.said(turns.conversation_id) == ["Hello!"]
+
+
+async def test_a_first_message_sent_twice_at_once_is_not_refused_by_the_quota_that_it_took_itself(
+    turns: Turns, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESSAGES_PER_MINUTE", "1")
+    settings.cache_clear()
+    rows.run("INSERT INTO users (id) VALUES ('ada')")
+    first = _begin_call(turns.conversation_id)
+    counted = {"quota_subject": "user ada", "messages_per_minute": 1}
+    async with rows.uncommitted(first.statement.sql, first.parameters | counted):
+        second = asyncio.create_task(_send(turns, "Hello!", "question-1"))
+        await rows.until_waiting(1)
+
+    assert (await second).verdict == "being_answered"
 
 
 async def test_who_finds_somebody_else_making_the_conversation_is_told_it_is_not_there(
