@@ -5,10 +5,10 @@ number of readers follow it, and may leave. A disconnect is not a stop.
 import asyncio
 import importlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from types import ModuleType
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from lib import ui_stream
 from lib.analysis import (
@@ -22,13 +22,16 @@ from lib.chat_requests import ChatRequest
 from lib.database import Database
 from lib.deadlines import Deadline
 from lib.messages import Message
-from lib.problems import DatabaseUnavailable, ModelFailed, Problem
+from lib.problems import AnswerStopped, DatabaseUnavailable, ModelFailed, Problem
+from lib.running_answers import running_answers
+from lib.stream_batches import KeptStream, keeping
+from lib.streams import Stream
 from lib.titles import asking_for_title, wait_for_title
 from lib.tool_calls import Step, ToolCall
 from lib.trace import log
-from lib.turns import Turn, finish_turn, release_turn
+from lib.turn_ends import Rest, finish_turn, release_turn
+from lib.turns import Turn
 
-KEEP_ALIVE_SECONDS = 10.0
 STORE_AGAIN_SECONDS = 0.25
 
 
@@ -43,6 +46,7 @@ class Answer:
         cut_reason: what the `finish_reason` is if it is cut.
         stored: becomes the stored answer, or raises the `Problem` that it ended in.
         done: is set when nothing more is done for it, and the instance may freeze.
+        stream: its parts.
     """
 
     def __init__(self, turn: Turn, said: ChatRequest) -> None:
@@ -50,17 +54,16 @@ class Answer:
         self.turn = turn
         self.said = said
         self.done = asyncio.Event()
+        self.stream = Stream()
         self.message_id = str(uuid4())
         self.has_begun = False
         self.cut_reason = "timeout"
         self.stored: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         # Somebody may look how it ended; nobody has to.
         self.stored.add_done_callback(lambda stored: stored.exception())
-        self._parts: list[bytes] = []
         self._prologue = b""
         self._step = 0
         self._is_in_text = False
-        self._changed = asyncio.Event()
         self._limit: asyncio.Timeout | None = None
         self._is_cut = False
 
@@ -76,8 +79,11 @@ class Answer:
     def cut(self, reason: str) -> None:
         """Cut the answer now; what came is stored with that `finish_reason`.
 
-        One that the model has ended already is stored as it is.
+        One that the model has ended already is stored as it is; of several reasons, the first is
+        its.
         """
+        if self._is_cut or (self._limit is not None and self._limit.expired()):
+            return
         self.cut_reason = reason
         self._is_cut = True
         if self._limit is not None:
@@ -128,55 +134,47 @@ class Answer:
         self._send(ui_stream.FINISH_STEP)
         self._step += 1
 
+    def rest(
+        self, kept: KeptStream, draft: Message, title: str | None, failure: Problem | None
+    ) -> Rest:
+        """Return what of the stream is to be stored with the answer; all that it tells is known.
+
+        Args:
+            kept: how much of it is stored already.
+            draft: the answer.
+            title: the model's, for the conversation; None: there is none.
+            failure: what ended the answer; None: it ended well.
+        """
+        told = b"" if title is None or failure is not None else self._title_part(title)
+        end = ui_stream.finish(draft) if failure is None else ui_stream.error(failure.detail)
+        return Rest(kept.stored_parts, kept.unstored(), told, end + ui_stream.DONE)
+
     def end(self, stored: Message, title: str | None) -> None:
         """End well: the answer is stored, and its conversation's new title, if it got one."""
-        if title is not None:
-            self._add(ui_stream.conversation(self.turn.conversation_id, title))
-        self._add(ui_stream.finish(stored), ui_stream.DONE)
         self.stored.set_result(stored)
+        told = [] if title is None else [self._title_part(title)]
+        self.stream.end(*told, ui_stream.finish(stored), ui_stream.DONE)
 
     def fail(self, problem: Problem) -> None:
         """End in a problem, which is told in the stream to those who read already."""
-        self._add(ui_stream.error(problem.detail), ui_stream.DONE)
         self.stored.set_exception(problem)
+        self.stream.end(ui_stream.error(problem.detail), ui_stream.DONE)
 
-    async def wait_for_first_part(self, timeout_seconds: float) -> None:
-        """Wait until the model says something; at most so long.
+    def stop(self) -> None:
+        """End as it was asked to, before there was anything to store."""
+        self._send(ui_stream.ABORT)
+        self.stored.set_exception(AnswerStopped())
+        self.stream.end(ui_stream.DONE)
+
+    async def wait_for_first_part(self) -> None:
+        """Wait until the model says something, but no longer than a proxy does.
 
         Raises:
             Problem: the answer ended before it began.
         """
-        if not self.has_begun and not self.stored.done():
-            changed = asyncio.ensure_future(self._changed.wait())
-            await asyncio.wait(
-                {changed, self.stored},
-                timeout=timeout_seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            changed.cancel()
+        await self.stream.wait_for_first_part()
         if not self.has_begun and self.stored.done():
             await self.stored
-
-    async def read(self) -> AsyncIterator[bytes]:
-        """Yield all parts from the first, then each as it comes, several at once where they are.
-
-        While the model is silent, a comment now and then keeps proxies from cutting the stream.
-        """
-        position = 0
-        while True:
-            changed = self._changed
-            if position < len(self._parts):
-                unread = self._parts[position:]
-                position += len(unread)
-                yield b"".join(unread)
-            elif self.stored.done():
-                return
-            else:
-                try:
-                    async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-                        await changed.wait()
-                except TimeoutError:
-                    yield ui_stream.KEEP_ALIVE
 
     def _ready(self, part: bytes) -> None:
         """Have a part sent with what the model says next: until then a failure is no stream."""
@@ -185,30 +183,20 @@ class Answer:
     def _send(self, part: bytes) -> None:
         if not self.has_begun:
             self.has_begun = True
-            self._add(ui_stream.start(self.message_id, self.turn.conversation_id))
+            self.stream.add(ui_stream.start(self.message_id, self.turn.conversation_id))
         if self._prologue:
-            self._add(self._prologue)
+            self.stream.add(*ui_stream.split(self._prologue))
             self._prologue = b""
-        self._add(part)
+        self.stream.add(part)
 
-    def _add(self, *parts: bytes) -> None:
-        self._parts += parts
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+    def _title_part(self, title: str) -> bytes:
+        return ui_stream.conversation(self.turn.conversation_id, title)
 
 
-# Those of this process, by conversation: a repeated request attaches to its own.
-_running: dict[UUID, Answer] = {}
 _loaded: list[ModuleType] = []
 # All of this process, also those whose turn another attempt has taken over. (And the loop itself
 # holds tasks only weakly.)
 _tasks: dict[asyncio.Task[None], Answer] = {}
-
-
-def find_running_answer(conversation_id: UUID, question_id: int) -> Answer | None:
-    """Return the answer that this process is making to a question, if it is."""
-    found = _running.get(conversation_id)
-    return found if found is not None and found.turn.question.id == question_id else None
 
 
 def begin_answer(database: Database, turn: Turn, said: ChatRequest, deadline: Deadline) -> Answer:
@@ -221,7 +209,7 @@ def begin_answer(database: Database, turn: Turn, said: ChatRequest, deadline: De
         deadline: when the function ends.
     """
     answer = Answer(turn, said)
-    _running[turn.conversation_id] = answer
+    running_answers[turn.id] = answer
     task = asyncio.create_task(_make(database, answer, deadline))
     _tasks[task] = answer
     task.add_done_callback(_tasks.pop)
@@ -241,20 +229,25 @@ async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
     """Make the answer; whatever happens, it ends visibly and the turn is given back."""
     analysis: AnalysisTask | None = None
     try:
-        await _load_model()
-        analysis = begin_analysis(answer.turn)
-        draft, title, failure = await _ask_beside_title(database, answer, deadline.cut_at)
+        with keeping(database, answer.turn, answer.stream, answer.cut) as kept:
+            await _load_model()
+            analysis = begin_analysis(answer.turn)
+            draft, title, failure = await _ask_beside_title(database, answer, deadline.cut_at)
         if draft is None:
-            failure = failure or ModelFailed()
             await release_turn(database, answer.turn)
+            if failure is None and answer.cut_reason == "aborted":
+                answer.stop()
+            else:
+                _fail(answer, failure or ModelFailed())
+            return
+        draft = described(draft, analysis)
+        rest = answer.rest(kept, draft, title, failure)
+        stored, title_now = await _store(
+            database, answer.turn, draft, title, rest, deadline.last_words_at
+        )
+        if failure is None:
+            answer.end(stored, title if title == title_now else None)
         else:
-            draft = described(draft, analysis)
-            stored, title_now = await _store(
-                database, answer.turn, draft, title, deadline.last_words_at
-            )
-            if failure is None:
-                answer.end(stored, title if title == title_now else None)
-        if failure is not None:
             _fail(answer, failure)
     except Problem as problem:
         _fail(answer, problem)
@@ -265,8 +258,7 @@ async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
         with suppress(Exception):
             await release_turn(database, answer.turn)
     finally:
-        if _running.get(answer.turn.conversation_id) is answer:
-            del _running[answer.turn.conversation_id]
+        del running_answers[answer.turn.id]
         if not answer.stored.done():
             # Whatever it was, nobody waits for ever.
             answer.fail(Problem())
@@ -318,7 +310,12 @@ async def _load_model() -> None:
 
 
 async def _store(
-    database: Database, turn: Turn, draft: Message, title: str | None, give_up_at: float
+    database: Database,
+    turn: Turn,
+    draft: Message,
+    title: str | None,
+    rest: Rest,
+    give_up_at: float,
 ) -> tuple[Message, str | None]:
     """Store an answer, trying again until it must be given up: it has been paid for.
 
@@ -332,7 +329,7 @@ async def _store(
     while True:
         try:
             async with asyncio.timeout_at(give_up_at):
-                return await finish_turn(database, turn, draft, title)
+                return await finish_turn(database, turn, draft, title, rest)
         except (DatabaseUnavailable, TimeoutError) as error:
             if time.monotonic() + STORE_AGAIN_SECONDS >= give_up_at:
                 detail = "This answer could not be stored. Send your message again to have it anew."

@@ -9,21 +9,30 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lib import ui_stream
-from lib.answers import KEEP_ALIVE_SECONDS, Answer, begin_answer, find_running_answer
+from lib.answer_streams import AnswerStream
+from lib.answers import Answer, begin_answer
 from lib.callers import Caller
 from lib.chat_requests import ChatRequest
 from lib.database import database
+from lib.deadlines import Deadline
+from lib.followers import follow
 from lib.functions import json_response
 from lib.ids import conversation_id_of
 from lib.messages import Message
-from lib.problems import ModelNotConfigured, Problem, TurnInProgress, Unauthenticated
+from lib.problems import (
+    AnswerStopped,
+    ModelNotConfigured,
+    Problem,
+    TurnInProgress,
+    Unauthenticated,
+)
 from lib.quotas import Quota
+from lib.recovery import recover_turn
+from lib.running_answers import running_answers
 from lib.settings import settings
 from lib.trace import trace
-from lib.turns import Turn, begin_turn
+from lib.turns import Turn, TurnLapsedError, begin_turn
 
-# A reader that takes nothing for so long has gone, whether or not anybody says so.
-STALL_SECONDS = 15.0
 LOOK_AGAIN_SECONDS = 0.25
 
 
@@ -66,34 +75,63 @@ async def _respond(
     caller: Caller, conversation_id: UUID, said: ChatRequest, client: str
 ) -> ASGIApp:
     deadline = trace().deadline
-    turn_id = uuid4()
+    attempt_id = uuid4()
     takes_turn_until = (time.monotonic() + deadline.cut_at) / 2
     while True:
-        turn = await begin_turn(
-            database(),
-            caller,
-            conversation_id,
-            said,
-            turn_id=turn_id,
-            client=client,
-            lease_ends_at=deadline.ends_at,
-            # Later there would be time for half an answer only.
-            takes_turn=time.monotonic() < takes_turn_until,
-        )
+        try:
+            turn = await begin_turn(
+                database(),
+                caller,
+                conversation_id,
+                said,
+                turn_id=attempt_id,
+                client=client,
+                lease_ends_at=deadline.ends_at,
+                # Later there would be time for half an answer only.
+                takes_turn=time.monotonic() < takes_turn_until,
+            )
+        except TurnLapsedError as lapsed:
+            await recover_turn(database(), caller, conversation_id, lapsed.turn_id)
+            continue
         if turn.verdict == "answered" and turn.answer is not None:
             return _replay(turn, turn.answer, wants_stream=said.wants_stream)
         if turn.verdict == "taken":
             return await _follow(begin_answer(database(), turn, said, deadline), said, turn.quota)
-        if running := find_running_answer(conversation_id, turn.question.id):
+        if turn.held_id is not None and (running := running_answers.get(turn.held_id)):
             return await _follow(running, said)
         is_late = time.monotonic() + LOOK_AGAIN_SECONDS > deadline.cut_at
-        if is_late or turn.verdict == "unanswered":
+        if is_late or turn.verdict == "unanswered" or turn.held_id is None:
             detail = "This message is not answered yet. Send it again to get the answer."
             raise TurnInProgress(detail, retry_after_seconds=LOOK_AGAIN_SECONDS)
-        # Another process is answering it. To ask again is to wait for its answer, and to take the
-        # turn over should it fail.
+        if response := await _attach(turn, turn.held_id, deadline, wants_stream=said.wants_stream):
+            return response
+        # To ask again is to have its answer, or to take the turn over if it failed.
         said = _asks_for_the_answer_of(turn.question, said)
-        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+
+async def _attach(
+    turn: Turn, attempt_id: UUID, deadline: Deadline, *, wants_stream: bool
+) -> ASGIApp | None:
+    """Attach to an answer that another process makes.
+
+    Returns:
+        Its stream; None: it ended before there was any, or as JSON is wanted, ended.
+
+    Raises:
+        AnswerStopped: it was, before there was any; so nobody is to answer in its place.
+    """
+    which = (database(), turn.caller, turn.conversation_id, attempt_id)
+    follower = follow(*which, [])
+    stream = follower.stream
+    if not wants_stream:
+        await stream.wait_until_over(deadline.cut_at - time.monotonic())
+        if follower.was_stopped:
+            raise AnswerStopped
+        return None
+    await stream.wait_for_first_part()
+    if stream.is_over and not (follower.has_begun or follower.was_stopped):
+        return None
+    return AnswerStream(stream, turn.conversation_id, until=deadline.last_words_at)
 
 
 def _asks_for_the_answer_of(question: Message, said: ChatRequest) -> ChatRequest:
@@ -113,8 +151,10 @@ async def _follow(answer: Answer, said: ChatRequest, quota: Quota | None = None)
     """Answer with an answer in the making, as a stream or, when it is done, as JSON."""
     try:
         if said.wants_stream:
-            await answer.wait_for_first_part(KEEP_ALIVE_SECONDS)
-            return AnswerStream(answer, quota)
+            await answer.wait_for_first_part()
+            headers = quota.headers() if quota else {}
+            stream, conversation_id = answer.stream, answer.turn.conversation_id
+            return AnswerStream(stream, conversation_id, headers, done=answer.done)
         stored = await asyncio.shield(answer.stored)
     except Problem as problem:
         problem.headers |= quota.headers() if quota else {}
@@ -125,8 +165,8 @@ async def _follow(answer: Answer, said: ChatRequest, quota: Quota | None = None)
 def _replay(turn: Turn, answer: Message, *, wants_stream: bool) -> Response:
     if not wants_stream:
         return _json(turn, answer, {"idempotent-replayed": "true"})
-    named = {"x-conversation-id": str(turn.conversation_id), "idempotent-replayed": "true"}
-    return Response(ui_stream.whole(answer), headers=ui_stream.HEADERS | named)
+    headers = ui_stream.headers(turn.conversation_id) | {"idempotent-replayed": "true"}
+    return Response(ui_stream.whole(answer), headers=headers)
 
 
 def _json(turn: Turn, answer: Message, headers: dict[str, str]) -> Response:
@@ -151,51 +191,3 @@ class Lasting:
         """Send the response, and stay."""
         await self._response(scope, receive, send)
         await self._answer.done.wait()
-
-
-class AnswerStream:
-    """The response that reads an answer in the making.
-
-    It may die at any time without harm to the answer; but it does not return before the answer is
-    stored, since the instance may freeze then. Not Starlette's `StreamingResponse`, which cancels
-    what it reads from when the reader leaves.
-    """
-
-    def __init__(self, answer: Answer, quota: Quota | None) -> None:
-        """Take an answer; from here on a failure is a part of the stream.
-
-        Args:
-            answer: which.
-            quota: what is left of the caller's; None: this reader was not counted.
-        """
-        self._answer = answer
-        self._quota = quota
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer to one reader, and stay until it is stored."""
-        del scope
-        reading = asyncio.create_task(self._send(send))
-        leaving = asyncio.create_task(_wait_for_disconnect(receive))
-        await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (reading, leaving):
-            task.cancel()
-        await asyncio.wait({reading, leaving})
-        await self._answer.done.wait()
-
-    async def _send(self, send: Send) -> None:
-        headers = ui_stream.HEADERS | {
-            "x-conversation-id": str(self._answer.turn.conversation_id),
-        }
-        headers |= self._quota.headers() if self._quota else {}
-        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
-        async for parts in self._answer.read():
-            async with asyncio.timeout(STALL_SECONDS):
-                await send({"type": "http.response.body", "body": parts, "more_body": True})
-        async with asyncio.timeout(STALL_SECONDS):
-            await send({"type": "http.response.body", "body": b""})
-
-
-async def _wait_for_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -17,8 +17,8 @@ from lib.statements import Statement
 from lib.trace import log
 
 BATCH = 200
-# Each may hold megabytes of images.
-MESSAGE_BATCH = 20
+# Of what is long: a message may hold megabytes of images, a stream a whole answer.
+SMALL_BATCH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +63,41 @@ class ToolRunRow:
     content: str
 
 
+@dataclass(frozen=True, slots=True)
+class StreamBatchRow:
+    """A row of export_stream_batches."""
+
+    conversation_id: UUID
+    first_part: int
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedStreamRow:
+    """A row of export_finished_streams."""
+
+    conversation_id: UUID
+    turn_id: UUID
+    content: str
+
+
 EXPORT_PROFILE = Statement("export_profile", ProfileRow)
 EXPORT_CONVERSATIONS = Statement("export_conversations", ConversationRow)
 EXPORT_MESSAGES = Statement("export_messages", MessageRow)
 EXPORT_TASKS = Statement("export_tasks", TaskRow)
 EXPORT_TOOL_RUNS = Statement("export_tool_runs", ToolRunRow)
+EXPORT_STREAM_BATCHES = Statement("export_stream_batches", StreamBatchRow)
+EXPORT_FINISHED_STREAMS = Statement("export_finished_streams", FinishedStreamRow)
+# Those whose rows are long.
+LONG = (EXPORT_MESSAGES, EXPORT_FINISHED_STREAMS)
 
 
 async def export_everything(database: Database, caller: Caller) -> "Export":
     """Return the response that streams everything of a user's: a JSON object a line.
 
-    Each has a `type` (user, quota, conversation, message, task, tool_run) and the columns of a row.
-    The last is `{"type": "end", "complete": true}`: a stream without it was cut. One round trip a
-    batch.
+    Each has a `type` (user, quota, conversation, message, task, tool_run, stream_batch,
+    finished_stream) and the columns of a row. The last is `{"type": "end", "complete": true}`: a
+    stream without it was cut. One round trip a batch.
 
     Raises:
         Problem: see `Database.run_as`; later it becomes the last line.
@@ -133,11 +155,13 @@ async def _lines(database: Database, caller: Caller) -> AsyncIterator[bytes]:
         ("message", EXPORT_MESSAGES, ("created_at", "id"), whose | kept),
         ("task", EXPORT_TASKS, ("id",), whose),
         ("tool_run", EXPORT_TOOL_RUNS, ("created_at", "run_key"), whose),
+        ("stream_batch", EXPORT_STREAM_BATCHES, ("conversation_id", "first_part"), whose),
+        ("finished_stream", EXPORT_FINISHED_STREAMS, ("conversation_id", "turn_id"), whose),
     ]
     for kind, statement, order, parameters in paged:
         last: Any = None
         while True:
-            size = MESSAGE_BATCH if statement is EXPORT_MESSAGES else BATCH
+            size = SMALL_BATCH if statement in LONG else BATCH
             position = {f"cursor_{column}": last and getattr(last, column) for column in order}
             rows = await database.run_as(
                 caller, None, statement(**parameters, **position, batch_size=size)

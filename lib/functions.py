@@ -38,6 +38,8 @@ EXPOSED_HEADERS = (
     "idempotent-replayed",
     "retry-after",
     "server-timing",
+    "x-workflow-run-id",
+    "x-workflow-stream-tail-index",
     "ratelimit",
     "ratelimit-policy",
     "ratelimit-limit",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lib.model import CallPiece
 from lib.texts import parse_object
-from lib.tool_calls import ToolCall
+from lib.tool_calls import CUT, ToolCall
 from lib.tool_runs import NOT_RUN, ToolRuns
 from lib.trace import log
 
@@ -23,7 +23,6 @@ MAX_ARGUMENTS_CHARS = 32_768
 # What providers take for a tool's name when they are told of it again.
 NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 UNREADABLE = "Not run: the arguments are not a JSON object."
-CUT = "Not run: the arguments are too long, or were cut. Call it again with less."
 WITHHELD = "Not run: the provider held this call back."
 TOO_MANY = f"Not run: no more than {MAX_CALLS} calls are run in one step. Call it in the next."
 

@@ -254,6 +254,13 @@ class AnswerInterrupted(Problem):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
+class AnswerStopped(Problem):
+    """This answer was stopped before it began. Send your message again to have it answered."""
+
+    code = "answer_stopped"
+    status = HTTPStatus.CONFLICT
+
+
 class AnswerNotStored(Problem):
     """This answer was not stored: the conversation was deleted, or another attempt took over."""
 

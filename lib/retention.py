@@ -8,7 +8,9 @@ from typing import Any
 from starlette.requests import Request
 
 from lib.database import Database
+from lib.finished_streams import delete_old_finished_streams
 from lib.problems import Unauthenticated
+from lib.recovery import recover_lapsed_turns
 from lib.settings import settings
 from lib.statements import Statement
 from lib.trace import log, trace
@@ -54,19 +56,22 @@ def check_cron_secret(request: Request) -> None:
 async def clean_up(database: Database) -> dict[str, Any]:
     """Delete what is older than the retention period (RETENTION_DAYS=0: nothing), and old counters.
 
-    Batch after batch, each a round trip and a transaction of its own, until nothing is left or the
-    function's time is; the next night goes on from there.
+    First, what killed functions have left behind of their answers is stored. Then it goes batch
+    after batch, each a round trip and a transaction of its own, until nothing is left or the
+    function's time is over; the next night goes on from there.
 
     Raises:
         DatabaseUnavailable: see `Database.run`; the batches before it stay deleted.
     """
     started, deleted, remains = time.monotonic(), 0, settings().retention_days > 0
+    await recover_lapsed_turns(database, trace().deadline.cut_at)
     while remains and time.monotonic() < trace().deadline.cut_at:
         call = DELETE_OLD_CHAT_MESSAGES(retention_days=settings().retention_days, batch_size=BATCH)
         [row] = await database.run(call)
         deleted += row.deleted
         remains = row.deleted == BATCH
     await _delete_old_quotas(database)
+    await delete_old_finished_streams(database, trace().deadline.cut_at)
     return {
         "deleted": deleted,
         "remaining": remains,

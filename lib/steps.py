@@ -13,7 +13,7 @@ from lib.database import Database
 from lib.heard_calls import HeardCalls
 from lib.messages import Message
 from lib.model import CallPiece, Reply, stream_answer
-from lib.problems import AnswerInterrupted, ModelFailed, ModelTimeout, Problem
+from lib.problems import AnswerInterrupted, AnswerNotStored, ModelFailed, ModelTimeout, Problem
 from lib.prompts import provider_messages
 from lib.settings import settings
 from lib.tool_calls import Step, ToolCall, stored_steps
@@ -43,7 +43,7 @@ async def ask(
         What came, to be stored (None: nothing), and the failure that ended it (None: none did).
 
     Raises:
-        AnswerNotStored: the turn was lost while a tool was to be run.
+        AnswerNotStored: the turn was lost.
     """
     asking = _Asking(database, answer)
     failure: Problem | None = None
@@ -54,9 +54,11 @@ async def ask(
             finish_reason = asking.reply.finish_reason
     except TimeoutError:
         finish_reason = answer.cut_reason
+        if answer.cut_reason == "lost":
+            raise AnswerNotStored from None
         if answer.cut_reason == "interrupted":
             failure = AnswerInterrupted()
-        elif not answer.has_begun:
+        elif answer.cut_reason == "timeout" and not answer.has_begun:
             finish_reason, failure = "error", ModelTimeout()
     except ModelFailed as problem:
         finish_reason, failure = "error", problem

@@ -48,3 +48,8 @@ def plain_json(value: Any) -> object:  # noqa: ANN401 (whatever json could not w
         return value.to_json()
     # In UTC, whatever the time zone of the database's role is.
     return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
+
+
+def jsonb(value: object) -> str | None:
+    """Return what is bound to a parameter of type jsonb; None stays null."""
+    return None if value is None else json.dumps(value)

@@ -12,6 +12,8 @@ from itertools import groupby
 from typing import Any
 
 SEPARATOR = "\n\n"
+UNKNOWN = "It is not known what came of this: it was cut. Look before you do it again."
+CUT = "Not run: the arguments are too long, or were cut. Call it again with less."
 
 
 @dataclass(slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from lib.database import Database
 from lib.problems import AnswerNotStored, DatabaseUnavailable, Problem
 from lib.statements import Call, Statement
 from lib.texts import plain_json, storable_json, storable_text
-from lib.tool_calls import ToolCall
+from lib.tool_calls import UNKNOWN, ToolCall
 from lib.tools import Tool, ToolError, tools
 from lib.trace import log
 from lib.turns import ToolRun, Turn
@@ -31,7 +31,6 @@ MAX_OUTPUT_CHARS = 32_768
 MAX_ERROR_CHARS = 2000
 # Providers take no longer one when they are told of a call again.
 MAX_ID_CHARS = 40
-UNKNOWN = "It is not known what came of this: it was cut. Look before you do it again."
 FAILED = "The tool failed. Tell the user that this did not work."
 NOT_RUN = "Not run."
 
@@ -155,15 +154,8 @@ class ToolRuns:
             log("tool_outcome_not_noted", cause=type(error).__name__)
 
     def _outcome_of(self, run: ToolRun) -> ToolCall:
-        known = run.output or {"error": UNKNOWN}
         self._ids.add(run.tool_call_id)
-        return ToolCall(
-            id=run.tool_call_id,
-            name=run.tool_name,
-            arguments=run.arguments,
-            output=known.get("output"),
-            error=known.get("error"),
-        )
+        return run.to_call()
 
 
 class _Context:

@@ -1,25 +1,21 @@
-"""Turns: a question taken, answered once, and given back. The SQL decides; this calls it.
+"""Turns: a question taken, to be answered once. The SQL decides; this calls it.
 
 A turn is a lease on the conversation, held under a token of its own for each attempt, which ends by
 itself at the function's deadline. Whoever has lost it writes nothing.
 """
 
-import json
 import time
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
 
 from lib.callers import Caller
-from lib.chat_requests import ChatRequest
 from lib.conversations import LOCK_CONVERSATION, PATIENCE, ConversationId, title_of
 from lib.database import Database
 from lib.messages import Message
 from lib.problems import (
-    AnswerNotStored,
     ConversationArchived,
     ConversationFull,
     ConversationMovedOn,
@@ -33,7 +29,13 @@ from lib.problems import (
 from lib.quotas import Quota, subject_of
 from lib.settings import settings
 from lib.statements import Call, Statement
+from lib.texts import jsonb
+from lib.tool_calls import UNKNOWN, ToolCall
 from lib.users import remember_user
+
+if TYPE_CHECKING:
+    # Reads requests of POST /api/chat; who only ends turns, or follows them, has none.
+    from lib.chat_requests import ChatRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Decision:
     minute_reset_seconds: float | None
     day_remaining: int | None
     day_reset_seconds: float | None
+    held_turn_id: UUID | None
     verdict: str
     lease_remaining_seconds: float | None
     title: str | None
@@ -76,20 +79,20 @@ class ToolRun:
     arguments: dict[str, Any]
     output: dict[str, Any] | None
 
-
-@dataclass(frozen=True, slots=True)
-class StoredAnswer:
-    """The row of finish_turn."""
-
-    id: int
-    created_at: datetime
-    title: str | None
+    def to_call(self) -> ToolCall:
+        """Return the call as it was run, and what came of it as far as that is known."""
+        known = self.output or {"error": UNKNOWN}
+        return ToolCall(
+            id=self.tool_call_id,
+            name=self.tool_name,
+            arguments=self.arguments,
+            output=known.get("output"),
+            error=known.get("error"),
+        )
 
 
 BEGIN_TURN = Statement("begin_turn", Decision)
 LIST_TURN_MESSAGES = Statement("list_turn_messages", Message)
-FINISH_TURN = Statement("finish_turn", StoredAnswer)
-RELEASE_TURN = Statement("release_turn", ConversationId)
 LIST_TOOL_RUNS = Statement("list_tool_runs", ToolRun)
 
 type BeginCalls = tuple[Call[ConversationId], Call[Decision], Call[Message]]
@@ -112,6 +115,7 @@ class Turn:
 
     Attributes:
         id: token of this attempt.
+        held_id: token of the attempt that held the turn before this one came; None: none did.
         verdict: `taken`, `answered`, `being_answered` or `unanswered`; see begin_turn.sql.
         caller: whose conversation it is.
         conversation_id: which.
@@ -124,6 +128,7 @@ class Turn:
     """
 
     id: UUID
+    held_id: UUID | None
     verdict: str
     caller: Caller
     conversation_id: UUID
@@ -135,11 +140,24 @@ class Turn:
     tool_runs: list[ToolRun]
 
 
+class TurnLapsedError(Exception):
+    """The attempt that held the turn was ended before it could store what it has said.
+
+    Attributes:
+        turn_id: its token.
+    """
+
+    def __init__(self, turn_id: UUID) -> None:
+        """Take its token."""
+        super().__init__(f"the lease of the attempt {turn_id} has run out")
+        self.turn_id = turn_id
+
+
 async def begin_turn(
     database: Database,
     caller: Caller,
     conversation_id: UUID,
-    request: ChatRequest,
+    request: "ChatRequest",
     *,
     turn_id: UUID,
     client: str,
@@ -162,6 +180,7 @@ async def begin_turn(
         takes_turn: False: only look whether it is answered by now.
 
     Raises:
+        TurnLapsedError: first, what another attempt has left behind must be stored.
         Problem: one of REFUSALS.
         NotFound: the conversation is not the caller's.
         Problem: see `Database.run_as`.
@@ -181,12 +200,15 @@ async def begin_turn(
             decision, messages, tool_runs = await attempt.decide(database)
         except psycopg.errors.UniqueViolation as error:
             raise NotFound from error
+    if decision.verdict == "lapsed" and decision.held_turn_id is not None:
+        raise TurnLapsedError(decision.held_turn_id)
     if refusal := REFUSALS.get(decision.verdict):
         headers = decision.quota.headers() if decision.quota else {}
         raise refusal(retry_after_seconds=_retry_after(decision), headers=headers)
     question = next(message for message in reversed(messages) if message.role == "user")
     return Turn(
         id=turn_id,
+        held_id=decision.held_turn_id,
         verdict=decision.verdict,
         caller=caller,
         conversation_id=conversation_id,
@@ -208,89 +230,13 @@ def _retry_after(decision: Decision) -> float | None:
     return min(decision.lease_remaining_seconds or PATIENCE, PATIENCE)
 
 
-async def finish_turn(
-    database: Database, turn: Turn, answer: Message, title: str | None
-) -> tuple[Message, str | None]:
-    """Store the answer and give the turn back.
-
-    One round trip; may be repeated while it is unknown whether it arrived.
-
-    Args:
-        database: where.
-        turn: a turn that was taken.
-        answer: what came of it; its `id` and times are not known yet.
-        title: the model's, for the conversation; None: it keeps the one that it has, as it does if
-            that is not the automatic one any more.
-
-    Returns:
-        The answer as it is stored, and the conversation's title as it is now.
-
-    Raises:
-        AnswerNotStored: the lease was lost, or the conversation is gone.
-        DatabaseUnavailable: see `Database.run`; it may or may not be stored.
-    """
-    whose = {"conversation_id": turn.conversation_id, "user_id": turn.caller.user_id}
-    _, stored = await database.run_as(
-        turn.caller,
-        turn.caller.reachable(turn.conversation_id),
-        # First, as in begin_turn: a repeated finish_turn that waited for its own first try in the
-        # very statement would not see what that stored.
-        LOCK_CONVERSATION(**whose),
-        FINISH_TURN(
-            **whose,
-            turn_id=turn.id,
-            answer_message_id=answer.message_id,
-            question_id=turn.question.id,
-            content=answer.content,
-            finish_reason=answer.finish_reason,
-            model_name=answer.model_name,
-            prompt_tokens=answer.prompt_tokens,
-            completion_tokens=answer.completion_tokens,
-            tool_calls=_jsonb(answer.tool_calls),
-            persona=answer.persona,
-            tone=answer.tone,
-            behavior=answer.behavior,
-            context_type=answer.context_type,
-            signal_strength=answer.signal_strength,
-            context_clarity=answer.context_clarity,
-            needs_knowledge=answer.needs_knowledge,
-            title=title,
-            first_title=title_of(turn.question.content),
-            now=None,
-        ),
-    )
-    if not stored:
-        raise AnswerNotStored
-    times = {"created_at": stored[0].created_at, "updated_at": stored[0].created_at}
-    return replace(answer, id=stored[0].id, **times), stored[0].title
-
-
-def _jsonb(value: object) -> str | None:
-    return None if value is None else json.dumps(value)
-
-
-async def release_turn(database: Database, turn: Turn) -> None:
-    """Give the turn back without an answer. One round trip.
-
-    Raises:
-        DatabaseUnavailable: see `Database.run`; the lease then ends at the function's deadline.
-    """
-    await database.run_as(
-        turn.caller,
-        turn.caller.reachable(turn.conversation_id),
-        RELEASE_TURN(
-            conversation_id=turn.conversation_id, user_id=turn.caller.user_id, turn_id=turn.id
-        ),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     """What begin_turn is asked, and asked again."""
 
     caller: Caller
     conversation_id: UUID
-    request: ChatRequest
+    request: "ChatRequest"
     turn_id: UUID
     client: str
     lease_ends_at: float
@@ -331,8 +277,8 @@ class _Attempt:
                 **limits,
                 message_id=request.message_id,
                 content=request.text,
-                files=_jsonb(request.files),
-                metadata=_jsonb(request.metadata),
+                files=jsonb(request.files),
+                metadata=jsonb(request.metadata),
                 replaced_message_id=request.replaced_message_id,
                 regenerates=request.regenerates,
                 answer_message_id=request.answer_message_id,

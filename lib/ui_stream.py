@@ -8,11 +8,16 @@ Source: AI SDK, "Stream Protocols"; checked against ai 5.0.277, 6.0.326 and 7.0.
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 from lib.messages import Message
 from lib.tool_calls import Step, ToolCall, steps_of
 
+# Where the client comes back for the rest, should it lose the stream: the conversation's id
+# (WorkflowChatTransport of @ai-sdk/workflow).
+RUN_ID = "x-workflow-run-id"
 HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "x-vercel-ai-ui-message-stream": "v1",
@@ -20,6 +25,13 @@ HEADERS = {
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",
 }
+
+
+def headers(conversation_id: UUID) -> dict[str, str]:
+    """Return the headers of a response that is a stream of a conversation."""
+    return HEADERS | {"x-conversation-id": str(conversation_id), RUN_ID: str(conversation_id)}
+
+
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 # What the SDK calls them; a reason that it does not know is fatal to it.
@@ -32,11 +44,24 @@ FINISH_REASONS = {
 }
 START_STEP = b'data: {"type":"start-step"}\n\n'
 FINISH_STEP = b'data: {"type":"finish-step"}\n\n'
+ABORT = b'data: {"type":"abort"}\n\n'
+END_OF_EVENT = b"\n\n"
 
 
 def part(content: dict[str, Any]) -> bytes:
     """Encode one part as an event."""
     return b"data: " + json.dumps(content, default=str, separators=(",", ":")).encode() + b"\n\n"
+
+
+def split(parts: bytes) -> list[bytes]:
+    """Return the parts that are in a piece of a stream, one by one."""
+    return [each + END_OF_EVENT for each in parts.split(END_OF_EVENT)[:-1]]
+
+
+def contents(parts: bytes) -> Iterator[dict[str, Any]]:
+    """Yield what is in the parts of a piece of a stream; `[DONE]` must not be among them."""
+    for each in split(parts):
+        yield json.loads(each.removeprefix(b"data: "))
 
 
 def start(message_id: str, conversation_id: object) -> bytes:
@@ -105,7 +130,9 @@ def conversation(conversation_id: object, title: str) -> bytes:
 
 
 def finish(answer: Message) -> bytes:
-    """End an answer that is stored."""
+    """End an answer that is stored, or is about to be: what it tells is known before."""
+    if answer.finish_reason == "aborted":
+        return ABORT
     reason = FINISH_REASONS.get(answer.client_finish_reason or "", "other")
     return part({"type": "finish", "finishReason": reason, "messageMetadata": answer.ui_metadata()})
 

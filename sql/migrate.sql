@@ -62,3 +62,5 @@ COMMIT;
 \ir apply_migration.sql
 \set migration 013_mistake_index
 \ir apply_indexes.sql
+\set migration 014_streams
+\ir apply_migration.sql

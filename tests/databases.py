@@ -31,7 +31,9 @@ SELECT (SELECT sum(hashtext(concat(oid, relname, relrowsecurity, relacl))) FROM 
 FROM pg_namespace AS home WHERE home.nspname = 'public'
 """
 EMPTY = """
-TRUNCATE users, conversations, chat_messages, tasks, quotas, tool_runs RESTART IDENTITY CASCADE
+TRUNCATE users, conversations, chat_messages, tasks, quotas, tool_runs, stream_batches,
+    finished_streams
+RESTART IDENTITY CASCADE
 """
 
 

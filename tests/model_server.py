@@ -30,6 +30,7 @@ class Reply:
         finish_reason: None: the stream ends without one.
         seconds_before: silence before the answer begins, HTTP headers included.
         until: as well, until this is set.
+        pauses_after: waits for `until` after so many pieces, not before the answer.
         seconds_between: silence before each piece but the first.
         hangs_after: falls silent for good after so many pieces; None: does not.
         cuts_after: cuts the connection after so many pieces; None: does not.
@@ -43,6 +44,7 @@ class Reply:
     finish_reason: str | None = "stop"
     seconds_before: float = 0.0
     until: asyncio.Event | None = None
+    pauses_after: int | None = None
     seconds_between: float = 0.0
     hangs_after: int | None = None
     cuts_after: int | None = None
@@ -151,7 +153,7 @@ class ScriptedModel:
         self, reply: Reply, body: dict[str, Any], scope: Scope, receive: Receive, send: Send
     ) -> None:
         await asyncio.sleep(reply.seconds_before)
-        if reply.until is not None:
+        if reply.until is not None and reply.pauses_after is None:
             await reply.until.wait()
         if reply.status != 200:
             error = {
@@ -174,24 +176,29 @@ class ConnectionCutError(Exception):
     """Raised to have the server drop the connection in the middle of a response."""
 
 
-async def _given_events(
-    chunks: list[dict[str, Any]], hangs_after: int | None
-) -> AsyncIterator[bytes]:
+async def _given_events(chunks: list[dict[str, Any]], reply: Reply) -> AsyncIterator[bytes]:
     for index, chunk in enumerate(chunks):
+        await _pause(reply, index)
         yield _event(chunk)
-        if index == hangs_after:
+        if index == reply.hangs_after:
             await asyncio.sleep(3600)
     yield b"data: [DONE]\n\n"
 
 
+async def _pause(reply: Reply, index: int) -> None:
+    if index == reply.pauses_after and reply.until is not None:
+        await reply.until.wait()
+
+
 async def _events(reply: Reply, *, has_usage: bool) -> AsyncIterator[bytes]:
     if reply.chunks is not None:
-        async for event in _given_events(reply.chunks, reply.hangs_after):
+        async for event in _given_events(reply.chunks, reply):
             yield event
         return
     for index, piece in enumerate((*reply.pieces, None)):
         if index == reply.hangs_after:
             await asyncio.sleep(3600)
+        await _pause(reply, index)
         if index == reply.cuts_after:
             raise ConnectionCutError
         if index == reply.garbles_after:

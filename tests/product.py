@@ -118,6 +118,9 @@ def rows_stored(database: psycopg.Connection) -> int:
             + (SELECT count(*) FROM chat_messages)
             + (SELECT count(*) FROM tasks)
             + (SELECT count(*) FROM quotas)
+            + (SELECT count(*) FROM tool_runs)
+            + (SELECT count(*) FROM stream_batches)
+            + (SELECT count(*) FROM finished_streams)
     """).fetchone()
     assert row is not None
     return row[0]

@@ -429,6 +429,7 @@ CREATE TABLE public.conversations (
     turn_id uuid,
     turn_message_id character varying(255),
     turn_expires_at timestamp with time zone,
+    stopped_turn_id uuid,
     CONSTRAINT chk_conversation_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'archived'::character varying])::text[])))
 );
 
@@ -451,6 +452,31 @@ COMMENT ON COLUMN public.conversations.turn_id IS 'Token of the attempt that is 
 COMMENT ON COLUMN public.conversations.turn_message_id IS 'message_id of the question being answered';
 
 COMMENT ON COLUMN public.conversations.turn_expires_at IS 'When the lease ends by itself: the deadline of the function that holds it, by this database''s clock';
+
+COMMENT ON COLUMN public.conversations.stopped_turn_id IS 'Token of the last attempt that was asked to stop: it is to stop if it is turn_id still';
+
+CREATE TABLE public.finished_streams (
+    conversation_id uuid NOT NULL,
+    turn_id uuid NOT NULL,
+    user_id character varying(255),
+    answer_message_id character varying(255) NOT NULL,
+    parts text NOT NULL,
+    ended_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.finished_streams IS 'Parley: the streams of a conversation''s last answers, for who still reads them, and who comes back within a minute';
+
+COMMENT ON COLUMN public.finished_streams.conversation_id IS 'The conversation';
+
+COMMENT ON COLUMN public.finished_streams.turn_id IS 'The attempt that made the answer';
+
+COMMENT ON COLUMN public.finished_streams.user_id IS 'Whose the conversation is; NULL: anonymous';
+
+COMMENT ON COLUMN public.finished_streams.answer_message_id IS 'message_id of the answer';
+
+COMMENT ON COLUMN public.finished_streams.parts IS 'All of its parts, as they were sent: server-sent events';
+
+COMMENT ON COLUMN public.finished_streams.ended_at IS 'When the answer was stored';
 
 CREATE TABLE public.quotas (
     subject character varying(300) NOT NULL,
@@ -485,6 +511,32 @@ COMMENT ON TABLE public.schema_migrations IS 'Parley: the migrations of sql/migr
 COMMENT ON COLUMN public.schema_migrations.name IS 'Its file''s name, without .sql';
 
 COMMENT ON COLUMN public.schema_migrations.applied_at IS 'When it was applied';
+
+CREATE TABLE public.stream_batches (
+    conversation_id uuid NOT NULL,
+    turn_id uuid NOT NULL,
+    user_id character varying(255),
+    first_part integer NOT NULL,
+    part_count integer NOT NULL,
+    parts text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public.stream_batches IS 'Parley: what an answer that is not stored yet has said so far, in batches; finish_turn stores it and removes them';
+
+COMMENT ON COLUMN public.stream_batches.conversation_id IS 'The conversation';
+
+COMMENT ON COLUMN public.stream_batches.turn_id IS 'The attempt that makes the answer';
+
+COMMENT ON COLUMN public.stream_batches.user_id IS 'Whose the conversation is; NULL: anonymous';
+
+COMMENT ON COLUMN public.stream_batches.first_part IS 'Number of the batch''s first part in the answer''s stream, from 0';
+
+COMMENT ON COLUMN public.stream_batches.part_count IS 'Parts in the batch';
+
+COMMENT ON COLUMN public.stream_batches.parts IS 'The parts, as they are sent: server-sent events';
+
+COMMENT ON COLUMN public.stream_batches.created_at IS 'When the batch was stored';
 
 CREATE TABLE public.tasks (
     id bigint NOT NULL,
@@ -589,11 +641,17 @@ ALTER TABLE ONLY public.chat_messages
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT conversations_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.finished_streams
+    ADD CONSTRAINT finished_streams_pkey PRIMARY KEY (conversation_id, turn_id);
+
 ALTER TABLE ONLY public.quotas
     ADD CONSTRAINT quotas_pkey PRIMARY KEY (subject);
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.stream_batches
+    ADD CONSTRAINT stream_batches_pkey PRIMARY KEY (conversation_id, turn_id, first_part);
 
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
@@ -628,9 +686,13 @@ CREATE INDEX idx_conversations_user_recent ON public.conversations USING btree (
 
 CREATE INDEX idx_conversations_user_status ON public.conversations USING btree (user_id, status, updated_at DESC, id DESC);
 
+CREATE INDEX idx_finished_streams_ended_at ON public.finished_streams USING btree (ended_at);
+
 CREATE INDEX idx_quotas_day_ends_at ON public.quotas USING btree (day_ends_at);
 
 CREATE INDEX idx_quotas_user_id ON public.quotas USING btree (user_id);
+
+CREATE INDEX idx_stream_batches_created_at ON public.stream_batches USING btree (created_at) WHERE (first_part = 0);
 
 CREATE INDEX idx_tasks_title ON public.tasks USING btree (user_id, title);
 
@@ -653,8 +715,14 @@ ALTER TABLE ONLY public.chat_messages
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT conversations_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.finished_streams
+    ADD CONSTRAINT finished_streams_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.quotas
     ADD CONSTRAINT quotas_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.stream_batches
+    ADD CONSTRAINT stream_batches_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
@@ -668,6 +736,8 @@ ALTER TABLE ONLY public.tool_runs
 ALTER TABLE public.chat_messages ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.conversations ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.finished_streams ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own_chat_messages ON public.chat_messages TO parley_app USING (
 CASE
@@ -685,9 +755,25 @@ END);
 
 COMMENT ON POLICY own_conversations ON public.conversations IS 'The caller''s, and the one without an owner whose id the caller knows';
 
+CREATE POLICY own_finished_streams ON public.finished_streams TO parley_app USING (
+CASE
+    WHEN (user_id IS NULL) THEN (conversation_id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif"))
+    ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+END);
+
+COMMENT ON POLICY own_finished_streams ON public.finished_streams IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
+
 CREATE POLICY own_quotas ON public.quotas TO parley_app USING (((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif")));
 
 COMMENT ON POLICY own_quotas ON public.quotas IS 'To be read, by the user that it counts; count_use alone writes';
+
+CREATE POLICY own_stream_batches ON public.stream_batches TO parley_app USING (
+CASE
+    WHEN (user_id IS NULL) THEN (conversation_id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif"))
+    ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+END);
+
+COMMENT ON POLICY own_stream_batches ON public.stream_batches IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
 
 CREATE POLICY own_tasks ON public.tasks TO parley_app USING (
 CASE
@@ -706,6 +792,8 @@ END);
 COMMENT ON POLICY own_tool_runs ON public.tool_runs IS 'The caller''s';
 
 ALTER TABLE public.quotas ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.stream_batches ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.tasks ENABLE ROW LEVEL SECURITY;
 

@@ -10,7 +10,7 @@ import lib
 from lib.statements import QUERIES, Statement
 
 PARAMETER = re.compile(r"--   (?P<name>\w+) {2,}(?P<type>\S+(?: \S+)?) {2,}\S.*")
-PLACEHOLDER = re.compile(r"%\((\w+)\)s(?:::(double precision|[a-z]+))?")
+PLACEHOLDER = re.compile(r"%\((\w+)\)s(?:::(double precision|[a-z]+(?:\[\])?))?")
 INDEX = re.compile(r"\b(?:\w+_pkey|(?:idx|ix|uq)_\w+)\b")
 # Statements whose work is done inside a function of the database, which no plan shows.
 FUNCTION_CALLS = {
@@ -24,7 +24,7 @@ FUNCTION_CALLS = {
     "search_conversations",
 }
 
-# Those that are not about what somebody owns.
+# Those that are not about what one caller owns.
 WITHOUT_CALLER = {
     "delete_old_chat_messages": "for the cron alone, which deletes whosever messages they are",
     "list_migrations": "reads no table that holds anybody's data",
@@ -32,8 +32,15 @@ WITHOUT_CALLER = {
     "count_attempt": "of who is not known yet",
     "delete_old_quotas": "for the cron alone",
     "delete_own_account": "takes the caller from act_as_caller, within the database",
+    "delete_old_finished_streams": "for the cron alone, which deletes them whosever they are",
+    "list_lapsed_turns": "for the cron alone, which recovers them whosever they are",
+    "store_stream_batches": "for several callers at once, each with the token of its own turn",
     "find_account": "of who is not known yet",
     "register_account": "of who is not known yet",
+}
+FOR_THE_CRON = {name for name, why in WITHOUT_CALLER.items() if why.startswith("for the cron")}
+FOR_SEVERAL_CALLERS = {
+    name for name, why in WITHOUT_CALLER.items() if why.startswith("for several callers")
 }
 
 

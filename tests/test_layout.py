@@ -69,10 +69,14 @@ def test_only_one_module_imports_openai_and_only_the_chat_function_can_reach_it(
     importing = [
         path.name for path in sorted((ROOT / "lib").glob("*.py")) if "openai" in _imports(path)
     ]
-    reaching = [path for path in FUNCTIONS if "lib.answers" in _start(path)["modules"]]
+    started = {path: set(_start(path)["modules"]) for path in FUNCTIONS}
+    reaching = [path for path, modules in started.items() if "lib.answers" in modules]
+    reading = [path for path, modules in started.items() if "lib.chat_requests" in modules]
 
     assert importing == ["model.py"]
     assert reaching == ["api/chat.py"]
+    # Its models cost the most of all of ours: who resumes, stops or recovers an answer needs none.
+    assert reading == ["api/chat.py"]
 
 
 @pytest.mark.parametrize(

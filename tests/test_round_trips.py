@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+import lib.stream_batches
 from tests.model_server import ANALYSIS_MODEL, ScriptedModel
 from tests.product import CHAT_ID, Parley, headers_of, problem_of, running_product
 from tests.proxy import Proxy, messages_of, proxied
@@ -96,8 +97,10 @@ async def test_a_turn_costs_one_round_trip_before_the_model_and_one_after(
 
 @pytest.mark.environment(OPENAI_ANALYSIS_MODEL=ANALYSIS_MODEL)
 async def test_an_analysis_that_is_there_with_the_answer_costs_none(
-    parley: Parley, proxy: Proxy, model: ScriptedModel
+    parley: Parley, proxy: Proxy, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Beside a slow answer, its parts are stored; that is another matter.
+    monkeypatch.setattr(lib.stream_batches, "BATCH_SECONDS", 60)
     model.default, model.analysis_reply = SLOW, saying()
 
     await parley.say("Hello!")

@@ -18,9 +18,18 @@ from lib.statements import Call
 from lib.turns import LIST_TURN_MESSAGES
 from tests.statement_files import FUNCTION_CALLS, NAMES, WITHOUT_CALLER, read_statement
 
-LARGE_TABLES = {"users", "conversations", "chat_messages", "tasks", "quotas", "tool_runs"}
+LARGE_TABLES = {
+    "users",
+    "conversations",
+    "chat_messages",
+    "tasks",
+    "quotas",
+    "tool_runs",
+    "stream_batches",
+    "finished_streams",
+}
 # 2,000 users; 75 of them have 200 conversations each, and a quarter of all have no owner. 2,000
-# conversations hold 20 messages each.
+# conversations hold 20 messages each, 100 are being answered, and all have had an answer.
 ROWS = """
     INSERT INTO users (id, email)
     SELECT 'user-' || n, n || '@example.com' FROM generate_series(0, 1999) AS n;
@@ -62,6 +71,35 @@ ROWS = """
         'call-' || n,
         'add_task',
         '{}'
+    FROM generate_series(0, 19999) AS n;
+
+    UPDATE conversations
+    SET turn_id = id, turn_message_id = 'message-1', turn_expires_at = updated_at + interval '1 day'
+    WHERE id IN (SELECT md5(n::text)::uuid FROM generate_series(0, 99) AS n);
+
+    INSERT INTO stream_batches (
+        conversation_id, turn_id, user_id, first_part, part_count, parts, created_at
+    )
+    SELECT
+        md5((n / 200)::text)::uuid,
+        md5((n / 200)::text)::uuid,
+        CASE WHEN n / 200 % 4 > 0 THEN 'user-' || n / 200 % 100 END,
+        n % 200 * 10,
+        10,
+        repeat('data: {}', 100),
+        now() - make_interval(secs => 20000 - n)
+    FROM generate_series(0, 19999) AS n;
+
+    INSERT INTO finished_streams (
+        conversation_id, turn_id, user_id, answer_message_id, parts, ended_at
+    )
+    SELECT
+        md5(n::text)::uuid,
+        md5(n::text)::uuid,
+        CASE WHEN n % 4 > 0 THEN 'user-' || n % 100 END,
+        'message-' || n * 20 + 1,
+        repeat('data: {}', 100),
+        now() - make_interval(secs => n)
     FROM generate_series(0, 19999) AS n;
 
     INSERT INTO quotas (
@@ -149,7 +187,7 @@ def test_a_statement_uses_the_indexes_that_its_header_names_and_reads_no_large_t
     assert not read_whole & LARGE_TABLES
 
 
-@pytest.mark.parametrize("name", ["list_conversations", "list_messages"])
+@pytest.mark.parametrize("name", ["list_conversations", "list_messages", "list_lapsed_turns"])
 def test_a_page_comes_from_its_index_in_order_so_nothing_is_sorted(
     name: str, large: psycopg.Connection
 ) -> None:

@@ -13,9 +13,18 @@ from psycopg.pq.abc import PGresult
 
 from lib.statements import QUERIES
 from tests.product import ROOT
-from tests.statement_files import NAMES, WITHOUT_CALLER, loaded_statements, read_statement
+from tests.statement_files import (
+    FOR_SEVERAL_CALLERS,
+    FOR_THE_CRON,
+    NAMES,
+    WITHOUT_CALLER,
+    loaded_statements,
+    read_statement,
+)
 
-OWNED = "conversations|chat_messages|tasks|quotas|tool_runs"
+OWNED = "conversations|chat_messages|tasks|quotas|tool_runs|stream_batches|finished_streams"
+# What reads or changes a table, with the name that it goes by there.
+TOUCHED = re.compile(rf"\b(?:FROM|JOIN|UPDATE)\s+({OWNED})\b(?:\s+AS\s+(\w+))?")
 SOURCES = sorted(
     str(path.relative_to(ROOT))
     for folder in ("api", "lib")
@@ -95,8 +104,7 @@ def test_each_file_is_loaded_by_one_statement_and_each_statement_has_a_file() ->
 def test_a_statement_reads_and_writes_only_what_is_the_callers(name: str) -> None:
     body = read_statement(name).body
 
-    reading = rf"\b(?:FROM|JOIN|UPDATE)\s+({OWNED})\b(?:\s+AS\s+(\w+))?"
-    touched = Counter(alias or table for table, alias in re.findall(reading, body))
+    touched = Counter(alias or table for table, alias in TOUCHED.findall(body))
     # A claim is the one thing that is done to what is nobody's.
     nobodys = "|IS NULL" if name == "claim_conversation" else ""
     condition = rf"\b(\w+)\.user_id (?:(?:=|IS NOT DISTINCT FROM) %\(user_id\)s::text{nobodys})"
@@ -106,7 +114,35 @@ def test_a_statement_reads_and_writes_only_what_is_the_callers(name: str) -> Non
         assert "user_id" in columns, table
 
 
-@pytest.mark.parametrize("name", sorted({*WITHOUT_CALLER} - {"delete_old_quotas"}))
+@pytest.mark.parametrize("name", sorted(FOR_SEVERAL_CALLERS))
+def test_what_works_for_several_callers_takes_caller_and_token_from_each_row(name: str) -> None:
+    statement = read_statement(name)
+
+    assert {"user_ids": "text[]", "turn_ids": "uuid[]"}.items() <= statement.declared.items()
+    touched = Counter(alias or table for table, alias in TOUCHED.findall(statement.body))
+    for condition in (
+        r"(\w+)\.user_id IS NOT DISTINCT FROM running\.user_id",
+        r"(?:running\.turn_id = )?(\w+)\.turn_id(?: = running\.turn_id)?",
+    ):
+        conditions = re.findall(rf"(?:WHERE|AND)\s+{condition}\n", statement.body)
+        assert Counter(conditions) == touched, condition
+    # What is written is written of the rows that have passed, under the caller's name.
+    [(table, columns, source)] = re.findall(
+        rf"INSERT INTO ({OWNED}) \(([^)]*)\)\s+SELECT[^;]*?FROM (\w+)\n", statement.body
+    )
+    assert (table, source) == ("stream_batches", "locked")
+    assert "user_id" in columns
+
+
+@pytest.mark.parametrize("name", sorted(FOR_THE_CRON))
+def test_what_the_cron_alone_may_do_says_so_and_takes_no_caller(name: str) -> None:
+    statement = read_statement(name)
+
+    assert "for the cron alone" in " ".join(line.strip("- ") for line in statement.header)
+    assert not [each for each in statement.declared if each.startswith("user_id")]
+
+
+@pytest.mark.parametrize("name", sorted({*WITHOUT_CALLER} - FOR_THE_CRON - FOR_SEVERAL_CALLERS))
 def test_who_needs_no_caller_names_no_table_that_has_owners(name: str) -> None:
     assert not re.search(rf"\b(FROM|JOIN|UPDATE|INTO)\s+({OWNED})\b", read_statement(name).body)
 

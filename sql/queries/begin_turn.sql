@@ -25,14 +25,16 @@
 --   retention_days     integer      older messages count as gone; 0: none do
 --   now                timestamptz  null: the database's clock
 --
--- Returns 1 row: verdict; lease_remaining_seconds of a turn that was running (null: none did); the
--- conversation's title as it is now (null: it has none, or there is no such conversation); and what
--- count_use tells of the quota (null: nothing was counted).
+-- Returns 1 row: what count_use tells of the quota (null: nothing was counted); held_turn_id, token of the
+-- attempt that held the turn before (null: none did); verdict; lease_remaining_seconds of a turn that was
+-- running (null: none did); and the conversation's title as it is now (null: it has none, or there is no
+-- such conversation).
 -- The verdicts:
 --   taken              the turn is this attempt's: ask the model, then finish_turn or release_turn
 --   answered           the answer is stored: send it again
 --   being_answered     by another attempt: attach to it
 --   unanswered         nobody answers it, and this request may not
+--   lapsed             an attempt was ended before it could store what it has said: store that, then ask again
 --   turn_in_progress   another message of this conversation is being answered
 --   moved_on           unanswered, and others have been said since
 --   archived, full     the conversation takes no new messages
@@ -41,7 +43,8 @@
 --   over_quota         as many answers were asked for as may be
 -- An error, of conversations_pkey: made by somebody else at this moment; try again, and if it is the
 -- same again, it is not the caller's.
--- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to.
+-- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to,
+-- stream_batches_pkey.
 WITH
 clock AS (
     SELECT
@@ -58,7 +61,15 @@ conversation AS (
         conversations.turn_id,
         conversations.turn_message_id,
         conversations.turn_expires_at,
-        coalesce(conversations.turn_expires_at > clock.now, FALSE) AS has_running_turn
+        coalesce(conversations.turn_expires_at > clock.now, FALSE) AS has_running_turn,
+        coalesce(conversations.turn_expires_at <= clock.now, FALSE) AND EXISTS (
+            SELECT
+            FROM stream_batches
+            WHERE
+                stream_batches.conversation_id = conversations.id
+                AND stream_batches.turn_id = conversations.turn_id
+                AND stream_batches.user_id IS NOT DISTINCT FROM %(user_id)s::text
+        ) AS has_lapsed_turn
     FROM conversations
     CROSS JOIN clock
     WHERE
@@ -150,6 +161,7 @@ decision AS (
             WHEN conversation.turn_id = %(turn_id)s::uuid THEN 'taken'
             WHEN question.id IS NULL AND %(message_id)s::text IS NULL THEN 'nothing_to_answer'
             WHEN conversation.id IS NULL THEN 'new_conversation'
+            WHEN conversation.has_lapsed_turn THEN 'lapsed'
             -- Before 'answered': while it is regenerated, the old answer is there still.
             WHEN
                 NOT question.is_edited
@@ -321,6 +333,7 @@ SELECT
     quota.minute_reset_seconds,
     quota.day_remaining,
     quota.day_reset_seconds,
+    conversation.turn_id AS held_turn_id,
     CASE
         WHEN answerable.verdict IS NOT NULL THEN 'taken'
         WHEN decision.verdict IN ('free', 'new_conversation') THEN 'over_quota'

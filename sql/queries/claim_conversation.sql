@@ -1,5 +1,5 @@
 -- claim_conversation :one
--- Give a conversation without an owner, and all its messages, to the caller.
+-- Give a conversation without an owner, and all that belongs to it, to the caller.
 --
 -- Sent after lock_conversation (for the anonymous caller) in the same round trip, so that it sees every
 -- message that is stored. Not while an answer is being made: whoever makes it knows no owner, and could
@@ -13,7 +13,8 @@
 --
 -- Returns 0 or 1 row: is_claimed, and lease_remaining_seconds of the turn that stands in the way (null:
 -- none does). 0: there is none without an owner under that id.
--- Index conversations_pkey; of the messages, any that begins with the conversation.
+-- Index conversations_pkey, stream_batches_pkey, finished_streams_pkey; of the messages, any that begins with
+-- the conversation.
 WITH
 anonymous_conversation AS (
     SELECT
@@ -52,6 +53,27 @@ claimed_messages AS (
         chat_messages.conversation_id = claimed_conversation.id
         AND chat_messages.user_id IS NULL
     RETURNING chat_messages.id
+),
+
+-- What an attempt has left behind, too, and the stream of the last answer.
+claimed_batches AS (
+    UPDATE stream_batches
+    SET user_id = %(user_id)s::text
+    FROM claimed_conversation
+    WHERE
+        stream_batches.conversation_id = claimed_conversation.id
+        AND stream_batches.user_id IS NULL
+    RETURNING stream_batches.first_part
+),
+
+claimed_stream AS (
+    UPDATE finished_streams
+    SET user_id = %(user_id)s::text
+    FROM claimed_conversation
+    WHERE
+        finished_streams.conversation_id = claimed_conversation.id
+        AND finished_streams.user_id IS NULL
+    RETURNING finished_streams.turn_id
 ),
 
 -- Read, so that they are claimed in any case.

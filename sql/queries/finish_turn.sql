@@ -3,7 +3,8 @@
 --
 -- Sent after lock_conversation, in the same round trip. May be sent again when it is unknown whether
 -- it arrived: it then finds what it stored. What the answer replaces (an earlier answer, and what was
--- said after that) is superseded now, since now there is an answer.
+-- said after that) is superseded now, since now there is an answer. The answer's stream becomes one piece,
+-- for who still reads it.
 --
 -- Parameters
 --   conversation_id    uuid         which
@@ -27,11 +28,16 @@
 --   title              text         a title by the model; null: none came
 --   first_title        text         the automatic one; a title that is another by now is its user's,
 --                                   and stays
+--   stored_parts       integer      how many parts of its stream are known to be stored in batches
+--   parts              text         those after them, up to the end of what the model said
+--   title_parts        text         what then tells of the new title, if the conversation takes it
+--   last_parts         text         what ends the stream
 --   now                timestamptz  null: the database's clock
 --
 -- Returns 1 row: id, created_at of the answer, and the conversation's title as it is now. 0 rows: the
 -- lease was lost, or the conversation is gone, and nothing was stored.
--- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, tool_runs_pkey.
+-- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, tool_runs_pkey,
+-- stream_batches_pkey, finished_streams_pkey.
 WITH
 released_turn AS (
     UPDATE conversations
@@ -81,6 +87,54 @@ forgotten_tool_runs AS (
         AND tool_runs.question_id = %(question_id)s::bigint
         AND %(finish_reason)s::text NOT IN ('error', 'interrupted')
     RETURNING tool_runs.run_key
+),
+
+-- Of any attempt: whoever stores an answer is the last.
+removed_batches AS (
+    DELETE FROM stream_batches
+    USING released_turn
+    WHERE
+        stream_batches.conversation_id = released_turn.id
+        AND stream_batches.user_id IS NOT DISTINCT FROM %(user_id)s::text
+    RETURNING stream_batches.turn_id, stream_batches.first_part, stream_batches.parts
+),
+
+-- Nobody comes back to those.
+removed_streams AS (
+    DELETE FROM finished_streams
+    USING released_turn
+    WHERE
+        finished_streams.conversation_id = released_turn.id
+        AND finished_streams.user_id IS NOT DISTINCT FROM %(user_id)s::text
+        AND finished_streams.ended_at < released_turn.updated_at - interval '1 minute'
+    RETURNING finished_streams.turn_id
+),
+
+finished_stream AS (
+    INSERT INTO finished_streams (
+        conversation_id, turn_id, user_id, answer_message_id, parts, ended_at
+    )
+    SELECT
+        released_turn.id,
+        %(turn_id)s::uuid,
+        released_turn.user_id,
+        %(answer_message_id)s::text,
+        coalesce(
+            (
+                SELECT string_agg(removed_batches.parts, '' ORDER BY removed_batches.first_part)
+                FROM removed_batches
+                WHERE
+                    removed_batches.turn_id = %(turn_id)s::uuid
+                    AND removed_batches.first_part < %(stored_parts)s::integer
+            ),
+            ''
+        )
+        || %(parts)s::text
+        || CASE WHEN released_turn.title = %(title)s::text THEN %(title_parts)s::text ELSE '' END
+        || %(last_parts)s::text,
+        released_turn.updated_at
+    FROM released_turn
+    RETURNING finished_streams.conversation_id
 ),
 
 stored_answer AS (
@@ -139,7 +193,8 @@ SELECT
 FROM stored_answer
 CROSS JOIN released_turn
 UNION ALL
--- An earlier try of this very statement.
+-- An earlier try of this very statement; not what somebody else has stored of this answer, under its id,
+-- when its lease had run out.
 SELECT
     chat_messages.id,
     chat_messages.created_at,
@@ -151,4 +206,6 @@ WHERE
     AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
     AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
     AND chat_messages.message_id = %(answer_message_id)s::text
+    AND chat_messages.content = %(content)s::text
+    AND chat_messages.finish_reason IS NOT DISTINCT FROM %(finish_reason)s::text
     AND chat_messages.superseded_at IS NULL;

@@ -30,6 +30,9 @@ def value_of(column: Column, owner: str, ids: Mapping[str, object]) -> object:
     """Return a value for a column: of whatever type, marked as the owner's where it can be."""
     if column.refers_to:
         return ids[column.refers_to]
+    # Also where it is no foreign key: what goes with its conversation in any case.
+    if column.name == "user_id":
+        return ids["users"]
     if column.name in CHOSEN:
         return CHOSEN[column.name]
     values: dict[str, object] = {

@@ -15,8 +15,15 @@ from lib.statements import Call
 from tests.access.catalog import tables_of_users
 from tests.product import forget_process
 
-OWNED = ("conversations", "chat_messages", "tasks", "quotas")
-POLICED = (*OWNED, "tool_runs")
+OWNED = (
+    "conversations",
+    "chat_messages",
+    "stream_batches",
+    "finished_streams",
+    "tasks",
+    "quotas",
+    "tool_runs",
+)
 STORED = """
     INSERT INTO users (id, is_active) VALUES ('ann', TRUE), ('ina', FALSE);
     INSERT INTO tasks (user_id, title) VALUES ('ann', 'Ann''s');
@@ -24,8 +31,17 @@ STORED = """
     INSERT INTO conversations (id, user_id) VALUES (%(anns)s, 'ann'), (%(nobodys)s, NULL);
     INSERT INTO chat_messages (conversation_id, user_id, role, content)
     VALUES (%(anns)s, 'ann', 'user', 'Ann''s'), (%(nobodys)s, NULL, 'user', 'Nobody''s');
+    INSERT INTO stream_batches (conversation_id, turn_id, user_id, first_part, part_count, parts)
+    VALUES (%(anns)s, %(anns)s, 'ann', 0, 1, 'Ann''s'), (%(nobodys)s, %(anns)s, NULL, 0, 1, '');
+    INSERT INTO finished_streams
+    VALUES (%(anns)s, %(anns)s, 'ann', '', '', now()), (%(nobodys)s, %(anns)s, NULL, '', '', now());
+    INSERT INTO tool_runs VALUES (%(anns)s, 1, 'run', 'ann', %(anns)s, 'call', 'add_task', '{}');
 """
 ANNS, NOBODYS = uuid4(), uuid4()
+# How many rows of each table are seen.
+NOTHING = [0, 0, 0, 0, 0, 0, 0]
+ONE_EACH = [1, 1, 1, 1, 1, 1, 1]
+OF_THE_CONVERSATION = [1, 1, 1, 1, 0, 0, 0]
 LOG_IN = {
     "find_account": "SELECT find_account('ann@example.com')",
     "register_account": "SELECT register_account('eve', 'eve@example.com', 'Eve', 'hash')",
@@ -70,7 +86,7 @@ def test_each_table_that_holds_a_users_data_has_row_level_security(
 ) -> None:
     tables = tables_of_users(database)
 
-    assert {*POLICED, "users"} <= {*tables}
+    assert {*OWNED, "users"} == {*tables}
     unprotected = database.execute("""
         SELECT relname FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relrowsecurity
@@ -85,31 +101,32 @@ def test_a_policy_lets_in_nobody_but_the_caller(database: psycopg.Connection) ->
     """).fetchall()
 
     # Without a condition of its own, what is written must be what may be read.
-    expected = [(table, "{parley_app}", True, None) for table in sorted(POLICED)]
+    expected = [(table, "{parley_app}", True, None) for table in sorted(OWNED)]
     assert policies == expected
 
 
 def test_the_owner_sees_all(database: psycopg.Connection) -> None:
-    assert counted(database) == [2, 2, 1, 1]
+    assert counted(database) == [2, 2, 2, 2, 1, 1, 1]
 
 
 def test_the_role_alone_sees_nothing(database: psycopg.Connection) -> None:
     database.execute("SET ROLE parley_app")
 
-    assert counted(database) == [0, 0, 0, 0]
+    assert counted(database) == NOTHING
 
 
 @pytest.mark.parametrize(
     ("user_id", "reachable", "expected"),
     [
-        ("ann", None, [1, 1, 1, 1]),
-        ("ann", ANNS, [1, 1, 1, 1]),
-        ("bob", None, [0, 0, 0, 0]),
-        ("bob", ANNS, [0, 0, 0, 0]),
-        (None, None, [0, 0, 0, 0]),
-        (None, NOBODYS, [1, 1, 0, 0]),
-        (None, ANNS, [0, 0, 0, 0]),
-        ("", None, [0, 0, 0, 0]),
+        ("ann", None, ONE_EACH),
+        ("ann", ANNS, ONE_EACH),
+        ("bob", None, NOTHING),
+        ("bob", ANNS, NOTHING),
+        ("bob", NOBODYS, OF_THE_CONVERSATION),
+        (None, None, NOTHING),
+        (None, NOBODYS, OF_THE_CONVERSATION),
+        (None, ANNS, NOTHING),
+        ("", None, NOTHING),
     ],
 )
 def test_a_caller_sees_what_is_theirs_and_the_anonymous_conversation_that_was_named(
@@ -136,6 +153,9 @@ def test_a_caller_sees_what_is_theirs_and_the_anonymous_conversation_that_was_na
         "UPDATE quotas SET minute_count = 0",
         "INSERT INTO quotas VALUES ('eve', 'ann', 1, now(), 1, now())",
         "DELETE FROM quotas",
+        "UPDATE stream_batches SET parts = 'changed'",
+        f"INSERT INTO stream_batches VALUES ('{ANNS}', '{ANNS}', 'ann', 9, 1, 'made up')",
+        "UPDATE finished_streams SET parts = 'changed'",
         "DELETE FROM schema_migrations",
         "CREATE TABLE chat_messages_of_all (id text)",
         "ALTER TABLE conversations DISABLE ROW LEVEL SECURITY",
@@ -154,6 +174,8 @@ def test_a_caller_may_not(database: psycopg.Connection, statement: str) -> None:
         "INSERT INTO conversations (user_id) VALUES (NULL)",
         f"INSERT INTO chat_messages (conversation_id, user_id, role, content) {OF_ANN}",
         f"INSERT INTO chat_messages (conversation_id, role, content) {OF_NOBODY}",
+        f"INSERT INTO finished_streams VALUES ('{uuid4()}', '{ANNS}', 'ann', '', '', now())",
+        f"INSERT INTO finished_streams VALUES ('{NOBODYS}', '{ANNS}', NULL, '', '', now())",
         "INSERT INTO tasks (user_id, title) VALUES ('ann', 'Not hers')",
     ],
 )

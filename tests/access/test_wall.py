@@ -13,7 +13,8 @@ from tests.access.catalog import snapshot_query
 from tests.statement_files import NAMES, WITHOUT_CALLER, read_statement
 
 OWNED = re.compile(
-    r"\b(?:FROM|JOIN|UPDATE) (?:conversations|chat_messages|tasks|quotas|tool_runs)\b"
+    r"\b(?:FROM|JOIN|UPDATE) (?:conversations|chat_messages|tasks|quotas|tool_runs"
+    r"|stream_batches|finished_streams)\b"
 )
 # Finds nothing but what has the very title and time of what it adds.
 ADDS = {"add_task"}
@@ -68,6 +69,16 @@ VICTIMS = """
         conversation_id, question_id, run_key, user_id, turn_id, tool_call_id, tool_name, arguments
     )
     VALUES (%(victims)s, %(row)s, 'victim-run', 'victim', %(turn)s, 'victim', 'add_task', '{}');
+    INSERT INTO stream_batches (conversation_id, turn_id, user_id, first_part, part_count, parts)
+    VALUES
+        (%(victims)s, %(turn)s, 'victim', 0, 1, 'victim hears'),
+        (%(strangers)s, %(turn)s, NULL, 0, 1, 'victim hears');
+    INSERT INTO finished_streams (
+        conversation_id, turn_id, user_id, answer_message_id, parts, ended_at
+    )
+    VALUES
+        (%(victims)s, %(victims)s, 'victim', 'victim-2', 'victim heard', now()),
+        (%(strangers)s, %(strangers)s, NULL, 'victim-2', 'victim heard', now());
 """
 
 # Where a parameter means something else than in the others, or more would be asked of it.
@@ -112,7 +123,8 @@ class Stored:
 
     def is_in(self, found: object) -> bool:
         """Tell whether anything of the victims shows."""
-        words = ("victim", str(self.victims), str(self.strangers), str(self.row)[:-1], str(LEASE))
+        ids = (self.victims, self.strangers, self.turn)
+        words = ("victim", *map(str, ids), str(self.row)[:-1], str(LEASE))
         return any(word in str(found) for word in words)
 
 
@@ -145,6 +157,11 @@ class Asker:
             "retention_days": 0,
             "lease_seconds": 60.0,
             "history_messages": 20,
+            "first_part": 0,
+            "stored_parts": 0,
+            "parts": "",
+            "title_parts": "",
+            "last_parts": "",
             "max_messages": 1000,
             "messages_per_minute": 0,
             "messages_per_day": 0,
@@ -223,7 +240,7 @@ def test_a_statement_without_its_conditions_yields_and_changes_nothing_of_others
 ) -> None:
     look = snapshot_query(database)
     before = {row for (row,) in database.execute(look).fetchall() if stored.is_in(row)}
-    assert len(before) == 10
+    assert len(before) == 14
 
     found = ask(database, name, asker, stored, is_within=True)
 

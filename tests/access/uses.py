@@ -24,6 +24,10 @@ class Outcome:
     changes: bool = False
 
 
+# What stands in a path or a body for something of a certain owner's.
+NAMES_OF_ONE = ("{id}", "{owner}", "{left}")
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """One use of an endpoint.
@@ -31,7 +35,8 @@ class Use:
     Attributes:
         name: what it is.
         method: HTTP's.
-        path: with the query; {id} is what the caller asks for, {owner} the word that marks it.
+        path: with the query; {id} is what the caller asks for, {owner} the word that marks it, and
+            {left} another one of the same owner's, whose answer a killed function has left behind.
         rule: who may, and what then happens.
         body: of the request, as JSON; None: none.
         writes: changes what it is about.
@@ -50,7 +55,7 @@ class Use:
     @property
     def things(self) -> list[Thing]:
         """What it may be about; for a use that names nothing, one stands for all."""
-        names_one = any(name in f"{self.path}{self.body}" for name in ("{id}", "{owner}"))
+        names_one = any(name in f"{self.path}{self.body}" for name in NAMES_OF_ONE)
         return THINGS if names_one else THINGS[:1]
 
     def outcome(self, caller: Caller, thing: Thing) -> Outcome:
@@ -110,6 +115,18 @@ def ones_own_or_new(use: Use, caller: Caller, thing: Thing) -> Outcome:
 def ones_own_or_nothing(use: Use, caller: Caller, thing: Thing) -> Outcome:
     """Its owner may; for all others there is nothing to be answered."""
     return use.done(thing.owner) if _is_of(caller, thing) else Outcome(422, "nothing_to_answer")
+
+
+@_let_in
+def ones_own_or_silence(use: Use, caller: Caller, thing: Thing) -> Outcome:
+    """Its owner may; to all others nothing is going on there."""
+    return use.done(thing.owner) if _is_of(caller, thing) else Outcome(204)
+
+
+@_let_in
+def silent(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
+    """Whoever it is, nothing is going on there."""
+    return Outcome(204)
 
 
 @_users
@@ -175,6 +192,7 @@ def sdk(trigger: str, message_id: str, *texts: str) -> dict[str, object]:
 
 
 CHAT, MANY = "/api/chat", "/api/conversations"
+STREAM, LEFT_STREAM = f"{CHAT}/{{id}}/stream", f"{CHAT}/{{left}}/stream"
 TASK, MISTAKES = "/api/tasks?id={anns_task}", "/api/messages?is_mistake=true"
 MARK = "/api/messages?id=answer-2&conversation_id={id}"
 ONE = f"{MANY}?id={{id}}"
@@ -204,6 +222,11 @@ USES = [
     Use("editing", "POST", CHAT, ones_own_or_new, sdk("submit-message", "question-2", "Hi"), True),
     Use("asking anew", "POST", CHAT, ones_own_or_new, sdk(ANEW, "answer-2", QUESTION), True),
     Use("another answer", "POST", CHAT, ones_own_or_nothing, sdk(ANEW, "answer-2"), True),
+    Use("coming back", "GET", STREAM, ones_own_or_silence),
+    Use("coming back in the middle", "GET", f"{STREAM}?startIndex=1", ones_own_or_silence),
+    Use("coming back to what was left", "GET", LEFT_STREAM, ones_own_or_silence, writes=True),
+    Use("stopping", "DELETE", LEFT_STREAM, ones_own_or_silence, writes=True, shows=False),
+    Use("stopping what has ended", "DELETE", STREAM, silent, shows=False),
     Use("the tasks", "GET", "/api/tasks", all_of_ones_own),
     Use("adding a task", "POST", "/api/tasks", added, {"title": "New"}, writes=True),
     Use("changing a task", "PATCH", TASK, anns_alone, {"completed": True}, writes=True),

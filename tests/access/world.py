@@ -1,13 +1,16 @@
 """What is stored while somebody tries to reach it: everything of everybody's is marked."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import reduce
 from uuid import UUID, uuid4
 
 import bcrypt
 import httpx2
 import psycopg
 
+from lib import ui_stream
 from lib.cursors import encode_cursor
 from tests.access.callers import ANN, BOB, INA, NOBODY, Caller
 from tests.access.catalog import snapshot_query
@@ -53,6 +56,23 @@ TURN = """
         %(id)s, %(user)s, 'answer-' || %(n)s, 'assistant', %(mark)s || ' answered', id, 'stop', TRUE
     FROM question
 """
+# What an answer says in its stream: of one that is stored, and of one whose function was killed.
+FINISHED_STREAM = """
+    INSERT INTO finished_streams (
+        conversation_id, turn_id, user_id, answer_message_id, parts, ended_at
+    )
+    VALUES (%(id)s, %(turn)s, %(user)s, 'answer-2', %(parts)s || %(end)s, now())
+"""
+LEFT_TURN = """
+    WITH left_turn AS (
+        UPDATE conversations
+        SET turn_id = %(turn)s, turn_message_id = 'question-2', turn_expires_at = now()
+        WHERE id = %(id)s
+        RETURNING id, turn_id, user_id
+    )
+    INSERT INTO stream_batches (conversation_id, turn_id, user_id, first_part, part_count, parts)
+    SELECT id, turn_id, user_id, 0, 2, %(parts)s FROM left_turn
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +84,14 @@ class Thing:
         owner: the word that marks it.
         is_there: it is stored.
         id: its id.
+        left_id: id of another one of that owner's, whose answer a killed function has left behind.
     """
 
     name: str
     owner: str
     is_there: bool
     id: UUID
+    left_id: UUID = field(default_factory=uuid4)
 
 
 THINGS = [
@@ -125,12 +147,16 @@ class World:
         psycopg.ClientCursor(self._database).execute(USERS, users)
         stored = [
             {
-                "id": thing.id if age == 2 else uuid4(),
+                "id": (thing.left_id, uuid4(), thing.id)[age],
                 "user": ANN if mark == DELETED else None if mark == NOBODY else mark,
                 "mark": mark,
                 "age": age,
+                # Anew each time: who follows an answer knows it by that.
+                "turn": uuid4(),
+                "parts": (ui_stream.start("said", "") + ui_stream.text_delta(0, mark)).decode(),
+                "end": ui_stream.DONE.decode(),
             }
-            for age in (2, 1)
+            for age in (2, 1, 0)
             for thing in THINGS
             if (mark := thing.owner) in MARKS
         ]
@@ -141,6 +167,8 @@ class World:
                 [each | {"n": "1", "question": f"{each['mark']} asks"} for each in stored]
                 + [each | {"n": "2", "question": QUESTION} for each in stored],
             )
+            cursor.executemany(FINISHED_STREAM, [each for each in stored if each["age"] != 0])
+            cursor.executemany(LEFT_TURN, [each for each in stored if each["age"] == 0])
         for each in stored:
             if each["mark"] == DELETED:
                 path = f"/api/conversations?id={each['id']}"
@@ -151,7 +179,8 @@ class World:
 
     async def ask(self, caller: Caller, method: str, path: str, body: object, thing: Thing) -> Seen:
         """Send a request about a thing, and look at what it showed and did."""
-        names = {"id": str(thing.id), "owner": thing.owner, **self._cursors}
+        ids = {"id": str(thing.id), "left": str(thing.left_id)}
+        names = ids | {"owner": thing.owner, **self._cursors}
         self._model.requests.clear()
         response = await self._parley.client.request(
             method,
@@ -163,7 +192,7 @@ class World:
         shown = f"{response.text} {list(response.headers.items())} {self._model.requests}"
         return Seen(
             response.status_code,
-            _masked(response, str(thing.id)),
+            _masked(response, ids.values()),
             response.text,
             {mark for mark in MARKS if mark in shown},
             changes=after != self._before,
@@ -202,10 +231,13 @@ def _filled(text: str, names: dict[str, str]) -> str:
     return text
 
 
-def _masked(response: httpx2.Response, conversation_id: str) -> tuple[object, ...]:
+def _masked(response: httpx2.Response, ids: Iterable[str]) -> tuple[object, ...]:
+    def mask(text: str) -> str:
+        return reduce(lambda masked, each: masked.replace(each, "ID"), ids, text)
+
     headers = [
-        (name, value.replace(conversation_id, "ID"))
+        (name, mask(value))
         for name, value in response.headers.multi_items()
         if name not in TOLD_APART_BY
     ]
-    return response.status_code, sorted(headers), response.text.replace(conversation_id, "ID")
+    return response.status_code, sorted(headers), mask(response.text)

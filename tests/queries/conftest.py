@@ -9,6 +9,7 @@ from lib.database import Database
 from tests.product import forget_process
 from tests.queries.rows import Rows
 from tests.queries.search import Searched
+from tests.queries.streams import Streams
 from tests.queries.tasks import Tasks
 from tests.queries.turns import Turns, open_database
 
@@ -29,6 +30,12 @@ async def pool(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 def turns(pool: Database) -> Turns:
     """Return turns in a conversation of the test's own."""
     return Turns(pool)
+
+
+@pytest.fixture
+def streams(turns: Turns) -> Streams:
+    """Return the streams of those turns."""
+    return Streams(turns)
 
 
 @pytest.fixture

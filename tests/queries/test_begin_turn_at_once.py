@@ -14,7 +14,8 @@ from lib.chat_requests import ChatRequest
 from lib.problems import NotFound, TurnInProgress
 from lib.settings import settings
 from lib.statements import Call
-from lib.turns import BEGIN_TURN, StoredAnswer, Turn, begin_turn
+from lib.turn_ends import StoredAnswer
+from lib.turns import BEGIN_TURN, Turn, begin_turn
 from tests.queries.rows import Rows
 from tests.queries.turns import LEASE_SECONDS, Turns
 

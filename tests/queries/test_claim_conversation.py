@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from lib.conversations import LOCK_CONVERSATION
 from lib.database import ACT_AS_CALLER
 from lib.users import REMEMBER_USER
 from tests.queries.rows import Rows
+from tests.queries.streams import Streams
 from tests.queries.turns import LEASE_SECONDS, NOON, Turns
 
 OWNERS = "SELECT user_id FROM conversations UNION SELECT user_id FROM chat_messages"
@@ -89,6 +91,35 @@ async def test_a_turn_that_was_given_back_or_has_ended_stands_in_nobodys_way(
     assert rows.run(OWNERS) == [("ada",)]
     # Whoever made that answer after all knows no owner, and stores nothing.
     assert await turns.finish(begun) == []
+
+
+async def test_what_an_attempt_has_left_behind_goes_over_and_is_the_new_owners_to_recover(
+    turns: Turns, streams: Streams
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+    other = await turns.begin(conversation_id=uuid4())
+    await streams.store(other, "xyz")
+    turns.wait(seconds=LEASE_SECONDS)
+
+    [claim] = await _claim(turns)
+
+    assert claim.is_claimed
+    assert [row.parts for row in await streams.read(user_id="ada")] == ["abc"]
+    assert await streams.read() == []
+    assert await streams.read(conversation_id=other.conversation_id)
+    assert [left.parts for left in await streams.find_left(begun, "ada")] == ["abc"]
+    assert (await turns.begin("And?", message_id="question-2", user_id="ada")).verdict == "lapsed"
+    assert await turns.finish(replace(begun, user_id="ada"), finish_reason="interrupted")
+
+
+async def test_the_stream_of_the_last_answer_goes_over_too(turns: Turns, streams: Streams) -> None:
+    await turns.finish(await turns.begin(), parts="abc")
+
+    await _claim(turns)
+
+    assert [row.parts for row in await streams.read(user_id="ada")] == ["abc"]
+    assert await streams.read() == []
 
 
 @pytest.mark.parametrize(("retention_days", "is_there"), [(29, False), (30, True), (0, True)])

@@ -1,8 +1,10 @@
 """release_turn."""
 
 from dataclasses import replace
+from uuid import uuid4
 
 from tests.queries.rows import Rows
+from tests.queries.streams import Said, Streams
 from tests.queries.turns import LEASE_SECONDS, Turns
 
 
@@ -36,3 +38,41 @@ async def test_nobody_gives_back_the_turn_of_somebody_else(turns: Turns, rows: R
     for intruder in ("eve", None):
         assert not await turns.release(replace(begun, user_id=intruder))
     assert rows.run("SELECT turn_id FROM conversations") == [(begun.turn_id,)]
+
+
+async def test_what_it_has_said_is_removed_and_what_others_say_is_not(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin(user_id="ada")
+    other = await turns.begin(user_id="ada", conversation_id=uuid4())
+    await streams.store_all(Said(begun, "abc"), Said(other, "xyz"))
+
+    assert await turns.release(begun)
+
+    assert rows.run("SELECT turn_id FROM stream_batches") == [(other.turn_id,)]
+
+
+async def test_who_has_lost_the_turn_removes_nothing_of_who_has_it(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    late = await turns.begin()
+    turns.wait(seconds=LEASE_SECONDS)
+    again = await turns.begin()
+    await streams.store(again, "abc")
+
+    assert not await turns.release(late)
+
+    assert rows.run("SELECT turn_id FROM stream_batches") == [(again.turn_id,)]
+
+
+async def test_the_stream_of_the_answer_before_stays(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    await turns.exchange(1)
+    begun = await turns.begin("And?", message_id="question-2")
+    await streams.store(begun, "abc")
+
+    await turns.release(begun)
+
+    streamed = "SELECT answer_message_id FROM finished_streams"
+    assert rows.run(streamed) == [("answer-1",)]

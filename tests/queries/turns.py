@@ -12,19 +12,15 @@ from lib.messages import Message
 from lib.quotas import Quota
 from lib.settings import read_settings
 from lib.statements import Call
-from lib.turns import (
-    BEGIN_TURN,
-    FINISH_TURN,
-    LIST_TURN_MESSAGES,
-    RELEASE_TURN,
-    StoredAnswer,
-)
+from lib.turn_ends import FINISH_TURN, StoredAnswer, release_calls
+from lib.turns import BEGIN_TURN, LIST_TURN_MESSAGES
 from lib.users import REMEMBER_USER
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE_SECONDS = 60.0
 FIRST_TITLE = "A title"
 TOKENS = {"prompt_tokens": 7, "completion_tokens": 4}
+NO_REST = {"stored_parts": 0, "parts": "", "title_parts": "", "last_parts": ""}
 # Of an answer, where neither its request nor an analysis says anything.
 UNKNOWN_COLUMNS = (
     "tool_calls",
@@ -43,6 +39,7 @@ class Begun:
     """What became of a message.
 
     Attributes:
+        held_turn_id: token of the attempt that held the turn before.
         verdict: see begin_turn.sql.
         lease_remaining_seconds: of a turn that was running.
         quota: what is left of it, if this was counted.
@@ -54,6 +51,7 @@ class Begun:
         user_id: who said it.
     """
 
+    held_turn_id: UUID | None
     verdict: str
     lease_remaining_seconds: float | None
     quota: Quota | None
@@ -149,6 +147,7 @@ class Turns:
             ),
         )
         return Begun(
+            decision.held_turn_id,
             decision.verdict,
             decision.lease_remaining_seconds,
             decision.quota,
@@ -180,6 +179,7 @@ class Turns:
         """Return the call of finish_turn."""
         usual = dict.fromkeys(UNKNOWN_COLUMNS) | {"model_name": "test-model"} | TOKENS
         usual |= {"finish_reason": "stop", "answer_message_id": "answer-1", "title": None}
+        usual |= NO_REST
         return FINISH_TURN(
             conversation_id=begun.conversation_id,
             user_id=begun.user_id,
@@ -192,14 +192,10 @@ class Turns:
         )
 
     async def release(self, begun: Begun) -> bool:
-        """Run release_turn; tell whether the turn was this attempt's."""
-        _, released = await self.database.run(
+        """Run what `lib.turn_ends.release_turn` runs; tell whether the turn was this attempt's."""
+        _, _, released = await self.database.run(
             act_as(begun.user_id, begun.conversation_id),
-            RELEASE_TURN(
-                conversation_id=begun.conversation_id,
-                user_id=begun.user_id,
-                turn_id=begun.turn_id,
-            ),
+            *release_calls(begun.conversation_id, begun.user_id, begun.turn_id),
         )
         return bool(released)
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from pydantic import BaseModel
 
+import lib.stream_batches
 import lib.tools
 from lib.tools import ToolContext, tool, tools
 from tests.model_server import Called, Reply, ScriptedModel, calling
@@ -85,8 +86,13 @@ async def test_a_message_tried_again_after_its_function_died_has_the_effect_once
 
 
 async def test_who_has_lost_the_turn_runs_nothing_any_more(
-    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+    parley: Parley,
+    model: ScriptedModel,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # As a rule it learns of its loss before it comes to the tool.
+    monkeypatch.setattr(lib.stream_batches, "BATCH_SECONDS", 60)
     bread = Called("add_task", {"title": "Buy bread"})
     model.replies = [Reply(seconds_before=0.5, chunks=calling(bread).chunks), DONE]
     first = asyncio.create_task(parley.send("Add bread", user="ann"))

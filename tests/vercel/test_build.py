@@ -46,6 +46,7 @@ class Route(TypedDict, total=False):
     """A rule of the router; the first whose `src` matches wins, unless it says `continue`."""
 
     src: str
+    dest: str
     headers: dict[str, str]
 
 
@@ -175,8 +176,23 @@ def test_each_file_of_api_becomes_a_function(deployment: Deployment) -> None:
 def test_answering_may_take_a_minute_and_all_else_half_of_one(deployment: Deployment) -> None:
     allowed = {name: config["maxDuration"] for name, config in deployment.functions.items()}
 
-    minute = ("api/chat", "api/cron/cleanup")
+    minute = ("api/chat", "api/chat/[id]/stream", "api/cron/cleanup")
     assert allowed == dict.fromkeys(allowed, 30) | dict.fromkeys(minute, 60)
+
+
+def test_a_conversation_in_the_path_leads_to_the_function_of_its_stream(
+    deployment: Deployment,
+) -> None:
+    path = f"/api/chat/{CONVERSATION}/stream"
+    rules = {
+        route["src"]: route["dest"].replace("$1", r"\1")
+        for route in deployment.config["routes"]
+        if "src" in route and "dest" in route
+    }
+
+    [dest] = {re.sub(src, dest, path) for src, dest in rules.items() if re.fullmatch(src, path)}
+
+    assert dest == f"/api/chat/[id]/stream?id={CONVERSATION}"
 
 
 def test_the_clean_up_is_asked_for_once_a_day(deployment: Deployment) -> None:

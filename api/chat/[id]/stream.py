@@ -1,0 +1,40 @@
+"""GET, DELETE /api/chat/:id/stream: come back to an answer that is being made, or stop it.
+
+Accepts   GET ?startIndex=<number of the first part that is wanted> (0; negative: from the end)
+Answers   GET: 200, the UI message stream of the running answer from its first part on, or of one
+          that ended within the last minute and was not stopped; 204 when there is none
+          DELETE: 204 when nothing is being made any more: what there is, is stored as aborted
+Problems  401 unauthenticated, 403 account_inactive, 422 invalid_request, 503 database_unavailable
+Database  GET: 1 round trip, then 2 to 10 a second while another process makes the answer:
+          read_stream.sql. DELETE: 1 round trip: stop_turn.sql; then likewise until it has stopped
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from lib.callers import caller_of
+from lib.functions import function, parse_query
+from lib.resume import StreamQuery, conversation_in_path, resume_answer, stop_answer
+
+
+async def get(request: Request) -> ASGIApp:
+    """Answer with the stream."""
+    caller = await caller_of(request)
+    query = parse_query(request, StreamQuery)
+    conversation_id = conversation_in_path(request, caller)
+    if conversation_id is None:
+        return Response(status_code=204)
+    return await resume_answer(caller, conversation_id, query.start_index)
+
+
+async def delete(request: Request) -> Response:
+    """Stop."""
+    caller = await caller_of(request)
+    conversation_id = conversation_in_path(request, caller)
+    if conversation_id is not None:
+        await stop_answer(caller, conversation_id)
+    return Response(status_code=204)
+
+
+app = function(GET=get, DELETE=delete)

@@ -1,0 +1,87 @@
+-- 014 streams: the parts of an answer while it is made, for who joins, and for when its function is killed.
+--
+-- Locks: ACCESS EXCLUSIVE on conversations, for a moment (a nullable column, no rewrite).
+-- Undo: 014_streams.down.sql; what running answers have said so far is lost if their function is killed.
+
+ALTER TABLE conversations ADD COLUMN IF NOT EXISTS stopped_turn_id uuid;
+COMMENT ON COLUMN conversations.stopped_turn_id
+IS 'Token of the last attempt that was asked to stop: it is to stop if it is turn_id still';
+
+-- Inserted every quarter of a second while an answer is made, and gone when it is stored.
+CREATE TABLE IF NOT EXISTS stream_batches (
+    conversation_id uuid NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    turn_id uuid NOT NULL,
+    user_id varchar(255),
+    first_part integer NOT NULL,
+    part_count integer NOT NULL,
+    parts text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (conversation_id, turn_id, first_part)
+);
+-- One entry for each answer that is being made, or was left behind: list_lapsed_turns.
+CREATE INDEX IF NOT EXISTS idx_stream_batches_created_at ON stream_batches (created_at) WHERE first_part = 0;
+
+COMMENT ON TABLE stream_batches
+IS 'Parley: what an answer that is not stored yet has said so far, in batches; finish_turn stores it and removes them';
+COMMENT ON COLUMN stream_batches.conversation_id IS 'The conversation';
+COMMENT ON COLUMN stream_batches.turn_id IS 'The attempt that makes the answer';
+COMMENT ON COLUMN stream_batches.user_id IS 'Whose the conversation is; NULL: anonymous';
+COMMENT ON COLUMN stream_batches.first_part IS 'Number of the batch''s first part in the answer''s stream, from 0';
+COMMENT ON COLUMN stream_batches.part_count IS 'Parts in the batch';
+COMMENT ON COLUMN stream_batches.parts IS 'The parts, as they are sent: server-sent events';
+COMMENT ON COLUMN stream_batches.created_at IS 'When the batch was stored';
+
+-- Those of the last minute, since who follows one must find its end though the next answer has ended too;
+-- older ones are removed by the conversation's next answer, or the cron.
+CREATE TABLE IF NOT EXISTS finished_streams (
+    conversation_id uuid NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    turn_id uuid NOT NULL,
+    user_id varchar(255),
+    answer_message_id varchar(255) NOT NULL,
+    parts text NOT NULL,
+    ended_at timestamptz NOT NULL,
+    PRIMARY KEY (conversation_id, turn_id)
+);
+CREATE INDEX IF NOT EXISTS idx_finished_streams_ended_at ON finished_streams (ended_at);
+
+COMMENT ON TABLE finished_streams
+IS 'Parley: the streams of a conversation''s last answers, for who still reads them, and who comes back within a minute';
+COMMENT ON COLUMN finished_streams.conversation_id IS 'The conversation';
+COMMENT ON COLUMN finished_streams.turn_id IS 'The attempt that made the answer';
+COMMENT ON COLUMN finished_streams.user_id IS 'Whose the conversation is; NULL: anonymous';
+COMMENT ON COLUMN finished_streams.answer_message_id IS 'message_id of the answer';
+COMMENT ON COLUMN finished_streams.parts IS 'All of its parts, as they were sent: server-sent events';
+COMMENT ON COLUMN finished_streams.ended_at IS 'When the answer was stored';
+
+ALTER TABLE stream_batches ENABLE ROW LEVEL SECURITY;
+ALTER TABLE finished_streams ENABLE ROW LEVEL SECURITY;
+-- Written outside of the wall, for all running answers of a process at once: store_stream_batches.
+GRANT SELECT, DELETE ON stream_batches TO parley_app;
+GRANT SELECT, INSERT, DELETE ON finished_streams TO parley_app;
+-- claim_conversation.
+GRANT UPDATE (user_id) ON stream_batches TO parley_app;
+GRANT UPDATE (user_id) ON finished_streams TO parley_app;
+
+DROP POLICY IF EXISTS own_stream_batches ON stream_batches;
+CREATE POLICY own_stream_batches ON stream_batches TO parley_app
+USING (
+    CASE
+        WHEN user_id IS NULL
+            THEN conversation_id = (SELECT nullif(current_setting('parley.conversation_id', TRUE), '')::uuid)
+        ELSE user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), ''))
+    END
+);
+COMMENT ON POLICY own_stream_batches ON stream_batches
+IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
+
+DROP POLICY IF EXISTS own_finished_streams ON finished_streams;
+CREATE POLICY own_finished_streams ON finished_streams TO parley_app
+USING (
+    CASE
+        WHEN user_id IS NULL
+            THEN conversation_id = (SELECT nullif(current_setting('parley.conversation_id', TRUE), '')::uuid)
+        ELSE user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), ''))
+    END
+);
+COMMENT ON POLICY own_finished_streams ON finished_streams
+IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';

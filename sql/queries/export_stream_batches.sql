@@ -1,0 +1,39 @@
+-- export_stream_batches :many
+-- What the caller's answers in the making have said so far, with every column; for the export.
+--
+-- Parameters
+--   user_id                 text     the caller
+--   cursor_conversation_id  uuid     conversation_id of the last row seen; null: the first batch
+--   cursor_first_part       integer  first_part of that row; null: the first batch
+--   batch_size              integer  rows wanted
+--
+-- Returns 0 to batch_size rows: conversation_id, first_part, and content, a JSON object of the row's
+-- columns. (A conversation has the parts of one attempt at most: who takes the turn has stored or removed
+-- those of the attempt before.)
+-- Index idx_conversations_user_recent, stream_batches_pkey.
+-- Looked for in one conversation after the other: else the planner would read the parts of all callers.
+SELECT
+    batches.conversation_id,
+    batches.first_part,
+    batches.content
+FROM conversations
+CROSS JOIN
+    LATERAL (
+        SELECT
+            stream_batches.conversation_id,
+            stream_batches.first_part,
+            to_jsonb(stream_batches)::text AS content
+        FROM stream_batches
+        WHERE
+            stream_batches.conversation_id = conversations.id
+            AND stream_batches.user_id = %(user_id)s::text
+            AND (stream_batches.conversation_id, stream_batches.first_part) > (
+                coalesce(%(cursor_conversation_id)s::uuid, '00000000-0000-0000-0000-000000000000'),
+                coalesce(%(cursor_first_part)s::integer, -1)
+            )
+        ORDER BY stream_batches.first_part
+        LIMIT %(batch_size)s::integer
+    ) AS batches
+WHERE conversations.user_id = %(user_id)s::text
+ORDER BY batches.conversation_id, batches.first_part
+LIMIT %(batch_size)s::integer;

@@ -1,0 +1,36 @@
+-- find_left_turn :one
+-- What an attempt to answer has left behind, to be stored in its place: its question, and its parts.
+--
+-- Parameters
+--   conversation_id  uuid  which
+--   user_id          text  the caller; null: anonymous
+--   turn_id          uuid  token of the attempt
+--
+-- Returns 0 or 1 row: question_id, question_content (both null: the question is gone), and parts ('': there
+-- are none). 0: the turn is not that attempt's any more.
+-- Index conversations_pkey, uq_chat_messages_message_id, stream_batches_pkey.
+SELECT
+    chat_messages.id AS question_id,
+    chat_messages.content AS question_content,
+    coalesce(
+        (
+            SELECT string_agg(stream_batches.parts, '' ORDER BY stream_batches.first_part)
+            FROM stream_batches
+            WHERE
+                stream_batches.conversation_id = conversations.id
+                AND stream_batches.turn_id = conversations.turn_id
+                AND stream_batches.user_id IS NOT DISTINCT FROM %(user_id)s::text
+        ),
+        ''
+    ) AS parts
+FROM conversations
+LEFT JOIN chat_messages
+    ON
+        conversations.id = chat_messages.conversation_id
+        AND conversations.turn_message_id = chat_messages.message_id
+        AND chat_messages.superseded_at IS NULL
+        AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+WHERE
+    conversations.id = %(conversation_id)s::uuid
+    AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
+    AND conversations.turn_id = %(turn_id)s::uuid;

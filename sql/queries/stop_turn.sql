@@ -1,0 +1,20 @@
+-- stop_turn :one
+-- Ask whoever answers in this conversation to stop; the attempt learns of it from store_stream_batches.
+--
+-- Parameters
+--   conversation_id  uuid         which
+--   user_id          text         the caller; null: anonymous
+--   now              timestamptz  null: the database's clock
+--
+-- Returns 0 or 1 row: turn_id of the attempt, and is_running (false: its lease has run out). 0: nobody
+-- answers.
+-- Index conversations_pkey.
+UPDATE conversations
+SET stopped_turn_id = conversations.turn_id
+WHERE
+    conversations.id = %(conversation_id)s::uuid
+    AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
+    AND conversations.turn_id IS NOT NULL
+RETURNING
+    conversations.turn_id,
+    conversations.turn_expires_at > coalesce(%(now)s::timestamptz, now()) AS is_running;

@@ -1,0 +1,95 @@
+-- store_stream_batches :many
+-- Store what the running answers of a process have said since the last time, and learn how they stand.
+--
+-- One statement for all answers of the process, whosever they are: so it is sent outside of the wall, and
+-- takes from each row the caller and the token that only the attempt itself knows. A conversation that
+-- somebody is just deciding about is left out (is_stored is false): nobody waits for it. FOR SHARE, so
+-- that no batch is stored that a finish_turn at the same moment would not see.
+-- It may be sent again with more parts when it is unknown whether it arrived. Each array has one element
+-- for each answer.
+--
+-- Parameters
+--   conversation_ids  uuid[]     which
+--   user_ids          text[]     the callers; null: anonymous
+--   turn_ids          uuid[]     tokens of the attempts
+--   first_parts       integer[]  number of the first part that is new
+--   part_counts       integer[]  how many are new; 0: none, there is nothing to store
+--   parts             text[]     these parts; '' if there are none
+--
+-- Returns 1 row for each answer: turn_id, is_held (false: the turn is not this attempt's any more),
+-- is_stopped (somebody asked for it to stop), is_stored.
+-- Index conversations_pkey, stream_batches_pkey.
+WITH
+running AS (
+    SELECT
+        answers.conversation_id,
+        answers.user_id,
+        answers.turn_id,
+        answers.first_part,
+        answers.part_count,
+        answers.parts
+    FROM
+        unnest(
+            %(conversation_ids)s::uuid[],
+            %(user_ids)s::text[],
+            %(turn_ids)s::uuid[],
+            %(first_parts)s::integer[],
+            %(part_counts)s::integer[],
+            %(parts)s::text[]
+        ) AS answers (conversation_id, user_id, turn_id, first_part, part_count, parts)
+),
+
+locked AS (
+    SELECT
+        running.conversation_id,
+        running.turn_id,
+        running.user_id,
+        running.first_part,
+        running.part_count,
+        running.parts
+    FROM running
+    INNER JOIN conversations
+        ON
+            running.conversation_id = conversations.id
+            AND running.turn_id = conversations.turn_id
+            AND conversations.user_id IS NOT DISTINCT FROM running.user_id
+    WHERE running.part_count > 0
+    FOR SHARE OF conversations SKIP LOCKED
+),
+
+stored AS (
+    INSERT INTO stream_batches (conversation_id, turn_id, user_id, first_part, part_count, parts)
+    SELECT
+        locked.conversation_id,
+        locked.turn_id,
+        locked.user_id,
+        locked.first_part,
+        locked.part_count,
+        locked.parts
+    FROM locked
+    ON CONFLICT (conversation_id, turn_id, first_part) DO UPDATE
+        SET
+            part_count = excluded.part_count,
+            parts = excluded.parts
+    RETURNING stream_batches.turn_id
+)
+
+-- Looked up one by one: of many answers at once, the planner would read all conversations.
+SELECT
+    running.turn_id,
+    standing.is_stopped IS NOT NULL AS is_held,
+    coalesce(standing.is_stopped, FALSE) AS is_stopped,
+    stored.turn_id IS NOT NULL AS is_stored
+FROM running
+LEFT JOIN
+    LATERAL (
+        SELECT coalesce(conversations.stopped_turn_id = running.turn_id, FALSE) AS is_stopped
+        FROM conversations
+        WHERE
+            conversations.id = running.conversation_id
+            AND conversations.turn_id = running.turn_id
+            AND conversations.user_id IS NOT DISTINCT FROM running.user_id
+        LIMIT 1
+    ) AS standing
+    ON TRUE
+LEFT JOIN stored ON running.turn_id = stored.turn_id;
