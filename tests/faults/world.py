@@ -96,7 +96,10 @@ class World:
         await asyncio.sleep(self.random.uniform(0, 0.2))
         victim = self.random.randrange(len(self.functions))
         self.functions[victim].kill()
-        self.functions[victim] = await self._start()
+        started = await self._start()
+        # Perhaps somebody else has killed it meanwhile, and started another one.
+        self.functions[victim].kill()
+        self.functions[victim] = started
 
     async def _restart(self) -> None:
         """Kill a server process: Postgres then ends all others, recovers and starts anew."""
