@@ -5,15 +5,19 @@
 //   {"version": 5|6|7, "baseUrl": "http://127.0.0.1:3000", "chatId"?: "...", "messages"?: [...],
 //    "headers"?: {...}, "steps": [...]}
 //
-// Steps; a message is named by its id, or by its place (0 the first, -1 the last):
+// and what `Network` takes. Steps; a message is named by its id, or by its place (0 the first, -1
+// the last):
 //
 //   {"do": "send", "text"?, "messageId"?}       sendMessage; messageId: an id for the new message
 //   {"do": "edit", "message": ..., "text"}      sendMessage with messageId
 //   {"do": "regenerate", "message"?: ...}       regenerate
 //   {"do": "resume"}                            resumeStream
+//   {"do": "reload"}                            a new page: it reads history, then resumes
 //   {"do": "wait", "milliseconds"}
 //
-// Each of the first four may carry "stopAfter": n, which calls stop() when n deltas have arrived.
+// Each but the last may carry "after": n and "then", what happens when n deltas have arrived: "stop"
+// calls stop(), "delete" that and the DELETE beside it, "leave" leaves the page, which a reload is
+// to follow.
 //
 // Prints {"chatId", "messages", "status", "error", "steps", "requests", "data", "finishes"}: "steps"
 // is the state after each, "requests" what was sent and answered, "data" what onData was told,
@@ -21,58 +25,48 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { Network } from './network.mjs';
 import { ChatState, describeError, loadSdk, readStdin } from './sdk.mjs';
 
 const plan = JSON.parse(await readStdin());
 const { AbstractChat, DefaultChatTransport } = await loadSdk(plan.version);
 
-// A connection that breaks during an answer: node says "terminated" where Chrome says "network
-// error", and it is by such words that the SDK knows it from other errors.
-const inBrowsersWords = (response) => {
-  if (!response.body) return response;
-  const reader = response.body.getReader();
-  const body = new ReadableStream({
-    async pull(controller) {
-      try {
-        const { done, value } = await reader.read();
-        if (done) controller.close();
-        else controller.enqueue(value);
-      } catch (error) {
-        const isBroken = error instanceof TypeError;
-        controller.error(isBroken ? new TypeError('network error', { cause: error }) : error);
-      }
-    },
-    cancel: (reason) => reader.cancel(reason),
-  });
-  return new Response(body, response);
-};
+const network = new Network(plan);
+const headers = plan.headers ?? {};
+const data = [];
+const finishes = [];
+let watch = null;
 
-const requests = [];
-const realFetch = globalThis.fetch;
-globalThis.fetch = async (url, init = {}) => {
-  const request = {
-    method: init.method ?? 'GET',
-    url: String(url),
-    headers: Object.fromEntries(new Headers(init.headers)),
-    body: init.body ? JSON.parse(init.body) : null,
-    status: null,
-    responseHeaders: null,
-  };
-  requests.push(request);
-  const response = await realFetch(url, init);
-  request.status = response.status;
-  request.responseHeaders = Object.fromEntries(response.headers);
-  return inBrowsersWords(response);
+const openPage = (id, messages) =>
+  new (class extends AbstractChat {})({
+    ...(id && { id }),
+    transport: new DefaultChatTransport({ api: `${plan.baseUrl}/api/chat`, headers }),
+    state: new ChatState(messages, (message) => watch?.see(message)),
+    onData: (part) => data.push(part),
+    onFinish: ({ message, messages, ...how }) => finishes.push({ messageId: message.id, ...how }),
+  });
+
+let chat = openPage(plan.chatId, plan.messages ?? []);
+
+const tellServer = () =>
+  fetch(`${plan.baseUrl}/api/chat/${chat.id}/stream`, { method: 'DELETE', headers });
+
+const reactions = {
+  stop: () => chat.stop(),
+  delete: () => Promise.all([chat.stop(), tellServer()]),
+  leave: () => network.leave(),
 };
 
 const textOf = (message) => message.parts.map((part) => part.text ?? '').join('');
 
-// Calls stop() once the answer has grown `remaining` times.
-class Stopper {
+// Does something once the answer has grown so many times.
+class Watch {
   length = 0;
 
-  constructor(remaining) {
-    this.remaining = remaining;
+  constructor({ after, then }) {
+    this.remaining = after;
+    this.react = reactions[then];
+    this.reacted = new Promise((resolve) => (this.resolve = resolve));
   }
 
   see(message) {
@@ -80,23 +74,9 @@ class Stopper {
     if (message.role !== 'assistant' || length <= this.length) return;
     this.length = length;
     this.remaining -= 1;
-    if (this.remaining === 0) this.stopped = chat.stop();
+    if (this.remaining === 0) this.resolve(this.react());
   }
 }
-
-const data = [];
-const finishes = [];
-let stopper = null;
-const chat = new (class extends AbstractChat {})({
-  ...(plan.chatId && { id: plan.chatId }),
-  transport: new DefaultChatTransport({
-    api: `${plan.baseUrl}/api/chat`,
-    ...(plan.headers && { headers: plan.headers }),
-  }),
-  state: new ChatState(plan.messages ?? [], (message) => stopper?.see(message)),
-  onData: (part) => data.push(part),
-  onFinish: ({ message, messages, ...how }) => finishes.push({ messageId: message.id, ...how }),
-});
 
 const idOf = (message) => (typeof message === 'number' ? chat.messages.at(message).id : message);
 
@@ -106,12 +86,19 @@ const send = ({ text, messageId }) => {
   return chat.sendMessage({ id: messageId, role: 'user', parts: [{ type: 'text', text }] });
 };
 
+const reload = async () => {
+  const response = await fetch(`${plan.baseUrl}/api/history?conversation_id=${chat.id}`, { headers });
+  chat = openPage(chat.id, response.ok ? (await response.json()).messages : []);
+  await chat.resumeStream();
+};
+
 const actions = {
   send,
   edit: ({ message, text }) => chat.sendMessage({ text, messageId: idOf(message) }),
   regenerate: ({ message }) =>
     message === undefined ? chat.regenerate() : chat.regenerate({ messageId: idOf(message) }),
   resume: () => chat.resumeStream(),
+  reload,
   wait: ({ milliseconds }) => sleep(milliseconds),
 };
 
@@ -123,9 +110,10 @@ const stateNow = () => ({
 
 const steps = [];
 for (const step of plan.steps) {
-  stopper = step.stopAfter ? new Stopper(step.stopAfter) : null;
+  watch = step.after ? new Watch(step) : null;
   await actions[step.do](step);
-  await stopper?.stopped;
+  await watch?.reacted;
   steps.push(stateNow());
 }
+const { requests } = network;
 console.log(JSON.stringify({ chatId: chat.id, ...stateNow(), steps, requests, data, finishes }));

@@ -21,6 +21,7 @@ import pytest
 
 type Version = Literal[5, 6, 7]
 VERSIONS: tuple[Version, ...] = (5, 6, 7)
+type Transport = Literal["default", "workflow"]
 _HERE = Path(__file__).parent
 
 
@@ -55,11 +56,12 @@ class ReadResult(TypedDict):
 class Step(TypedDict, total=False):
     """One thing that the user does; `chat.mjs` says which fields belong to which."""
 
-    do: Literal["send", "edit", "regenerate", "resume", "wait"]
+    do: Literal["send", "edit", "regenerate", "resume", "reload", "wait"]
     text: str
     message: int | str
     messageId: str
-    stopAfter: int
+    after: int
+    then: Literal["stop", "delete", "leave"]
     milliseconds: int
 
 
@@ -102,6 +104,60 @@ class ChatResult(ChatState):
     finishes: list[Finish]
 
 
+class Conditions(TypedDict, total=False):
+    """What is odd about the network of a page.
+
+    `routes`: ends of paths, and the base URLs of the functions that they lead to; the first that
+    fits counts. `duration`: how many seconds the platform gives each function. `cuts`: after how
+    many events the first, second, … stream breaks. `resumeDelay`: how many milliseconds it takes
+    until a request to resume arrives.
+    """
+
+    routes: Sequence[tuple[str, str]]
+    duration: float
+    cuts: Sequence[int]
+    resumeDelay: float
+
+
+class PageStep(TypedDict, total=False):
+    """One thing that happens to a React page; `page.mjs` says which fields belong to which."""
+
+    do: Literal["open", "send", "stop", "leave", "wait"]
+    text: str
+    length: int
+
+
+class PageResult(ChatState):
+    """A React page in the end, after each step, and what went over the network."""
+
+    chatId: str
+    steps: list[ChatState]
+    requests: list[RecordedRequest]
+
+
+class WorkflowCall(TypedDict, total=False):
+    """One call of the bare transport; `workflow.mjs` says which fields belong to which."""
+
+    do: Literal["send", "reconnect"]
+    text: str
+    startIndex: int
+
+
+class WorkflowRead(TypedDict):
+    """What a call gave: the types of the parts, the text in them, and what broke it."""
+
+    types: list[str]
+    text: str
+    error: SdkError | None
+
+
+class WorkflowResult(TypedDict):
+    """What each call gave, and what went over the network."""
+
+    calls: list[WorkflowRead]
+    requests: list[RecordedRequest]
+
+
 def read_stream(version: Version, sse: bytes) -> ReadResult:
     """Rebuild the message from the bytes of a response, with the SDK's own strict parser."""
     return cast("ReadResult", _run_node(["read_stream.mjs", str(version)], sse))
@@ -115,6 +171,7 @@ def run_chat(
     chat_id: str | None = None,
     messages: Sequence[UIMessage] = (),
     headers: Mapping[str, str] | None = None,
+    resume_delay: float = 0,
 ) -> ChatResult:
     """Play steps, one after another, with the chat behind `useChat` in its default settings.
 
@@ -125,16 +182,69 @@ def run_chat(
         chat_id: the SDK makes one of 16 characters where there is none.
         messages: what the page begins with, such as the messages of GET /api/history.
         headers: sent with each request, such as `Authorization`.
+        resume_delay: seconds until the request to resume arrives at the server.
     """
     plan = {
         "version": version,
         "baseUrl": base_url,
+        "resumeDelay": resume_delay * 1000,
         "chatId": chat_id,
         "messages": messages,
         "headers": headers,
         "steps": steps,
     }
     return cast("ChatResult", _run_node(["chat.mjs"], json.dumps(plan).encode()))
+
+
+def run_page(
+    base_url: str,
+    steps: Sequence[PageStep],
+    *,
+    chat_id: str,
+    token: str,
+    transport: Transport = "default",
+    conditions: Conditions | None = None,
+) -> PageResult:
+    """Play steps on a React page that is written as README says, with the real `useChat`.
+
+    Args:
+        base_url: of the server.
+        steps: what happens.
+        chat_id: the chat's id.
+        token: what `getToken` gives.
+        transport: which of README's.
+        conditions: what is odd about the network.
+    """
+    plan = {
+        "baseUrl": base_url,
+        "chatId": chat_id,
+        "token": token,
+        "transport": transport,
+        "steps": steps,
+    }
+    return cast(
+        "PageResult", _run_node(["page.mjs"], json.dumps(plan | dict(conditions or {})).encode())
+    )
+
+
+def run_workflow(
+    base_url: str, calls: Sequence[WorkflowCall], *, chat_id: str, cuts: Sequence[int] = ()
+) -> WorkflowResult:
+    """Call the bare `WorkflowChatTransport`, and read what it gives to the end.
+
+    Args:
+        base_url: of the server.
+        calls: what is called.
+        chat_id: the chat's id.
+        cuts: see `Conditions`.
+    """
+    plan = {"baseUrl": base_url, "calls": calls, "chatId": chat_id, "cuts": cuts}
+    return cast("WorkflowResult", _run_node(["workflow.mjs"], json.dumps(plan).encode()))
+
+
+def texts_of(messages: Sequence[UIMessage]) -> list[str]:
+    """Return what a page shows."""
+    return ["".join(part.get("text", "") for part in each["parts"]) for each in messages]
 
 
 def validate_messages(version: Version, messages: list[dict[str, Any]]) -> object:

@@ -13,7 +13,7 @@ from typing import Any, override
 
 import pytest
 
-from tests.node.sdk import VERSIONS, Version, read_stream, run_chat
+from tests.node.sdk import VERSIONS, Step, Version, read_stream, run_chat
 
 CONVERSATION = "11111111-1111-4111-8111-111111111111"
 START = {
@@ -307,7 +307,8 @@ def test_a_page_that_resumes_when_nothing_runs_is_ready(
 def test_a_stop_keeps_what_was_said(version: Version, recorded: Recorded) -> None:
     recorded.hold.clear()
 
-    result = run_chat(version, recorded.base_url, [{"do": "send", "text": "hi", "stopAfter": 2}])
+    steps: list[Step] = [{"do": "send", "text": "hi", "after": 2, "then": "stop"}]
+    result = run_chat(version, recorded.base_url, steps)
 
     assert result["status"] == "ready"
     assert result["messages"][1]["parts"][1]["text"] == "Good morning"

@@ -1,7 +1,5 @@
 """The code behind `useChat`, of each version, in conversation with the running product."""
 
-from collections.abc import Sequence
-
 import anyio.to_thread
 import pytest
 
@@ -14,6 +12,7 @@ from tests.node.sdk import (
     Version,
     read_stream,
     run_chat,
+    texts_of,
     validate_messages,
 )
 from tests.product import Parley, headers_of, sdk_body
@@ -28,11 +27,6 @@ async def chat(
     return await anyio.to_thread.run_sync(
         lambda: run_chat(version, parley.base_url, steps, headers=headers_of(user))
     )
-
-
-def texts_of(messages: Sequence[UIMessage]) -> list[str]:
-    """Return what a page shows."""
-    return ["".join(part.get("text", "") for part in each["parts"]) for each in messages]
 
 
 @each_version
