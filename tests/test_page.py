@@ -3,8 +3,11 @@
 import json
 import re
 
+import pytest
+
 from lib.messages import COLUMNS
 from lib.prompts import BEHAVIORS, TONES
+from lib.streams import KEEP_ALIVE_SECONDS
 from tests.product import ROOT
 
 PAGE = (ROOT / "public" / "index.html").read_text()
@@ -54,3 +57,26 @@ def test_the_page_reads_each_part_about_a_tool_call() -> None:
 
     assert sent
     assert sent == set(re.findall(r"case '(tool-[a-z-]+)':", PAGE))
+
+
+@pytest.mark.parametrize("kind", ["start", "text-delta", "finish", "abort", "error"])
+def test_the_page_reads_the_parts_that_an_answer_begins_with_is_made_of_and_ends_with(
+    kind: str,
+) -> None:
+    assert f"case '{kind}':" in PAGE
+
+
+def test_the_page_asks_functions_that_there_are() -> None:
+    paths = {
+        re.sub(r"\$\{.*\}", "[id]", path).removeprefix("/")
+        for path in re.findall(r"[`'](/api/(?:\$\{[^}]+\}|[\w/])+)", PAGE)
+    }
+
+    assert "api/chat/[id]/stream" in paths
+    assert [path for path in sorted(paths) if not (ROOT / f"{path}.py").is_file()] == []
+
+
+def test_the_page_waits_longer_than_the_server_is_silent() -> None:
+    [milliseconds] = re.findall(r"SILENCE_MS = ([\d_]+);", PAGE)
+
+    assert int(milliseconds) > 2000 * KEEP_ALIVE_SECONDS
