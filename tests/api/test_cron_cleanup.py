@@ -125,8 +125,8 @@ async def test_a_conversation_left_empty_is_deleted_too(
 
     await parley.client.get(PATH, headers=CRON)
 
-    # One conversation, its question and its answer.
-    assert rows_stored(database) == 3
+    # One conversation, its question and its answer, and the stream of that, for a minute.
+    assert rows_stored(database) == 4
     assert await parley.said("a new conversation") == ["29 days ago", "Hello, how are you?"]
 
 

@@ -49,7 +49,7 @@ async def test_the_export_has_the_rows_of_the_customers_tables_but_no_unknown_co
     assert end == {"type": "end", "complete": True}
     kinds = [line["type"] for line in lines]
     assert [kind for kind in kinds if kind != "task"] == [
-        "user", "conversation", "message", "message",
+        "user", "conversation", "message", "message", "finished_stream",
     ]  # fmt: skip
     assert lines[0]["id"] == "ada"
     assert "plan" not in lines[0]

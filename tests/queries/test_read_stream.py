@@ -134,6 +134,7 @@ async def test_the_last_answer_is_replayed_and_those_before_it_only_to_their_fol
 ) -> None:
     first = await turns.begin()
     await turns.finish(first, parts="abc")
+    turns.wait(seconds=1)
     second = await turns.begin("And?", message_id="question-2")
     await turns.finish(second, answer_message_id="answer-2", parts="de")
 
