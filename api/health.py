@@ -1,8 +1,10 @@
-"""GET /api/health: is everything there that a request needs?
+"""GET /api/health: is everything there that a request needs? With ?live: does the function answer?
 
-Answers   200 {"status": "ok", "version", "database": {"migration", "pool"}}
+Accepts   ?live
+Answers   200 {"status": "ok", "version", "database": {"migration", "pool"}}; with ?live without
+          "database", which is not asked
 Problems  503 database_unavailable, database_not_migrated (says which migrations are missing)
-Database  1 round trip: list_migrations.sql
+Database  1 round trip: list_migrations.sql; with ?live none
 """
 
 from starlette.requests import Request
@@ -10,11 +12,13 @@ from starlette.responses import Response
 
 from lib.database import database
 from lib.functions import function, json_response
-from lib.health import read_health
+from lib.health import read_health, read_liveness
 
 
-async def get(_request: Request) -> Response:
+async def get(request: Request) -> Response:
     """Answer how it is."""
+    if "live" in request.query_params:
+        return json_response(read_liveness())
     return json_response(await read_health(database()))
 
 

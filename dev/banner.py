@@ -20,8 +20,9 @@ As a user {user}:
   {token}
   curl {url}/api/conversations -H "authorization: Bearer $TOKEN"
 
-The nightly cleanup:
+The nightly cleanup, and the figures:
   curl {url}/api/cron/cleanup -H {cron}
+  curl '{url}/api/metrics?format=json' -H {metrics}
 
 The database:
   {psql} {database}
@@ -48,6 +49,7 @@ def banner(port: int, variables: Mapping[str, str], psql: str, *, wants_postgres
         user=f"({USER['email']})" if token else "of your identity provider",
         token=f"TOKEN={token}" if token else "TOKEN=  # one that it has signed",
         cron=shlex.quote(f"authorization: Bearer {variables['CRON_SECRET']}"),
+        metrics=shlex.quote(f"authorization: Bearer {variables['METRICS_TOKEN']}"),
         psql=shlex.quote(psql),
         # The developer's own has a password in it, which has no business in a terminal.
         database=shlex.quote(variables["DATABASE_URL"]) if wants_postgres else '"$DATABASE_URL"',

@@ -105,7 +105,7 @@ def for_functions(
         database_url: our own Postgres, if it runs.
         model_url: the embedded model, if it runs.
     """
-    made = {"CRON_SECRET": secret(data, "cron")}
+    made = {"CRON_SECRET": secret(data, "cron"), "METRICS_TOKEN": secret(data, "metrics")}
     if environment.wants_jwt_secret:
         made["JWT_SECRET"] = secret(data, "jwt")
     if database_url:

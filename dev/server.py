@@ -6,6 +6,7 @@ its own, a request that comes while it is being replaced waits instead of failin
 
 import asyncio
 import copy
+import json
 import logging
 import socket
 import sys
@@ -40,6 +41,17 @@ class Server(uvicorn.Server):
             announce("serving")
 
 
+class Readable(logging.Formatter):
+    """Writes what the functions log as they do, but a traceback below it, line by line."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a line, and the lines of its traceback."""
+        line: dict[str, object] = json.loads(record.getMessage())
+        told = line.pop("traceback", None)
+        return json.dumps(line) + (f"\n{told}" if told else "")
+
+
 def logging_config() -> dict[str, Any]:
     """Return uvicorn's logging, without what it says about its start and end."""
     config = copy.deepcopy(LOGGING_CONFIG)
@@ -48,7 +60,9 @@ def logging_config() -> dict[str, Any]:
     config["formatters"]["access"]["fmt"] = "%(request_line)s %(status_code)s"
     config["handlers"]["access"]["stream"] = "ext://sys.stderr"
     # What the functions log; on Vercel its runtime passes that on.
-    config["loggers"]["parley"] = {"handlers": ["default"], "level": "INFO"}
+    config["formatters"]["parley"] = {"()": Readable}
+    config["handlers"]["parley"] = config["handlers"]["default"] | {"formatter": "parley"}
+    config["loggers"]["parley"] = {"handlers": ["parley"], "level": "INFO"}
     return config
 
 

@@ -21,6 +21,7 @@ from lib.analysis import (
 from lib.chat_requests import ChatRequest
 from lib.database import Database
 from lib.deadlines import Deadline
+from lib.figures import note_failed_turn
 from lib.messages import Message
 from lib.problems import AnswerStopped, DatabaseUnavailable, ModelFailed, Problem
 from lib.running_answers import running_answers
@@ -157,6 +158,7 @@ class Answer:
 
     def fail(self, problem: Problem) -> None:
         """End in a problem, which is told in the stream to those who read already."""
+        note_failed_turn(problem.code)
         self.stored.set_exception(problem)
         self.stream.end(ui_stream.error(problem.detail), ui_stream.DONE)
 

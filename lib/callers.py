@@ -9,6 +9,7 @@ from starlette.requests import Request
 from lib.problems import Unauthenticated
 from lib.settings import settings
 from lib.tokens import claims_of
+from lib.trace import trace
 
 MAX_ID_CHARS = 255
 # In the tokens that lib/accounts.py gives out.
@@ -48,6 +49,7 @@ async def caller_of(request: Request) -> Caller:
     if not given:
         if settings().auth_required:
             raise Unauthenticated
+        trace().caller = "anonymous"
         return Caller()
     if len(given) > 1:
         detail = "There is more than one Authorization header."
@@ -56,7 +58,9 @@ async def caller_of(request: Request) -> Caller:
     if scheme.lower() != "bearer" or not token.strip():
         detail = "The Authorization header must be: Bearer, a space, and the token."
         raise Unauthenticated(detail)
-    return _caller(await claims_of(token.strip()))
+    caller = _caller(await claims_of(token.strip()))
+    trace().caller = "account" if caller.has_local_account else "user"
+    return caller
 
 
 async def user_of(request: Request) -> Caller:

@@ -24,6 +24,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from psycopg_pool.pool_async import AddConnection
 
 from lib.callers import Caller
+from lib.figures import note_round_trip, note_wait
 from lib.problems import (
     AccountInactive,
     AccountUnknown,
@@ -189,6 +190,8 @@ class Database:
     async def run[A, B, C, D](
         self, a: Call[A], b: Call[B], c: Call[C], d: Call[D], /
     ) -> tuple[list[A], list[B], list[C], list[D]]: ...
+    @overload
+    async def run(self, /, *calls: Call[Any]) -> Any: ...  # noqa: ANN401 (as many as calls)
     async def run(self, *calls: Call[Any]) -> Any:
         """Send one or several calls as one step, outside of the wall, and return the rows of each.
 
@@ -256,7 +259,7 @@ class Database:
                 raise raised from error
             raise
         finally:
-            self._note(calls, time.monotonic() - started)
+            trace().db_seconds += time.monotonic() - started
 
     async def _try(self, calls: tuple[Call[Any], ...], give_up_at: float) -> list[list[Any]]:
         """Send a step until it was answered; a lost connection is replaced, at most ATTEMPTS times.
@@ -269,7 +272,7 @@ class Database:
         for attempt in range(1, ATTEMPTS + 1):
             connection = await self._connection(pool, give_up_at)
             try:
-                return await _send(connection, calls, give_up_at)
+                return await self._send(connection, calls, give_up_at)
             except CANNOT_NOW as error:
                 if not _is_lost(connection):
                     # Such as too long a wait for a lock, a full disk, a server that only reads.
@@ -281,8 +284,22 @@ class Database:
             await asyncio.sleep(random.uniform(0.01, 0.1) * attempt)  # noqa: S311 (not a secret)
         raise DatabaseUnavailable(retry_after_seconds=5) from cause
 
-    def _note(self, calls: tuple[Call[Any], ...], seconds: float) -> None:
-        trace().add_db(seconds)
+    async def _send(
+        self, connection: Connection, calls: tuple[Call[Any], ...], give_up_at: float
+    ) -> list[list[Any]]:
+        started, has_failed = time.monotonic(), True
+        try:
+            rows = await _send(connection, calls, give_up_at)
+            has_failed = False
+        finally:
+            seconds = time.monotonic() - started
+            names = [call.statement.name for call in calls]
+            note_round_trip(names, seconds, has_failed=has_failed)
+            self._tell(calls, seconds)
+        return rows
+
+    def _tell(self, calls: tuple[Call[Any], ...], seconds: float) -> None:
+        """Log a step that was slow, by the names of its statements."""
         is_slow = seconds * 1000 > self._settings.slow_query_ms
         if is_slow or self._settings.debug:
             names = "+".join(
@@ -322,10 +339,19 @@ class Database:
         Raises:
             DatabaseUnavailable: none could be had in time.
         """
-        while (remaining := give_up_at - time.monotonic()) > 0:
-            with contextlib.suppress(PoolTimeout):
-                return await pool.getconn(timeout=min(remaining, POOL_PATIENCE_SECONDS))
-        raise DatabaseUnavailable(retry_after_seconds=5)
+        started = time.monotonic()
+        try:
+            while (remaining := give_up_at - time.monotonic()) > 0:
+                with contextlib.suppress(PoolTimeout):
+                    return await pool.getconn(timeout=min(remaining, POOL_PATIENCE_SECONDS))
+            raise DatabaseUnavailable(retry_after_seconds=5)
+        finally:
+            self._tell_wait(time.monotonic() - started)
+
+    def _tell_wait(self, seconds: float) -> None:
+        note_wait(seconds)
+        if seconds * 1000 > self._settings.slow_query_ms:
+            log("slow_connection", duration_ms=round(seconds * 1000), pool=self.figures())
 
     async def _give_back(
         self, pool: AsyncConnectionPool[Connection], connection: Connection

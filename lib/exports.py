@@ -14,7 +14,7 @@ from lib.database import Database
 from lib.problems import Problem
 from lib.settings import settings
 from lib.statements import Statement
-from lib.trace import log
+from lib.trace import log, trace
 
 BATCH = 200
 # Of what is long: a message may hold megabytes of images, a stream a whole answer.
@@ -139,6 +139,7 @@ async def _to_the_end(rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             yield lines
     except Exception as error:  # noqa: BLE001 (the status is sent: the last resort is here)
         problem = error if isinstance(error, Problem) else Problem()
+        trace().code = problem.code
         log("export_failed", error=error, code=problem.code)
         end = {"type": "end", "complete": False, "code": problem.code, "detail": problem.detail}
     yield json.dumps(end).encode() + b"\n"
@@ -154,7 +155,7 @@ async def _lines(database: Database, caller: Caller) -> AsyncIterator[bytes]:
         ("conversation", EXPORT_CONVERSATIONS, ("id",), whose | kept),
         ("message", EXPORT_MESSAGES, ("created_at", "id"), whose | kept),
         ("task", EXPORT_TASKS, ("id",), whose),
-        ("tool_run", EXPORT_TOOL_RUNS, ("created_at", "run_key"), whose),
+        ("tool_run", EXPORT_TOOL_RUNS, ("created_at", "run_key"), whose | kept),
         ("stream_batch", EXPORT_STREAM_BATCHES, ("conversation_id", "first_part"), whose),
         ("finished_stream", EXPORT_FINISHED_STREAMS, ("conversation_id", "turn_id"), whose),
     ]

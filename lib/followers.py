@@ -16,7 +16,7 @@ from lib.problems import AnswerNotStored, DatabaseUnavailable, ModelFailed, Prob
 from lib.recovery import recover_turn
 from lib.statements import Statement
 from lib.streams import Stream
-from lib.trace import begin_trace, log
+from lib.trace import begin_background, log
 
 # Parts come in batches, each quarter of a second while the model says something.
 SHORTEST_PAUSE_SECONDS = 0.1
@@ -123,7 +123,7 @@ class Follower:
 
     async def _ask(self) -> bool:
         # Of no request's: it may outlast the one that began it, and costs none of them time.
-        begin_trace()
+        begin_background()
         asked = (self._database, self._caller, self._conversation_id, self._turn_id)
         rows = await read_stream(*asked, first_part=len(self.stream.parts))
         if rows and rows[0].state == "lapsed":

@@ -16,7 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lib.counters import storing
 from lib.database import database
+from lib.figures import note_request
 from lib.problems import (
     InvalidRequest,
     MalformedRequest,
@@ -27,7 +29,7 @@ from lib.problems import (
 )
 from lib.settings import settings
 from lib.texts import plain_json
-from lib.trace import begin_trace, log, trace
+from lib.trace import Trace, begin_trace, log, log_request, trace
 
 type Handler = Callable[[Request], Awaitable[ASGIApp]]
 
@@ -58,7 +60,14 @@ def function(**handlers: Handler) -> ASGIApp:
     Raises:
         SettingsError: the environment is not what it should be, so the function must not start.
     """
-    return Function(handlers, settings().allowed_origin)
+    return Function(handlers, settings().allowed_origin, _name_of(handlers))
+
+
+def _name_of(handlers: dict[str, Handler]) -> str:
+    """Return the name that logs and figures have for a function: its file, without the suffix."""
+    # The runtime's name of the module is api.history, that of `make dev` api/history.py.
+    module = next(iter(handlers.values())).__module__
+    return module.removesuffix(".py").replace(".", "/")
 
 
 def _subdomains(origins: tuple[str, ...]) -> str | None:
@@ -74,9 +83,10 @@ def _subdomains(origins: tuple[str, ...]) -> str | None:
 class Function:
     """An ASGI app that calls the handler of a request's method."""
 
-    def __init__(self, handlers: dict[str, Handler], origins: tuple[str, ...]) -> None:
-        """Take the handlers by method (GET answers HEAD too), and the origins that may call."""
+    def __init__(self, handlers: dict[str, Handler], origins: tuple[str, ...], name: str) -> None:
+        """Take the handlers by method (GET answers HEAD too), the origins that may call, a name."""
         self._handlers = handlers
+        self._name = name
         self._allow = ", ".join([*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"])
         self._cors = CORSMiddleware(
             self._respond,
@@ -93,8 +103,13 @@ class Function:
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "http":
-            begin_trace()
-            await self._cors(scope, receive, _timed(send))
+            begun = begin_trace(self._name, scope)
+            try:
+                await self._cors(scope, receive, _timed(send, begun))
+            finally:
+                note_request()
+                log_request(begun)
+            await storing().after_request()
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._answer(Request(scope, receive))
@@ -107,10 +122,12 @@ class Function:
                 return Response(status_code=204, headers={"allow": self._allow})
             return await self._handler(method)(request)
         except Problem as problem:
+            trace().code = problem.code
             if problem.status.is_server_error and not problem.is_logged:
                 log("problem", error=problem, code=problem.code)
             return problem_response(problem)
         except Exception as error:  # noqa: BLE001 (the last resort: a client always gets an answer)
+            trace().code = Problem.code
             log("unexpected_error", error=error)
             return problem_response(Problem())
 
@@ -140,15 +157,17 @@ async def _close_process() -> None:
         await model.close()
     if jwks := sys.modules.get("lib.jwks"):
         await jwks.close()
+    await storing().at_end()
     await database().close()
 
 
-def _timed(send: Send) -> Send:
-    """Add Server-Timing to a response's headers, as late as they can be sent."""
+def _timed(send: Send, begun: Trace) -> Send:
+    """Take down when a response begins, and add Server-Timing to its headers."""
 
     async def timed(message: Message) -> None:
         if message["type"] == "http.response.start":
-            timing = (b"server-timing", trace().server_timing().encode())
+            begun.begin_response(message["status"])
+            timing = (b"server-timing", begun.server_timing().encode())
             message["headers"] = [*message["headers"], timing]
         await send(message)
 
@@ -174,9 +193,10 @@ NO_STORE = {"cache-control": "no-store"}
 
 
 def problem_response(problem: Problem) -> Response:
-    """Answer with problem details (RFC 9457)."""
+    """Answer with problem details (RFC 9457), and the id under which the log tells more."""
+    body = problem.body() | {"request_id": trace().request_id}
     return Response(
-        json.dumps(problem.body(), ensure_ascii=False, separators=(",", ":")).encode(),
+        json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
         status_code=problem.status,
         media_type="application/problem+json",
         headers=problem.headers | NO_STORE,

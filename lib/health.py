@@ -25,6 +25,11 @@ NEEDED = sorted(
 )
 
 
+def read_liveness() -> dict[str, Any]:
+    """Return that this process answers, whatever else may be wrong; no round trip."""
+    return {"status": "ok", "version": __version__}
+
+
 async def read_health(database: Database) -> dict[str, Any]:
     """Return that all is well, with the pool's figures. One round trip; two if it is not.
 

@@ -105,6 +105,8 @@ async def mark_mistake(
         "conversation_id": conversation_id,
         "user_id": caller.user_id,
         "message_id": which.id,
+        "retention_days": settings().retention_days,
+        "now": None,
     }
     marked, found = await database.run_as(
         caller,
@@ -113,8 +115,6 @@ async def mark_mistake(
             **whose,
             is_mistake=mark.is_mistake,
             mistake_note=mark.mistake_note,
-            retention_days=settings().retention_days,
-            now=None,
         ),
         FIND_MESSAGE(**whose),
     )

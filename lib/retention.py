@@ -1,26 +1,45 @@
-"""Retention: what is older than RETENTION_DAYS goes."""
+"""Retention: what is older than RETENTION_DAYS goes, batch after batch, and turns go first.
 
-import hmac
+Each batch is a round trip and a transaction of its own, short enough that whoever waits for one of
+its rows does not notice; what somebody else holds is left to them. After it the clean-up pauses for
+as long as it took: where turns keep the database busy a batch takes longer, so they get more.
+"""
+
+import asyncio
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
-from starlette.requests import Request
+from psycopg.errors import LockNotAvailable
 
 from lib.database import Database
 from lib.finished_streams import delete_old_finished_streams
-from lib.problems import Unauthenticated
+from lib.problems import DatabaseUnavailable
 from lib.recovery import recover_lapsed_turns
 from lib.settings import settings
-from lib.statements import Statement
+from lib.statements import Call, Statement
 from lib.trace import log, trace
 
 
 @dataclass(frozen=True, slots=True)
-class Deleted:
+class MessageBatch:
     """The row of delete_old_chat_messages."""
 
     deleted: int
+    resume_at: datetime | None
+    is_incomplete: bool
+    duration_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationBatch:
+    """The row of delete_old_conversations."""
+
+    deleted: int
+    resume_at: datetime | None
+    duration_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,60 +47,193 @@ class Counter:
     """The row of delete_old_quotas."""
 
     subject: str
+    day_ends_at: datetime
 
 
-NOT_THE_CRON = "This needs the header Authorization: Bearer with the deployment's CRON_SECRET."
-# About as many as turns do not notice.
-BATCH = 1000
+# What a batch should take of the database's time: a turn that waits for one waits no longer. How
+# many rows that are differs a hundredfold between a server that has all in memory and one that
+# fetches each page from elsewhere.
+BATCH_MS = 3.0
+SMALLEST_BATCH, FIRST_BATCH, LARGEST_BATCH = 20, 200, 1000
+# A table is being altered; that takes a moment.
+LOCK_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 1.0
+QUOTA_BATCH = 500
 
-DELETE_OLD_CHAT_MESSAGES = Statement("delete_old_chat_messages", Deleted)
+DELETE_OLD_CHAT_MESSAGES = Statement("delete_old_chat_messages", MessageBatch)
+DELETE_OLD_CONVERSATIONS = Statement("delete_old_conversations", ConversationBatch)
 DELETE_OLD_QUOTAS = Statement("delete_old_quotas", Counter)
 
 
-def check_cron_secret(request: Request) -> None:
-    """Let nobody in but Vercel's cron, which sends CRON_SECRET as a bearer token.
+@dataclass(slots=True)
+class Report:
+    """What a clean-up has done.
 
-    Raises:
-        Unauthenticated: it is another one, or none is set: then nobody is let in.
+    Attributes:
+        deleted: messages.
+        conversations_deleted: those left empty and unused.
+        batches: of either.
+        remaining: whether it left something: time was over first, or somebody held it.
+        seconds: how long it took.
     """
-    expected = settings().cron_secret
-    given = request.headers.getlist("authorization")
-    if expected is None:
-        log("cron_refused", cause="CRON_SECRET is not set")
-        raise Unauthenticated(NOT_THE_CRON)
-    if len(given) != 1 or not hmac.compare_digest(given[0].encode(), f"Bearer {expected}".encode()):
-        raise Unauthenticated(NOT_THE_CRON)
+
+    deleted: int = 0
+    conversations_deleted: int = 0
+    batches: int = 0
+    remaining: bool = False
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the cron sees it."""
+        return asdict(self)
 
 
-async def clean_up(database: Database) -> dict[str, Any]:
-    """Delete what is older than the retention period (RETENTION_DAYS=0: nothing), and old counters.
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The messages stored from one time on and before another; None: from the first, to the last.
 
-    First, what killed functions have left behind of their answers is stored. Then it goes batch
-    after batch, each a round trip and a transaction of its own, until nothing is left or the
-    function's time is over; the next night goes on from there.
+    Attributes:
+        is_second_try: somebody held some of them the first time.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    is_second_try: bool = False
+
+
+@dataclass(slots=True)
+class Pace:
+    """How much a batch holds."""
+
+    size: int = FIRST_BATCH
+
+    def learn(self, rows: int, duration_ms: float) -> None:
+        """Choose the size of the next batch by what this one has taken.
+
+        Never more than twice as much at once: one batch that was quick by chance proves little.
+        """
+        if rows:
+            fitting = int(rows * BATCH_MS / max(duration_ms, 0.001))
+            self.size = max(SMALLEST_BATCH, min(fitting, 2 * self.size, LARGEST_BATCH))
+
+
+async def clean_up(database: Database) -> Report:
+    """Delete counters that count nothing any more, old messages, and conversations left empty.
+
+    First, what killed functions have left behind of their answers is stored. Then it goes on until
+    nothing is left or the function's time is over; the next clean-up goes on from there, and
+    several at once share the work. With RETENTION_DAYS=0 only
+    counters go, and streams that nobody can ask for any more.
 
     Raises:
         DatabaseUnavailable: see `Database.run`; the batches before it stay deleted.
     """
-    started, deleted, remains = time.monotonic(), 0, settings().retention_days > 0
+    started, deletion = time.monotonic(), Deletion(database, settings().retention_days)
+    report = deletion.report
     await recover_lapsed_turns(database, trace().deadline.cut_at)
-    while remains and time.monotonic() < trace().deadline.cut_at:
-        call = DELETE_OLD_CHAT_MESSAGES(retention_days=settings().retention_days, batch_size=BATCH)
-        [row] = await database.run(call)
-        deleted += row.deleted
-        remains = row.deleted == BATCH
-    await _delete_old_quotas(database)
+    await deletion.delete_quotas()
     await delete_old_finished_streams(database, trace().deadline.cut_at)
-    return {
-        "deleted": deleted,
-        "remaining": remains,
-        "seconds": round(time.monotonic() - started, 3),
-    }
+    if deletion.retention_days:
+        # One after the other: until its messages are gone a conversation is not empty.
+        are_done = [await deletion.delete_messages(), await deletion.delete_conversations()]
+        report.remaining = not all(are_done)
+    report.seconds = round(time.monotonic() - started, 3)
+    log("clean_up_finished", **report.to_json())
+    return report
 
 
-async def _delete_old_quotas(database: Database) -> None:
-    """Delete the counters that count nothing any more; what time does not allow, the next night."""
-    call = DELETE_OLD_QUOTAS(batch_size=BATCH, now=None)
-    while time.monotonic() < trace().deadline.cut_at:
-        if len(await database.run(call)) < BATCH:
-            break
+def has_time() -> bool:
+    """Tell whether the function has time for another batch."""
+    return time.monotonic() < trace().deadline.cut_at
+
+
+@dataclass(slots=True)
+class Deletion:
+    """One clean-up."""
+
+    database: Database
+    retention_days: int
+    report: Report = field(default_factory=Report)
+
+    async def delete_messages(self) -> bool:
+        """Delete messages, oldest first; tell whether none is left.
+
+        Where somebody held some, it comes by once more in the end, and only there.
+        """
+        pace, spans, is_complete = Pace(), deque([Span()]), True
+        while spans and has_time():
+            span = spans.popleft()
+            batch = await self._run(
+                DELETE_OLD_CHAT_MESSAGES(
+                    retention_days=self.retention_days,
+                    batch_size=pace.size,
+                    since=span.since,
+                    until=span.until,
+                )
+            )
+            if batch is None:
+                spans.appendleft(span)
+                continue
+            self.report.deleted += batch.deleted
+            self.report.batches += batch.deleted > 0
+            pace.learn(batch.deleted, batch.duration_ms)
+            if batch.is_incomplete and span.is_second_try:
+                is_complete = False
+            elif batch.is_incomplete:
+                spans.append(Span(span.since, batch.resume_at or span.until, is_second_try=True))
+            if batch.resume_at:
+                spans.appendleft(Span(batch.resume_at, span.until, span.is_second_try))
+        return is_complete and not spans
+
+    async def delete_conversations(self) -> bool:
+        """Delete conversations, least recently used first; tell whether it came to the end."""
+        pace, since = Pace(FIRST_BATCH // 4), None
+        while has_time():
+            batch = await self._run(
+                DELETE_OLD_CONVERSATIONS(
+                    retention_days=self.retention_days, batch_size=pace.size, since=since
+                )
+            )
+            if batch is None:
+                continue
+            self.report.conversations_deleted += batch.deleted
+            self.report.batches += batch.deleted > 0
+            pace.learn(batch.deleted, batch.duration_ms)
+            since = batch.resume_at
+            if since is None:
+                return True
+        return False
+
+    async def delete_quotas(self) -> None:
+        """Delete the counters that count nothing any more, as far as time allows."""
+        since = None
+        while has_time():
+            call = DELETE_OLD_QUOTAS(batch_size=QUOTA_BATCH, since=since, now=None)
+            gone = await paced(self.database, call)
+            if len(gone) < QUOTA_BATCH:
+                break
+            since = max(each.day_ends_at for each in gone)
+
+    async def _run[Row](self, call: Call[Row]) -> Row | None:
+        """Run a batch and pause; None: a table was locked, and nothing was done."""
+        try:
+            [row] = await paced(self.database, call)
+        except DatabaseUnavailable as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
+            log("clean_up_waits", step=call.statement.name)
+            await asyncio.sleep(LOCK_PAUSE_SECONDS)
+            return None
+        return row
+
+
+async def paced[Row](database: Database, call: Call[Row]) -> list[Row]:
+    """Run a batch, then pause for as long as it kept the database busy, as far as that is known."""
+    started = time.monotonic()
+    rows = await database.run(call)
+    seconds = time.monotonic() - started
+    if rows and isinstance(rows[0], MessageBatch | ConversationBatch):
+        # Without the way there and back, when the database has rest anyway.
+        seconds = rows[0].duration_ms / 1000
+    await asyncio.sleep(min(seconds, LONGEST_PAUSE_SECONDS))
+    return rows

@@ -150,6 +150,7 @@ class Settings:
     local_accounts: bool = setting(boolean, default=False)
     allowed_origin: tuple[str, ...] = setting(origins, ())
     cron_secret: str | None = setting(secret(16))
+    metrics_token: str | None = setting(secret(16))
 
     max_message_chars: int = setting(number(1, 10_000), 1000)
     history_messages: int = setting(number(1, 1000), 20)

@@ -31,7 +31,10 @@ class Statement[Row]:
         text = (QUERIES / f"{name}.sql").read_text(encoding="utf-8")
         # The header is for people; the server need not read it with each call.
         lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
-        self.sql: LiteralString = cast("LiteralString", "\n".join(lines).rstrip().rstrip(";"))
+        # Its name goes with it, behind its first word: what the database tells of it, in its log or
+        # in pg_stat_statements, can then be found here.
+        verb, rest = "\n".join(lines).strip().rstrip(";").split(maxsplit=1)
+        self.sql: LiteralString = cast("LiteralString", f"{verb} /* {name} */ {rest}")
 
     def __call__(self, **parameters: object) -> "Call[Row]":
         """Bind parameters, by the names that the statement's header lists."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lib.database import Database
+from lib.figures import note_first_token
 from lib.heard_calls import HeardCalls
 from lib.messages import Message
 from lib.model import CallPiece, Reply, stream_answer
@@ -19,7 +20,6 @@ from lib.settings import settings
 from lib.tool_calls import Step, ToolCall, stored_steps
 from lib.tool_runs import NOT_RUN, ToolRuns
 from lib.tools import Tool, tools
-from lib.trace import trace
 
 if TYPE_CHECKING:
     from lib.answers import Answer
@@ -247,7 +247,7 @@ class _Asking:
             async with aclosing(stream) as stream:
                 async for piece in stream:
                     if is_first_piece:
-                        trace().model_seconds = time.monotonic() - asked_at
+                        note_first_token(time.monotonic() - asked_at)
                         is_first_piece = False
                     if isinstance(piece, CallPiece):
                         self._heard.hear(piece)

@@ -15,7 +15,7 @@ from uuid import UUID
 from lib.database import Database
 from lib.statements import Call, Statement
 from lib.streams import Stream
-from lib.trace import begin_trace, log
+from lib.trace import begin_background, log
 from lib.turns import Turn
 
 BATCH_SECONDS = 0.25
@@ -124,7 +124,7 @@ class _Keeper:
     async def _store(self) -> None:
         kept, ends = list(self._kept), [len(kept.stream.parts) for kept in self._kept]
         sizes = [each.stream.size for each in kept]
-        begin_trace()
+        begin_background()
         try:
             found = {row.turn_id: row for row in await self._database.run(_call(kept))}
         except Exception as error:  # noqa: BLE001 (whatever it is: the next time, all is sent again)

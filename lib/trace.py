@@ -3,66 +3,161 @@
 import json
 import logging
 import time
+import traceback
 from contextvars import ContextVar
+from uuid import uuid4
+
+from starlette.types import Scope
 
 from lib.deadlines import Deadline
 
 logger = logging.getLogger("parley")
+# These tell of each request that they send, and where to: not as JSON, and of no use here.
+for talkative in ("httpx2", "openai"):
+    logging.getLogger(talkative).setLevel(logging.WARNING)
+
+# What the platform's request ids are made of; a longer or another one is somebody's joke.
+MAX_ID_CHARS = 200
+OUTSIDE = "none"
 
 
 class Trace:
-    """One request: when it must be over, and where its time went.
+    """One request: what it is, when it must be over, where its time went, and how it ended.
 
     Attributes:
+        request_id: the platform's (`x-vercel-id`) where it gives one, else our own; "" outside of
+            any request.
+        function: the file of `api/` that answers, without its suffix.
+        method: HTTP's.
+        caller: what kind of caller it is: `user`, `account` (a local one), `anonymous`, `cron`,
+            `metrics`; None: it was not looked at.
+        status: of the response; None: none was begun.
+        code: of the problem that it ended in; None: it did not.
         deadline: when it must be over.
-        db_seconds: waited for the database.
+        db_seconds: waited for the database, for a connection too.
+        wait_seconds: of these, waited for a connection.
         model_seconds: waited for the model's first token.
+        first_byte_seconds: from the beginning until the response began.
+        round_trips: steps that were sent to the database.
     """
 
-    __slots__ = ("db_seconds", "deadline", "model_seconds", "started_at")
+    __slots__ = (
+        "caller",
+        "code",
+        "db_seconds",
+        "deadline",
+        "first_byte_seconds",
+        "function",
+        "method",
+        "model_seconds",
+        "request_id",
+        "round_trips",
+        "started_at",
+        "status",
+        "wait_seconds",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, function: str = OUTSIDE, method: str = "", request_id: str = "") -> None:
         """Start the clock."""
         self.started_at = time.monotonic()
         self.deadline = Deadline.of_invocation()
+        self.request_id = request_id
+        self.function = function
+        self.method = method
+        self.caller: str | None = None
+        self.status: int | None = None
+        self.code: str | None = None
         self.db_seconds = 0.0
+        self.wait_seconds = 0.0
         self.model_seconds = 0.0
+        self.first_byte_seconds = 0.0
+        self.round_trips = 0
 
-    def add_db(self, seconds: float) -> None:
-        """Add a step of the database."""
-        self.db_seconds += seconds
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.started_at
+
+    def begin_response(self, status: int) -> None:
+        """Take down that the response begins."""
+        self.status = status
+        self.first_byte_seconds = self.seconds
 
     def server_timing(self) -> str:
         """Return what the header Server-Timing says, in milliseconds (W3C Server Timing)."""
-        total = time.monotonic() - self.started_at
         return (
             f"db;dur={self.db_seconds * 1000:.1f}, model;dur={self.model_seconds * 1000:.1f}, "
-            f"total;dur={total * 1000:.1f}"
+            f"total;dur={self.seconds * 1000:.1f}"
         )
 
 
 _trace: ContextVar[Trace] = ContextVar("trace")
 
 
-def begin_trace() -> Trace:
+def begin_trace(function: str, scope: Scope) -> Trace:
     """Begin the trace of a request; tasks that the request starts share it."""
-    started = Trace()
+    started = Trace(function, scope["method"], _request_id(scope))
     _trace.set(started)
     return started
 
 
+def begin_background() -> None:
+    """Begin the trace of what is done for no request: it has the time that a request has."""
+    _trace.set(Trace())
+
+
 def trace() -> Trace:
     """Return the trace of the running request, or a new one outside of any."""
-    return _trace.get(None) or begin_trace()
+    found = _trace.get(None)
+    if found is None:
+        begin_background()
+        return _trace.get()
+    return found
 
 
 def log(event: str, *, error: BaseException | None = None, **fields: object) -> None:
-    """Write a line to the log: an event and its fields; with an error, its traceback too.
+    """Write a line to the log, as JSON: an event, the request's id, and the event's fields.
 
-    Never content, tokens, addresses or connection strings.
+    With an error, its traceback is one of them. Never content, tokens, addresses or connection
+    strings.
     """
-    line = json.dumps({"event": event} | fields, default=str)
+    found = _trace.get(None)
+    line = {"event": event}
+    if found is not None and found.request_id:
+        line["request_id"] = found.request_id
     if error is None:
-        logger.info(line)
+        logger.info(json.dumps(line | fields, default=str))
     else:
-        logger.error(line, exc_info=error)
+        told = "".join(traceback.format_exception(error)).rstrip()
+        logger.error(json.dumps(line | fields | {"traceback": told}, default=str))
+
+
+def log_request(over: Trace) -> None:
+    """Write a line about a request that is over: a stream, when it has ended."""
+    log(
+        "request",
+        function=over.function,
+        method=over.method,
+        status=over.status,
+        code=over.code,
+        caller=over.caller,
+        total_ms=_milliseconds(over.seconds),
+        first_byte_ms=_milliseconds(over.first_byte_seconds),
+        db_ms=_milliseconds(over.db_seconds),
+        wait_ms=_milliseconds(over.wait_seconds),
+        model_ms=_milliseconds(over.model_seconds),
+        round_trips=over.round_trips,
+    )
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-vercel-id":
+            given = value.decode("latin-1")
+            if 0 < len(given) <= MAX_ID_CHARS and given.isascii() and given.isprintable():
+                return given
+    return uuid4().hex
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from lib.conversations import LOCK_CONVERSATION, ConversationId, title_of
 from lib.database import Database
+from lib.figures import note_answer
 from lib.messages import Message
 from lib.problems import AnswerNotStored
 from lib.statements import Call, Statement
@@ -98,6 +99,7 @@ async def finish_turn(
     )
     if not stored:
         raise AnswerNotStored
+    note_answer(answer.finish_reason, answer.prompt_tokens, answer.completion_tokens)
     times = {"created_at": stored[0].created_at, "updated_at": stored[0].created_at}
     return replace(answer, id=stored[0].id, **times), stored[0].title
 

@@ -64,3 +64,9 @@ COMMIT;
 \ir apply_indexes.sql
 \set migration 014_streams
 \ir apply_migration.sql
+\set migration 015_retention_batches
+\ir apply_migration.sql
+\set migration 016_metric_counters
+\ir apply_migration.sql
+\set migration 017_turn_index
+\ir apply_indexes.sql

@@ -12,7 +12,9 @@ import jwt
 import psycopg
 import pytest
 
+import lib.counters
 import lib.database
+import lib.figures
 import lib.jwks
 import lib.settings
 from dev.routing import application
@@ -21,6 +23,9 @@ from tests.serving import Switchboard
 ROOT = Path(__file__).parent.parent
 JWT_SECRET = "a secret of at least 32 bytes, for tests"
 CRON_SECRET = "a cron secret for tests"
+METRICS_TOKEN = "a metrics token for tests"
+# In the body of each problem.
+REQUEST_ID = r'"request_id":"[0-9a-f]{32}"'
 CHAT_ID = "abcdefghijklmnop"
 
 
@@ -100,12 +105,16 @@ def text_of(response: httpx2.Response) -> str:
 
 
 def problem_of(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
-    """Return the problem details of an answer, which must have that status and code."""
+    """Return the problem details of an answer, which must have that status and code.
+
+    Without the request's id, which is another each time.
+    """
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
-    assert {"type", "title", "status", "code", "detail"} <= problem.keys()
+    assert {"type", "title", "status", "code", "detail", "request_id"} <= problem.keys()
     assert (problem["status"], problem["code"]) == (status, code)
+    del problem["request_id"]
     return problem
 
 
@@ -150,3 +159,5 @@ def forget_process() -> None:
     lib.settings.settings.cache_clear()
     lib.database.database.cache_clear()
     lib.jwks.key_set.cache_clear()
+    lib.figures.counters.cache_clear()
+    lib.counters.storing.cache_clear()

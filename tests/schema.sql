@@ -69,43 +69,157 @@ COMMENT ON FUNCTION public.count_use(counted_subject text, counted_user_id text,
 
 CREATE FUNCTION public.delete_old_chat_messages(retention interval DEFAULT '30 days'::interval, batch integer DEFAULT NULL::integer) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
-    expired_before CONSTANT timestamptz := now() - retention;
-    deleted_count bigint;
+    is_one_batch CONSTANT boolean := batch IS NOT NULL;
+    batch_size CONSTANT integer := coalesce(batch, 10000);
+    deleted_count bigint := 0;
+    messages record;
+    conversations record;
+    since timestamptz := '-infinity';
 BEGIN
-    -- By ctid: the rows that the batch has found are deleted where they lie, not looked up again.
-    -- Oldest first, from the index; rows that another cron is deleting are left to it.
-    DELETE FROM chat_messages
-    WHERE chat_messages.ctid = ANY (ARRAY(
-        SELECT expired.ctid
-        FROM chat_messages AS expired
-        WHERE expired.created_at < expired_before
-        ORDER BY expired.created_at
-        LIMIT batch
-        FOR UPDATE SKIP LOCKED
-    ));
-    GET DIAGNOSTICS deleted_count = ROW_COUNT;
-
-    -- A conversation that someone is just using is locked by them, and stays.
-    DELETE FROM conversations
-    WHERE conversations.id = ANY (ARRAY(
-        SELECT unused.id
-        FROM conversations AS unused
-        WHERE
-            unused.updated_at < expired_before
-            AND NOT EXISTS (
-                SELECT FROM chat_messages WHERE chat_messages.conversation_id = unused.id
-            )
-        LIMIT batch
-        FOR UPDATE SKIP LOCKED
-    ));
-
+    LOOP
+        SELECT * INTO messages FROM delete_old_chat_messages(retention, batch_size, since, NULL);
+        deleted_count := deleted_count + messages.deleted;
+        since := messages.resume_at;
+        EXIT WHEN is_one_batch OR since IS NULL;
+    END LOOP;
+    -- Not before the messages are gone: until then the old ones among them are not empty, and would be
+    -- looked at with each batch.
+    IF since IS NULL THEN
+        since := '-infinity';
+        LOOP
+            SELECT * INTO conversations FROM delete_old_conversations(retention, batch_size, since);
+            since := conversations.resume_at;
+            EXIT WHEN is_one_batch OR since IS NULL;
+        END LOOP;
+    END IF;
     RETURN deleted_count;
 END
 $$;
 
 COMMENT ON FUNCTION public.delete_old_chat_messages(retention interval, batch integer) IS 'Parley: deletes chat messages older than the retention period (30 days), and the conversations left empty; all, or one batch; returns the number of messages';
+
+CREATE FUNCTION public.delete_old_chat_messages(retention interval, batch integer, since timestamp with time zone, until timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT is_incomplete boolean, OUT duration_ms double precision) RETURNS record
+    LANGUAGE plpgsql
+    SET lock_timeout TO '50ms'
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    started_at CONSTANT timestamptz := clock_timestamp();
+    -- least() takes no notice of NULL.
+    expired_before CONSTANT timestamptz := least(now() - retention, until);
+    conversation_ids uuid[];
+    question_ids bigint[];
+BEGIN
+    -- By ctid: the rows that the batch has found are deleted where they lie, not looked up again.
+    WITH gone AS (
+        DELETE FROM chat_messages
+        WHERE chat_messages.ctid = ANY(ARRAY(
+            SELECT expired.ctid
+            FROM chat_messages AS expired
+            WHERE
+                expired.created_at >= since
+                AND expired.created_at < expired_before
+            ORDER BY expired.created_at
+            LIMIT batch
+            FOR UPDATE SKIP LOCKED
+        ))
+        RETURNING
+            chat_messages.conversation_id, chat_messages.id, chat_messages.role, chat_messages.created_at
+    )
+
+    SELECT
+        count(*),
+        CASE WHEN count(*) = batch THEN max(gone.created_at) END,
+        array_agg(gone.conversation_id) FILTER (WHERE gone.role = 'user'),
+        array_agg(gone.id) FILTER (WHERE gone.role = 'user')
+    INTO deleted, resume_at, conversation_ids, question_ids
+    FROM gone;
+
+    -- What tools were run for a question that was never answered. (OFFSET 0: looked up by the key, question by
+    -- question, in every plan.)
+    DELETE FROM tool_runs
+    WHERE tool_runs.ctid = ANY(ARRAY(
+        SELECT forgotten.ctid
+        FROM unnest(conversation_ids, question_ids) AS question (conversation_id, id)
+        CROSS JOIN LATERAL (
+            SELECT tool_runs.ctid
+            FROM tool_runs
+            WHERE
+                tool_runs.conversation_id = question.conversation_id
+                AND tool_runs.question_id = question.id
+            OFFSET 0
+        ) AS forgotten
+    ));
+
+    -- Held by a turn, or by another clean-up, which may yet fail.
+    is_incomplete := EXISTS (
+        SELECT FROM chat_messages
+        WHERE
+            chat_messages.created_at >= since
+            AND chat_messages.created_at < coalesce(resume_at, expired_before)
+    );
+    duration_ms := extract(EPOCH FROM clock_timestamp() - started_at) * 1000;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_old_chat_messages(retention interval, batch integer, since timestamp with time zone, until timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT is_incomplete boolean, OUT duration_ms double precision) IS 'Parley: one batch of delete_old_chat_messages(), of the messages stored between two times; resume_at: where the next one begins (NULL: nothing is left), is_incomplete: somebody held some of them';
+
+CREATE FUNCTION public.delete_old_conversations(retention interval, batch integer, since timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) RETURNS record
+    LANGUAGE plpgsql
+    SET lock_timeout TO '50ms'
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    started_at CONSTANT timestamptz := clock_timestamp();
+    expired_before CONSTANT timestamptz := now() - retention;
+    unused_ids uuid[];
+    unused_at timestamptz[];
+BEGIN
+    -- The messages as a scalar, which is looked up for each conversation by an index, in every plan.
+    WITH unused AS (
+        SELECT
+            conversations.id,
+            conversations.updated_at
+        FROM conversations
+        WHERE
+            conversations.updated_at >= since
+            AND conversations.updated_at < expired_before
+            AND (
+                SELECT chat_messages.id
+                FROM chat_messages
+                WHERE chat_messages.conversation_id = conversations.id
+                LIMIT 1
+            ) IS NULL
+        ORDER BY conversations.updated_at
+        LIMIT batch
+        FOR UPDATE SKIP LOCKED
+    )
+
+    SELECT
+        array_agg(unused.id),
+        CASE WHEN count(*) = batch THEN max(unused.updated_at) END
+    INTO unused_ids, resume_at
+    FROM unused;
+
+    -- Looked at again, now that they are locked: a message may have come in between, and would go with it.
+    DELETE FROM conversations
+    WHERE
+        conversations.id = ANY(unused_ids)
+        AND (
+            SELECT chat_messages.id
+            FROM chat_messages
+            WHERE chat_messages.conversation_id = conversations.id
+            LIMIT 1
+        ) IS NULL;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    duration_ms := extract(EPOCH FROM clock_timestamp() - started_at) * 1000;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_old_conversations(retention interval, batch integer, since timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) IS 'Parley: deletes one batch of the conversations that are empty and unused for longer than the retention period; resume_at: where the next one begins (NULL: nothing is left)';
 
 CREATE FUNCTION public.delete_own_account() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -148,6 +262,47 @@ CREATE FUNCTION public.is_active_user(user_id text) RETURNS boolean
 $$;
 
 COMMENT ON FUNCTION public.is_active_user(user_id text) IS 'Parley: may this user use the product? NULL: there is no such user';
+
+CREATE FUNCTION public.list_slow_statements(most integer) RETURNS TABLE(statement text, calls bigint, total_seconds double precision, mean_seconds double precision, row_count bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'public', 'pg_temp'
+    AS $$
+BEGIN
+    -- The view can be there without the library that fills it; then to read it is an error.
+    IF
+        to_regclass('pg_stat_statements') IS NULL
+        OR current_setting('pg_stat_statements.max', TRUE) IS NULL
+    THEN
+        statement := NULL;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT
+        named.name,
+        sum(named.calls)::bigint,
+        sum(named.total_exec_time) / 1000,
+        sum(named.total_exec_time) / 1000 / greatest(sum(named.calls), 1),
+        sum(named.rows)::bigint
+    FROM (
+        SELECT
+            substring(pg_stat_statements.query FROM '^\w+ /\* (\w+) \*/') AS name,
+            pg_stat_statements.calls,
+            pg_stat_statements.total_exec_time,
+            pg_stat_statements.rows
+        FROM pg_stat_statements
+        WHERE pg_stat_statements.dbid = (
+            SELECT pg_database.oid FROM pg_database WHERE pg_database.datname = current_database()
+        )
+    ) AS named
+    WHERE named.name IS NOT NULL
+    GROUP BY named.name
+    ORDER BY sum(named.total_exec_time) DESC
+    LIMIT most;
+END
+$$;
+
+COMMENT ON FUNCTION public.list_slow_statements(most integer) IS 'Parley: the statements that took the most time, where pg_stat_statements is; else one row of NULLs';
 
 CREATE FUNCTION public.own_user() RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -352,7 +507,8 @@ CREATE TABLE public.chat_messages (
     CONSTRAINT chk_reply_to CHECK (((reply_to IS NULL) OR ((role)::text = 'assistant'::text))),
     CONSTRAINT chk_signal_strength CHECK (((signal_strength >= (0)::double precision) AND (signal_strength <= (1)::double precision))),
     CONSTRAINT chk_user_message_length CHECK ((((role)::text <> 'user'::text) OR (length(content) <= 10000)))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02');
 
 COMMENT ON TABLE public.chat_messages IS 'Parley: messages, append-only; a replaced one is marked, never changed';
 
@@ -431,7 +587,8 @@ CREATE TABLE public.conversations (
     turn_expires_at timestamp with time zone,
     stopped_turn_id uuid,
     CONSTRAINT chk_conversation_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'archived'::character varying])::text[])))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02');
 
 COMMENT ON TABLE public.conversations IS 'Parley: a thread of messages';
 
@@ -477,6 +634,39 @@ COMMENT ON COLUMN public.finished_streams.answer_message_id IS 'message_id of th
 COMMENT ON COLUMN public.finished_streams.parts IS 'All of its parts, as they were sent: server-sent events';
 
 COMMENT ON COLUMN public.finished_streams.ended_at IS 'When the answer was stored';
+
+CREATE TABLE public.metric_counters (
+    figure character varying(100) NOT NULL,
+    function character varying(100) NOT NULL,
+    label character varying(100) NOT NULL,
+    bound double precision NOT NULL,
+    count bigint NOT NULL,
+    total double precision NOT NULL,
+    day date NOT NULL,
+    day_count bigint NOT NULL,
+    day_total double precision NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE public.metric_counters IS 'Parley: what all instances of the functions have counted; emptying it begins anew';
+
+COMMENT ON COLUMN public.metric_counters.figure IS 'What is counted, as lib/figures.py names it';
+
+COMMENT ON COLUMN public.metric_counters.function IS 'The function that counted it: its file, without the suffix';
+
+COMMENT ON COLUMN public.metric_counters.label IS 'By what it is counted beside that: a statement, a code; empty: nothing';
+
+COMMENT ON COLUMN public.metric_counters.bound IS 'Of a histogram, the upper bound of the bucket, in seconds; Infinity: the last one, or a plain counter';
+
+COMMENT ON COLUMN public.metric_counters.count IS 'How often';
+
+COMMENT ON COLUMN public.metric_counters.total IS 'What the values in the bucket add up to, in seconds';
+
+COMMENT ON COLUMN public.metric_counters.day IS 'The last day, by UTC, on which something was counted';
+
+COMMENT ON COLUMN public.metric_counters.day_count IS 'How often, on that day';
+
+COMMENT ON COLUMN public.metric_counters.day_total IS 'What the values add up to, on that day';
 
 CREATE TABLE public.quotas (
     subject character varying(300) NOT NULL,
@@ -644,6 +834,9 @@ ALTER TABLE ONLY public.conversations
 ALTER TABLE ONLY public.finished_streams
     ADD CONSTRAINT finished_streams_pkey PRIMARY KEY (conversation_id, turn_id);
 
+ALTER TABLE ONLY public.metric_counters
+    ADD CONSTRAINT metric_counters_pkey PRIMARY KEY (figure, function, label, bound);
+
 ALTER TABLE ONLY public.quotas
     ADD CONSTRAINT quotas_pkey PRIMARY KEY (subject);
 
@@ -677,6 +870,8 @@ CREATE INDEX idx_chat_messages_user_id ON public.chat_messages USING btree (user
 CREATE INDEX idx_conversations_created_at ON public.conversations USING btree (created_at);
 
 CREATE INDEX idx_conversations_search ON public.conversations USING gin (public.search_vector((user_id)::text, (title)::text)) WHERE (user_id IS NOT NULL);
+
+CREATE INDEX idx_conversations_turn_expires_at ON public.conversations USING btree (turn_expires_at) WHERE (turn_expires_at IS NOT NULL);
 
 CREATE INDEX idx_conversations_updated_at ON public.conversations USING btree (updated_at DESC);
 
@@ -738,6 +933,8 @@ ALTER TABLE public.chat_messages ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.conversations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.finished_streams ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.metric_counters ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own_chat_messages ON public.chat_messages TO parley_app USING (
 CASE

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 import pytest
 
 import lib.problems
+from lib.figures import FIGURES
 from tests.product import ROOT
 
 MOST_FUNCTIONS = 12  # a Hobby deployment is refused above that
 FUNCTIONS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "api").rglob("*.py"))
 # What no function may import before its first request: it costs, or is not there.
 NOT_AT_START = {"openai", "httpx", "httpx2", "jwt", "cryptography", "dotenv", "uvicorn", "fastapi"}
+# Figures that need no explanation.
+UNSAID = ["info", "pool_max_connections", "table_vacuumed_timestamp_seconds"]
 NEVER = {"api", "bench", "dev", "tests"}
 LOOK = """
 import importlib.util, json, sys
@@ -137,3 +141,22 @@ def test_the_readme_names_each_code_of_a_problem() -> None:
     }
 
     assert [code for code in sorted(codes) if f"`{code}`" not in readme] == []
+
+
+def test_each_figure_is_in_the_document_for_who_runs_it() -> None:
+    document = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    families = (ROOT / "lib/metrics_families.py").read_text(encoding="utf-8")
+    told = re.findall(r"yield (?:\(\s+)?\"(\w+)\"", families)
+    counted = [each.name if each.bounds else f"{each.name}_total" for each in FIGURES]
+
+    assert len(told) > 20
+    assert [name for name in [*told, *counted] if f"`{name}`" not in document] == UNSAID
+
+
+def test_each_event_of_the_log_is_in_the_document_for_who_runs_it() -> None:
+    document = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "lib").rglob("*.py")]
+    events = {event for source in sources for event in re.findall(r"\blog\(\s*\"(\w+)\"", source)}
+
+    assert len(events) > 15
+    assert [event for event in sorted(events) if f"`{event}`" not in document] == []

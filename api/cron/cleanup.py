@@ -2,25 +2,33 @@
 
 It also stores the answers that killed functions have left behind.
 
-Accepts   Authorization: Bearer $CRON_SECRET
-Answers   200 {"deleted", "remaining", "seconds"}; remaining: time was over first
-Problems  401 unauthenticated (always, when CRON_SECRET is not set), 503 database_unavailable
-Database  1 round trip for 1,000 messages: delete_old_chat_messages.sql; for 1,000 counters:
-          delete_old_quotas.sql; and list_lapsed_turns.sql, with 2 for each turn that it finds
+Accepts   Authorization: Bearer $CRON_SECRET  ?dry_run=true: only count it
+Answers   200 {"deleted", "conversations_deleted", "batches", "remaining", "seconds"};
+          remaining: time was over first, or somebody just held some of it
+Problems  401 unauthenticated (always, when CRON_SECRET is not set), 422 invalid_request,
+          503 database_unavailable
+Database  1 round trip: list_lapsed_turns.sql, and 2 for each turn that it finds; then 1 for at most
+          1,000 rows, many times: delete_old_quotas.sql, delete_old_finished_streams.sql,
+          delete_old_chat_messages.sql, delete_old_conversations.sql; dry run:
+          count_old_chat_messages.sql, then count_old_conversations.sql
 """
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lib.cron import CleanUpQuery, check_cron_secret
 from lib.database import database
-from lib.functions import function, json_response
-from lib.retention import check_cron_secret, clean_up
+from lib.dry_runs import count_expired
+from lib.functions import function, json_response, parse_query
+from lib.retention import clean_up
 
 
 async def get(request: Request) -> Response:
-    """Clean up and answer what went."""
+    """Clean up and answer what went, or would go."""
     check_cron_secret(request)
-    return json_response(await clean_up(database()))
+    query = parse_query(request, CleanUpQuery)
+    is_dry_run = query.dry_run == "true"
+    return json_response(await (count_expired if is_dry_run else clean_up)(database()))
 
 
 app = function(GET=get)

@@ -1,6 +1,6 @@
 -- 002 conversations: a thread of messages with one owner, or with none.
 --
--- Locks: none on an existing table.
+-- Locks: SHARE ROW EXCLUSIVE on users, for a moment (a foreign key of an empty table).
 -- Undo: 002_conversations.down.sql.
 
 DO $$

@@ -1,6 +1,6 @@
 -- 003 chat messages: what was said, in the order of `id`.
 --
--- Locks: none on an existing table.
+-- Locks: SHARE ROW EXCLUSIVE on users and conversations, for a moment (foreign keys of an empty table).
 -- Undo: 003_chat_messages.down.sql.
 
 DO $$

@@ -1,6 +1,6 @@
 -- 004 tasks: the users' tasks, which the assistant can work on for them.
 --
--- Locks: none on an existing table.
+-- Locks: SHARE ROW EXCLUSIVE on users, for a moment (a foreign key of an empty table).
 -- An application's own `tasks` table is used as it is, never altered.
 -- Undo: 004_tasks.down.sql.
 

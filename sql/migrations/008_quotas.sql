@@ -1,6 +1,6 @@
 -- 008 quotas: how often somebody did something in the running minute and in the running day.
 --
--- Locks: none on an existing table.
+-- Locks: SHARE ROW EXCLUSIVE on users, for a moment (a foreign key of an empty table).
 -- Undo: 008_quotas.down.sql.
 
 CREATE TABLE IF NOT EXISTS quotas (

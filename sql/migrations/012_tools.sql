@@ -1,6 +1,7 @@
 -- 012 tools: what the assistant did for a question, the files of a message, and what is made only once.
 --
--- Locks: ACCESS EXCLUSIVE on chat_messages, for a moment (a nullable column, no rewrite).
+-- Locks: ACCESS EXCLUSIVE on chat_messages, for a moment (a nullable column, no rewrite), and SHARE ROW
+-- EXCLUSIVE on users and conversations (foreign keys of an empty table).
 -- Undo: 012_tools.down.sql.
 
 ALTER TABLE chat_messages ADD COLUMN IF NOT EXISTS files jsonb;

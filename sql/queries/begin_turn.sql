@@ -69,7 +69,11 @@ conversation AS (
                 stream_batches.conversation_id = conversations.id
                 AND stream_batches.turn_id = conversations.turn_id
                 AND stream_batches.user_id IS NOT DISTINCT FROM %(user_id)s::text
-        ) AS has_lapsed_turn
+        ) AS has_lapsed_turn,
+        -- Not deleted yet, but not there any more for anybody: it begins anew.
+        %(retention_days)s::integer > 0
+        AND conversations.updated_at
+        < clock.now - make_interval(days => %(retention_days)s::integer) AS is_expired
     FROM conversations
     CROSS JOIN clock
     WHERE
@@ -181,7 +185,7 @@ decision AS (
                 )
                 THEN 'moved_on'
             WHEN conversation.has_running_turn THEN 'turn_in_progress'
-            WHEN conversation.status = 'archived' THEN 'archived'
+            WHEN conversation.status = 'archived' AND NOT conversation.is_expired THEN 'archived'
             WHEN question.id IS NULL AND EXISTS (SELECT FROM named_message) THEN 'message_id_taken'
             WHEN
                 question.id IS NULL
@@ -318,14 +322,18 @@ taken_turn AS (
             (SELECT question.message_id FROM question)
         ),
         turn_expires_at = clock.lease_ends_at,
+        title = CASE WHEN conversation.is_expired THEN %(title)s::text ELSE conversations.title END,
+        status = CASE WHEN conversation.is_expired THEN 'active' ELSE conversations.status END,
+        created_at = CASE WHEN conversation.is_expired THEN clock.now ELSE conversations.created_at END,
         updated_at = clock.now
     FROM answerable
     CROSS JOIN clock
+    CROSS JOIN conversation
     WHERE
         answerable.verdict = 'free'
         AND conversations.id = %(conversation_id)s::uuid
         AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
-    RETURNING conversations.turn_expires_at
+    RETURNING conversations.title
 )
 
 SELECT
@@ -343,7 +351,10 @@ SELECT
         WHEN conversation.has_running_turn
             THEN extract(EPOCH FROM conversation.turn_expires_at - clock.now)::double precision
     END AS lease_remaining_seconds,
-    coalesce(conversation.title, created_conversation.title) AS title
+    coalesce(
+        CASE WHEN conversation.is_expired THEN taken_turn.title ELSE conversation.title END,
+        created_conversation.title
+    ) AS title
 FROM decision
 CROSS JOIN clock
 LEFT JOIN answerable ON TRUE

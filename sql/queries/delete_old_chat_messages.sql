@@ -2,11 +2,25 @@
 -- Delete a batch of what is older than the retention period, whosever it is; for the cron alone.
 --
 -- Parameters
---   retention_days  integer  at least 1
---   batch_size      integer  messages to delete at most
+--   retention_days  integer      at least 1
+--   batch_size      integer      messages to delete at most
+--   since           timestamptz  resume_at of the batch before; null: from the oldest on
+--   until           timestamptz  only what was stored before; null: all that has expired
 --
--- Returns 1 row: deleted, the number of messages; fewer than batch_size: nothing is left.
--- Index idx_chat_messages_created_at, idx_conversations_updated_at (in 005_retention.sql).
-SELECT delete_old_chat_messages(
-    make_interval(days => %(retention_days)s::integer), %(batch_size)s::integer
-) AS deleted;
+-- Returns 1 row: deleted, the number of messages; resume_at, where the next batch begins (null: nothing is
+-- left), is_incomplete (somebody held messages that it would have deleted), and duration_ms, the
+-- database's own time.
+-- Index idx_chat_messages_created_at, tool_runs_pkey (in 015_retention_batches.sql, which says why it is a
+-- function).
+SELECT
+    batch.deleted,
+    batch.resume_at,
+    batch.is_incomplete,
+    batch.duration_ms
+FROM
+    delete_old_chat_messages(
+        make_interval(days => %(retention_days)s::integer),
+        %(batch_size)s::integer,
+        coalesce(%(since)s::timestamptz, '-infinity'),
+        %(until)s::timestamptz
+    ) AS batch;

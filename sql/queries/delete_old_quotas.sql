@@ -3,10 +3,12 @@
 --
 -- Parameters
 --   batch_size  integer      how many at most
+--   since       timestamptz  the latest day_ends_at of the batch before; null: from the oldest on
 --   now         timestamptz  null: the database's clock
 --
--- Returns 0 to batch_size rows: subject; fewer than batch_size: none is left.
+-- Returns 0 to batch_size rows: subject, day_ends_at; fewer than batch_size: none is left.
 -- Index idx_quotas_day_ends_at, quotas_pkey.
+-- From since on: it would walk over all that the batches before it have deleted.
 DELETE FROM quotas
 WHERE
     -- Again: it may have begun another day by now.
@@ -14,8 +16,11 @@ WHERE
     AND quotas.subject = any(array(
         SELECT ended.subject
         FROM quotas AS ended
-        WHERE ended.day_ends_at < coalesce(%(now)s::timestamptz, now())
+        WHERE
+            ended.day_ends_at >= coalesce(%(since)s::timestamptz, '-infinity')
+            AND ended.day_ends_at < coalesce(%(now)s::timestamptz, now())
+        ORDER BY ended.day_ends_at
         LIMIT %(batch_size)s::integer
         FOR UPDATE SKIP LOCKED
     ))
-RETURNING quotas.subject;
+RETURNING quotas.subject, quotas.day_ends_at;

@@ -3,9 +3,11 @@
 --
 -- Parameters
 --   user_id            text         the caller
+--   retention_days     integer      older ones are not shown; 0: all are
 --   cursor_created_at  timestamptz  created_at of the last row seen; null: the first batch
 --   cursor_run_key     text         run_key of that row; null: the first batch
 --   batch_size         integer      rows wanted
+--   now                timestamptz  null: the database's clock
 --
 -- Returns 0 to batch_size rows: created_at, run_key, and content, a JSON object of the row's columns.
 -- Index idx_tool_runs_user_id.
@@ -18,6 +20,11 @@ WHERE
     tool_runs.user_id = %(user_id)s::text
     AND (tool_runs.created_at, tool_runs.run_key) > (
         coalesce(%(cursor_created_at)s::timestamptz, '-infinity'), coalesce(%(cursor_run_key)s::text, '')
+    )
+    AND (
+        %(retention_days)s::integer = 0
+        OR tool_runs.created_at
+        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
     )
 ORDER BY tool_runs.created_at, tool_runs.run_key
 LIMIT %(batch_size)s::integer;

@@ -2,9 +2,11 @@
 -- One message of a conversation of the caller.
 --
 -- Parameters
---   conversation_id  uuid  which
---   user_id          text  the caller; null: anonymous
---   message_id       text  id of a message, as clients see it
+--   conversation_id  uuid         which
+--   user_id          text         the caller; null: anonymous
+--   message_id       text         id of a message, as clients see it
+--   retention_days   integer      older ones are not there; 0: all are
+--   now              timestamptz  null: the database's clock
 --
 -- Returns 0 or 1 row: the columns of list_messages.
 -- Index uq_chat_messages_message_id.
@@ -40,4 +42,9 @@ WHERE
     chat_messages.conversation_id = %(conversation_id)s::uuid
     AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
     AND chat_messages.message_id = %(message_id)s::text
-    AND chat_messages.superseded_at IS NULL;
+    AND chat_messages.superseded_at IS NULL
+    AND (
+        %(retention_days)s::integer = 0
+        OR chat_messages.created_at
+        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
+    );

@@ -239,5 +239,7 @@ USES = [
     Use("registering", "POST", "/api/auth", switched_off, {"action": "register"} | CREDENTIALS),
     Use("leaving", "DELETE", "/api/auth", all_of_ones_own, writes=True, shows=False),
     Use("the health", "GET", "/api/health", everybodys),
+    Use("the liveness", "GET", "/api/health?live", everybodys),
+    Use("the metrics", "GET", "/api/metrics", switched_off),
     Use("the cron", "GET", "/api/cron/cleanup", nobodys),
 ]

@@ -1,6 +1,7 @@
 """What is stored while somebody tries to reach it: everything of everybody's is marked."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import reduce
@@ -15,7 +16,7 @@ from lib.cursors import encode_cursor
 from tests.access.callers import ANN, BOB, INA, NOBODY, Caller
 from tests.access.catalog import snapshot_query
 from tests.model_server import ScriptedModel
-from tests.product import Parley
+from tests.product import REQUEST_ID, Parley
 
 OWNERS = (ANN, BOB, INA, NOBODY)
 # The word that marks what Ann has deleted.
@@ -240,4 +241,4 @@ def _masked(response: httpx2.Response, ids: Iterable[str]) -> tuple[object, ...]
         for name, value in response.headers.multi_items()
         if name not in TOLD_APART_BY
     ]
-    return response.status_code, sorted(headers), mask(response.text)
+    return response.status_code, sorted(headers), mask(re.sub(REQUEST_ID, "", response.text))

@@ -248,7 +248,7 @@ async def test_no_answer_and_no_line_of_the_log_says_a_password_or_its_hash(
 
     assert [each.status_code for each in responses] == [201, 409, 200, 401, 422, 500]
     said = logged(caplog) + "".join(f"{each.text}{each.headers}" for each in responses)
-    assert 'violates check constraint "never"' in said
+    assert r"violates check constraint \"never\"" in said
     assert PASSWORD not in said
     assert not re.search(r"\$2[aby]\$\d\d\$", said)
 

@@ -10,6 +10,7 @@ import pytest
 from tests.product import CHAT_ID, CRON_SECRET, Parley, problem_of, rows_stored, token_of
 
 PATH = "/api/cron/cleanup"
+REPORTED = {"deleted", "conversations_deleted", "batches", "remaining", "seconds"}
 CRON = {"authorization": f"Bearer {CRON_SECRET}"}
 
 
@@ -110,9 +111,10 @@ async def test_what_is_older_than_the_retention_period_is_deleted_and_counted(
 
     assert response.status_code == 200
     result = response.json()
-    assert result.keys() == {"deleted", "remaining", "seconds"}
+    assert result.keys() == REPORTED
     assert result["remaining"] is False
     assert result["deleted"] == deleted
+    assert result["batches"] == (deleted > 0)
     assert 0 <= result["seconds"] < 10
     assert messages_left(database) == left
 
@@ -123,9 +125,10 @@ async def test_a_conversation_left_empty_is_deleted_too(
     await say_in_the_past(parley, database, 31, "an old conversation")
     await say_in_the_past(parley, database, 29, "a new conversation")
 
-    await parley.client.get(PATH, headers=CRON)
+    result = (await parley.client.get(PATH, headers=CRON)).json()
 
-    # One conversation, its question and its answer, and the stream of that, for a minute.
+    assert result["conversations_deleted"] == 1
+    # One conversation, its question, its answer, and that one's stream, of a moment ago.
     assert rows_stored(database) == 4
     assert await parley.said("a new conversation") == ["29 days ago", "Hello, how are you?"]
 
@@ -138,3 +141,40 @@ async def test_a_second_clean_up_finds_nothing(
     found = [(await parley.client.get(PATH, headers=CRON)).json()["deleted"] for _ in range(2)]
 
     assert found == [2, 0]
+
+
+async def test_a_dry_run_counts_what_would_go_and_deletes_nothing(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    await say_in_the_past(parley, database, 31, "an old conversation")
+    await say_in_the_past(parley, database, 32, "a conversation of long ago")
+    await say_in_the_past(parley, database, 29, "a new conversation")
+    before = rows_stored(database)
+
+    counted = (await parley.client.get(f"{PATH}?dry_run=true", headers=CRON)).json()
+
+    assert counted.keys() == REPORTED
+    assert rows_stored(database) == before
+    deleted = (await parley.client.get(f"{PATH}?dry_run=false", headers=CRON)).json()
+    for name in ("deleted", "conversations_deleted", "remaining"):
+        assert counted[name] == deleted[name], name
+    assert (deleted["deleted"], deleted["conversations_deleted"]) == (4, 2)
+    again = (await parley.client.get(f"{PATH}?dry_run=true", headers=CRON)).json()
+    assert (again["deleted"], again["conversations_deleted"], again["batches"]) == (0, 0, 0)
+
+
+@pytest.mark.environment(RETENTION_DAYS="0")
+async def test_a_dry_run_counts_nothing_where_everything_is_kept(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    await say_in_the_past(parley, database, 400)
+
+    counted = (await parley.client.get(f"{PATH}?dry_run=true", headers=CRON)).json()
+
+    assert (counted["deleted"], counted["conversations_deleted"]) == (0, 0)
+
+
+async def test_a_dry_run_is_for_the_cron_alone_and_takes_true_or_false(parley: Parley) -> None:
+    problem_of(await parley.client.get(f"{PATH}?dry_run=true"), 401, "unauthenticated")
+    refused = await parley.client.get(f"{PATH}?dry_run=perhaps", headers=CRON)
+    problem_of(refused, 422, "invalid_request")

@@ -30,6 +30,20 @@ async def test_all_is_well(parley: Parley) -> None:
     }
 
 
+async def test_liveness_is_told_without_a_database(
+    unreachable_url: str, switchboard: Switchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_product(
+        switchboard, monkeypatch, {"DATABASE_URL": unreachable_url}
+    ) as parley:
+        for path in ("/api/health?live", "/api/health?live=1"):
+            response = await parley.client.get(path)
+
+            assert response.status_code == 200
+            assert response.json() == {"status": "ok", "version": __version__}
+        assert (await parley.client.head("/api/health?live")).status_code == 200
+
+
 @pytest.mark.environment(DB_POOL_MAX="3", OPENAI_API_KEY=None, JWT_SECRET=None, CRON_SECRET=None)
 async def test_health_needs_nothing_but_the_database(parley: Parley) -> None:
     response = await parley.client.get("/api/health", headers={"authorization": "nonsense"})

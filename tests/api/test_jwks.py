@@ -23,6 +23,7 @@ import lib.jwks
 from lib.jwks import KeySet
 from tests.api.test_callers import claims, forged
 from tests.identity_provider import PATH, Clock, IdentityProvider, raw, signer, written
+from tests.logs import events_of
 from tests.product import Parley, problem_of
 from tests.serving import Switchboard, serve
 
@@ -610,8 +611,10 @@ async def test_a_failure_is_logged_once_and_without_what_was_sent(
     for token in tokens:
         assert await retry_after_of(parley, token) >= 1
 
-    [line] = [record.message for record in caplog.records if record.name == "parley"]
-    assert json.loads(line) == {"event": "jwks_failed"}
+    failed, *requests = events_of(caplog)
+    assert failed.keys() == {"event", "traceback"}
+    assert failed["event"] == "jwks_failed"
+    assert {each["event"] for each in requests} == {"request"}
     assert "a secret of the provider" not in caplog.text
     for token in tokens:
         assert not any(part in caplog.text for part in token.split("."))
@@ -624,9 +627,9 @@ async def test_a_fetch_is_logged_without_keys_and_tokens(
 
     assert await is_let_in(parley, ED.token())
 
-    [line] = [record.message for record in caplog.records if "jwks" in record.message]
-    assert json.loads(line).keys() == {"event", "keys", "duration_ms"}
-    assert json.loads(line)["keys"] == len(provider.keys)
+    fetched, _request = events_of(caplog)
+    assert fetched.keys() == {"event", "keys", "duration_ms"}
+    assert fetched["keys"] == len(provider.keys)
 
 
 async def test_the_end_of_the_process_ends_a_fetch(provider: IdentityProvider) -> None:

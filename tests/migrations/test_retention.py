@@ -1,6 +1,7 @@
 """`delete_old_chat_messages()`: what the cron calls, and an operator may call."""
 
 import psycopg
+import pytest
 
 from tests.migrations.servers import Site
 
@@ -61,6 +62,61 @@ def test_two_who_delete_at_once_do_not_wait_for_each_other(migrated: Site) -> No
 
     assert deleted == [[(1,)], [(1,)]]
     assert _ages(migrated, CONVERSATION) == []
+
+
+def test_a_batch_deletes_conversations_only_when_no_old_message_is_left(migrated: Site) -> None:
+    _store(migrated, CONVERSATION, used_days_ago=40, said_days_ago=[])
+    _store(migrated, OTHER, used_days_ago=40, said_days_ago=[41, 40])
+
+    assert _delete(migrated, "interval '30 days', 2") == 2
+    assert _conversations(migrated) == [CONVERSATION, OTHER]
+    assert _delete(migrated, "interval '30 days', 2") == 0
+    assert _conversations(migrated) == []
+
+
+def test_without_a_batch_it_deletes_more_than_fits_into_one(migrated: Site) -> None:
+    _store(migrated, CONVERSATION, used_days_ago=40, said_days_ago=[])
+    migrated.run(
+        """
+        INSERT INTO chat_messages (conversation_id, role, content, created_at)
+        SELECT %(id)s, 'user', 'Hello!', now() - make_interval(days => 40, secs => n / 4)
+        FROM generate_series(1, 25000) AS n;
+        """,
+        {"id": CONVERSATION},
+    )
+    migrated.run("""
+        INSERT INTO conversations (updated_at)
+        SELECT now() - make_interval(days => 40, secs => n / 4) FROM generate_series(1, 25000) AS n
+    """)
+
+    assert _delete(migrated) == 25000
+    assert _conversations(migrated) == []
+
+
+def test_who_holds_a_message_or_a_conversation_is_not_waited_for(migrated: Site) -> None:
+    _store(migrated, CONVERSATION, used_days_ago=40, said_days_ago=[40])
+    _store(migrated, OTHER, used_days_ago=40, said_days_ago=[])
+
+    with psycopg.connect(migrated.url) as turn:
+        turn.execute("SELECT FROM chat_messages FOR UPDATE")
+        turn.execute("SELECT FROM conversations WHERE id = %s FOR NO KEY UPDATE", [OTHER])
+        assert _delete(migrated) == 0
+
+    assert _ages(migrated, CONVERSATION) == [40]
+    assert _conversations(migrated) == [CONVERSATION, OTHER]
+    assert _delete(migrated) == 1
+
+
+def test_a_table_that_is_being_altered_is_not_waited_for_long(migrated: Site) -> None:
+    _store(migrated, CONVERSATION, used_days_ago=40, said_days_ago=[40])
+
+    for table in ("chat_messages", "conversations"):
+        with psycopg.connect(migrated.url) as somebody:
+            somebody.execute(f"LOCK TABLE {table} IN SHARE MODE".encode())
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                _delete(migrated)
+
+    assert _delete(migrated) == 1
 
 
 def _store(site: Site, conversation: str, *, used_days_ago: int, said_days_ago: list[int]) -> None:

@@ -1,6 +1,6 @@
 """delete_old_quotas."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from lib.database import Database
 from lib.retention import DELETE_OLD_QUOTAS
@@ -29,6 +29,14 @@ async def test_a_counter_goes_only_after_the_end_of_its_day(pool: Database, rows
     assert counted(rows).keys() == {"somebody"}
 
 
+async def test_the_next_batch_begins_where_the_one_before_ended(pool: Database, rows: Rows) -> None:
+    for days in (5, 4, 3):
+        _count(rows, f"{days} days ago", days_ago=days)
+
+    assert await _delete(pool, since=NOON - timedelta(days=3)) == 2
+    assert counted(rows).keys() == {"5 days ago"}
+
+
 async def test_a_counter_that_is_just_being_used_is_left_alone(pool: Database, rows: Rows) -> None:
     _count(rows, "somebody", days_ago=2)
     using = "SELECT count_use('somebody', NULL, 1, 1, %(now)s)"
@@ -43,5 +51,6 @@ def _count(rows: Rows, subject: str, *, days_ago: float) -> None:
     rows.run("SELECT count_use(%s, NULL, 1, 1, %s)", subject, counted_at)
 
 
-async def _delete(pool: Database, *, batch_size: int = 100) -> int:
-    return len(await pool.run(DELETE_OLD_QUOTAS(batch_size=batch_size, now=NOON)))
+async def _delete(pool: Database, *, batch_size: int = 100, since: datetime | None = None) -> int:
+    call = DELETE_OLD_QUOTAS(batch_size=batch_size, since=since, now=NOON)
+    return len(await pool.run(call))

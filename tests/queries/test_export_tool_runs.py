@@ -57,6 +57,7 @@ async def test_those_of_somebody_else_are_not_exported(turns: Turns) -> None:
 
 async def _export(turns: Turns, **parameters: object) -> list[ToolRunRow]:
     cursor = {"cursor_created_at": None, "cursor_run_key": None}
-    usual = {"user_id": "ada", "batch_size": 100} | cursor
+    limits = {"batch_size": 100, "retention_days": 0, "now": turns.now}
+    usual = {"user_id": "ada"} | limits | cursor
     _, found = await turns.database.run(act_as("ada"), EXPORT_TOOL_RUNS(**(usual | parameters)))
     return found

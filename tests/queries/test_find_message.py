@@ -56,16 +56,31 @@ async def test_a_replaced_message_is_not_found(turns: Turns) -> None:
     assert [each.content for each in await _find(turns, "question-1")] == ["Better put"]
 
 
+async def test_a_message_older_than_the_retention_period_is_not_there(turns: Turns) -> None:
+    await turns.exchange(1)
+    turns.wait(days=31)
+
+    assert await _find(turns, "answer-1", retention_days=30) == []
+    assert len(await _find(turns, "answer-1", retention_days=32)) == 1
+
+
 async def _find(
     turns: Turns,
     message_id: str,
     *,
     user_id: str | None = None,
     conversation_id: UUID | None = None,
+    retention_days: int = 0,
 ) -> list[Message]:
     where = conversation_id or turns.conversation_id
     _, found = await turns.database.run(
         act_as(user_id, where),
-        FIND_MESSAGE(conversation_id=where, user_id=user_id, message_id=message_id),
+        FIND_MESSAGE(
+            conversation_id=where,
+            user_id=user_id,
+            message_id=message_id,
+            retention_days=retention_days,
+            now=turns.now,
+        ),
     )
     return found

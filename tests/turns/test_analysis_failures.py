@@ -7,6 +7,7 @@ import logging
 import psycopg
 import pytest
 
+from tests.logs import events_of
 from tests.model_server import ANALYSIS_MODEL, Reply, ScriptedModel
 from tests.product import Parley, text_of
 from tests.turns.analyses import HANGING, NOTHING, SAID, SLOW, all_done, left, saying, stored_in
@@ -65,8 +66,8 @@ async def test_a_failure_is_an_event_in_the_log(
     await parley.send("Hello!")
     await all_done()
 
-    failures = [json.loads(each) for each in caplog.messages if "analysis" in each]
-    assert failures == [{"event": "analysis_failed", "cause": "InternalServerError"}]
+    [failed] = events_of(caplog, "analysis_failed")
+    assert failed == {"event": "analysis_failed", "cause": "InternalServerError"}
 
 
 @pytest.mark.parametrize("meanwhile", ["DELETE FROM conversations", "DELETE FROM users"])

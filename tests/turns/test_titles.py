@@ -15,6 +15,7 @@ import lib.answers
 import lib.titles
 from lib.conversations import TITLE_CHARS
 from lib.titles import title_in
+from tests.logs import events_of
 from tests.model_server import TITLE_MODEL, Reply, ScriptedModel
 from tests.product import CHAT_ID, Parley, parts_of, sdk_body, text_of
 
@@ -182,8 +183,8 @@ async def test_a_failure_is_an_event_in_the_log(
 
     await parley.send(FIRST)
 
-    failures = [json.loads(each) for each in caplog.messages if "title" in each]
-    assert failures == [{"event": "title_failed", "cause": "InternalServerError"}]
+    [failed] = events_of(caplog, "title_failed")
+    assert failed == {"event": "title_failed", "cause": "InternalServerError"}
 
 
 async def test_a_mistake_of_ours_leaves_the_first_title_too(

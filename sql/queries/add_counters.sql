@@ -1,0 +1,44 @@
+-- add_counters :exec
+-- Add what an instance has counted since it last did, for whomever: figures, in which nobody shows.
+--
+-- In the order of the index, so that two who add at once wait in turn.
+--
+-- Parameters
+--   counters  jsonb        a list of {figure, function, label, bound, count, total}
+--   now       timestamptz  null: the database's clock
+--
+-- Index metric_counters_pkey.
+INSERT INTO metric_counters AS already (
+    figure, function, label, bound, count, total, day, day_count, day_total
+)
+SELECT
+    counted.figure,
+    counted.function,
+    counted.label,
+    counted.bound,
+    counted.count,
+    counted.total,
+    (coalesce(%(now)s::timestamptz, now()) AT TIME ZONE 'UTC')::date,
+    counted.count,
+    counted.total
+FROM
+    jsonb_to_recordset(%(counters)s::jsonb)
+        AS counted (
+            figure text,
+            function text,
+            label text,
+            bound double precision,
+            count bigint,
+            total double precision
+        )
+ORDER BY counted.figure, counted.function, counted.label, counted.bound
+ON CONFLICT (figure, function, label, bound) DO UPDATE SET
+    count = already.count + excluded.count,
+    total = already.total + excluded.total,
+    day_count = CASE
+        WHEN already.day = excluded.day THEN already.day_count + excluded.count ELSE excluded.count
+    END,
+    day_total = CASE
+        WHEN already.day = excluded.day THEN already.day_total + excluded.total ELSE excluded.total
+    END,
+    day = excluded.day;

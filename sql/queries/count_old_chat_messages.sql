@@ -1,0 +1,24 @@
+-- count_old_chat_messages :one
+-- Count a batch of the messages that are older than the retention period; for the cron's dry run alone.
+--
+-- Parameters
+--   retention_days  integer      at least 1
+--   batch_size      integer      messages to count; more where many were stored at the same moment
+--   since           timestamptz  last_at of the batch before; null: from the oldest on
+--   now             timestamptz  null: the database's clock
+--
+-- Returns 1 row: counted, and last_at, up to when (null: there are none). Fewer than batch_size: that was all.
+-- Index idx_chat_messages_created_at.
+SELECT
+    count(*) AS counted,
+    max(expired.created_at) AS last_at
+FROM (
+    SELECT chat_messages.created_at
+    FROM chat_messages
+    WHERE
+        chat_messages.created_at > coalesce(%(since)s::timestamptz, '-infinity')
+        AND chat_messages.created_at
+        < coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
+    ORDER BY chat_messages.created_at
+    FETCH FIRST (%(batch_size)s::integer) ROWS WITH TIES
+) AS expired;

@@ -1,0 +1,23 @@
+-- delete_old_conversations :one
+-- Delete a batch of the conversations that are empty and were not used for the retention period, with all
+-- that belongs to them; for the cron alone, when the old messages are gone.
+--
+-- Parameters
+--   retention_days  integer      at least 1
+--   batch_size      integer      conversations to delete at most
+--   since           timestamptz  resume_at of the batch before; null: from the least recently used on
+--
+-- Returns 1 row: deleted, the number of conversations; resume_at, where the next batch begins (null: nothing
+-- is left), and duration_ms, the database's own time.
+-- Index idx_conversations_updated_at, conversations_pkey; of the messages, any that begins with the
+-- conversation (in 015_retention_batches.sql, which says why it is a function).
+SELECT
+    batch.deleted,
+    batch.resume_at,
+    batch.duration_ms
+FROM
+    delete_old_conversations(
+        make_interval(days => %(retention_days)s::integer),
+        %(batch_size)s::integer,
+        coalesce(%(since)s::timestamptz, '-infinity')
+    ) AS batch;

@@ -1,0 +1,42 @@
+"""What instances of functions, each a process of its own, have counted comes together."""
+
+import httpx2
+import psycopg
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.product import METRICS_TOKEN
+from tests.vercel.runtime import invocation_headers, start_function
+
+
+def test_what_an_instance_has_counted_is_stored_when_it_is_told_to_end(
+    database_url: str, database: psycopg.Connection
+) -> None:
+    environment = {"DATABASE_URL": database_url, "METRICS_TOKEN": METRICS_TOKEN}
+    for _ in range(2):
+        with start_function("api/health.py", environment) as function:
+            for _ in range(3):
+                httpx2.get(f"{function.base_url}/api/health", headers=invocation_headers(30))
+            function.wait_for("end", count=3)
+
+    assert database.execute(
+        "SELECT function, label, count FROM metric_counters WHERE figure = 'responses'"
+    ).fetchall() == [("api/health", "200", 6)]
+
+
+def test_the_metrics_function_tells_of_the_others(database_url: str) -> None:
+    environment = {"DATABASE_URL": database_url, "METRICS_TOKEN": METRICS_TOKEN}
+    with (
+        start_function("api/health.py", environment) as health,
+        start_function("api/metrics.py", environment) as metrics,
+    ):
+        httpx2.get(f"{health.base_url}/api/health", headers=invocation_headers(30))
+        health.wait_for("end")
+        text = httpx2.get(
+            f"{metrics.base_url}/api/metrics",
+            headers=invocation_headers(30) | {"authorization": f"Bearer {METRICS_TOKEN}"},
+        ).text
+
+    samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    [responses] = [each for each in samples if each.name == "parley_responses_total"]
+    assert responses.labels == {"function": "api/health", "status": "200"}
+    assert responses.value == 1
