@@ -1,0 +1,171 @@
+"""Whether history and the list grow slower with what is stored: 10 thousand and 5 million messages.
+
+    python -m bench.scale                    as docs/operations.md has it; takes five minutes
+    python -m bench.scale --messages 1000000
+
+Both as the functions read them (lib.history, lib.conversation_lists), one page of 20, of a user and
+a conversation chosen at random, from the small and the large database in turn. They are of 20 users
+in either, all that the small one has, so that what is read lies in the server's memory in both;
+"first" is each of these conversations and users read for the first time, when it does not. Then
+what a message takes on the disk, in a database that has grown message by message.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from hashlib import md5
+from uuid import UUID
+
+import psycopg
+
+from bench.large import (
+    CONVERSATIONS_EACH,
+    MESSAGES_EACH,
+    fill,
+    large_server,
+    machine,
+    make_database,
+)
+from lib.callers import Caller
+from lib.conversation_lists import ListQuery, list_conversations
+from lib.database import Database
+from lib.history import HistoryQuery, read_history
+from lib.settings import read_settings
+
+SMALL, GROWN = 10_000, 200_000
+USERS = SMALL // MESSAGES_EACH // CONVERSATIONS_EACH
+DAYS = 20
+SIZES = """
+    SELECT relname, pg_relation_size(oid) + CASE WHEN reltoastrelid > 0
+        THEN pg_total_relation_size(reltoastrelid) ELSE 0 END AS bytes
+    FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
+    ORDER BY bytes DESC
+"""
+# Smaller than this is not worth a line: bytes a message.
+LEAST_BYTES = 1.0
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A database to be read from, and how long that took, in milliseconds."""
+
+    messages: int
+    database: Database
+    users: list[int] = field(default_factory=list[int])
+    milliseconds: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+
+    def __post_init__(self) -> None:
+        """Choose who is looked at."""
+        self.users = random.sample(range(self.users_in_all), USERS)
+
+    @property
+    def users_in_all(self) -> int:
+        """How many there are."""
+        return self.messages // MESSAGES_EACH // CONVERSATIONS_EACH
+
+    async def read_first(self) -> None:
+        """Read each conversation and each list once."""
+        for user in self.users:
+            await self._read_list(user, "list, first")
+            for number in range(CONVERSATIONS_EACH):
+                await self._read_history(user, number, "history, first")
+
+    async def read(self) -> None:
+        """Read one of them again."""
+        user = random.choice(self.users)  # noqa: S311 (not a secret)
+        number = random.randrange(CONVERSATIONS_EACH)  # noqa: S311 (not a secret)
+        await self._read_history(user, number, "history")
+        await self._read_list(user, "list")
+
+    async def _read_history(self, user: int, number: int, name: str) -> None:
+        conversation = user + number * self.users_in_all
+        chat_id = str(UUID(md5(str(conversation).encode()).hexdigest()))  # noqa: S324
+        query = HistoryQuery(conversation_id=chat_id, limit=20)
+        await self._timed(name, read_history(self.database, _caller(user), query))
+
+    async def _read_list(self, user: int, name: str) -> None:
+        query = ListQuery(limit=20)
+        await self._timed(name, list_conversations(self.database, _caller(user), query))
+
+    async def _timed(self, name: str, reading: Awaitable[object]) -> None:
+        started = time.perf_counter()
+        await reading
+        milliseconds = (time.perf_counter() - started) * 1000
+        self.milliseconds.setdefault(name, []).append(milliseconds)
+
+
+def _caller(user: int) -> Caller:
+    return Caller(user_id=f"user-{user}")
+
+
+async def measure(urls: dict[int, str], reads: int) -> list[Candidate]:
+    """Read from each database in turn."""
+    settings = {url: read_settings({"DATABASE_URL": url}) for url in urls.values()}
+    candidates = [Candidate(count, Database(settings[url])) for count, url in urls.items()]
+    for candidate in candidates:
+        await candidate.read_first()
+    for _ in range(reads):
+        for candidate in candidates:
+            await candidate.read()
+    for candidate in candidates:
+        await candidate.database.close()
+    return candidates
+
+
+def sizes(url: str, messages: int) -> list[str]:
+    """Return what a message takes on the disk, a line a table and index."""
+    with psycopg.connect(url) as database:
+        found = database.execute(SIZES).fetchall()
+        [(characters,)] = database.execute("SELECT avg(length(content)) FROM chat_messages")
+    total = sum(size for _, size in found) / messages
+    lines = [f"bytes a message ({characters:.0f} characters on average): {total:.0f}"]
+    return lines + [
+        f"  {name:40} {size / messages:6.0f}"
+        for name, size in found
+        if size / messages >= LEAST_BYTES
+    ]
+
+
+def table(candidates: list[Candidate]) -> list[str]:
+    """Return the medians, and how they relate."""
+    small, large = candidates
+    lines = [f"{'median ms of':14}  {small.messages:>10,}  {large.messages:>10,}  ratio"]
+    for name, few_ms in sorted(small.milliseconds.items(), key=lambda item: len(item[0])):
+        few, many = statistics.median(few_ms), statistics.median(large.milliseconds[name])
+        target = "" if "first" in name else "  (at most 1.3)"
+        lines.append(f"{name:14}  {few:10.2f}  {many:10.2f}  {many / few:5.2f}{target}")
+    return lines
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--messages", type=int, default=5_000_000, help="in the large (5000000)")
+    parser.add_argument("--reads", type=int, default=500, help="of each kind from each (500)")
+    arguments = parser.parse_args()
+    with large_server() as server:
+        urls = {
+            count: make_database(server, f"of_{count}") for count in (SMALL, arguments.messages)
+        }
+        for count, url in urls.items():
+            fill(url, count, days=DAYS, words=40)
+        # `read_history` reads its limits from the process's settings.
+        os.environ["DATABASE_URL"] = urls[SMALL]
+        measured = table(asyncio.run(measure(urls, arguments.reads)))
+        grown = make_database(server, "grown")
+        fill(grown, GROWN, days=DAYS, words=85, at_once=False)
+        stored = sizes(grown, GROWN)
+    title = f"$ python -m bench.scale  # {arguments.messages:,} messages, {machine()}"
+    sys.stdout.write("\n".join([title, *measured, *stored]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
