@@ -51,6 +51,9 @@ WITHOUT_CALLER = {
     "list_tables": "reads no table that holds anybody's data",
 }
 FOR_THE_CRON = {name for name, why in WITHOUT_CALLER.items() if why.startswith("for the cron")}
+FOR_THE_METRICS = {
+    name for name, why in WITHOUT_CALLER.items() if why.startswith("for the metrics")
+}
 FOR_SEVERAL_CALLERS = {
     name for name, why in WITHOUT_CALLER.items() if why.startswith("for several callers")
 }

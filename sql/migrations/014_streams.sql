@@ -1,6 +1,7 @@
 -- 014 streams: the parts of an answer while it is made, for who joins, and for when its function is killed.
 --
--- Locks: ACCESS EXCLUSIVE on conversations, for a moment (a nullable column, no rewrite).
+-- Locks: ACCESS EXCLUSIVE on conversations, for a moment (a nullable column, no rewrite), and SHARE ROW
+-- EXCLUSIVE on conversations (foreign keys of empty tables).
 -- Undo: 014_streams.down.sql; what running answers have said so far is lost if their function is killed.
 
 ALTER TABLE conversations ADD COLUMN IF NOT EXISTS stopped_turn_id uuid;

@@ -1,5 +1,6 @@
 -- count_old_chat_messages :one
--- Count a batch of the messages that are older than the retention period; for the cron's dry run alone.
+-- Count a batch of the messages that are older than the retention period; for the cron alone, in its
+-- dry run.
 --
 -- Parameters
 --   retention_days  integer      at least 1

@@ -1,6 +1,6 @@
 -- count_old_conversations :one
 -- Count, of a batch of conversations that were not used for the retention period, those that will be empty
--- when their old messages are gone; for the cron's dry run alone.
+-- when their old messages are gone; for the cron alone, in its dry run.
 --
 -- Parameters
 --   retention_days  integer      at least 1

@@ -146,6 +146,7 @@ async def test_after_a_stopped_answer_the_one_before_it_is_not_replayed(
     turns: Turns, streams: Streams
 ) -> None:
     await turns.finish(await turns.begin(), parts="abc")
+    turns.wait(seconds=1)
     second = await turns.begin("And?", message_id="question-2")
     await turns.finish(second, answer_message_id="answer-2", finish_reason="aborted")
 
