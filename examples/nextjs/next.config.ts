@@ -1,0 +1,21 @@
+import type { NextConfig } from 'next'
+
+const config: NextConfig = {
+  reactStrictMode: true,
+  poweredByHeader: false,
+  headers: async () => [
+    {
+      source: '/(.*)',
+      headers: [
+        { key: 'X-Content-Type-Options', value: 'nosniff' },
+        { key: 'Content-Security-Policy', value: "frame-ancestors 'none'" },
+        // The address of a guest's conversation is all it takes to read it: no link may pass it on.
+        { key: 'Referrer-Policy', value: 'no-referrer' },
+      ],
+    },
+  ],
+  // This folder, though there may be another lock file above it.
+  turbopack: { root: import.meta.dirname },
+}
+
+export default config

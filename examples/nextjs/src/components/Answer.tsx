@@ -1,0 +1,53 @@
+'use client'
+
+import { isToolUIPart } from 'ai'
+
+import type { Message } from '@/lib/api-types'
+import { endingOf, textOf } from '@/lib/messages'
+import { CopyButton } from './CopyButton'
+import { MistakeForm } from './MistakeForm'
+import { ToolCall } from './ToolCall'
+
+type Props = {
+  message: Message
+  isStreaming: boolean
+  /** Undefined: another answer cannot be asked for now. */
+  onRegenerate?: () => void
+  onMark: (note: string | null) => Promise<void>
+}
+
+/** What the assistant has said and done. Its text is shown as it is: a Markdown renderer would go here. */
+export function Answer({ message, isStreaming, onRegenerate, onMark }: Props) {
+  const ending = isStreaming ? undefined : endingOf(message)
+  return (
+    <article className="answer" aria-label="Answer" aria-busy={isStreaming}>
+      {message.parts.map((part, index) => {
+        if (part.type === 'text') {
+          return (
+            <div key={index} className="text">
+              {part.text}
+            </div>
+          )
+        }
+        return isToolUIPart(part) ? <ToolCall key={part.toolCallId} part={part} /> : null
+      })}
+      {isStreaming && <span className="caret" aria-hidden="true" />}
+      {ending && <p className="quiet ending">{ending}</p>}
+      {!isStreaming && (
+        <div className="actions">
+          <CopyButton text={textOf(message)} />
+          {onRegenerate && (
+            <button type="button" className="link" onClick={onRegenerate}>
+              Regenerate
+            </button>
+          )}
+          <MistakeForm
+            isMistake={message.is_mistake ?? false}
+            note={message.mistake_note ?? ''}
+            onMark={onMark}
+          />
+        </div>
+      )}
+    </article>
+  )
+}

@@ -1,0 +1,67 @@
+'use client'
+
+import { useCallback, useEffect, useState } from 'react'
+
+import type { Conversation as Row, HistoryPage } from '@/lib/api-types'
+import { isUnused } from '@/lib/conversation-ids'
+import { loadHistory } from '@/lib/conversations'
+import { wordsFor } from '@/lib/problem'
+import { Chat } from './Chat'
+import { ConversationHeader } from './ConversationHeader'
+import { Notice } from './Notice'
+
+type History = Pick<HistoryPage, 'messages' | 'next_cursor'>
+
+const NOTHING: History = { messages: [], next_cursor: null }
+
+/** One conversation: its history is loaded, then the chat begins. */
+export function Conversation({ id }: { id: string }) {
+  const [history, setHistory] = useState<History | null>(isUnused(id) ? NOTHING : null)
+  const [row, setRow] = useState<Pick<Row, 'title' | 'status'> | null>(null)
+  const [draft, setDraft] = useState('')
+  const [problem, setProblem] = useState('')
+
+  const load = useCallback(async () => {
+    setHistory(null)
+    setProblem('')
+    try {
+      const page = await loadHistory(id)
+      setRow(page?.conversation ?? null)
+      setHistory(page ?? NOTHING)
+    } catch (error) {
+      setProblem(wordsFor(error))
+    }
+  }, [id])
+  useEffect(() => {
+    if (!isUnused(id)) void load()
+  }, [id, load])
+
+  const title = row?.title ?? 'New chat'
+  useEffect(() => {
+    document.title = `${title} · Chat`
+  }, [title])
+
+  return (
+    <>
+      <ConversationHeader id={id} title={title} status={row?.status} onChange={setRow} />
+      {problem && <Notice words={problem} label="Try again" onAct={load} />}
+      {!history && !problem && (
+        <p className="loading quiet" role="status">
+          Loading …
+        </p>
+      )}
+      {history && (
+        <Chat
+          id={id}
+          history={history.messages}
+          cursor={history.next_cursor}
+          isArchived={row?.status === 'archived'}
+          draft={draft}
+          onDraft={setDraft}
+          onNews={(news) => setRow((known) => ({ title: null, status: 'active', ...known, ...news }))}
+          onReload={load}
+        />
+      )}
+    </>
+  )
+}

@@ -1,0 +1,22 @@
+/** Messages in words. */
+
+import type { Message } from './api-types'
+
+export function textOf(message: Message): string {
+  const texts = message.parts.map((part) => (part.type === 'text' ? part.text : ''))
+  return texts.filter(Boolean).join('\n')
+}
+
+const ENDINGS: Record<string, string> = {
+  length: 'The answer was cut here: it reached its limit of length or time.',
+  timeout: 'The answer was cut here: it took too long.',
+  content_filter: 'The model withheld the rest of this answer.',
+  aborted: 'You stopped the answer here.',
+  error: 'Something went wrong during this answer.',
+  interrupted: 'This answer was interrupted.',
+}
+
+/** Say how an answer ended, where that deserves a word. */
+export function endingOf(message: Message): string | undefined {
+  return ENDINGS[message.metadata?.finish_reason ?? '']
+}
