@@ -81,7 +81,15 @@ class Storing:
     async def _store(self, patience_seconds: float) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(store_counters(database()))
-        await asyncio.wait({self._task}, timeout=patience_seconds)
+        await self.settle(patience_seconds)
+
+    async def settle(self, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait until what is just being stored is in the table; at most so long.
+
+        Until then it is neither there nor in this process's counters.
+        """
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=patience_seconds)
 
 
 async def store_counters(used: Database) -> None:

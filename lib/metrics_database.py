@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from lib.counters import adding
+from lib.counters import adding, storing
 from lib.database import Database
 from lib.figures import counters
 from lib.problems import DatabaseUnavailable
@@ -137,6 +137,7 @@ async def read_database(database: Database) -> Reading | None:
     Raises:
         DatabaseNotMigrated: migrations are missing.
     """
+    await storing().settle()
     cells = counters().take()
     try:
         _, counted, tables, indexes, [whole], [backlog], slow = await database.run(

@@ -285,6 +285,24 @@ async def test_what_one_instance_counted_another_tells(
     assert found[sample("statement_seconds_count", **named)] == 3
 
 
+async def test_what_is_just_being_stored_is_told_too(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    with database.transaction():
+        database.execute("""
+            INSERT INTO metric_counters
+            VALUES ('responses', 'api/health', '200', 'infinity', 1, 0, current_date, 1, 0)
+        """)
+        # Its figures now wait for that row, after its response.
+        await parley.get("/api/health")
+        reading = asyncio.create_task(read(parley))
+        await asyncio.sleep(0.3)
+
+    found = await reading
+
+    assert found[sample("responses_total", function="api/health", status="200")] == 2
+
+
 async def test_a_request_that_does_not_need_the_database_does_not_wake_it(
     proxy: Proxy, parley: Parley
 ) -> None:
