@@ -2,9 +2,11 @@
 
 import json
 import logging
+import re
 import time
 import traceback
 from contextvars import ContextVar
+from typing import override
 from uuid import uuid4
 
 from starlette.types import Scope
@@ -15,6 +17,8 @@ logger = logging.getLogger("parley")
 # These tell of each request that they send, and where to: not as JSON, and of no use here.
 for talkative in ("httpx2", "openai"):
     logging.getLogger(talkative).setLevel(logging.WARNING)
+# What the server says of a connection that it refuses. Before that, the text says where it is.
+REFUSAL = re.compile(r"FATAL: +(.+)")
 
 # What the platform's request ids are made of; a longer or another one is somebody's joke.
 MAX_ID_CHARS = 200
@@ -130,6 +134,27 @@ def log(event: str, *, error: BaseException | None = None, **fields: object) -> 
     else:
         told = "".join(traceback.format_exception(error)).rstrip()
         logger.error(json.dumps(line | fields | {"traceback": told}, default=str))
+
+
+class _Warnings(logging.Handler):
+    """Makes lines like all others of what psycopg warns of: its own would hold addresses."""
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell what is warned of, without what it is about but for the server's own words."""
+        told = [each for each in record.args or () if isinstance(each, BaseException)]
+        refusals = [found[1] for each in told if (found := REFUSAL.search(str(each)))]
+        log(
+            "database_warning",
+            warning=record.msg.replace("%r", "…").replace("%s", "…"),
+            cause=type(told[0]).__name__ if told else None,
+            refusal=refusals[0] if refusals else None,
+        )
+
+
+_psycopg = logging.getLogger("psycopg")
+_psycopg.handlers = [_Warnings()]
+_psycopg.propagate = False
 
 
 def log_request(over: Trace) -> None:

@@ -159,3 +159,18 @@ async def test_an_id_that_is_none_of_the_platforms_is_replaced(
 
     problem_of(response, 415, "unsupported_media_type")
     assert len(response.json()["request_id"]) == 32
+
+
+async def test_a_database_that_refuses_is_told_in_its_words_and_without_its_address(
+    environment: dict[str, str], database_url: str
+) -> None:
+    environment |= {"DATABASE_URL": f"{database_url}_not_there", "DB_POOL_TIMEOUT": "1"}
+    function = await asyncio.to_thread(start_function, "api/chat.py", environment)
+    try:
+        problem_of(await ask(function), 503, "database_unavailable")
+    finally:
+        await asyncio.to_thread(function.stop)
+
+    warnings = [each for each in lines_of(function) if each["event"] == "database_warning"]
+    assert any("does not exist" in (each["refusal"] or "") for each in warnings)
+    assert "127.0.0.1" not in str(warnings)
