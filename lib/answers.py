@@ -146,15 +146,17 @@ class Answer:
             title: the model's, for the conversation; None: there is none.
             failure: what ended the answer; None: it ended well.
         """
-        told = b"" if title is None or failure is not None else self._title_part(title)
+        told = b""
+        if title is not None and failure is None:
+            told = ui_stream.conversation(self.turn.conversation_id, title)
         end = ui_stream.finish(draft) if failure is None else ui_stream.error(failure.detail)
         return Rest(kept.stored_parts, kept.unstored(), told, end + ui_stream.DONE)
 
-    def end(self, stored: Message, title: str | None) -> None:
-        """End well: the answer is stored, and its conversation's new title, if it got one."""
+    def end(self, stored: Message, rest: Rest, *, has_new_title: bool) -> None:
+        """End well: the answer is stored, and its conversation's new title, if it took one."""
         self.stored.set_result(stored)
-        told = [] if title is None else [self._title_part(title)]
-        self.stream.end(*told, ui_stream.finish(stored), ui_stream.DONE)
+        told = rest.title_parts if has_new_title else b""
+        self.stream.end(*ui_stream.split(told + rest.last_parts))
 
     def fail(self, problem: Problem) -> None:
         """End in a problem, which is told in the stream to those who read already."""
@@ -190,9 +192,6 @@ class Answer:
             self.stream.add(*ui_stream.split(self._prologue))
             self._prologue = b""
         self.stream.add(part)
-
-    def _title_part(self, title: str) -> bytes:
-        return ui_stream.conversation(self.turn.conversation_id, title)
 
 
 _loaded: list[ModuleType] = []
@@ -248,7 +247,7 @@ async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
             database, answer.turn, draft, title, rest, deadline.last_words_at
         )
         if failure is None:
-            answer.end(stored, title if title == title_now else None)
+            answer.end(stored, rest, has_new_title=title == title_now)
         else:
             _fail(answer, failure)
     except Problem as problem:

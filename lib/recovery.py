@@ -153,7 +153,8 @@ class _Said:
         self._message_id = str(uuid4())
         self._steps: list[Step] = []
         self._calls: dict[str, ToolCall] = {}
-        self._open: set[str] = set()
+        # In their order, as sets have none.
+        self._open: dict[str, ToolCall] = {}
         for part in ui_stream.contents(parts):
             self._read(part)
 
@@ -173,8 +174,8 @@ class _Said:
                     outcome.output,
                     outcome.error,
                 )
-        for call_id in self._open:
-            self._tell(self._calls[call_id])
+        for call in self._open.values():
+            self._tell(call)
 
     def draft(self, conversation_id: UUID, question_id: int, finish_reason: str) -> Message | None:
         """Return the answer that it makes; None: it had said and done nothing."""
@@ -207,7 +208,7 @@ class _Said:
                 call = ToolCall(id=part["toolCallId"], name=part["toolName"], arguments={})
                 call.error = CUT
                 self._calls[call.id] = call
-                self._open.add(call.id)
+                self._open[call.id] = call
                 self._step().calls.append(call)
             case "tool-input-available":
                 call = self._calls[part["toolCallId"]]
@@ -222,7 +223,7 @@ class _Said:
     def _end(self, part: dict[str, Any], *, output: object, error: str | None) -> None:
         call = self._calls[part["toolCallId"]]
         call.output, call.error = output, error
-        self._open.discard(call.id)
+        self._open.pop(call.id, None)
 
     def _step(self) -> Step:
         if not self._steps:
