@@ -20,7 +20,7 @@ from lib.problems import AnswerInterrupted, DatabaseUnavailable
 from lib.statements import Statement
 from lib.tool_calls import CUT, UNKNOWN, Step, ToolCall, stored_steps
 from lib.trace import log
-from lib.turn_ends import Rest, TurnKey, finish_calls, release_calls
+from lib.turn_ends import Rest, TurnKey, finish_call, release_calls
 from lib.turns import LIST_TOOL_RUNS, ToolRun
 
 type Run = Callable[..., Awaitable[Any]]
@@ -132,7 +132,7 @@ async def _recover(run: Run, lapsed: LapsedTurn, finish_reason: str) -> None:
     )
     last = ui_stream.ABORT if finish_reason == "aborted" else _interrupted()
     rest = Rest(0, left.parts.encode() + said.added, b"", last + ui_stream.DONE)
-    await run(*finish_calls(key, answer, None, rest))
+    await run(finish_call(key, answer, None, rest))
     log("turn_recovered", finish_reason=finish_reason)
 
 

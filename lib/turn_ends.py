@@ -92,10 +92,10 @@ async def finish_turn(
         turn.question.id,
         turn.question.content,
     )
-    _, stored = await database.run_as(
+    stored = await database.run_as(
         turn.caller,
         turn.caller.reachable(turn.conversation_id),
-        *finish_calls(key, answer, title, rest),
+        finish_call(key, answer, title, rest),
     )
     if not stored:
         raise AnswerNotStored
@@ -104,10 +104,8 @@ async def finish_turn(
     return replace(answer, id=stored[0].id, **times), stored[0].title
 
 
-def finish_calls(
-    key: TurnKey, answer: Message, title: str | None, rest: Rest
-) -> tuple[Call[ConversationId], Call[StoredAnswer]]:
-    """Return the calls of the step that stores an answer and gives the turn back.
+def finish_call(key: TurnKey, answer: Message, title: str | None, rest: Rest) -> Call[StoredAnswer]:
+    """Return the call that stores an answer and gives the turn back.
 
     Args:
         key: which turn.
@@ -115,37 +113,32 @@ def finish_calls(
         title: likewise.
         rest: likewise.
     """
-    whose = {"conversation_id": key.conversation_id, "user_id": key.user_id}
-    return (
-        # First, as in begin_turn: a repeated finish_turn that waited for its own first try in the
-        # very statement would not see what that stored.
-        LOCK_CONVERSATION(**whose),
-        FINISH_TURN(
-            **whose,
-            turn_id=key.id,
-            answer_message_id=answer.message_id,
-            question_id=key.question_id,
-            content=answer.content,
-            finish_reason=answer.finish_reason,
-            model_name=answer.model_name,
-            prompt_tokens=answer.prompt_tokens,
-            completion_tokens=answer.completion_tokens,
-            tool_calls=jsonb(answer.tool_calls),
-            persona=answer.persona,
-            tone=answer.tone,
-            behavior=answer.behavior,
-            context_type=answer.context_type,
-            signal_strength=answer.signal_strength,
-            context_clarity=answer.context_clarity,
-            needs_knowledge=answer.needs_knowledge,
-            title=title,
-            first_title=title_of(key.question),
-            stored_parts=rest.stored_parts,
-            parts=rest.parts.decode(),
-            title_parts=rest.title_parts.decode(),
-            last_parts=rest.last_parts.decode(),
-            now=None,
-        ),
+    return FINISH_TURN(
+        conversation_id=key.conversation_id,
+        user_id=key.user_id,
+        turn_id=key.id,
+        answer_message_id=answer.message_id,
+        question_id=key.question_id,
+        content=answer.content,
+        finish_reason=answer.finish_reason,
+        model_name=answer.model_name,
+        prompt_tokens=answer.prompt_tokens,
+        completion_tokens=answer.completion_tokens,
+        tool_calls=jsonb(answer.tool_calls),
+        persona=answer.persona,
+        tone=answer.tone,
+        behavior=answer.behavior,
+        context_type=answer.context_type,
+        signal_strength=answer.signal_strength,
+        context_clarity=answer.context_clarity,
+        needs_knowledge=answer.needs_knowledge,
+        title=title,
+        first_title=title_of(key.question),
+        stored_parts=rest.stored_parts,
+        parts=rest.parts.decode(),
+        title_parts=rest.title_parts.decode(),
+        last_parts=rest.last_parts.decode(),
+        now=None,
     )
 
 

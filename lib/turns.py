@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 
 from lib.callers import Caller
-from lib.conversations import LOCK_CONVERSATION, PATIENCE, ConversationId, title_of
+from lib.conversations import PATIENCE, title_of
 from lib.database import Database
 from lib.messages import Message
 from lib.problems import (
@@ -95,7 +95,7 @@ BEGIN_TURN = Statement("begin_turn", Decision)
 LIST_TURN_MESSAGES = Statement("list_turn_messages", Message)
 LIST_TOOL_RUNS = Statement("list_tool_runs", ToolRun)
 
-type BeginCalls = tuple[Call[ConversationId], Call[Decision], Call[Message]]
+type BeginCalls = tuple[Call[Decision], Call[Message]]
 type Begun = tuple[Decision, list[Message], list[ToolRun]]
 
 REFUSALS: dict[str, type[Problem]] = {
@@ -251,10 +251,10 @@ class _Attempt:
         reachable = self.caller.reachable(self.conversation_id)
         calls = self._calls()
         if self.caller.user_id is None:
-            _, [decision], messages = await database.run_as(self.caller, reachable, *calls)
+            [decision], messages = await database.run_as(self.caller, reachable, *calls)
             return decision, messages, []
         remember = remember_user(self.caller)
-        _, _, [decision], messages, tool_runs = await database.run_as(
+        _, [decision], messages, tool_runs = await database.run_as(
             self.caller, reachable, remember, *calls, self._runs_call()
         )
         return decision, messages, tool_runs
@@ -271,7 +271,6 @@ class _Attempt:
         whose = {"conversation_id": self.conversation_id, "user_id": self.caller.user_id}
         limits = {"retention_days": chosen.retention_days, "now": None}
         return (
-            LOCK_CONVERSATION(**whose),
             BEGIN_TURN(
                 **whose,
                 **limits,

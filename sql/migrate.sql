@@ -70,3 +70,9 @@ COMMIT;
 \ir apply_migration.sql
 \set migration 017_turn_index
 \ir apply_indexes.sql
+\set migration 018_begin_turn
+\ir apply_migration.sql
+\set migration 019_finish_turn
+\ir apply_migration.sql
+\set migration 020_list_turn_messages
+\ir apply_migration.sql

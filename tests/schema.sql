@@ -20,6 +20,344 @@ $$;
 
 COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean) IS 'Parley: to the end of the transaction, see and change what is this caller''s, and nothing else';
 
+CREATE FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subject text, messages_per_minute integer, messages_per_day integer, retention_days integer, now timestamp with time zone) RETURNS TABLE(minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, lease_remaining_seconds double precision, current_title character varying)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    -- First, in a statement of its own. In READ COMMITTED a statement keeps the snapshot that it had before it
+    -- waited for a lock: one that locked and decided at once would not see what the request before it stored,
+    -- and would have the model answer a second time. (NO KEY: the foreign keys of messages being inserted need
+    -- not wait.)
+    PERFORM FROM conversations
+    WHERE
+        conversations.id = begin_turn.conversation_id
+        AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id
+    FOR NO KEY UPDATE;
+
+    RETURN QUERY
+    WITH
+    clock AS (
+        SELECT
+            coalesce(begin_turn.now, now()) AS now,
+            coalesce(begin_turn.now, now())
+            + make_interval(secs => begin_turn.lease_seconds) AS lease_ends_at
+    ),
+
+    conversation AS (
+        SELECT
+            conversations.id,
+            conversations.title,
+            conversations.status,
+            conversations.turn_id,
+            conversations.turn_message_id,
+            conversations.turn_expires_at,
+            coalesce(conversations.turn_expires_at > clock.now, FALSE) AS has_running_turn,
+            coalesce(conversations.turn_expires_at <= clock.now, FALSE) AND EXISTS (
+                SELECT
+                FROM stream_batches
+                WHERE
+                    stream_batches.conversation_id = conversations.id
+                    AND stream_batches.turn_id = conversations.turn_id
+                    AND stream_batches.user_id IS NOT DISTINCT FROM begin_turn.user_id
+            ) AS has_lapsed_turn,
+            -- Not deleted yet, but not there any more for anybody: it begins anew.
+            begin_turn.retention_days > 0
+            AND conversations.updated_at
+            < clock.now - make_interval(days => begin_turn.retention_days) AS is_expired
+        FROM conversations
+        CROSS JOIN clock
+        WHERE
+            conversations.id = begin_turn.conversation_id
+            AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id
+    ),
+
+    current_messages AS NOT MATERIALIZED (
+        SELECT
+            chat_messages.id,
+            chat_messages.message_id,
+            chat_messages.role,
+            chat_messages.content,
+            chat_messages.files,
+            chat_messages.reply_to,
+            chat_messages.finish_reason
+        FROM chat_messages
+        WHERE
+            chat_messages.conversation_id = begin_turn.conversation_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM begin_turn.user_id
+            AND chat_messages.superseded_at IS NULL
+            AND (
+                begin_turn.retention_days = 0
+                OR chat_messages.created_at
+                >= coalesce(begin_turn.now, now())
+                - make_interval(days => begin_turn.retention_days)
+            )
+    ),
+
+    -- The message that the request names, whosever it is.
+    named_message AS (
+        SELECT
+            current_messages.id,
+            current_messages.role
+        FROM current_messages
+        WHERE current_messages.message_id = begin_turn.message_id
+    ),
+
+    -- The stored question that the request is about: that of the answer to be replaced, or the one named,
+    -- or the one to be replaced, or the last. None: the message is new.
+    question AS (
+        SELECT
+            current_messages.id,
+            current_messages.message_id,
+            CASE
+                WHEN current_messages.message_id = begin_turn.message_id
+                    THEN
+                        current_messages.content <> begin_turn.content
+                        OR coalesce(current_messages.files, '[]') <> coalesce(begin_turn.files, '[]')
+                -- Another id: it was found as the message to be replaced.
+                ELSE NOT begin_turn.regenerates
+            END AS is_edited
+        FROM current_messages
+        WHERE
+            current_messages.role = 'user'
+            AND current_messages.id = coalesce(
+                (
+                    SELECT replaced.reply_to
+                    FROM current_messages AS replaced
+                    WHERE
+                        begin_turn.regenerates
+                        AND replaced.message_id = begin_turn.answer_message_id
+                ),
+                (SELECT named_message.id FROM named_message),
+                (
+                    SELECT replaced.id
+                    FROM current_messages AS replaced
+                    WHERE replaced.message_id = begin_turn.replaced_message_id
+                ),
+                (
+                    SELECT last_message.id
+                    FROM current_messages AS last_message
+                    WHERE begin_turn.message_id IS NULL AND last_message.role = 'user'
+                    ORDER BY last_message.id DESC
+                    LIMIT 1
+                )
+            )
+    ),
+
+    decision AS (
+        SELECT
+            question.id AS question_id,
+            coalesce(question.is_edited, FALSE) AS is_edited,
+            -- To try a message again that got no answer costs its sender nothing.
+            question.id IS NULL OR question.is_edited OR coalesce(
+                answer.finish_reason NOT IN ('error', 'interrupted'), answer.id IS NOT NULL
+            ) AS is_counted,
+            CASE
+                WHEN conversation.turn_id = begin_turn.turn_id THEN 'taken'
+                WHEN question.id IS NULL AND begin_turn.message_id IS NULL THEN 'nothing_to_answer'
+                WHEN conversation.id IS NULL THEN 'new_conversation'
+                WHEN conversation.has_lapsed_turn THEN 'lapsed'
+                -- Before 'answered': while it is regenerated, the old answer is there still.
+                WHEN
+                    NOT question.is_edited
+                    AND conversation.has_running_turn
+                    AND conversation.turn_message_id = question.message_id
+                    THEN 'being_answered'
+                WHEN
+                    NOT begin_turn.regenerates AND NOT question.is_edited
+                    AND answer.id IS NOT NULL
+                    AND coalesce(answer.finish_reason, 'stop') NOT IN ('error', 'interrupted')
+                    THEN 'answered'
+                WHEN
+                    NOT begin_turn.regenerates AND NOT question.is_edited
+                    AND EXISTS (
+                        SELECT FROM current_messages AS later
+                        WHERE later.role = 'user' AND later.id > question.id
+                    )
+                    THEN 'moved_on'
+                WHEN conversation.has_running_turn THEN 'turn_in_progress'
+                WHEN conversation.status = 'archived' AND NOT conversation.is_expired THEN 'archived'
+                WHEN question.id IS NULL AND EXISTS (SELECT FROM named_message) THEN 'message_id_taken'
+                WHEN
+                    question.id IS NULL
+                    AND begin_turn.max_messages <= (
+                        SELECT count(*)
+                        FROM (
+                            SELECT FROM current_messages LIMIT begin_turn.max_messages
+                        ) AS counted
+                    )
+                    THEN 'full'
+                WHEN NOT begin_turn.takes_turn THEN 'unanswered'
+                ELSE 'free'
+            END AS verdict
+        FROM clock
+        LEFT JOIN conversation ON TRUE
+        LEFT JOIN question ON TRUE
+        LEFT JOIN current_messages AS answer ON question.id = answer.reply_to
+    ),
+
+    -- Counted only if it is about to be answered, and stored with it, or not at all. (As CASE, so that no
+    -- plan can call the function before it has looked at the decision.)
+    quota AS MATERIALIZED (
+        SELECT
+            counted.is_allowed,
+            counted.minute_remaining,
+            counted.minute_reset_seconds,
+            counted.day_remaining,
+            counted.day_reset_seconds
+        FROM decision
+        CROSS JOIN clock
+        CROSS JOIN
+            LATERAL count_use(
+                CASE WHEN decision.is_counted THEN begin_turn.quota_subject END,
+                begin_turn.user_id,
+                begin_turn.messages_per_minute,
+                begin_turn.messages_per_day,
+                clock.now
+            ) AS counted
+        WHERE
+            decision.verdict IN ('free', 'new_conversation')
+            AND decision.is_counted
+            AND (begin_turn.messages_per_minute > 0 OR begin_turn.messages_per_day > 0)
+    ),
+
+    answerable AS (
+        SELECT
+            decision.question_id,
+            decision.is_edited,
+            decision.verdict
+        FROM decision
+        LEFT JOIN quota ON TRUE
+        WHERE
+            decision.verdict IN ('free', 'new_conversation')
+            AND coalesce(quota.is_allowed, TRUE)
+    ),
+
+    created_conversation AS (
+        INSERT INTO conversations (
+            id, user_id, title, turn_id, turn_message_id, turn_expires_at, created_at, updated_at
+        )
+        SELECT
+            begin_turn.conversation_id,
+            begin_turn.user_id,
+            begin_turn.title,
+            begin_turn.turn_id,
+            begin_turn.message_id,
+            clock.lease_ends_at,
+            clock.now,
+            clock.now
+        FROM answerable
+        CROSS JOIN clock
+        WHERE answerable.verdict = 'new_conversation'
+        RETURNING conversations.id, conversations.title
+    ),
+
+    -- An edit replaces the question and all after it. (What a new answer replaces stays until there is
+    -- one: finish_turn.)
+    superseded_messages AS (
+        UPDATE chat_messages
+        SET superseded_at = clock.now
+        FROM answerable
+        CROSS JOIN clock
+        WHERE
+            answerable.verdict = 'free'
+            AND chat_messages.conversation_id = begin_turn.conversation_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM begin_turn.user_id
+            AND chat_messages.superseded_at IS NULL
+            AND chat_messages.role <> 'system'
+            AND (
+                (answerable.is_edited AND chat_messages.id >= answerable.question_id)
+                -- Expired, but not deleted yet: it has to give its id free.
+                OR (
+                    (answerable.question_id IS NULL OR answerable.is_edited)
+                    AND chat_messages.message_id = begin_turn.message_id
+                )
+            )
+        RETURNING chat_messages.id
+    ),
+
+    -- Counted, so that the replaced message has given its id free before the new one takes it.
+    superseded AS (
+        SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
+    ),
+
+    stored_message AS (
+        INSERT INTO chat_messages (
+            conversation_id, user_id, message_id, role, content, files, metadata, created_at, updated_at
+        )
+        SELECT
+            begin_turn.conversation_id,
+            begin_turn.user_id,
+            begin_turn.message_id,
+            'user',
+            begin_turn.content,
+            begin_turn.files,
+            begin_turn.metadata,
+            clock.now,
+            clock.now
+        FROM answerable
+        CROSS JOIN clock
+        CROSS JOIN superseded
+        WHERE
+            (answerable.verdict = 'free' AND (answerable.question_id IS NULL OR answerable.is_edited))
+            OR EXISTS (SELECT FROM created_conversation)
+        RETURNING chat_messages.message_id
+    ),
+
+    taken_turn AS (
+        UPDATE conversations
+        SET
+            turn_id = begin_turn.turn_id,
+            turn_message_id = coalesce(
+                (SELECT stored_message.message_id FROM stored_message),
+                (SELECT question.message_id FROM question)
+            ),
+            turn_expires_at = clock.lease_ends_at,
+            title = CASE WHEN conversation.is_expired THEN begin_turn.title ELSE conversations.title END,
+            status = CASE WHEN conversation.is_expired THEN 'active' ELSE conversations.status END,
+            created_at = CASE WHEN conversation.is_expired THEN clock.now ELSE conversations.created_at END,
+            updated_at = clock.now
+        FROM answerable
+        CROSS JOIN clock
+        CROSS JOIN conversation
+        WHERE
+            answerable.verdict = 'free'
+            AND conversations.id = begin_turn.conversation_id
+            AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id
+        RETURNING conversations.title
+    )
+
+    SELECT
+        quota.minute_remaining,
+        quota.minute_reset_seconds,
+        quota.day_remaining,
+        quota.day_reset_seconds,
+        conversation.turn_id AS held_turn_id,
+        CASE
+            WHEN answerable.verdict IS NOT NULL THEN 'taken'
+            WHEN decision.verdict IN ('free', 'new_conversation') THEN 'over_quota'
+            ELSE decision.verdict
+        END AS verdict,
+        CASE
+            WHEN conversation.has_running_turn
+                THEN extract(EPOCH FROM conversation.turn_expires_at - clock.now)::double precision
+        END AS lease_remaining_seconds,
+        coalesce(
+            CASE WHEN conversation.is_expired THEN taken_turn.title ELSE conversation.title END,
+            created_conversation.title
+        ) AS title
+    FROM decision
+    CROSS JOIN clock
+    LEFT JOIN answerable ON TRUE
+    LEFT JOIN quota ON TRUE
+    LEFT JOIN conversation ON TRUE
+    LEFT JOIN created_conversation ON TRUE
+    -- Read, so that the turn is taken in any case.
+    LEFT JOIN taken_turn ON TRUE;
+END
+$$;
+
 CREATE FUNCTION public.count_use(counted_subject text, counted_user_id text, per_minute integer, per_day integer, counted_at timestamp with time zone, OUT is_allowed boolean, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -250,6 +588,195 @@ CREATE FUNCTION public.find_account(account_email text) RETURNS TABLE(id text, n
 
 COMMENT ON FUNCTION public.find_account(account_email text) IS 'Parley: the user that an e-mail address belongs to, with the hash of its password if it is a local account';
 
+CREATE FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls jsonb, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    -- First, as in begin_turn: a repeated finish_turn that waited for its own first try in the very statement
+    -- would not see what that stored.
+    PERFORM FROM conversations
+    WHERE
+        conversations.id = finish_turn.conversation_id
+        AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id
+    FOR NO KEY UPDATE;
+
+    RETURN QUERY
+    WITH
+    released_turn AS (
+        UPDATE conversations
+        SET
+            turn_id = NULL,
+            turn_message_id = NULL,
+            turn_expires_at = NULL,
+            title = CASE
+                WHEN conversations.title = finish_turn.first_title
+                    THEN coalesce(finish_turn.title, conversations.title)
+                ELSE conversations.title
+            END,
+            updated_at = coalesce(finish_turn.now, now())
+        WHERE
+            conversations.id = finish_turn.conversation_id
+            AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id
+            AND conversations.turn_id = finish_turn.turn_id
+        RETURNING
+            conversations.id, conversations.user_id, conversations.title, conversations.updated_at
+    ),
+
+    superseded_messages AS (
+        UPDATE chat_messages
+        SET superseded_at = released_turn.updated_at
+        FROM released_turn
+        WHERE
+            chat_messages.conversation_id = finish_turn.conversation_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
+            AND chat_messages.superseded_at IS NULL
+            AND chat_messages.role <> 'system'
+            AND chat_messages.id > finish_turn.question_id
+        RETURNING chat_messages.id
+    ),
+
+    -- Counted, so that the replaced answer has given its place free before the new one takes it.
+    superseded AS (
+        SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
+    ),
+
+    -- The answer tells what was run. One that failed is tried again, and must not run it again.
+    forgotten_tool_runs AS (
+        DELETE FROM tool_runs
+        USING released_turn
+        WHERE
+            tool_runs.conversation_id = released_turn.id
+            AND tool_runs.user_id = finish_turn.user_id
+            AND tool_runs.question_id = finish_turn.question_id
+            AND finish_turn.finish_reason NOT IN ('error', 'interrupted')
+        RETURNING tool_runs.run_key
+    ),
+
+    -- Of any attempt: whoever stores an answer is the last.
+    removed_batches AS (
+        DELETE FROM stream_batches
+        USING released_turn
+        WHERE
+            stream_batches.conversation_id = released_turn.id
+            AND stream_batches.user_id IS NOT DISTINCT FROM finish_turn.user_id
+        RETURNING stream_batches.turn_id, stream_batches.first_part, stream_batches.parts
+    ),
+
+    -- Nobody comes back to those.
+    removed_streams AS (
+        DELETE FROM finished_streams
+        USING released_turn
+        WHERE
+            finished_streams.conversation_id = released_turn.id
+            AND finished_streams.user_id IS NOT DISTINCT FROM finish_turn.user_id
+            AND finished_streams.ended_at < released_turn.updated_at - interval '1 minute'
+        RETURNING finished_streams.turn_id
+    ),
+
+    finished_stream AS (
+        INSERT INTO finished_streams (
+            conversation_id, turn_id, user_id, answer_message_id, parts, ended_at
+        )
+        SELECT
+            released_turn.id,
+            finish_turn.turn_id,
+            released_turn.user_id,
+            finish_turn.answer_message_id,
+            coalesce(
+                (
+                    SELECT string_agg(removed_batches.parts, '' ORDER BY removed_batches.first_part)
+                    FROM removed_batches
+                    WHERE
+                        removed_batches.turn_id = finish_turn.turn_id
+                        AND removed_batches.first_part < finish_turn.stored_parts
+                ),
+                ''
+            )
+            || finish_turn.parts
+            || CASE WHEN released_turn.title = finish_turn.title THEN finish_turn.title_parts ELSE '' END
+            || finish_turn.last_parts,
+            released_turn.updated_at
+        FROM released_turn
+        RETURNING finished_streams.conversation_id
+    ),
+
+    stored_answer AS (
+        INSERT INTO chat_messages (
+            conversation_id,
+            user_id,
+            message_id,
+            role,
+            content,
+            reply_to,
+            finish_reason,
+            model_name,
+            prompt_tokens,
+            completion_tokens,
+            tool_calls,
+            persona,
+            tone,
+            behavior,
+            context_type,
+            signal_strength,
+            context_clarity,
+            needs_knowledge,
+            created_at,
+            updated_at
+        )
+        SELECT
+            released_turn.id,
+            released_turn.user_id,
+            finish_turn.answer_message_id,
+            'assistant',
+            finish_turn.content,
+            finish_turn.question_id,
+            finish_turn.finish_reason,
+            finish_turn.model_name,
+            finish_turn.prompt_tokens,
+            finish_turn.completion_tokens,
+            finish_turn.tool_calls,
+            finish_turn.persona,
+            finish_turn.tone,
+            finish_turn.behavior,
+            finish_turn.context_type,
+            finish_turn.signal_strength,
+            finish_turn.context_clarity,
+            coalesce(finish_turn.needs_knowledge, FALSE),
+            released_turn.updated_at,
+            released_turn.updated_at
+        FROM released_turn
+        CROSS JOIN superseded
+        RETURNING chat_messages.id, chat_messages.created_at
+    )
+
+    SELECT
+        stored_answer.id,
+        stored_answer.created_at,
+        released_turn.title
+    FROM stored_answer
+    CROSS JOIN released_turn
+    UNION ALL
+    -- An earlier try of this very statement; not what somebody else has stored of this answer, under its id,
+    -- when its lease had run out.
+    SELECT
+        chat_messages.id,
+        chat_messages.created_at,
+        conversations.title
+    FROM chat_messages
+    INNER JOIN conversations ON chat_messages.conversation_id = conversations.id
+    WHERE
+        chat_messages.conversation_id = finish_turn.conversation_id
+        AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
+        AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id
+        AND chat_messages.message_id = finish_turn.answer_message_id
+        AND chat_messages.content = finish_turn.content
+        AND chat_messages.finish_reason IS NOT DISTINCT FROM finish_turn.finish_reason
+        AND chat_messages.superseded_at IS NULL;
+END
+$$;
+
 CREATE FUNCTION public.is_active_user(user_id text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -303,6 +830,181 @@ END
 $$;
 
 COMMENT ON FUNCTION public.list_slow_statements(most integer) IS 'Parley: the statements that took the most time, where pg_stat_statements is; else one row of NULLs';
+
+CREATE TABLE public.chat_messages (
+    id bigint NOT NULL,
+    conversation_id uuid NOT NULL,
+    user_id character varying(255),
+    message_id character varying(255) DEFAULT (gen_random_uuid())::text NOT NULL,
+    role character varying(20) NOT NULL,
+    content text NOT NULL,
+    reply_to bigint,
+    finish_reason character varying(20),
+    model_name text,
+    prompt_tokens integer,
+    completion_tokens integer,
+    tool_calls jsonb,
+    metadata jsonb,
+    persona text,
+    tone text,
+    behavior text,
+    context_type text,
+    confidence double precision,
+    signal_strength double precision,
+    context_clarity boolean,
+    needs_knowledge boolean DEFAULT false NOT NULL,
+    is_mistake boolean DEFAULT false NOT NULL,
+    mistake_note text,
+    superseded_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    files jsonb,
+    CONSTRAINT chk_completion_tokens CHECK ((completion_tokens >= 0)),
+    CONSTRAINT chk_confidence CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
+    CONSTRAINT chk_finish_reason CHECK (((finish_reason)::text = ANY ((ARRAY['stop'::character varying, 'length'::character varying, 'content_filter'::character varying, 'tool_calls'::character varying, 'other'::character varying, 'aborted'::character varying, 'timeout'::character varying, 'error'::character varying, 'interrupted'::character varying])::text[]))),
+    CONSTRAINT chk_message_role CHECK (((role)::text = ANY ((ARRAY['user'::character varying, 'assistant'::character varying, 'system'::character varying])::text[]))),
+    CONSTRAINT chk_mistake_note_length CHECK ((length(mistake_note) <= 1000)),
+    CONSTRAINT chk_prompt_tokens CHECK ((prompt_tokens >= 0)),
+    CONSTRAINT chk_reply_to CHECK (((reply_to IS NULL) OR ((role)::text = 'assistant'::text))),
+    CONSTRAINT chk_signal_strength CHECK (((signal_strength >= (0)::double precision) AND (signal_strength <= (1)::double precision))),
+    CONSTRAINT chk_user_message_length CHECK ((((role)::text <> 'user'::text) OR (length(content) <= 10000)))
+)
+WITH (autovacuum_vacuum_scale_factor='0.02');
+
+COMMENT ON TABLE public.chat_messages IS 'Parley: messages, append-only; a replaced one is marked, never changed';
+
+COMMENT ON COLUMN public.chat_messages.id IS 'Order of the messages, and the cursor of a page';
+
+COMMENT ON COLUMN public.chat_messages.conversation_id IS 'The conversation; named session_id by some clients';
+
+COMMENT ON COLUMN public.chat_messages.user_id IS 'Owner of the conversation (NULL for anonymous)';
+
+COMMENT ON COLUMN public.chat_messages.message_id IS 'The id that clients see: the client''s own for a user message';
+
+COMMENT ON COLUMN public.chat_messages.role IS 'Message author: user, assistant, or system';
+
+COMMENT ON COLUMN public.chat_messages.content IS 'Message text content';
+
+COMMENT ON COLUMN public.chat_messages.reply_to IS 'chat_messages.id of the question that this answers';
+
+COMMENT ON COLUMN public.chat_messages.finish_reason IS 'Why the answer ended: the model''s reason (stop, length, content_filter, tool_calls, other), or aborted (stopped by the user), timeout (cut before the deadline), error (the model failed), interrupted (the function was killed)';
+
+COMMENT ON COLUMN public.chat_messages.model_name IS 'Model that answered, as the provider names it';
+
+COMMENT ON COLUMN public.chat_messages.prompt_tokens IS 'Tokens read by the model, as the provider counts';
+
+COMMENT ON COLUMN public.chat_messages.completion_tokens IS 'Tokens written by the model, as the provider counts';
+
+COMMENT ON COLUMN public.chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
+
+COMMENT ON COLUMN public.chat_messages.metadata IS 'Free metadata of the client that sent the message';
+
+COMMENT ON COLUMN public.chat_messages.persona IS 'Persona used for the answer';
+
+COMMENT ON COLUMN public.chat_messages.tone IS 'Tone of the answer: casual, technical';
+
+COMMENT ON COLUMN public.chat_messages.behavior IS 'Behavior of the answer: normal, cautious';
+
+COMMENT ON COLUMN public.chat_messages.context_type IS 'Kind of context that the question was about';
+
+COMMENT ON COLUMN public.chat_messages.confidence IS 'Version 1''s score, 0 to 1; kept for rows brought over';
+
+COMMENT ON COLUMN public.chat_messages.signal_strength IS 'How clear the question''s intent was, 0 to 1; replaces confidence';
+
+COMMENT ON COLUMN public.chat_messages.context_clarity IS 'Was the context clear?';
+
+COMMENT ON COLUMN public.chat_messages.needs_knowledge IS 'Did the question need knowledge from elsewhere?';
+
+COMMENT ON COLUMN public.chat_messages.is_mistake IS 'Marked as a mistake by the user';
+
+COMMENT ON COLUMN public.chat_messages.mistake_note IS 'What was wrong';
+
+COMMENT ON COLUMN public.chat_messages.superseded_at IS 'When an edit or a new answer replaced it; NULL: current';
+
+COMMENT ON COLUMN public.chat_messages.created_at IS 'When it was stored; retention counts from here';
+
+COMMENT ON COLUMN public.chat_messages.updated_at IS 'Moves only when a flag is set: content never changes';
+
+COMMENT ON COLUMN public.chat_messages.files IS 'Files of a user message, each as the AI SDK has it: mediaType, url (https, or data), filename';
+
+CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, retention_days integer, now timestamp with time zone) RETURNS SETOF public.chat_messages
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH
+    current_messages AS NOT MATERIALIZED (
+        SELECT
+            chat_messages.id,
+            chat_messages.message_id,
+            chat_messages.role,
+            chat_messages.reply_to
+        FROM chat_messages
+        WHERE
+            chat_messages.conversation_id = list_turn_messages.conversation_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+            AND chat_messages.superseded_at IS NULL
+            AND (
+                list_turn_messages.retention_days = 0
+                OR chat_messages.created_at
+                >= coalesce(list_turn_messages.now, now())
+                - make_interval(days => list_turn_messages.retention_days)
+            )
+    ),
+
+    question AS (
+        SELECT current_messages.id
+        FROM current_messages
+        WHERE
+            current_messages.role = 'user'
+            AND current_messages.message_id = coalesce(
+                (
+                    SELECT conversations.turn_message_id
+                    FROM conversations
+                    WHERE
+                        conversations.id = list_turn_messages.conversation_id
+                        AND conversations.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                        AND (
+                            conversations.turn_id = list_turn_messages.turn_id
+                            OR list_turn_messages.message_id IS NULL
+                        )
+                ),
+                list_turn_messages.message_id
+            )
+    ),
+
+    wanted AS (
+        (
+            SELECT current_messages.id
+            FROM current_messages
+            WHERE
+                current_messages.role <> 'system'
+                AND current_messages.id <= (SELECT question.id FROM question)
+            ORDER BY current_messages.id DESC
+            LIMIT list_turn_messages.history_messages
+        )
+        UNION ALL
+        SELECT current_messages.id
+        FROM current_messages
+        WHERE
+            current_messages.role = 'system'
+            AND current_messages.id <= (SELECT question.id FROM question)
+        UNION ALL
+        SELECT current_messages.id
+        FROM current_messages
+        WHERE current_messages.reply_to = (SELECT question.id FROM question)
+    )
+
+    SELECT chat_messages.*
+    FROM chat_messages
+    WHERE
+        chat_messages.conversation_id = list_turn_messages.conversation_id
+        AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+        AND chat_messages.id = any(array(SELECT wanted.id FROM wanted));
+END
+$$;
 
 CREATE FUNCTION public.own_user() RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -469,102 +1171,6 @@ CREATE FUNCTION public.search_vector(owner_id text, content text) RETURNS tsvect
 $$;
 
 COMMENT ON FUNCTION public.search_vector(owner_id text, content text) IS 'Parley: the words of a text, and whose it is';
-
-CREATE TABLE public.chat_messages (
-    id bigint NOT NULL,
-    conversation_id uuid NOT NULL,
-    user_id character varying(255),
-    message_id character varying(255) DEFAULT (gen_random_uuid())::text NOT NULL,
-    role character varying(20) NOT NULL,
-    content text NOT NULL,
-    reply_to bigint,
-    finish_reason character varying(20),
-    model_name text,
-    prompt_tokens integer,
-    completion_tokens integer,
-    tool_calls jsonb,
-    metadata jsonb,
-    persona text,
-    tone text,
-    behavior text,
-    context_type text,
-    confidence double precision,
-    signal_strength double precision,
-    context_clarity boolean,
-    needs_knowledge boolean DEFAULT false NOT NULL,
-    is_mistake boolean DEFAULT false NOT NULL,
-    mistake_note text,
-    superseded_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    files jsonb,
-    CONSTRAINT chk_completion_tokens CHECK ((completion_tokens >= 0)),
-    CONSTRAINT chk_confidence CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
-    CONSTRAINT chk_finish_reason CHECK (((finish_reason)::text = ANY ((ARRAY['stop'::character varying, 'length'::character varying, 'content_filter'::character varying, 'tool_calls'::character varying, 'other'::character varying, 'aborted'::character varying, 'timeout'::character varying, 'error'::character varying, 'interrupted'::character varying])::text[]))),
-    CONSTRAINT chk_message_role CHECK (((role)::text = ANY ((ARRAY['user'::character varying, 'assistant'::character varying, 'system'::character varying])::text[]))),
-    CONSTRAINT chk_mistake_note_length CHECK ((length(mistake_note) <= 1000)),
-    CONSTRAINT chk_prompt_tokens CHECK ((prompt_tokens >= 0)),
-    CONSTRAINT chk_reply_to CHECK (((reply_to IS NULL) OR ((role)::text = 'assistant'::text))),
-    CONSTRAINT chk_signal_strength CHECK (((signal_strength >= (0)::double precision) AND (signal_strength <= (1)::double precision))),
-    CONSTRAINT chk_user_message_length CHECK ((((role)::text <> 'user'::text) OR (length(content) <= 10000)))
-)
-WITH (autovacuum_vacuum_scale_factor='0.02');
-
-COMMENT ON TABLE public.chat_messages IS 'Parley: messages, append-only; a replaced one is marked, never changed';
-
-COMMENT ON COLUMN public.chat_messages.id IS 'Order of the messages, and the cursor of a page';
-
-COMMENT ON COLUMN public.chat_messages.conversation_id IS 'The conversation; named session_id by some clients';
-
-COMMENT ON COLUMN public.chat_messages.user_id IS 'Owner of the conversation (NULL for anonymous)';
-
-COMMENT ON COLUMN public.chat_messages.message_id IS 'The id that clients see: the client''s own for a user message';
-
-COMMENT ON COLUMN public.chat_messages.role IS 'Message author: user, assistant, or system';
-
-COMMENT ON COLUMN public.chat_messages.content IS 'Message text content';
-
-COMMENT ON COLUMN public.chat_messages.reply_to IS 'chat_messages.id of the question that this answers';
-
-COMMENT ON COLUMN public.chat_messages.finish_reason IS 'Why the answer ended: the model''s reason (stop, length, content_filter, tool_calls, other), or aborted (stopped by the user), timeout (cut before the deadline), error (the model failed), interrupted (the function was killed)';
-
-COMMENT ON COLUMN public.chat_messages.model_name IS 'Model that answered, as the provider names it';
-
-COMMENT ON COLUMN public.chat_messages.prompt_tokens IS 'Tokens read by the model, as the provider counts';
-
-COMMENT ON COLUMN public.chat_messages.completion_tokens IS 'Tokens written by the model, as the provider counts';
-
-COMMENT ON COLUMN public.chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
-
-COMMENT ON COLUMN public.chat_messages.metadata IS 'Free metadata of the client that sent the message';
-
-COMMENT ON COLUMN public.chat_messages.persona IS 'Persona used for the answer';
-
-COMMENT ON COLUMN public.chat_messages.tone IS 'Tone of the answer: casual, technical';
-
-COMMENT ON COLUMN public.chat_messages.behavior IS 'Behavior of the answer: normal, cautious';
-
-COMMENT ON COLUMN public.chat_messages.context_type IS 'Kind of context that the question was about';
-
-COMMENT ON COLUMN public.chat_messages.confidence IS 'Version 1''s score, 0 to 1; kept for rows brought over';
-
-COMMENT ON COLUMN public.chat_messages.signal_strength IS 'How clear the question''s intent was, 0 to 1; replaces confidence';
-
-COMMENT ON COLUMN public.chat_messages.context_clarity IS 'Was the context clear?';
-
-COMMENT ON COLUMN public.chat_messages.needs_knowledge IS 'Did the question need knowledge from elsewhere?';
-
-COMMENT ON COLUMN public.chat_messages.is_mistake IS 'Marked as a mistake by the user';
-
-COMMENT ON COLUMN public.chat_messages.mistake_note IS 'What was wrong';
-
-COMMENT ON COLUMN public.chat_messages.superseded_at IS 'When an edit or a new answer replaced it; NULL: current';
-
-COMMENT ON COLUMN public.chat_messages.created_at IS 'When it was stored; retention counts from here';
-
-COMMENT ON COLUMN public.chat_messages.updated_at IS 'Moves only when a flag is set: content never changes';
-
-COMMENT ON COLUMN public.chat_messages.files IS 'Files of a user message, each as the AI SDK has it: mediaType, url (https, or data), filename';
 
 ALTER TABLE public.chat_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.chat_messages_id_seq

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,9 @@ from lib.statements import QUERIES, Statement
 PARAMETER = re.compile(r"--   (?P<name>\w+) {2,}(?P<type>\S+(?: \S+)?) {2,}\S.*")
 PLACEHOLDER = re.compile(r"%\((\w+)\)s(?:::(double precision|[a-z]+(?:\[\])?))?")
 INDEX = re.compile(r"\b(?:\w+_pkey|(?:idx|ix|uq)_\w+)\b")
+MIGRATIONS = QUERIES.parent / "migrations"
+# Statements whose work is one statement in a function of the same name, whose plan is kept.
+PLANNED_ONCE = {"begin_turn", "finish_turn", "list_turn_messages"}
 # Statements whose work is done inside a function of the database, which no plan shows.
 FUNCTION_CALLS = {
     "act_as_caller",
@@ -110,6 +114,26 @@ def read_statement(name: str) -> StatementFile:
     end = next(number for number, line in enumerate(lines) if not line.startswith("--"))
     body = [line for line in lines[end:] if not line.lstrip().startswith("--")]
     return StatementFile(name, lines[:end], "\n".join(body))
+
+
+def read_work(name: str) -> StatementFile:
+    """Read the statement that does the work: of those that are PLANNED_ONCE, their function's.
+
+    With parameters as those of `sql/queries/` are written.
+    """
+    statement = read_statement(name)
+    if name not in PLANNED_ONCE:
+        return statement
+    creates = f"CREATE OR REPLACE FUNCTION {name}("
+    texts = [path.read_text(encoding="utf-8") for path in sorted(MIGRATIONS.glob("*.sql"))]
+    [*_, text] = [text for text in texts if creates in text]
+    body = text.partition(creates)[2].partition("    RETURN QUERY\n")[2].partition(";\nEND\n")[0]
+    lines = [line for line in body.splitlines() if not line.lstrip().startswith("--")]
+    types = statement.declared
+    work = re.sub(
+        rf"\b{name}\.(\w+)", lambda found: f"%({found[1]})s::{types[found[1]]}", "\n".join(lines)
+    )
+    return StatementFile(name, statement.header, f"{textwrap.dedent(work)};\n")
 
 
 def loaded_statements() -> list[Statement[Any]]:

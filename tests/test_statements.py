@@ -21,6 +21,7 @@ from tests.statement_files import (
     WITHOUT_CALLER,
     loaded_statements,
     read_statement,
+    read_work,
 )
 
 OWNED = "conversations|chat_messages|tasks|quotas|tool_runs|stream_batches|finished_streams"
@@ -104,7 +105,7 @@ def test_each_file_is_loaded_by_one_statement_and_each_statement_has_a_file() ->
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in WITHOUT_CALLER])
 def test_a_statement_reads_and_writes_only_what_is_the_callers(name: str) -> None:
-    body = read_statement(name).body
+    body = read_work(name).body
 
     touched = Counter(alias or table for table, alias in TOUCHED.findall(body))
     # A claim is the one thing that is done to what is nobody's.

@@ -1,9 +1,9 @@
 -- lock_conversation :one
 -- Wait until no other request decides about this conversation of the caller, and keep others waiting.
 --
--- Sent before begin_turn, in the same round trip. In READ COMMITTED a statement keeps the snapshot
--- that it had before it waited for a lock: one that locked and decided at once would not see what
--- the request before it stored, and would have the model answer a second time.
+-- Sent before the statement that decides, in the same round trip. In READ COMMITTED a statement keeps the
+-- snapshot that it had before it waited for a lock: one that locked and decided at once would not see what
+-- the request before it stored. (begin_turn and finish_turn do the same within.)
 --
 -- Parameters
 --   conversation_id  uuid  which

@@ -4,7 +4,7 @@ import asyncio
 from uuid import uuid4
 
 from lib.conversation_changes import DELETE_CONVERSATION
-from lib.conversations import LOCK_CONVERSATION, ConversationId
+from lib.conversations import ConversationId
 from lib.statements import Call
 from tests.queries.rows import Rows
 from tests.queries.streams import Said, Streams
@@ -99,10 +99,8 @@ async def test_while_a_conversation_is_being_deleted_nothing_is_stored_and_nobod
 
 async def _finish(turns: Turns, begun: Begun, **rest: object) -> None:
     """Run finish_turn in the step that `lib.turn_ends.finish_turn` sends."""
-    whose = {"conversation_id": begun.conversation_id, "user_id": begun.user_id}
-    _, _, stored = await turns.database.run(
+    _, stored = await turns.database.run(
         act_as(begun.user_id, begun.conversation_id),
-        LOCK_CONVERSATION(**whose),
         turns.finishing(begun, "Hello", **rest),
     )
     assert stored

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from lib.conversations import LOCK_CONVERSATION
 from lib.database import ACT_AS_CALLER, Database
 from lib.messages import Message
 from lib.quotas import Quota
@@ -134,9 +133,8 @@ class Turns:
         remember = REMEMBER_USER(user_id=user_id or "", user_email=None, user_name=None)
         if user_id is not None:
             await self.database.run(remember)
-        _, _, [decision], messages = await self.database.run(
+        _, [decision], messages = await self.database.run(
             act_as(user_id, whose["conversation_id"]),
-            LOCK_CONVERSATION(**whose),
             BEGIN_TURN(**whose, **begin),
             LIST_TURN_MESSAGES(
                 **whose,

@@ -224,7 +224,7 @@ async def test_while_an_answer_is_stored_its_parts_are_stored_no_more(
     with database.transaction():
         database.execute("SELECT FROM conversations FOR UPDATE")
         go.set()
-        await until(lambda: b"finished_streams" in proxy.sent)
+        await until(lambda: b"finish_turn" in proxy.sent)
         proxy.forget()
         await asyncio.sleep(4 * lib.stream_batches.BATCH_SECONDS)
         assert proxy.sent == b""

@@ -1,0 +1,3 @@
+-- Takes back 018 begin turn. Lost: nothing stored.
+
+DROP FUNCTION IF EXISTS begin_turn;

@@ -1,0 +1,91 @@
+-- 020 list turn messages: what a turn reads, as a function, so that its plan is kept.
+--
+-- Locks: none.
+-- Undo: 020_list_turn_messages.down.sql.
+
+-- What it takes and returns: sql/queries/list_turn_messages.sql.
+CREATE OR REPLACE FUNCTION list_turn_messages(
+    conversation_id uuid,
+    user_id text,
+    turn_id uuid,
+    message_id text,
+    history_messages integer,
+    retention_days integer,
+    now timestamptz
+)
+RETURNS SETOF chat_messages
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH
+    current_messages AS NOT MATERIALIZED (
+        SELECT
+            chat_messages.id,
+            chat_messages.message_id,
+            chat_messages.role,
+            chat_messages.reply_to
+        FROM chat_messages
+        WHERE
+            chat_messages.conversation_id = list_turn_messages.conversation_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+            AND chat_messages.superseded_at IS NULL
+            AND (
+                list_turn_messages.retention_days = 0
+                OR chat_messages.created_at
+                >= coalesce(list_turn_messages.now, now())
+                - make_interval(days => list_turn_messages.retention_days)
+            )
+    ),
+
+    question AS (
+        SELECT current_messages.id
+        FROM current_messages
+        WHERE
+            current_messages.role = 'user'
+            AND current_messages.message_id = coalesce(
+                (
+                    SELECT conversations.turn_message_id
+                    FROM conversations
+                    WHERE
+                        conversations.id = list_turn_messages.conversation_id
+                        AND conversations.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                        AND (
+                            conversations.turn_id = list_turn_messages.turn_id
+                            OR list_turn_messages.message_id IS NULL
+                        )
+                ),
+                list_turn_messages.message_id
+            )
+    ),
+
+    wanted AS (
+        (
+            SELECT current_messages.id
+            FROM current_messages
+            WHERE
+                current_messages.role <> 'system'
+                AND current_messages.id <= (SELECT question.id FROM question)
+            ORDER BY current_messages.id DESC
+            LIMIT list_turn_messages.history_messages
+        )
+        UNION ALL
+        SELECT current_messages.id
+        FROM current_messages
+        WHERE
+            current_messages.role = 'system'
+            AND current_messages.id <= (SELECT question.id FROM question)
+        UNION ALL
+        SELECT current_messages.id
+        FROM current_messages
+        WHERE current_messages.reply_to = (SELECT question.id FROM question)
+    )
+
+    SELECT chat_messages.*
+    FROM chat_messages
+    WHERE
+        chat_messages.conversation_id = list_turn_messages.conversation_id
+        AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+        AND chat_messages.id = any(array(SELECT wanted.id FROM wanted));
+END
+$$;
