@@ -66,23 +66,28 @@ class AnswerStream:
     async def _send(self, send: Send) -> None:
         raw = [(name.encode(), value.encode()) for name, value in self._headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
-        limit = asyncio.timeout_at(self._until)
         last = b""
         try:
-            async with limit, aclosing(self._stream.read(self._position)) as reading:
+            async with (
+                asyncio.timeout_at(self._until),
+                aclosing(self._stream.read(self._position)) as reading,
+            ):
                 async for parts in reading:
                     await _send_body(send, parts, more_body=True)
         except TimeoutError:
-            if not limit.expired():
-                # The reader stalls.
-                return
             last = ui_stream.error(TurnInProgress(STILL_RUNNING).detail) + ui_stream.DONE
         await _send_body(send, last, more_body=False)
 
 
 async def _send_body(send: Send, body: bytes, *, more_body: bool) -> None:
-    async with asyncio.timeout(STALL_SECONDS):
+    """Send a piece; a reader that stalls is left, by cancelling the task that reads for it."""
+    task = asyncio.current_task()
+    assert task is not None
+    timer = asyncio.get_running_loop().call_later(STALL_SECONDS, task.cancel)
+    try:
         await send({"type": "http.response.body", "body": body, "more_body": more_body})
+    finally:
+        timer.cancel()
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

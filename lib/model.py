@@ -15,11 +15,13 @@ from functools import cache
 from http import HTTPStatus
 from math import isfinite
 from typing import Any, cast
+from urllib.request import getproxies
 
 import httpx2
 import openai
 from openai import AsyncAPIResponse
 
+from lib.model_network import ModelTransport
 from lib.problems import (
     AnswerWithheld,
     ModelFailed,
@@ -163,10 +165,8 @@ def _request(
 @cache
 def _client() -> openai.AsyncOpenAI:
     chosen = settings()
-    # Without TLS there are no certificates to load, which takes 32 ms.
-    is_plain = chosen.openai_base_url.startswith("http://")
     return openai.AsyncOpenAI(
-        http_client=openai.DefaultAsyncHttpxClient(verify=False) if is_plain else None,
+        http_client=_http_client(chosen.openai_base_url),
         api_key=chosen.openai_api_key,
         base_url=chosen.openai_base_url,
         timeout=httpx2.Timeout(SILENCE_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
@@ -175,6 +175,17 @@ def _client() -> openai.AsyncOpenAI:
         # since its message is stored.
         max_retries=0,
     )
+
+
+def _http_client(base_url: str) -> httpx2.AsyncClient | None:
+    """Return what speaks HTTP; None: what the package has for that."""
+    if getproxies():
+        # As the environment says, which a transport of one's own would take no notice of.
+        return None
+    # Without TLS there are no certificates to load, which takes 32 ms.
+    has_tls = not base_url.startswith("http://")
+    transport = ModelTransport(verify=has_tls, limits=openai.DEFAULT_CONNECTION_LIMITS)
+    return openai.DefaultAsyncHttpxClient(transport=transport)
 
 
 async def close() -> None:

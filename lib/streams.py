@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 
 from lib import ui_stream
+from lib.waiting import Waiter, wait_for, wake
 
 KEEP_ALIVE_SECONDS = 10.0
 # What ends a stream: `finish`, `abort` or `error`, and `[DONE]`.
@@ -27,7 +28,7 @@ class Stream:
         self.size = 0
         self.is_over = False
         self.reader_count = 0
-        self._changed = asyncio.Event()
+        self._waiters: set[Waiter] = set()
 
     def add(self, *parts: bytes) -> None:
         """Add parts, each one event."""
@@ -75,12 +76,16 @@ class Stream:
 
     async def _wait(self, timeout_seconds: float, position: int | None) -> bool:
         """Wait for a part at a position (None: for none), or the end; tell whether it came."""
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                while not self.is_over and (position is None or len(self.parts) <= position):
-                    await self._changed.wait()
-        except TimeoutError:
-            return False
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + timeout_seconds
+        while not self.is_over and (position is None or len(self.parts) <= position):
+            waiter: Waiter = loop.create_future()
+            self._waiters.add(waiter)
+            try:
+                if not await wait_for(waiter, give_up_at - loop.time()):
+                    return False
+            finally:
+                self._waiters.discard(waiter)
         return True
 
     @contextmanager
@@ -92,5 +97,5 @@ class Stream:
             self.reader_count -= 1
 
     def _tell(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        for waiter in self._waiters:
+            wake(waiter)

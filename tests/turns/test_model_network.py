@@ -1,0 +1,270 @@
+"""The connections to the model, through the HTTP client that the product uses, to real sockets."""
+
+import asyncio
+import ssl
+import struct
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
+
+import httpcore2
+import httpx2
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from lib.model_network import MOST_BYTES, Connection, ModelTransport
+
+type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+LIMITS = httpx2.Limits(max_connections=10)
+
+
+async def test_a_connection_is_used_again_for_the_next_request() -> None:
+    connections: list[None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(None)
+        while await _request(reader):
+            writer.write(OK)
+
+    async with _serving(serve) as url, _client() as client:
+        for _ in range(3):
+            assert (await client.post(url, content=b"Hello")).text == "ok"
+
+    assert len(connections) == 1
+
+
+@pytest.mark.parametrize("last_words", [b"", b"HTTP/1.1 408 Request Timeout\r\n\r\n"])
+async def test_a_connection_that_the_server_has_left_meanwhile_is_not_used_again(
+    last_words: bytes,
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        writer.write(OK)
+        await asyncio.sleep(0.05)
+        writer.write(last_words)
+        writer.close()
+
+    async with _serving(serve) as url, _client() as client:
+        assert (await client.get(url)).text == "ok"
+        await asyncio.sleep(0.1)
+        assert (await client.get(url)).text == "ok"
+
+
+async def test_what_is_read_slowly_waits_at_the_server() -> None:
+    size, sent = 50 * MOST_BYTES, asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
+        for _ in range(50):
+            writer.write(b"x" * MOST_BYTES)
+            await writer.drain()
+        sent.set()
+
+    async with _serving(serve) as url, _client() as client, client.stream("GET", url) as answer:
+        await asyncio.sleep(0.1)
+        assert not sent.is_set()
+        received = [len(piece) async for piece in answer.aiter_raw()]
+
+    assert sum(received) == size
+
+
+async def test_a_large_request_comes_whole_to_a_server_that_reads_slowly() -> None:
+    body, received = b"y" * 4_000_000, bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        while len(received) < len(body):
+            received.extend(await reader.read(200_000))
+            await asyncio.sleep(0.001)
+        writer.write(OK)
+
+    async with _serving(serve) as url, _client() as client:
+        assert (await client.post(url, content=body)).text == "ok"
+
+    assert received == body
+
+
+async def test_a_server_that_reads_nothing_is_given_up() -> None:
+    async def serve(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(5)
+
+    async with _serving(serve) as url, _client(timeout=0.1) as client:
+        with pytest.raises(httpx2.WriteTimeout):
+            await client.post(url, content=b"y" * 50_000_000)
+
+
+async def test_a_server_that_is_silent_is_given_up() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok")
+        await asyncio.sleep(5)
+
+    async with _serving(serve) as url, _client(timeout=0.1) as client:
+        with pytest.raises(httpx2.ReadTimeout):
+            await client.get(url)
+
+
+async def test_a_connection_that_is_reset_is_a_failure_not_an_end() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        # Without a length the end of the connection is the end of the answer.
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nok")
+        await asyncio.sleep(0.05)
+        # Closed with a reset, not in order.
+        writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+
+    async with _serving(serve) as url, _client() as client:
+        with pytest.raises(httpx2.ReadError):
+            await client.get(url)
+
+
+async def test_a_port_where_nobody_listens_any_more_is_a_connect_error() -> None:
+    async with _serving(_say_ok) as url:
+        pass
+    async with _client() as client:
+        with pytest.raises(httpx2.ConnectError):
+            await client.get(url)
+
+
+async def test_over_tls_the_server_is_who_its_certificate_says(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    async with _serving(_say_ok, certificate) as url, _client(verify=True) as client:
+        assert (await client.post(url, content=b"z" * 1_000_000)).text == "ok"
+        assert (await client.post(url, content=b"Hello")).text == "ok"
+
+
+async def test_over_tls_a_server_whose_certificate_nobody_knows_is_refused(
+    certificate: Path,
+) -> None:
+    async with _serving(_say_ok, certificate) as url, _client(verify=True) as client:
+        with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await client.get(url)
+
+
+async def test_a_server_that_never_answers_to_tls_is_given_up() -> None:
+    async def serve(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(5)
+
+    async with _serving(serve) as url, _client(verify=True, timeout=0.1) as client:
+        with pytest.raises(httpx2.ConnectTimeout):
+            await client.get(url.replace("http:", "https:"))
+
+
+async def test_who_closes_a_connection_that_is_in_use_ends_it_at_once() -> None:
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok")
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        left.set()
+
+    async with _serving(serve) as url, _client() as client:
+        async with client.stream("GET", url):
+            assert not left.is_set()
+        await asyncio.wait_for(left.wait(), 1)
+
+
+async def test_a_write_to_a_server_that_has_left_fails() -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with _serving(serve) as url:
+        loop, port = asyncio.get_running_loop(), int(url.rpartition(":")[2])
+        _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
+        await asyncio.sleep(0.05)
+        with pytest.raises(httpcore2.WriteError):
+            await connection.write(b"Hello")
+        await connection.aclose()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with a certificate of 127.0.0.1, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    path.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def _client(*, verify: bool = False, timeout: float = 5) -> httpx2.AsyncClient:
+    transport = ModelTransport(verify=verify, limits=LIMITS)
+    return httpx2.AsyncClient(transport=transport, timeout=timeout)
+
+
+@asynccontextmanager
+async def _serving(serve: Serve, certificate: Path | None = None) -> AsyncGenerator[str]:
+    """Serve connections; yield the URL."""
+    context = None
+    if certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+    running: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.add(task)
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
+    scheme = "http" if certificate is None else "https"
+    yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _say_ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await _request(reader):
+        writer.write(OK)
+
+
+async def _request(reader: asyncio.StreamReader) -> bool:
+    """Read a request; return whether there was one."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return False
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            await reader.readexactly(int(line.partition(b":")[2]))
+    return True
