@@ -16,20 +16,25 @@ class Answered(BaseModel):
 Percentage = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 ClientId = Annotated[str, Field(min_length=1, max_length=255)]
-ConversationStatus = Literal["active", "archived"]
-Ending = Literal[
-    "stop",
-    "length",
-    "content_filter",
-    "tool_calls",
-    "other",
-    "aborted",
-    "timeout",
-    "error",
-    "interrupted",
+type ConversationStatus = Literal["active", "archived"]
+type FinishReason = Annotated[
+    Literal[
+        "stop",
+        "length",
+        "content_filter",
+        "tool_calls",
+        "other",
+        "aborted",
+        "timeout",
+        "error",
+        "interrupted",
+    ],
+    Field(
+        description="Why an answer ended: the model's reason, or `aborted` (stopped), `timeout` "
+        "(cut before the deadline), `error` (the model failed), `interrupted` (the function was "
+        "killed)."
+    ),
 ]
-"""Why an answer ended: the model's reason, or `aborted` (stopped), `timeout` (cut before the
-deadline), `error` (the model failed), `interrupted` (the function was killed)."""
 
 
 class Conversation(Answered):
@@ -60,7 +65,7 @@ class FoundConversation(Conversation):
 class ConversationPage(Answered):
     """One page of conversations: summaries, or what a search has found."""
 
-    conversations: list[ConversationSummary] | list[FoundConversation]
+    conversations: list[ConversationSummary | FoundConversation]
     next_cursor: str | None
     """Leads to the next page, as `cursor`; null: this is the last."""
 
@@ -113,7 +118,7 @@ class AnswerMetadata(Answered):
     """What the AI SDK's `metadata` of an answer holds."""
 
     conversation_id: UUID
-    finish_reason: Ending | None
+    finish_reason: FinishReason | None
     """As in the message, but `length` for `timeout`."""
     model_name: str | None
     prompt_tokens: Count | None
@@ -141,7 +146,7 @@ class StoredMessage(Answered):
     conversation_id: UUID
     content: str
     """The whole text; the steps of an answer have an empty line between."""
-    finish_reason: Ending | None
+    finish_reason: FinishReason | None
     model_name: str | None
     prompt_tokens: Count | None
     completion_tokens: Count | None
@@ -188,7 +193,7 @@ class ChatAnswer(Answered):
     conversation_id: UUID
     user_message: UserMessage
     message: AssistantMessage
-    finish_reason: Ending | None
+    finish_reason: FinishReason | None
 
 
 class HistoryPage(Answered):

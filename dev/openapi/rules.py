@@ -107,7 +107,7 @@ RULES: dict[type[Any], dict[str, Schema]] = {
             "minLength": 1,
             "maxLength": MAX_TITLE_CHARS,
         },
-        "status": {"anyOf": None, "type": "string", "enum": ["active", "archived"]},
+        "status": {"anyOf": None, "$ref": f"{REF}ConversationStatus"},
         "claim": {
             "anyOf": None,
             "const": True,
