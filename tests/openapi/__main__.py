@@ -12,12 +12,21 @@ from collections.abc import Generator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
+import httpx2
+
 import lib.accounts
 from dev.postgres import programs, start_postgres
 from dev.psql import make_database, migrate
 from dev.routing import application
 from tests.model_server import ScriptedModel
-from tests.product import CRON_SECRET, JWT_SECRET, METRICS_TOKEN, ROOT, token_of
+from tests.product import (
+    CRON_SECRET,
+    JWT_SECRET,
+    METRICS_TOKEN,
+    ROOT,
+    headers_of,
+    token_of,
+)
 from tests.serving import serve
 
 FOLDER = Path(__file__).parent
@@ -25,6 +34,8 @@ DESCRIPTION = ROOT / "public" / "openapi.json"
 # As many requests to an operation as come from chance; what the description's limits suggest, and
 # sequences of requests, come besides.
 EXAMPLES = 60
+# Who asks, and who leaves.
+USER, LEAVER = "ann", "bob"
 
 
 async def main() -> int:
@@ -39,6 +50,7 @@ async def main() -> int:
         lib.accounts.BCRYPT_ROUNDS = 4
         lib.accounts.ATTEMPTS.update(dict.fromkeys(lib.accounts.ATTEMPTS, 1_000_000))
         base_url = await stack.enter_async_context(serve(application(ROOT)))
+        await _say_something(base_url)
         return await _run_schemathesis(base_url, ["--max-examples", str(chosen.examples), *options])
 
 
@@ -72,13 +84,22 @@ def _environment(database_url: str, model_url: str) -> dict[str, str]:
     }
 
 
+async def _say_something(base_url: str) -> None:
+    """Make what Schemathesis asks for first: a conversation 0."""
+    async with httpx2.AsyncClient(base_url=base_url) as client:
+        said = {"message": "Hello!", "conversation_id": "0"}
+        response = await client.post("/api/chat", json=said, headers=headers_of(USER))
+        response.raise_for_status()
+
+
 async def _run_schemathesis(base_url: str, options: list[str]) -> int:
     config = ["--config-file", str(FOLDER / "schemathesis.toml")]
     running = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", *config),
         *("run", str(DESCRIPTION), "--url", base_url, "--checks", "all", *options),
         cwd=ROOT,
-        env=os.environ | {"USER_TOKEN": token_of("ann"), "PYTHONPATH": str(ROOT)},
+        env=os.environ
+        | {"USER_TOKEN": token_of(USER), "LEAVER_TOKEN": token_of(LEAVER), "PYTHONPATH": str(ROOT)},
     )
     return await running.wait()
 
