@@ -7,16 +7,19 @@ PIP = $(RUN) pip install --quiet --disable-pip-version-check
 LEAST = import sys; sys.exit(sys.version_info < (3, 12))
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test check format schema bench install
+.PHONY: help dev test test-api check format schema openapi bench install
 
 help: ## print this
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
 
 dev: .venv/installed ## run the whole product here: database, model, functions, page (PORT=3000)
 	@$(RUN) dev $(ARGS)
 
 test: .venv/installed tests/node/node_modules/installed ## run the tests (ARGS='-k history' for some of them)
 	@$(RUN) pytest -n 3 --dist loadfile $(ARGS)
+
+test-api: .venv/installed ## try the description on the running product, with requests by Schemathesis
+	@$(RUN) tests.openapi $(ARGS)
 
 check: .venv/installed ## everything that is checked without running it: layout, lint, types, SQL
 	@.venv/bin/ruff format --check .
@@ -32,6 +35,9 @@ format: .venv/installed ## put code and SQL into the layout that `make check` as
 
 schema: .venv/installed ## write tests/schema.sql, the schema that the migrations make
 	@$(RUN) tests.dump_schema
+
+openapi: .venv/installed ## write public/openapi.json, the description of the HTTP interface
+	@$(RUN) dev.openapi
 
 bench: .venv/installed ## measure the functions' cold start (ARGS='--help' says how)
 	@$(RUN) bench.cold_start $(ARGS)

@@ -18,25 +18,24 @@ from lib.callers import caller_of, user_of
 from lib.database import database
 from lib.functions import NO_STORE, function, json_response, parse_query, read_json, validate
 from lib.mistakes import (
+    AnswersQuery,
     Mark,
-    MistakeQuery,
     WhichMessage,
     as_examples,
     list_mistakes,
     mark_mistake,
 )
-from lib.usage import UsageQuery, sum_usage
+from lib.usage import sum_usage
 
 
 async def get(request: Request) -> Response:
     """Answer mistakes or usage."""
     caller = await user_of(request)
-    if "usage" in request.query_params:
-        query = parse_query(request, UsageQuery)
+    query = parse_query(request, AnswersQuery)
+    if query.usage is not None:
         return json_response(await sum_usage(database(), caller, query))
-    wanted = parse_query(request, MistakeQuery)
-    page, next_cursor = await list_mistakes(database(), caller, wanted)
-    if wanted.format == "json":
+    page, next_cursor = await list_mistakes(database(), caller, query)
+    if query.format == "json":
         return json_response({"messages": page, "next_cursor": next_cursor})
     headers = NO_STORE | ({"x-next-cursor": next_cursor} if next_cursor else {})
     return Response(as_examples(page), media_type="application/jsonl", headers=headers)

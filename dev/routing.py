@@ -159,4 +159,6 @@ def _read_headers(root: Path) -> list[HeaderRule]:
 
 def _pattern(source: str) -> re.Pattern[str]:
     """Translate a `source`: a regular expression but for `:name` and `:name*`."""
-    return re.compile(re.sub(r"(?<!\?):\w+(\*?)", lambda m: ".*" if m[1] else "[^/]+", source))
+    pattern = re.sub(r"(?<!\?):\w+(\*?)", lambda m: ".*" if m[1] else "[^/]+", source)
+    # Vercel compares the path as it came, in which a line break is %0A, and like any other.
+    return re.compile(pattern, re.DOTALL)

@@ -27,33 +27,37 @@ from lib.conversation_lists import (
 from lib.database import database
 from lib.exports import export_everything
 from lib.functions import json_response, parse_query, read_json, validate
-from lib.ids import conversation_id_of
+from lib.ids import ClientId, conversation_id_of
 from lib.problems import InvalidRequest, Unauthenticated
 
 
-class ExportQuery(BaseModel, defer_build=True):
-    """The query that asks for everything of the caller's."""
+class ReadQuery(ListQuery, defer_build=True):
+    """The query of GET: of one conversation, of everything, or of many.
 
-    export: Literal["true"]
+    All of it must be valid, whatever is meant.
+    """
+
+    id: ClientId | None = None
+    export: Literal["true"] | None = None
 
 
-class AllQuery(BaseModel, defer_build=True):
-    """The query that means all of the caller's conversations."""
+class DeleteQuery(BaseModel, defer_build=True):
+    """The query of DELETE: of one conversation or, without `id`, of all."""
 
-    all: Literal["true"]
+    id: ClientId | None = None
+    all: Literal["true"] | None = None
 
 
 async def read(request: Request) -> ASGIApp:
     """Answer GET: one conversation, a page of the list or of a search, or the export."""
-    if "id" in request.query_params:
-        caller = await caller_of(request)
-        conversation_id = _named(request, caller)
+    is_one = "id" in request.query_params
+    caller = await (caller_of if is_one else user_of)(request)
+    query = parse_query(request, ReadQuery)
+    if query.id is not None:
+        conversation_id = conversation_id_of(query.id, caller, "id")
         return _conversation(await find_conversation(database(), caller, conversation_id))
-    caller = await user_of(request)
-    if "export" in request.query_params:
-        parse_query(request, ExportQuery)
+    if query.export is not None:
         return await export_everything(database(), caller)
-    query = parse_query(request, ListQuery)
     if query.q is None:
         return json_response(await list_conversations(database(), caller, query))
     if query.cursor is not None:
@@ -81,13 +85,16 @@ async def change(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """Answer DELETE: one conversation, or all."""
-    if "all" in request.query_params and "id" not in request.query_params:
-        caller = await user_of(request)
-        parse_query(request, AllQuery)
+    is_all = "all" in request.query_params and "id" not in request.query_params
+    caller = await (user_of if is_all else caller_of)(request)
+    query = parse_query(request, DeleteQuery)
+    if query.id is not None:
+        conversation_id = conversation_id_of(query.id, caller, "id")
+        await delete_conversation(database(), caller, conversation_id)
+    elif query.all is not None:
         await delete_conversations(database(), caller)
     else:
-        caller = await caller_of(request)
-        await delete_conversation(database(), caller, _named(request, caller))
+        raise InvalidRequest(errors=[{"field": "id", "detail": "must be given, or all=true"}])
     return Response(status_code=204)
 
 

@@ -81,12 +81,17 @@ def _subdomains(origins: tuple[str, ...]) -> str | None:
 
 
 class Function:
-    """An ASGI app that calls the handler of a request's method."""
+    """An ASGI app that calls the handler of a request's method.
+
+    Attributes:
+        methods: those that it has handlers for.
+    """
 
     def __init__(self, handlers: dict[str, Handler], origins: tuple[str, ...], name: str) -> None:
         """Take the handlers by method (GET answers HEAD too), the origins that may call, a name."""
         self._handlers = handlers
         self._name = name
+        self.methods = tuple(handlers)
         self._allow = ", ".join([*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"])
         self._cors = CORSMiddleware(
             self._respond,

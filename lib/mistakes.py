@@ -11,9 +11,10 @@ from lib.cursors import decode_cursor, page_of
 from lib.database import Database
 from lib.ids import ClientId, RowId, Storable, conversation_id_of
 from lib.messages import Message
-from lib.problems import NotFound
+from lib.problems import InvalidRequest, NotFound
 from lib.settings import settings
 from lib.statements import Statement
+from lib.usage import UsageQuery
 
 MAX_NOTE_CHARS = 1000
 
@@ -80,10 +81,13 @@ class Mark(BaseModel, defer_build=True):
     mistake_note: Annotated[Storable, Field(max_length=MAX_NOTE_CHARS)] | None = None
 
 
-class MistakeQuery(BaseModel, defer_build=True):
-    """The query of GET /api/messages?is_mistake=true."""
+class AnswersQuery(UsageQuery, defer_build=True):
+    """The query of GET /api/messages: of mistakes or, with `usage`, of usage.
 
-    is_mistake: Literal["true"]
+    All of it must be valid, whichever is meant.
+    """
+
+    is_mistake: Literal["true"] | None = None
     format: Literal["json", "jsonl"] = "json"
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = Field(default=None, max_length=500)
@@ -124,16 +128,19 @@ async def mark_mistake(
 
 
 async def list_mistakes(
-    database: Database, caller: Caller, query: MistakeQuery
+    database: Database, caller: Caller, query: AnswersQuery
 ) -> tuple[list[Mistake], str | None]:
     """Return one page of the answers that a user has marked, newest first, and the next cursor.
 
     One round trip: list_mistakes.
 
     Raises:
-        InvalidRequest: the cursor is none of this list.
+        InvalidRequest: nobody asks for mistakes, or the cursor is none of this list.
         Problem: see `Database.run_as`.
     """
+    if query.is_mistake is None:
+        errors = [{"field": "is_mistake", "detail": "must be true, or usage"}]
+        raise InvalidRequest(errors=errors)
     created_at, last_id = None, None
     if query.cursor is not None:
         created_at, last_id = decode_cursor(query.cursor, tuple[AwareDatetime, RowId], "cursor")

@@ -2,9 +2,16 @@
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    model_validator,
+)
 
 from lib.callers import Caller
 from lib.cursors import decode_cursor, page_of
@@ -54,7 +61,7 @@ Description = Annotated[Storable, Field(max_length=1000, description="Details")]
 class TaskQuery(BaseModel, defer_build=True):
     """The query of GET /api/tasks."""
 
-    completed: bool | None = None
+    completed: Literal["true", "false"] | None = None
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = Field(default=None, max_length=500)
 
@@ -77,7 +84,7 @@ class TaskChange(BaseModel, defer_build=True):
 
     title: Title | None = None
     description: Description | None = None
-    completed: bool | None = None
+    completed: StrictBool | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> "TaskChange":
@@ -104,7 +111,7 @@ async def list_tasks(database: Database, caller: Caller, query: TaskQuery) -> di
         None,
         LIST_TASKS(
             user_id=caller.user_id,
-            completed=query.completed,
+            completed=None if query.completed is None else query.completed == "true",
             cursor_id=last_id,
             # One more than asked for tells whether there is a next page.
             page_size=query.limit + 1,

@@ -44,9 +44,9 @@ SUM_USAGE = Statement("sum_usage", Usage)
 
 
 class UsageQuery(BaseModel, defer_build=True):
-    """The query of GET /api/messages?usage=true: days by UTC, both included."""
+    """What the query of GET /api/messages says of usage: days by UTC, both included."""
 
-    usage: Literal["true"]
+    usage: Literal["true"] | None = None
     first_day: Day | None = Field(default=None, validation_alias="from")
     last_day: Day | None = Field(default=None, validation_alias="to")
 

@@ -18,6 +18,7 @@ import lib.figures
 import lib.jwks
 import lib.settings
 from dev.routing import application
+from tests.openapi.conformance import CheckedClient
 from tests.serving import Switchboard
 
 ROOT = Path(__file__).parent.parent
@@ -148,7 +149,7 @@ async def running_product(
     async with (
         switchboard.connected(application(ROOT)) as base_url,
         # Without TLS, whose certificates take 40 ms to load.
-        httpx2.AsyncClient(base_url=base_url, timeout=30, verify=False) as client,
+        CheckedClient(base_url=base_url, timeout=30, verify=False) as client,
     ):
         yield Parley(base_url, client)
     forget_process()

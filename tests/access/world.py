@@ -148,13 +148,15 @@ class World:
         psycopg.ClientCursor(self._database).execute(USERS, users)
         stored = [
             {
-                "id": (thing.left_id, uuid4(), thing.id)[age],
+                "id": (stored_id := (thing.left_id, uuid4(), thing.id)[age]),
                 "user": ANN if mark == DELETED else None if mark == NOBODY else mark,
                 "mark": mark,
                 "age": age,
                 # Anew each time: who follows an answer knows it by that.
                 "turn": uuid4(),
-                "parts": (ui_stream.start("said", "") + ui_stream.text_delta(0, mark)).decode(),
+                "parts": (
+                    ui_stream.start("said", stored_id) + ui_stream.text_delta(0, mark)
+                ).decode(),
                 "end": ui_stream.DONE.decode(),
             }
             for age in (2, 1, 0)

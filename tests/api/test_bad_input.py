@@ -272,6 +272,8 @@ CURSORS_OF_THE_OTHER_LIST = {"before": f'["{DAY}Z", "{ID}"]', "cursor": "[5]"}
         (f"{OF_CONVERSATION}&include=everything", "include"),
         (f"{CONVERSATIONS}?status=deleted", "status"),
         (f"{CONVERSATIONS}?status=ACTIVE", "status"),
+        (f"{CONVERSATIONS}?export=true&limit=0", "limit"),
+        (f"{CONVERSATIONS}?id={CHAT_ID}&limit=0", "limit"),
         (f"{CONVERSATIONS}?status=active&status=all", "status"),
         *((f"{url}limit={limit}", "limit") for url, _ in LISTS for limit in LIMITS),
         *((f"{url}{field}={cursor}", field) for url, field in LISTS for cursor in CURSORS),

@@ -215,6 +215,7 @@ async def test_mistakes_are_found_by_who_is_signed_in(parley: Parley) -> None:
         ("is_mistake=false", "is_mistake"),
         ("is_mistake=true&is_mistake=true", "is_mistake"),
         ("is_mistake=true&format=csv", "format"),
+        ("is_mistake=true&from=yesterday", "from"),
         ("is_mistake=true&limit=0", "limit"),
         ("is_mistake=true&limit=201", "limit"),
         ("is_mistake=true&cursor=garbage", "cursor"),

@@ -149,7 +149,15 @@ async def test_what_is_no_change_is_refused_and_changes_nothing(
 
 @pytest.mark.parametrize(
     "query",
-    [{}, {"id": ""}, {"id": "x" * 256}, {"id": "a\0b"}, {"all": "false"}, {"all": ""}],
+    [
+        {},
+        {"id": ""},
+        {"id": "x" * 256},
+        {"id": "a\0b"},
+        {"all": "false"},
+        {"all": ""},
+        {"id": CHAT_ID, "all": "false"},
+    ],
     ids=ascii,
 )
 async def test_what_names_no_conversation_deletes_nothing(

@@ -172,6 +172,8 @@ async def test_each_field_of_a_new_task_that_is_wrong_is_named(
         ({"description": "x" * 1001}, ["description"]),
         ({"completed": "perhaps"}, ["completed"]),
         ({"completed": 2}, ["completed"]),
+        ({"completed": 1}, ["completed"]),
+        ({"completed": "true"}, ["completed"]),
     ],
     ids=lambda value: ascii(value)[:40],
 )
@@ -202,6 +204,8 @@ async def test_what_is_no_number_of_a_task_is_refused(
     [
         ("completed=perhaps", "completed"),
         ("completed=", "completed"),
+        ("completed=1", "completed"),
+        ("completed=on", "completed"),
         ("completed=true&completed=true", "completed"),
         ("limit=0", "limit"),
         ("limit=201", "limit"),

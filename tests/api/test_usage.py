@@ -111,6 +111,7 @@ async def test_absurd_days_are_days_too(parley: Parley, query: str, first: str, 
         ("&from=2026-01-01&from=2026-01-01", "from"),
         ("&to=2026-01-01&to=2026-01-01", "to"),
         ("&usage=true", "usage"),
+        ("&limit=0", "limit"),
     ],
 )
 async def test_what_is_no_day_or_comes_twice_or_the_wrong_way_round_is_refused(

@@ -1,0 +1,91 @@
+"""/api/conversations, /api/history and /api/messages."""
+
+from dev.openapi.operations import Answer, Operation, as_json
+from lib.conversation_changes import OneQuery
+from lib.conversation_requests import DeleteQuery, ReadQuery
+from lib.history import HistoryQuery
+from lib.mistakes import AnswersQuery, WhichMessage
+from lib.problems import InvalidRequest, NotFound, TurnInProgress
+
+OPERATIONS = {
+    ("GET", "/api/conversations"): Operation(
+        name="readConversations",
+        summary="List, search, read or export",
+        text="""With `id` one conversation, which needs no token where nobody owns it. With `export`
+            everything of the user's: a JSON object a line, complete when the last is of the type
+            `end`. Else one page, most recently used first; with `q` what holds those words, best
+            first, in one page without `cursor`.""",
+        caller="guest",
+        query=ReadQuery,
+        answers={
+            200: Answer(
+                "A page, one conversation, or lines.",
+                {
+                    "application/json": "ConversationOrPage",
+                    "application/x-ndjson": "ExportLine",
+                },
+                ("x-conversation-id", "content-disposition"),
+            )
+        },
+        problems=(NotFound,),
+    ),
+    ("PATCH", "/api/conversations"): Operation(
+        name="changeConversation",
+        summary="Rename, archive or claim one",
+        caller="guest",
+        query=OneQuery,
+        body="ConversationChange",
+        answers={200: as_json("ConversationSummary", "The conversation.", "x-conversation-id")},
+        problems=(NotFound, TurnInProgress),
+    ),
+    ("DELETE", "/api/conversations"): Operation(
+        name="deleteConversations",
+        summary="Delete one or all",
+        caller="guest",
+        query=DeleteQuery,
+        answers={204: Answer("It is deleted, or they are.")},
+        problems=(NotFound,),
+    ),
+    ("GET", "/api/history"): Operation(
+        name="readHistory",
+        summary="Read the messages of one conversation",
+        text="A page holds the newest messages, oldest first.",
+        caller="guest",
+        query=HistoryQuery,
+        answers={
+            200: as_json(
+                "HistoryPage",
+                "One page.",
+                "x-conversation-id",
+                links={"readHistory": {"before": "$response.body#/next_cursor"}},
+            )
+        },
+        problems=(NotFound,),
+    ),
+    ("GET", "/api/messages"): Operation(
+        name="readAnswers",
+        summary="Find mistakes, or what answers have cost",
+        text="Either `is_mistake` or `usage` is needed.",
+        caller="user",
+        query=AnswersQuery,
+        answers={
+            200: Answer(
+                "A page of mistakes, the same as lines for fine-tuning, or usage.",
+                {
+                    "application/json": "MistakesOrUsage",
+                    "application/jsonl": "MistakeExample",
+                },
+                ("x-next-cursor",),
+            )
+        },
+    ),
+    ("PATCH", "/api/messages"): Operation(
+        name="markMistake",
+        summary="Mark an answer as a mistake, or take that back",
+        caller="guest",
+        query=WhichMessage,
+        body="MistakeMark",
+        answers={200: as_json("AssistantMessage", "The answer.")},
+        problems=(InvalidRequest, NotFound),
+    ),
+}

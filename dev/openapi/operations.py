@@ -1,0 +1,156 @@
+"""Operations: one method of one address each, and the part of the description that it becomes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import BaseModel
+
+from dev.openapi.headers import headers_of
+from dev.openapi.problems import problem_responses
+from dev.openapi.rules import RULES
+from dev.openapi.schemas import REF, Schema, properties_of, ruled, without_null
+from lib.problems import (
+    AccountInactive,
+    AccountUnknown,
+    DatabaseNotMigrated,
+    DatabaseUnavailable,
+    IdentityProviderUnavailable,
+    InvalidRequest,
+    MalformedRequest,
+    PayloadTooLarge,
+    Problem,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+
+type Caller = Literal["anybody", "guest", "user", "cron", "metrics"]
+
+# Whom an operation lets in, as OpenAPI says it: any one of these does.
+SECURITY: dict[Caller, list[dict[str, list[str]]]] = {
+    "anybody": [],
+    "guest": [{"token": []}, {}],
+    "user": [{"token": []}],
+    "cron": [{"cronSecret": []}],
+    "metrics": [{"metricsToken": []}],
+}
+BY_TOKEN = (Unauthenticated, IdentityProviderUnavailable, AccountInactive, AccountUnknown)
+OF_BODIES = (MalformedRequest, PayloadTooLarge, UnsupportedMediaType, InvalidRequest)
+OF_DATABASE = (DatabaseUnavailable, DatabaseNotMigrated)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A success.
+
+    Attributes:
+        text: what it means.
+        content: components by media type; none: no body.
+        headers: beside those that each answer has.
+        links: operations that go on with what it holds: their parameters, as runtime expressions.
+    """
+
+    text: str
+    content: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: tuple[str, ...] = ()
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+
+
+def as_json(
+    component: str, text: str, *headers: str, links: Mapping[str, Mapping[str, str]] | None = None
+) -> Answer:
+    """Return an answer that is JSON."""
+    return Answer(text, {"application/json": component}, headers, links or {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What one method of one address offers.
+
+    Attributes:
+        name: the operation's, for programs.
+        summary: what it does, in some words.
+        text: what else is to be said.
+        caller: whom it lets in.
+        path: schemas of the path's parameters.
+        query: the model of its query.
+        more_query: schemas of parameters that no model has.
+        body: the component that describes its body.
+        answers: its successes, by status.
+        problems: those that are its own; what follows from the rest is added.
+        problem_headers: headers that its problems may have.
+        asks_database: whether the database may fail it.
+    """
+
+    name: str
+    summary: str
+    text: str = ""
+    caller: Caller
+    path: Mapping[str, Schema] = field(default_factory=dict[str, Schema])
+    query: type[BaseModel] | None = None
+    more_query: Mapping[str, Schema] = field(default_factory=dict[str, Schema])
+    body: str | None = None
+    answers: Mapping[int, Answer]
+    problems: tuple[type[Problem], ...] = ()
+    problem_headers: tuple[str, ...] = ()
+    asks_database: bool = True
+
+    def to_openapi(self, tag: str) -> Schema:
+        """Return it as the description says it."""
+        responses = {str(status): _success(each) for status, each in self.answers.items()}
+        told: Schema = {"operationId": self.name, "summary": self.summary}
+        if self.text:
+            told["description"] = " ".join(self.text.split())
+        told |= {"tags": [tag], "security": SECURITY[self.caller]}
+        if parameters := [*self._parameters()]:
+            told["parameters"] = parameters
+        if self.body:
+            content = {"application/json": {"schema": {"$ref": REF + self.body}}}
+            told["requestBody"] = {"required": True, "content": content}
+        return told | {
+            "responses": responses | problem_responses(self._problems(), self.problem_headers)
+        }
+
+    def _parameters(self) -> Iterator[Schema]:
+        for name, schema in self.path.items():
+            yield _parameter(name, "path", schema, is_required=True)
+        properties, required = properties_of(self.query) if self.query else ({}, [])
+        rules = RULES.get(self.query, {}) if self.query else {}
+        for name, schema in properties.items():
+            told = ruled(without_null(schema), rules.get(name, {}))
+            yield _parameter(name, "query", told, is_required=name in required)
+        for name, schema in self.more_query.items():
+            yield _parameter(name, "query", schema, is_required=False)
+
+    def _problems(self) -> Iterator[type[Problem]]:
+        yield Problem
+        yield from self.problems
+        if self.caller in {"guest", "user"}:
+            yield from BY_TOKEN
+        if self.caller in {"cron", "metrics"}:
+            yield Unauthenticated
+        if self.body:
+            yield from OF_BODIES
+        if self.query:
+            yield InvalidRequest
+        if self.asks_database:
+            yield from OF_DATABASE
+
+
+def _parameter(name: str, place: str, schema: Schema, *, is_required: bool) -> Schema:
+    plain = {key: value for key, value in schema.items() if key != "description"}
+    told: Schema = {"name": name, "in": place, "required": is_required, "schema": plain}
+    return told | ({"description": schema["description"]} if "description" in schema else {})
+
+
+def _success(answer: Answer) -> Schema:
+    told: Schema = {"description": answer.text, "headers": headers_of(answer.headers)}
+    content = {
+        media_type: {"schema": {"$ref": REF + component}}
+        for media_type, component in answer.content.items()
+    }
+    links = {
+        name: {"operationId": name, "parameters": dict(parameters)}
+        for name, parameters in answer.links.items()
+    }
+    return told | ({"content": content} if content else {}) | ({"links": links} if links else {})

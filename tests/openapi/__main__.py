@@ -1,0 +1,108 @@
+"""`python -m tests.openapi`, behind `make test-api`: Schemathesis against the running product.
+
+All functions, behind real HTTP, with a Postgres and a scripted model that exist for a moment.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import httpx2
+
+import lib.accounts
+from dev.postgres import programs, start_postgres
+from dev.psql import make_database, migrate
+from dev.routing import application
+from tests.model_server import ScriptedModel
+from tests.product import (
+    CRON_SECRET,
+    JWT_SECRET,
+    METRICS_TOKEN,
+    ROOT,
+    headers_of,
+    token_of,
+)
+from tests.serving import serve
+
+FOLDER = Path(__file__).parent
+DESCRIPTION = ROOT / "public" / "openapi.json"
+# As many requests to an operation as come from chance; what the description's limits suggest, and
+# sequences of requests, come besides.
+EXAMPLES = 60
+# Who asks, and who leaves.
+USER, LEAVER = "ann", "bob"
+
+
+async def main() -> int:
+    """Run everything; return Schemathesis's exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--examples", type=int, default=EXAMPLES, help="for each operation")
+    chosen, options = parser.parse_known_args()
+    async with AsyncExitStack() as stack:
+        model_url = await stack.enter_async_context(serve(ScriptedModel()))
+        os.environ.update(_environment(stack.enter_context(_database()), model_url))
+        # Logging in is slow, and rarely allowed, on purpose.
+        lib.accounts.BCRYPT_ROUNDS = 4
+        lib.accounts.ATTEMPTS.update(dict.fromkeys(lib.accounts.ATTEMPTS, 1_000_000))
+        base_url = await stack.enter_async_context(serve(application(ROOT)))
+        await _say_something(base_url)
+        return await _run_schemathesis(base_url, ["--max-examples", str(chosen.examples), *options])
+
+
+@contextmanager
+def _database() -> Generator[str]:
+    """Start a Postgres; yield the URL of its migrated database."""
+    with tempfile.TemporaryDirectory(prefix="parley-") as folder:
+        server = start_postgres(Path(folder) / "postgres", durable=False)
+        try:
+            psql = programs() / "psql"
+            make_database(psql, server.url)
+            url = server.url_of("parley", "parley")
+            migrate(psql, url, ROOT)
+            yield url
+        finally:
+            server.stop()
+
+
+def _environment(database_url: str, model_url: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_BASE_URL": f"{model_url}/v1",
+        "JWT_SECRET": JWT_SECRET,
+        "CRON_SECRET": CRON_SECRET,
+        "METRICS_TOKEN": METRICS_TOKEN,
+        "LOCAL_ACCOUNTS": "true",
+        "MESSAGES_PER_MINUTE": "0",
+        "MESSAGES_PER_DAY": "0",
+        "MAX_MESSAGE_CHARS": "10000",
+    }
+
+
+async def _say_something(base_url: str) -> None:
+    """Make what Schemathesis asks for first: a conversation 0."""
+    async with httpx2.AsyncClient(base_url=base_url) as client:
+        said = {"message": "Hello!", "conversation_id": "0"}
+        response = await client.post("/api/chat", json=said, headers=headers_of(USER))
+        response.raise_for_status()
+
+
+async def _run_schemathesis(base_url: str, options: list[str]) -> int:
+    config = ["--config-file", str(FOLDER / "schemathesis.toml")]
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", *config),
+        *("run", str(DESCRIPTION), "--url", base_url, "--checks", "all", *options),
+        cwd=ROOT,
+        env=os.environ
+        | {"USER_TOKEN": token_of(USER), "LEAVER_TOKEN": token_of(LEAVER), "PYTHONPATH": str(ROOT)},
+    )
+    return await running.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
