@@ -7,6 +7,11 @@ export function textOf(message: Message): string {
   return texts.filter(Boolean).join('\n')
 }
 
+/** What a conversation is called until it has a title: how it begins. */
+export function titleOf(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 59)}…` : text
+}
+
 const ENDINGS: Record<string, string> = {
   length: 'The answer was cut here: it reached its limit of length or time.',
   timeout: 'The answer was cut here: it took too long.',
