@@ -9,7 +9,8 @@ export function textOf(message: Message): string {
 
 /** What a conversation is called until it has a title: how it begins. */
 export function titleOf(text: string): string {
-  return text.length > 60 ? `${text.slice(0, 59)}…` : text
+  const line = text.trim().replaceAll(/\s+/g, ' ')
+  return line.length > 60 ? `${line.slice(0, 59).trimEnd()}…` : line
 }
 
 const ENDINGS: Record<string, string> = {
