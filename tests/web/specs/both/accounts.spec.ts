@@ -38,3 +38,18 @@ test('another user sees nothing of it', async ({ chat }) => {
   await expect(chat.page.getByText('No conversations')).toBeVisible()
   await expect(chat.page.locator('body')).not.toContainText(asked)
 })
+
+test('who signs out goes on as a guest, in a conversation of its own', async ({ chat }) => {
+  await chat.become(newUser())
+  const mine = question('Only for me')
+  await ask(chat, mine)
+
+  await chat.signOut()
+  await expect(chat.questions).toHaveCount(0)
+  await expect(chat.field).toBeEditable()
+  const asked = question('As a guest')
+  await ask(chat, asked)
+
+  await expect(chat.questions).toHaveCount(1)
+  await expect(chat.notice).toHaveCount(0)
+})

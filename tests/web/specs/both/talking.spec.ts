@@ -1,4 +1,4 @@
-import { send } from '../../support/chat.ts'
+import { ask, send } from '../../support/chat.ts'
 import { question, release } from '../../support/model.ts'
 import { expect, test } from '../../support/test.ts'
 
@@ -67,4 +67,15 @@ test('the page follows a long answer, unless one has scrolled away', async ({ ch
 
   await chat.page.getByRole('button', { name: 'Jump to latest' }).click()
   await expect.poll(fromEnd).toBeLessThan(48)
+})
+
+test('a conversation is called by its beginning once it is answered', async ({ chat }) => {
+  const asked = question('A name for this')
+  await ask(chat, asked)
+
+  await expect(chat.page.getByRole('heading', { level: 1 })).toContainText(asked)
+  await expect(chat.page).toHaveTitle(new RegExp(`^${asked} · `))
+  await ask(chat, question('Something else'))
+  await chat.page.reload()
+  await expect(chat.page).toHaveTitle(new RegExp(`^${asked} · `))
 })

@@ -92,11 +92,3 @@ test('what a guest has said becomes the account’s', async ({ chat }) => {
   await expect(chat.field).toBeVisible()
   await expect(chat.page.locator('body')).not.toContainText(asked)
 })
-
-test('a conversation has a name as soon as it is answered', async ({ chat }) => {
-  const asked = question('A name for this')
-  await ask(chat, asked)
-
-  await expect(chat.page.getByRole('heading', { level: 1 })).toHaveText(asked)
-  await expect(chat.page).toHaveTitle(`${asked} · Chat`)
-})
