@@ -44,3 +44,9 @@ export async function send(chat: Chat, text: string): Promise<void> {
   await chat.field.fill(text)
   await chat.sendButton.click()
 }
+
+/** On a narrow screen: show conversations and account. */
+export async function openSide(chat: Chat): Promise<void> {
+  if (await chat.menuButton.isVisible()) await chat.menuButton.click()
+  await chat.side.waitFor()
+}

@@ -1,3 +1,4 @@
+import { expectNoSeriousProblem } from '../../support/accessibility.ts'
 import { ask } from '../../support/chat.ts'
 import { question } from '../../support/model.ts'
 import { expect, test } from '../../support/test.ts'
@@ -35,6 +36,7 @@ test('the last message as curl: a dialog that gives the focus back', async ({ ch
   await chat.page.keyboard.press('Enter')
   const dialog = chat.page.getByRole('dialog', { name: 'The last message as curl' })
   await expect(dialog.getByRole('textbox')).toHaveValue(/^curl -N 'http/)
+  await expectNoSeriousProblem(chat.page, 'the dialog')
 
   await chat.page.keyboard.press('Escape')
 
