@@ -24,6 +24,8 @@ export interface Chat {
   signIn(email: string, password: string): Promise<void>
   register(email: string, password: string): Promise<void>
   signOut(): Promise<void>
+  /** After the line was cut: what a person has to do to see the rest. */
+  comeBackToAnswer(): Promise<void>
   markMistake(answer: Locator, note: string): Promise<void>
   /** Where the mark is seen. */
   markOf(answer: Locator): Locator

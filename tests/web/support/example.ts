@@ -53,6 +53,10 @@ export class Example implements Chat {
     await this.page.getByRole('button', { name: 'Sign out' }).click()
   }
 
+  async comeBackToAnswer(): Promise<void> {
+    await this.notice.getByRole('button', { name: 'Try again' }).click()
+  }
+
   async markMistake(answer: Locator, note: string): Promise<void> {
     await answer.getByRole('button', { name: 'Mark as a mistake' }).click()
     const dialog = this.page.getByRole('dialog', { name: 'Is this answer wrong?' })

@@ -48,6 +48,10 @@ export class Playground implements Chat {
     await this.page.getByRole('button', { name: 'Sign out' }).click()
   }
 
+  async comeBackToAnswer(): Promise<void> {
+    // Nothing: it does that by itself.
+  }
+
   async markMistake(answer: Locator, note: string): Promise<void> {
     await answer.getByText('Mark as a mistake').click()
     await answer.getByRole('textbox', { name: 'What is wrong' }).fill(note)
