@@ -62,6 +62,7 @@ test('a conversation is renamed and deleted by keyboard; dialogs give the focus 
   await page.keyboard.type('A better name')
   await page.keyboard.press('Enter')
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('A better name')
+  await expect(rename).toBeFocused()
   await expect(chat.conversations).toContainText(['A better name'])
 
   await page.getByRole('button', { name: 'Delete' }).click()
