@@ -18,10 +18,7 @@ dev: .venv/installed ## run the whole product here: database, model, functions, 
 test: .venv/installed tests/node/node_modules/installed ## run the tests (ARGS='-k history' for some of them)
 	@$(RUN) pytest -n 3 --dist loadfile $(ARGS)
 
-test-web: .venv/installed ## drive Chromium through the playground and the example (ARGS='-g stop')
-	@command -v npm >/dev/null || { echo 'npm is missing: install Node 22 or later (https://nodejs.org).' >&2; exit 1; }
-	@$(MAKE) --no-print-directory tests/web/node_modules/installed examples/nextjs/node_modules/installed
-	@npm --prefix tests/web run --silent check
+test-web: .venv/installed tests/web/node_modules/installed examples/nextjs/node_modules/installed ## drive Chromium through the playground and the example (ARGS='-g stop')
 	@$(RUN) tests.web $(ARGS)
 
 check: .venv/installed ## everything that is checked without running it: layout, lint, types, SQL
@@ -72,5 +69,6 @@ tests/node/node_modules/installed: $(wildcard tests/node/package-lock.json)
 
 # Of Playwright the library alone: the browser is the machine's own.
 tests/web/node_modules/installed examples/nextjs/node_modules/installed: %/node_modules/installed: %/package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is missing: install Node 22 or later (https://nodejs.org).' >&2; exit 1; }
 	@echo 'Installing packages into $*/node_modules'
 	@PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --prefix $* --silent --no-audit --no-fund && touch $@

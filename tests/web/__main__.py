@@ -20,6 +20,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 def main() -> int:
     """Return Playwright's exit status; 1 where something is missing."""
+    if not shutil.which("npm"):
+        sys.stderr.write("npm is missing: install Node 22 or later (https://nodejs.org).\n")
+        return 1
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         sys.stderr.write("Chromium is missing. On Debian: apt-get install chromium\n")
@@ -40,18 +43,24 @@ async def _run(browser: str, arguments: list[str]) -> int:
     me = asyncio.current_task()
     assert me is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
+    # Playwright does not look at types.
+    if status := await _call("tsc", "--noEmit"):
+        return status
     async with running_stack() as stack:
-        process = await asyncio.create_subprocess_exec(
-            *("node_modules/.bin/playwright", "test", *arguments),
-            cwd=HERE,
-            env=os.environ | _variables(stack, browser),
-        )
-        try:
-            return await process.wait()
-        finally:
-            if process.returncode is None:
-                process.terminate()
-                await process.wait()
+        return await _call("playwright", "test", *arguments, **_variables(stack, browser))
+
+
+async def _call(program: str, *arguments: str, **variables: str) -> int:
+    """Run a program of the packages, and return its exit status."""
+    process = await asyncio.create_subprocess_exec(
+        *(f"node_modules/.bin/{program}", *arguments), cwd=HERE, env=os.environ | variables
+    )
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
 
 
 def _variables(stack: Stack, browser: str) -> dict[str, str]:
