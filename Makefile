@@ -7,7 +7,7 @@ PIP = $(RUN) pip install --quiet --disable-pip-version-check
 LEAST = import sys; sys.exit(sys.version_info < (3, 12))
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-api check format schema openapi bench install
+.PHONY: help dev test test-web test-api check format schema openapi bench install
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
@@ -17,6 +17,9 @@ dev: .venv/installed ## run the whole product here: database, model, functions, 
 
 test: .venv/installed tests/node/node_modules/installed ## run the tests (ARGS='-k history' for some of them)
 	@$(RUN) pytest -n 3 --dist loadfile $(ARGS)
+
+test-web: .venv/installed tests/web/node_modules/installed examples/nextjs/node_modules/installed ## drive Chromium through the playground and the example (ARGS='-g stop')
+	@$(RUN) tests.web $(ARGS)
 
 test-api: .venv/installed ## try the description on the running product, with requests by Schemathesis
 	@$(RUN) tests.openapi $(ARGS)
@@ -69,3 +72,9 @@ tests/node/node_modules/installed: $(wildcard tests/node/package-lock.json)
 	    echo 'Installing packages into tests/node/node_modules'; \
 	    npm ci --prefix tests/node --silent --no-audit --no-fund && touch $@; \
 	fi
+
+# Of Playwright the library alone: the browser is the machine's own.
+tests/web/node_modules/installed examples/nextjs/node_modules/installed: %/node_modules/installed: %/package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is missing: install Node 22 or later (https://nodejs.org).' >&2; exit 1; }
+	@echo 'Installing packages into $*/node_modules'
+	@PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --prefix $* --silent --no-audit --no-fund && touch $@

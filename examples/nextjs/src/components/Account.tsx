@@ -2,13 +2,15 @@
 
 import { useState } from 'react'
 
-import { session, signOut } from '@/lib/session'
+import { session } from '@/lib/session'
+import { useSignOut } from '@/lib/use-sign-out'
 import { SignInDialog } from './SignInDialog'
 
 /** Who is signed in, and the way in and out. */
 export function Account() {
   const [isSigningIn, setIsSigningIn] = useState(false)
   const user = session.use()?.user
+  const signOut = useSignOut()
   return (
     <section className="account" aria-label="Account">
       <p title={user?.email ?? undefined}>

@@ -31,7 +31,6 @@ export function Answer({ message, isStreaming, onRegenerate, onMark }: Props) {
         }
         return isToolUIPart(part) ? <ToolCall key={part.toolCallId} part={part} /> : null
       })}
-      {isStreaming && <span className="caret" aria-hidden="true" />}
       {ending && <p className="quiet ending">{ending}</p>}
       {!isStreaming && (
         <div className="actions">

@@ -2,7 +2,7 @@
 
 import { useState } from 'react'
 
-import type { Conversation, Message } from '@/lib/api-types'
+import type { Message } from '@/lib/api-types'
 import { loadHistory } from '@/lib/conversations'
 import { textOf } from '@/lib/messages'
 import { wordsFor } from '@/lib/problem'
@@ -21,13 +21,15 @@ type Props = {
   isArchived: boolean
   draft: string
   onDraft: (text: string) => void
-  onNews: (news: Partial<Conversation>) => void
+  onTitle: (title: string) => void
+  /** Called after each answer, with how the conversation begins. */
+  onAnswer: (beginning: string) => void
   onReload: () => void
 }
 
 /** The messages of a conversation, and the field for the next one. */
 export function Chat(props: Props) {
-  const { id, history, isArchived, draft, onDraft, onNews, onReload } = props
+  const { id, history, isArchived, draft, onDraft, onTitle, onAnswer, onReload } = props
   const [cursor, setCursor] = useState(props.cursor)
   const [edited, setEdited] = useState<{ id: string; text: string } | null>(null)
   const [spoken, setSpoken] = useState('')
@@ -36,10 +38,10 @@ export function Chat(props: Props) {
   const chat = useParleyChat({
     id,
     history,
-    onTitle: (title) => onNews({ title }),
+    onTitle,
     onRefused: (text, editedId) => (editedId ? setEdited({ id: editedId, text }) : onDraft(text)),
     onAnswer: (answer) => {
-      onNews({})
+      onAnswer(chat.messages[0] ? textOf(chat.messages[0]) : '')
       setSpoken(`Answer: ${textOf(answer)}`)
     },
   })

@@ -15,6 +15,9 @@ export function ChatEnd({ chat, onReload, isArchived }: Props) {
   if (error instanceof Problem && error.code === 'conversation_moved_on') {
     return <Notice words={wordsFor(error)} label="Reload it" onAct={onReload} />
   }
+  if (error instanceof Problem && error.code === 'not_found') {
+    return <Notice words="This conversation is not yours. Begin a new chat to go on." />
+  }
   if (error instanceof Problem && !error.isPassing) return <Notice words={wordsFor(error)} />
   if (error) return <Notice words={wordsFor(error)} label="Try again" onAct={retry} />
   if (!isUnanswered || isArchived) return null

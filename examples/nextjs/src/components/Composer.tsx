@@ -1,6 +1,6 @@
 'use client'
 
-import { type FormEvent, type KeyboardEvent, useEffect, useRef } from 'react'
+import { type FormEvent, type KeyboardEvent, type MouseEvent, useEffect, useRef } from 'react'
 
 type Props = {
   draft: string
@@ -21,10 +21,12 @@ export function Composer(props: Props) {
   const isBusy = isAnswering || isStopping
   const field = useRef<HTMLTextAreaElement>(null)
 
-  // Where there is a keyboard at hand; on a phone it would cover the conversation.
-  useEffect(() => {
+  useEffect(() => focusField(), [])
+
+  function focusField(): void {
+    // Where there is a keyboard at hand; on a phone it would cover the conversation.
     if (matchMedia('(pointer: fine)').matches) field.current?.focus()
-  }, [])
+  }
 
   function send(event: FormEvent | KeyboardEvent): void {
     event.preventDefault()
@@ -34,10 +36,18 @@ export function Composer(props: Props) {
     field.current?.focus()
   }
 
-  function sendOnEnter(event: KeyboardEvent): void {
-    // Enter also confirms what an input method composes; Safari says so by 229 alone.
-    const isComposing = event.nativeEvent.isComposing || event.keyCode === 229
-    if (event.key === 'Enter' && !event.shiftKey && !isComposing) send(event)
+  function stop(event: MouseEvent): void {
+    // The second click of two on Send comes when Stop has taken its place.
+    if (event.detail > 1) return
+    onStop()
+    focusField() // the button that had the focus is about to go
+  }
+
+  function actOnKey(event: KeyboardEvent): void {
+    // Enter also confirms what an input method composes, Escape drops it; Safari says so by 229 alone.
+    if (event.nativeEvent.isComposing || event.keyCode === 229) return
+    if (event.key === 'Enter' && !event.shiftKey) send(event)
+    if (event.key === 'Escape' && isAnswering && !isStopping) onStop()
   }
 
   if (isArchived) {
@@ -58,10 +68,15 @@ export function Composer(props: Props) {
         rows={2}
         value={draft}
         onChange={(event) => onDraft(event.target.value)}
-        onKeyDown={sendOnEnter}
+        onKeyDown={actOnKey}
       />
       {isBusy ? (
-        <button type="button" onClick={onStop} disabled={isStopping}>
+        <button
+          type="button"
+          aria-keyshortcuts="Escape"
+          onClick={stop}
+          disabled={isStopping}
+        >
           {isStopping ? 'Stopping …' : 'Stop'}
         </button>
       ) : (

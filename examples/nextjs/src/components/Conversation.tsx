@@ -5,7 +5,9 @@ import { useCallback, useEffect, useState } from 'react'
 import type { Conversation as Row, HistoryPage } from '@/lib/api-types'
 import { isUnused } from '@/lib/conversation-ids'
 import { loadHistory } from '@/lib/conversations'
+import { titleOf } from '@/lib/messages'
 import { wordsFor } from '@/lib/problem'
+import { session } from '@/lib/session'
 import { Chat } from './Chat'
 import { ConversationHeader } from './ConversationHeader'
 import { Notice } from './Notice'
@@ -21,6 +23,8 @@ export function Conversation({ id }: { id: string }) {
   const [draft, setDraft] = useState('')
   const [problem, setProblem] = useState('')
 
+  const token = session.use()?.token
+
   const load = useCallback(async () => {
     setHistory(null)
     setProblem('')
@@ -34,7 +38,8 @@ export function Conversation({ id }: { id: string }) {
   }, [id])
   useEffect(() => {
     if (!isUnused(id)) void load()
-  }, [id, load])
+    // Again for who has signed in again.
+  }, [id, load, token])
 
   const title = row?.title ?? 'New chat'
   useEffect(() => {
@@ -58,7 +63,10 @@ export function Conversation({ id }: { id: string }) {
           isArchived={row?.status === 'archived'}
           draft={draft}
           onDraft={setDraft}
-          onNews={(news) => setRow((known) => ({ title: null, status: 'active', ...known, ...news }))}
+          onTitle={(title) => setRow((known) => ({ status: 'active', ...known, title }))}
+          onAnswer={(beginning) =>
+            setRow((known) => known ?? { status: 'active', title: titleOf(beginning) })
+          }
           onReload={load}
         />
       )}

@@ -2,12 +2,13 @@
 
 import { useState } from 'react'
 
-import { signOut } from '@/lib/session'
+import { useSignOut } from '@/lib/use-sign-out'
 import { SignInDialog } from './SignInDialog'
 
 /** Said over each page when Parley does not take the token any more. */
 export function SessionEnded() {
   const [isSigningIn, setIsSigningIn] = useState(false)
+  const signOut = useSignOut()
   return (
     <div className="notice banner" role="alert">
       <p>Your session has ended.</p>

@@ -4,6 +4,7 @@ import { useCallback, useEffect, useState } from 'react'
 
 import type { Task } from '@/lib/api-types'
 import { wordsFor } from '@/lib/problem'
+import { session } from '@/lib/session'
 import { changeTask, deleteTask, listTasks, tasksChanged } from '@/lib/tasks'
 import { usePages } from '@/lib/use-pages'
 import { TaskItem } from './TaskItem'
@@ -13,12 +14,14 @@ type Props = { title: string; completed: boolean }
 /** Those that are done, or those that are not. */
 export function TaskList({ title, completed }: Props) {
   const [problem, setProblem] = useState('')
+  const token = session.use()?.token
   const load = useCallback(
     async (cursor: string | null) => {
       const page = await listTasks(completed, cursor)
       return { items: page.tasks, next_cursor: page.next_cursor }
     },
-    [completed],
+    // Anew for who has signed in again.
+    [completed, token],
   )
   const { items, isLoading, error, reload, loadMore } = usePages<Task>(load)
   useEffect(() => tasksChanged.subscribe(reload), [reload])

@@ -5,6 +5,7 @@ import { useCallback, useEffect } from 'react'
 import type { ConversationStatus } from '@/lib/api-types'
 import { conversationsChanged, listConversations } from '@/lib/conversations'
 import { wordsFor } from '@/lib/problem'
+import { session } from '@/lib/session'
 import { usePages } from '@/lib/use-pages'
 import { ConversationLink } from './ConversationLink'
 
@@ -12,12 +13,14 @@ type Props = { status: ConversationStatus; words: string; onOpen: () => void }
 
 /** A signed-in user's conversations, as Parley lists or finds them. */
 export function UserConversations({ status, words, onOpen }: Props) {
+  const token = session.use()?.token
   const load = useCallback(
     async (cursor: string | null) => {
       const page = await listConversations({ status, words, cursor })
       return { items: page.conversations, next_cursor: page.next_cursor }
     },
-    [status, words],
+    // Anew for who has signed in again.
+    [status, words, token],
   )
   const { items, isLoading, error, reload, loadMore } = usePages(load)
   useEffect(() => conversationsChanged.subscribe(reload), [reload])

@@ -7,6 +7,12 @@ export function textOf(message: Message): string {
   return texts.filter(Boolean).join('\n')
 }
 
+/** What a conversation is called until it has a title: how it begins. */
+export function titleOf(text: string): string {
+  const line = text.trim().replaceAll(/\s+/g, ' ')
+  return line.length > 60 ? `${line.slice(0, 59).trimEnd()}…` : line
+}
+
 const ENDINGS: Record<string, string> = {
   length: 'The answer was cut here: it reached its limit of length or time.',
   timeout: 'The answer was cut here: it took too long.',

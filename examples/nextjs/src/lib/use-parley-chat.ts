@@ -2,11 +2,11 @@ import { useChat } from '@ai-sdk/react'
 import { useRef, useState } from 'react'
 
 import type { Message } from './api-types'
-import { chatTransport } from './chat-transport'
+import { ChatTransport } from './chat-transport'
 import { isUnused, noteUse } from './conversation-ids'
 import { conversationsChanged, markMistake, stopAnswer } from './conversations'
 import { rememberGuest } from './guest-list'
-import { textOf } from './messages'
+import { textOf, titleOf } from './messages'
 import { Problem } from './problem'
 import { session } from './session'
 
@@ -33,11 +33,12 @@ export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Opt
   const [isStopping, setIsStopping] = useState(false)
   // Only the first time counts: to come back to an answer that was begun before.
   const [resume] = useState(() => !isUnused(id))
+  const [transport] = useState(() => new ChatTransport(history))
 
   const chat = useChat<Message>({
     id,
     messages: history,
-    transport: chatTransport,
+    transport,
     resume,
     throttle: 50,
     onData: ({ type, data }) => {
@@ -53,6 +54,11 @@ export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Opt
       if (isError) return
       // A stopped answer is the only one that ends without a word about why.
       const reason = message.metadata?.finish_reason ?? 'aborted'
+      // Stopped before it said anything, nothing of it is stored.
+      if (reason === 'aborted' && message.parts.every(({ type }) => type === 'step-start')) {
+        setMessages((all) => all.filter(({ id }) => id !== message.id))
+        return
+      }
       const ended = { ...message, metadata: { ...message.metadata, finish_reason: reason } }
       replace(ended)
       onAnswer(ended)
@@ -138,8 +144,4 @@ export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Opt
 /** While an answer is made again, history has the old one still; resumed, the new one follows it. */
 function isReplaced(message: Message, next: Message | undefined): boolean {
   return message.role === 'assistant' && next?.role === 'assistant'
-}
-
-function titleOf(text: string): string {
-  return text.length > 60 ? `${text.slice(0, 59)}…` : text
 }
