@@ -28,9 +28,7 @@ class PreciseSelector(selectors.EpollSelector):
     """A selector whose timers are not rounded up to whole milliseconds, as those of epoll are."""
 
     @override
-    def select(
-        self, timeout: float | None = None
-    ) -> list[tuple[selectors.SelectorKey, int]]:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout > 0:
             select.select([self.fileno()], [], [], timeout)
             timeout = 0

@@ -1,6 +1,6 @@
 """Question 1: round trips of a turn and of a history, counted on the wire by a proxy.
 
-    python -m bench.round_trips    takes half a minute
+    python -m bench.round_trips    takes a minute
 
 Each candidate does the same ten times, warm, one after the other; and once, in a process that has
 just started, a first history, which includes to connect. Directly, and through PgBouncer in
