@@ -156,8 +156,8 @@ async def _lines(database: Database, caller: Caller) -> AsyncIterator[bytes]:
         ("message", EXPORT_MESSAGES, ("created_at", "id"), whose | kept),
         ("task", EXPORT_TASKS, ("id",), whose),
         ("tool_run", EXPORT_TOOL_RUNS, ("created_at", "run_key"), whose | kept),
-        ("stream_batch", EXPORT_STREAM_BATCHES, ("conversation_id", "first_part"), whose),
-        ("finished_stream", EXPORT_FINISHED_STREAMS, ("conversation_id", "turn_id"), whose),
+        ("stream_batch", EXPORT_STREAM_BATCHES, ("conversation_id", "first_part"), whose | kept),
+        ("finished_stream", EXPORT_FINISHED_STREAMS, ("conversation_id", "turn_id"), whose | kept),
     ]
     for kind, statement, order, parameters in paged:
         last: Any = None

@@ -185,9 +185,14 @@ def note_answer(
 ) -> None:
     """Count a turn whose answer is stored."""
     observe(TURNS, trace().seconds)
-    count(FINISHES, finish_reason or "other")
+    note_finish(finish_reason)
     count(TOKENS, "prompt", prompt_tokens or 0)
     count(TOKENS, "completion", completion_tokens or 0)
+
+
+def note_finish(finish_reason: str | None) -> None:
+    """Count an answer that is stored, whoever has made it."""
+    count(FINISHES, finish_reason or "other")
 
 
 def note_failed_turn(code: str) -> None:

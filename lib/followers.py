@@ -89,6 +89,7 @@ class Follower:
         self.stream = Stream()
         self.was_stopped = False
         self.has_begun = False
+        self._readerless_seconds = 0.0
         self._database = database
         self._caller = caller
         self._conversation_id = conversation_id
@@ -108,10 +109,14 @@ class Follower:
                     self.stream.add(*new)
         return len(self.stream.parts) > known
 
+    def expect_reader(self) -> None:
+        """Go on for a while, though nobody may be reading at this moment."""
+        self._readerless_seconds = 0.0
+
     async def follow(self) -> None:
         """Ask for parts until the answer is over, or nobody has read it for some time."""
-        pause, readerless_seconds = SHORTEST_PAUSE_SECONDS, 0.0
-        while not self.stream.is_over and readerless_seconds < READERLESS_SECONDS:
+        pause = SHORTEST_PAUSE_SECONDS
+        while not self.stream.is_over and self._readerless_seconds < READERLESS_SECONDS:
             try:
                 has_grown = await self._ask()
             except DatabaseUnavailable:
@@ -119,7 +124,9 @@ class Follower:
             longer = min(pause * LENGTHENING, LONGEST_PAUSE_SECONDS)
             pause = SHORTEST_PAUSE_SECONDS if has_grown else longer
             await asyncio.sleep(pause)
-            readerless_seconds = 0.0 if self.stream.reader_count else readerless_seconds + pause
+            self._readerless_seconds += pause
+            if self.stream.reader_count:
+                self.expect_reader()
 
     async def _ask(self) -> bool:
         # Of no request's: it may outlast the one that began it, and costs none of them time.
@@ -168,6 +175,7 @@ def follow(
         task = asyncio.create_task(_follow(key, follower), context=Context())
         _followers[key] = follower, task
     follower, _ = _followers[key]
+    follower.expect_reader()
     follower.take(rows)
     return follower
 

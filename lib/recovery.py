@@ -12,15 +12,19 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
+
 from lib import ui_stream
 from lib.callers import Caller
 from lib.database import Database
+from lib.figures import note_finish
 from lib.messages import Message
 from lib.problems import AnswerInterrupted, DatabaseUnavailable
-from lib.statements import Statement
+from lib.settings import settings
+from lib.statements import Call, Statement
 from lib.tool_calls import CUT, UNKNOWN, Step, ToolCall, stored_steps
 from lib.trace import log
-from lib.turn_ends import Rest, TurnKey, finish_call, release_calls
+from lib.turn_ends import Rest, StoredAnswer, TurnKey, finish_call, release_calls
 from lib.turns import LIST_TOOL_RUNS, ToolRun
 
 type Run = Callable[..., Awaitable[Any]]
@@ -98,8 +102,7 @@ async def recover_lapsed_turns(database: Database, until: float) -> int:
             break
         try:
             # Outside of the wall: the account may be switched off by now.
-            await _recover(database.run, turn, "interrupted")
-            recovered += 1
+            recovered += await _recover(database.run, turn, "interrupted")
         except DatabaseUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 (one that cannot be read must not keep the others)
@@ -107,33 +110,53 @@ async def recover_lapsed_turns(database: Database, until: float) -> int:
     return recovered
 
 
-async def _recover(run: Run, lapsed: LapsedTurn, finish_reason: str) -> None:
+async def _recover(run: Run, lapsed: LapsedTurn, finish_reason: str) -> bool:
+    """Recover one; tell whether there was an answer, and it is this that has stored it."""
     turn_id, user_id = lapsed.turn_id, lapsed.user_id
     which = {"conversation_id": lapsed.conversation_id, "user_id": user_id, "turn_id": turn_id}
-    found, runs = await run(FIND_LEFT_TURN(**which), LIST_TOOL_RUNS(**which))
+    kept = {"retention_days": settings().retention_days, "now": None}
+    found, runs = await run(FIND_LEFT_TURN(**which, **kept), LIST_TOOL_RUNS(**which))
     if not found:
-        return
-    [left] = found
+        return False
+    release = partial(run, *release_calls(lapsed.conversation_id, user_id, turn_id))
     try:
-        said = _Said(left.parts.encode())
-        said.add_runs(runs)
-        answer = said.draft(lapsed.conversation_id, left.question_id or 0, finish_reason)
-    except (ValueError, LookupError, TypeError) as error:
-        # Of parts that cannot be read, such as those of another version. Or nobody could go on.
+        call = _finish_call(lapsed, found[0], runs, finish_reason)
+        stored = call and await run(call)
+    except (ValueError, LookupError, TypeError, psycopg.DataError, psycopg.IntegrityError) as error:
+        # Parts that cannot be read, or not be stored, such as those of another version. Or nobody
+        # could go on.
         log("turn_not_recovered", error=error, turn_id=turn_id)
-        await run(*release_calls(lapsed.conversation_id, user_id, turn_id))
-        return
-    if answer is None or left.question_id is None:
-        await run(*release_calls(lapsed.conversation_id, user_id, turn_id))
+        await release()
+        return False
+    if stored is None:
+        await release()
         log("turn_released", cause="nothing left behind")
-        return
+    if not stored:
+        return False
+    note_finish(finish_reason)
+    log("turn_recovered", finish_reason=finish_reason)
+    return True
+
+
+def _finish_call(
+    lapsed: LapsedTurn, left: LeftTurn, runs: list[ToolRun], finish_reason: str
+) -> Call[StoredAnswer] | None:
+    """Return the call that stores what was left behind; None: there is nothing to be stored."""
+    said = _Said(left.parts.encode())
+    said.add_runs(runs)
+    answer = said.draft(lapsed.conversation_id, left.question_id or 0, finish_reason)
+    if answer is None or left.question_id is None:
+        return None
     key = TurnKey(
-        turn_id, lapsed.conversation_id, user_id, left.question_id, left.question_content or ""
+        lapsed.turn_id,
+        lapsed.conversation_id,
+        lapsed.user_id,
+        left.question_id,
+        left.question_content or "",
     )
     last = ui_stream.ABORT if finish_reason == "aborted" else _interrupted()
     rest = Rest(0, left.parts.encode() + said.added, b"", last + ui_stream.DONE)
-    await run(finish_call(key, answer, None, rest))
-    log("turn_recovered", finish_reason=finish_reason)
+    return finish_call(key, answer, None, rest)
 
 
 def _interrupted() -> bytes:

@@ -2,10 +2,12 @@
 -- The streams of the caller's last answers that are still kept, with every column; for the export.
 --
 -- Parameters
---   user_id                 text     the caller
---   cursor_conversation_id  uuid     conversation_id of the last row seen; null: the first batch
---   cursor_turn_id          uuid     turn_id of that row; null: the first batch
---   batch_size              integer  rows wanted
+--   user_id                 text         the caller
+--   retention_days          integer      older ones are not shown; 0: all are
+--   cursor_conversation_id  uuid         conversation_id of the last row seen; null: the first batch
+--   cursor_turn_id          uuid         turn_id of that row; null: the first batch
+--   batch_size              integer      rows wanted
+--   now                     timestamptz  null: the database's clock
 --
 -- Returns 0 to batch_size rows: conversation_id, turn_id, and content, a JSON object of the row's columns.
 -- Index idx_conversations_user_recent, finished_streams_pkey.
@@ -21,6 +23,11 @@ WHERE
     AND (finished_streams.conversation_id, finished_streams.turn_id) > (
         coalesce(%(cursor_conversation_id)s::uuid, '00000000-0000-0000-0000-000000000000'),
         coalesce(%(cursor_turn_id)s::uuid, '00000000-0000-0000-0000-000000000000')
+    )
+    AND (
+        %(retention_days)s::integer = 0
+        OR finished_streams.ended_at
+        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
     )
 ORDER BY finished_streams.conversation_id, finished_streams.turn_id
 LIMIT %(batch_size)s::integer;

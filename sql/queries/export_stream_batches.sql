@@ -2,10 +2,12 @@
 -- What the caller's answers in the making have said so far, with every column; for the export.
 --
 -- Parameters
---   user_id                 text     the caller
---   cursor_conversation_id  uuid     conversation_id of the last row seen; null: the first batch
---   cursor_first_part       integer  first_part of that row; null: the first batch
---   batch_size              integer  rows wanted
+--   user_id                 text         the caller
+--   retention_days          integer      older ones are not shown; 0: all are
+--   cursor_conversation_id  uuid         conversation_id of the last row seen; null: the first batch
+--   cursor_first_part       integer      first_part of that row; null: the first batch
+--   batch_size              integer      rows wanted
+--   now                     timestamptz  null: the database's clock
 --
 -- Returns 0 to batch_size rows: conversation_id, first_part, and content, a JSON object of the row's
 -- columns. (A conversation has the parts of one attempt at most: who takes the turn has stored or removed
@@ -30,6 +32,12 @@ CROSS JOIN
             AND (stream_batches.conversation_id, stream_batches.first_part) > (
                 coalesce(%(cursor_conversation_id)s::uuid, '00000000-0000-0000-0000-000000000000'),
                 coalesce(%(cursor_first_part)s::integer, -1)
+            )
+            AND (
+                %(retention_days)s::integer = 0
+                OR stream_batches.created_at
+                >= coalesce(%(now)s::timestamptz, now())
+                - make_interval(days => %(retention_days)s::integer)
             )
         ORDER BY stream_batches.first_part
         LIMIT %(batch_size)s::integer

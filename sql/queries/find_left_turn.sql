@@ -2,9 +2,11 @@
 -- What an attempt to answer has left behind, to be stored in its place: its question, and its parts.
 --
 -- Parameters
---   conversation_id  uuid  which
---   user_id          text  the caller; null: anonymous
---   turn_id          uuid  token of the attempt
+--   conversation_id  uuid         which
+--   user_id          text         the caller; null: anonymous
+--   turn_id          uuid         token of the attempt
+--   retention_days   integer      an older question counts as gone; 0: none does
+--   now              timestamptz  null: the database's clock
 --
 -- Returns 0 or 1 row: question_id, question_content (both null: the question is gone), and parts ('': there
 -- are none). 0: the turn is not that attempt's any more.
@@ -30,6 +32,12 @@ LEFT JOIN chat_messages
         AND conversations.turn_message_id = chat_messages.message_id
         AND chat_messages.superseded_at IS NULL
         AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+        AND (
+            %(retention_days)s::integer = 0
+            OR chat_messages.created_at
+            >= coalesce(%(now)s::timestamptz, now())
+            - make_interval(days => %(retention_days)s::integer)
+        )
 WHERE
     conversations.id = %(conversation_id)s::uuid
     AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text

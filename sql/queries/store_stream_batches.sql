@@ -5,8 +5,8 @@
 -- takes from each row the caller and the token that only the attempt itself knows. A conversation that
 -- somebody is just deciding about is left out (is_stored is false): nobody waits for it. FOR SHARE, so
 -- that no batch is stored that a finish_turn at the same moment would not see.
--- It may be sent again with more parts when it is unknown whether it arrived. Each array has one element
--- for each answer.
+-- It may be sent again with more parts when it is unknown whether it arrived: what comes late takes none of
+-- them away. Each array has one element for each answer.
 --
 -- Parameters
 --   conversation_ids  uuid[]     which
@@ -71,6 +71,7 @@ stored AS (
         SET
             part_count = excluded.part_count,
             parts = excluded.parts
+        WHERE excluded.part_count >= stream_batches.part_count
     RETURNING stream_batches.turn_id
 )
 

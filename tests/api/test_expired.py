@@ -36,6 +36,13 @@ async def say(
         past,
     )
     database.execute(
+        """
+        UPDATE finished_streams SET ended_at = now() - %(age)s
+        WHERE conversation_id = %(id)s AND ended_at > now() - interval '1 hour'
+        """,
+        past,
+    )
+    database.execute(
         "UPDATE conversations SET updated_at = now() - %(age)s WHERE id = %(id)s", past
     )
 
@@ -105,6 +112,7 @@ async def test_the_export(parley: Parley, database: psycopg.Connection) -> None:
     assert kinds.count("conversation") == 1
     assert next(line["content"] for line in lines if line["type"] == "message") == "Zebras"
     assert kinds.count("message") == 2
+    assert kinds.count("finished_stream") == 1
     assert [line["arguments"] for line in lines if line["type"] == "tool_run"] == ["Zebras"]
 
 

@@ -85,12 +85,18 @@ class Streams:
         _, rows = await self.turns.database.run(act_as(user_id, wanted), call)
         return rows
 
-    async def find_left(self, begun: Begun, user_id: str | None = None) -> list[LeftTurn]:
+    async def find_left(
+        self, begun: Begun, user_id: str | None = None, retention_days: int = 0
+    ) -> list[LeftTurn]:
         """Run find_left_turn for an attempt."""
         _, rows = await self.turns.database.run(
             act_as(user_id, begun.conversation_id),
             FIND_LEFT_TURN(
-                conversation_id=begun.conversation_id, user_id=user_id, turn_id=begun.turn_id
+                conversation_id=begun.conversation_id,
+                user_id=user_id,
+                turn_id=begun.turn_id,
+                retention_days=retention_days,
+                now=self.turns.now,
             ),
         )
         return rows

@@ -10,6 +10,7 @@ from lib.exports import (
     FinishedStreamRow,
     StreamBatchRow,
 )
+from tests.queries.rows import Rows
 from tests.queries.streams import Streams
 from tests.queries.turns import Turns, act_as
 
@@ -95,6 +96,17 @@ async def test_nothing_of_others_is_exported(turns: Turns, streams: Streams) -> 
     assert await _finished(turns) == []
 
 
+async def test_what_has_expired_is_not_exported(turns: Turns, streams: Streams, rows: Rows) -> None:
+    await streams.store(await turns.begin(user_id="ada", conversation_id=uuid4()), "abc")
+    rows.run("UPDATE stream_batches SET created_at = %s", turns.now)
+    await turns.finish(await turns.begin(user_id="ada", conversation_id=uuid4()), parts="abc")
+
+    turns.wait(days=30)
+    assert len(await _batches(turns)) == len(await _finished(turns)) == 1
+    turns.wait(seconds=1)
+    assert await _batches(turns) == await _finished(turns) == []
+
+
 async def _batches(
     turns: Turns, last: tuple[UUID, int] | None = None, batch_size: int = 100
 ) -> list[StreamBatchRow]:
@@ -104,6 +116,8 @@ async def _batches(
         cursor_conversation_id=conversation_id,
         cursor_first_part=first_part,
         batch_size=batch_size,
+        retention_days=30,
+        now=turns.now,
     )
     _, rows = await turns.database.run(act_as("ada"), call)
     return rows
@@ -118,6 +132,8 @@ async def _finished(
         cursor_conversation_id=conversation_id,
         cursor_turn_id=turn_id,
         batch_size=batch_size,
+        retention_days=30,
+        now=turns.now,
     )
     _, rows = await turns.database.run(act_as("ada"), call)
     return rows

@@ -41,6 +41,16 @@ async def test_where_the_question_is_gone_it_says_so(
     assert await streams.find_left(begun) == [LeftTurn(None, None, "abc")]
 
 
+async def test_an_expired_question_is_gone(turns: Turns, streams: Streams) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+
+    turns.wait(days=30)
+    assert (await streams.find_left(begun, retention_days=30))[0].question_id is not None
+    turns.wait(seconds=1)
+    assert await streams.find_left(begun, retention_days=30) == [LeftTurn(None, None, "abc")]
+
+
 async def test_of_an_attempt_that_does_not_hold_the_turn_any_more_nothing_is_found(
     turns: Turns, streams: Streams
 ) -> None:

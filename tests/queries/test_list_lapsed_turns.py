@@ -12,12 +12,13 @@ def lapsed(begun: Begun) -> LapsedTurn:
     return LapsedTurn(begun.conversation_id, begun.user_id, begun.turn_id)
 
 
-async def test_what_was_left_behind_is_listed_whosever_it_is_the_oldest_first(
+async def test_those_that_ran_out_are_listed_whosever_they_are_the_first_before_the_others(
     turns: Turns, streams: Streams
 ) -> None:
-    begun = [
-        await turns.begin(user_id=who, conversation_id=uuid4()) for who in ("eve", None, "ada")
-    ]
+    begun: list[Begun] = []
+    for who in ("eve", None, "ada"):
+        begun.append(await turns.begin(user_id=who, conversation_id=uuid4()))
+        turns.wait(seconds=1)
     for each in begun:
         await streams.store(each, "abc")
         await streams.store(each, "de", 3)
@@ -36,13 +37,13 @@ async def test_as_long_as_the_lease_lasts_nothing_is_left_behind(
     assert await streams.list_lapsed() == []
 
 
-async def test_where_nothing_was_said_there_is_nothing_to_recover(
+async def test_an_attempt_that_has_said_nothing_is_listed_too_for_its_turn_is_to_be_given_back(
     turns: Turns, streams: Streams
 ) -> None:
-    await turns.begin()
+    begun = await turns.begin()
     turns.wait(seconds=LEASE_SECONDS)
 
-    assert await streams.list_lapsed() == []
+    assert await streams.list_lapsed() == [lapsed(begun)]
 
 
 async def test_what_was_recovered_or_given_back_is_not_listed_again(

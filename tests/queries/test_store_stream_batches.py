@@ -71,6 +71,17 @@ async def test_a_batch_sent_again_with_more_parts_takes_the_place_of_the_one_bef
     assert rows.run("SELECT created_at FROM stream_batches") == [(began_at,)]
 
 
+async def test_a_first_try_that_comes_after_its_repetition_takes_no_parts_away(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+
+    assert not (await streams.store(begun, "a")).is_stored
+
+    assert rows.run(BATCHES) == [(0, 3, "abc")]
+
+
 async def test_who_has_lost_the_turn_stores_nothing_and_learns_of_it(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from lib.callers import Caller
 from lib.database import database as product_database
+from lib.figures import FINISHES, counters
 from lib.recovery import recover_lapsed_turns, recover_turn
 from tests.model_server import Called, Reply, ScriptedModel, calling
 from tests.product import Parley, parts_of, text_of
@@ -238,6 +239,36 @@ async def test_what_had_said_nothing_leaves_no_answer(
     await first.leave()
 
 
+async def test_the_cron_gives_back_the_turns_of_those_that_had_said_nothing(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [Reply(seconds_before=3600)]
+    first = sending(parley.client, user="ann")
+    await until(lambda: len(model.requests) == 1)
+    leave_behind(database)
+
+    # None was stored.
+    assert await the_cron(parley) == 0
+
+    turns = database.execute("SELECT turn_id, turn_expires_at FROM conversations").fetchall()
+    assert turns == [(None, None)]
+    await first.leave()
+
+
+async def test_what_is_recovered_counts_as_a_turn_that_was_interrupted(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    await cut_off(parley, model, database)
+    counters().take()
+
+    assert await the_cron(parley) == 1
+    # Nothing is left, so nothing is counted.
+    assert await the_cron(parley) == 0
+
+    finishes = {key: found for key, found in counters().take().items() if key[0] == FINISHES.name}
+    assert [(key[2], found[0]) for key, found in finishes.items()] == [("interrupted", 1)]
+
+
 async def test_what_lost_its_question_meanwhile_is_given_up(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
@@ -249,6 +280,19 @@ async def test_what_lost_its_question_meanwhile_is_given_up(
 
     assert answers(database) == []
     assert text_of(await parley.send("Hello!", user="ann")) == WHOLE
+
+
+async def test_what_cannot_be_stored_is_given_up(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    await cut_off(parley, model, database)
+    # As if the database took less than when the parts were said.
+    database.execute(
+        "ALTER TABLE chat_messages ADD CHECK (finish_reason <> 'interrupted') NOT VALID"
+    )
+
+    assert text_of(await parley.send("Hello!", user="ann")) == WHOLE
+    assert rows_of_batches(database) == 0
 
 
 @pytest.mark.parametrize("parts", ['data: {"type"', "data: {}", 'data: {"type":"text-delta"}'])
