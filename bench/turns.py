@@ -1,10 +1,11 @@
-"""What a turn costs: begin_turn and finish_turn of lib.turns, without the model and its stream.
+"""What a turn costs: begin_turn, the batches of its stream, and finish_turn; without the model.
 
     python -m bench.turns    as docs/operations.md has it; takes a minute
 
-One after the other, in a database of 200,000 messages: the time of the processor, in the database
-and in the function; and what is written to the write-ahead log, of which a history for restoring to
-a point in time consists.
+Ten answers at a time, each of 8 seconds, whose batches are stored in one statement for all of them;
+without the pauses between, in a database of 200,000 messages: the time of the processor, in the
+database and in the function; and what is written to the write-ahead log, of which a history for
+restoring to a point in time consists. Then the same without batches.
 """
 
 import argparse
@@ -27,8 +28,11 @@ from lib.callers import Caller
 from lib.chat_requests import ChatRequest
 from lib.database import Database
 from lib.settings import settings
+from lib.stream_batches import KeptStream, store_call
+from lib.streams import Stream
 from lib.turn_ends import Rest, finish_turn
-from lib.turns import begin_turn
+from lib.turns import Turn, begin_turn
+from lib.ui_stream import text_delta
 
 MESSAGES = 200_000
 SETTINGS = {
@@ -41,6 +45,15 @@ ANSWER: dict[str, Any] = {
     "role": "assistant",
     "content": "I am fine, thank you. " * 20,
     "finish_reason": "stop",
+}
+TOGETHER = 10
+# Each quarter of a second of 8, at 13 tokens a second.
+BATCHES = 32
+BATCH = [text_delta(0, " token")] * 3
+FIGURES = {
+    "processor, in the database": ("database_seconds", 1000, "ms"),
+    "processor, in the function": ("function_seconds", 1000, "ms"),
+    "write-ahead log": ("written_bytes", 0.001, "KB"),
 }
 WRITTEN = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"
 
@@ -73,11 +86,28 @@ class Turns:
         return self.milliseconds
 
     async def take(self) -> None:
-        """Take one turn."""
+        """Take one turn, without a stream."""
+        started = time.monotonic()
+        await self._end(await self._begin(), Rest(0, b"", b"", b""))
+        self.milliseconds.append((time.monotonic() - started) * 1000)
+
+    async def take_together(self, batches: int) -> None:
+        """Take TOGETHER turns at once, each with so many batches of a stream."""
+        turns = await asyncio.gather(*(self._begin() for _ in range(TOGETHER)))
+        kept = [KeptStream(turn, Stream(), _ignore) for turn in turns]
+        for _ in range(batches):
+            for each in kept:
+                each.stream.add(*BATCH)
+            await self.database.run(store_call(kept))
+            for each in kept:
+                each.stored_parts, each.stored_bytes = len(each.stream.parts), each.stream.size
+        ends = (self._end(each.turn, Rest(each.stored_parts, b"", b"", b"")) for each in kept)
+        await asyncio.gather(*ends)
+
+    async def _begin(self) -> Turn:
         caller, conversation_id = self._where()
         request = ChatRequest(text="How are you?", message_id=str(uuid4()), wants_stream=False)
-        started = time.monotonic()
-        turn = await begin_turn(
+        return await begin_turn(
             self.database,
             caller,
             conversation_id,
@@ -86,9 +116,10 @@ class Turns:
             client="127.0.0.1",
             lease_ends_at=time.monotonic() + 60,
         )
+
+    async def _end(self, turn: Turn, rest: Rest) -> None:
         answer = replace(turn.question, message_id=str(uuid4()), **ANSWER)
-        await finish_turn(self.database, turn, answer, None, Rest(0, b"", b"", b""))
-        self.milliseconds.append((time.monotonic() - started) * 1000)
+        await finish_turn(self.database, turn, answer, None, rest)
 
     def _where(self) -> tuple[Caller, UUID]:
         """Return a conversation: every other one is new, the others are of the newer half."""
@@ -118,15 +149,15 @@ class Used:
         )
 
 
-async def measure(server: RunningPostgres, count: int) -> tuple[Used, Used]:
-    """Take turns; return what was used before and after."""
+async def measure(server: RunningPostgres, count: int, batches: int) -> tuple[Used, Used]:
+    """Take turns with so many batches each; return what was used before and after."""
     database = Database(settings())
     turns = Turns(database, MESSAGES // 20, per_second=0)
-    for _ in range(50):
-        await turns.take()
+    for _ in range(10):
+        await turns.take_together(batches)
     before = Used.until_now(server)
-    for _ in range(count):
-        await turns.take()
+    for _ in range(count // TOGETHER):
+        await turns.take_together(batches)
     after = Used.until_now(server)
     await database.close()
     return before, after
@@ -142,22 +173,25 @@ def main() -> None:
         url = make_database(server, "large")
         fill(url, MESSAGES, days=20, words=85)
         os.environ |= SETTINGS | {"DATABASE_URL": url}
-        before, after = asyncio.run(measure(server, count))
-    written_bytes = (after.written_bytes - before.written_bytes) / count
-    database_ms = per_turn(before, after, "database_seconds", count)
-    function_ms = per_turn(before, after, "function_seconds", count)
+        whole = asyncio.run(measure(server, count, BATCHES))
+        bare = asyncio.run(measure(server, count, 0))
     lines = [
         f"$ python -m bench.turns  # {count:,} turns, {machine()}",
-        f"processor, in the database  {database_ms:.2f} ms a turn",
-        f"processor, in the function  {function_ms:.2f} ms a turn",
-        f"write-ahead log             {written_bytes:,.0f} bytes a turn",
+        f"{'a turn':26}  with its stream  without",
     ]
+    for name, (field_name, factor, unit) in FIGURES.items():
+        figures = [per_turn(*used, field_name, count) * factor for used in (whole, bare)]
+        lines.append(f"{name:26}  {figures[0]:12,.2f} {unit}  {figures[1]:.2f} {unit}")
     sys.stdout.write("\n".join(lines) + "\n")
 
 
 def per_turn(before: Used, after: Used, name: str, count: int) -> float:
-    """Return what a turn took, in milliseconds."""
-    return (getattr(after, name) - getattr(before, name)) / count * 1000
+    """Return what a turn took."""
+    return (getattr(after, name) - getattr(before, name)) / count
+
+
+def _ignore(_: str) -> None:
+    """Be what cuts an answer that nobody stops."""
 
 
 if __name__ == "__main__":

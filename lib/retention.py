@@ -8,14 +8,16 @@ as long as it took: where turns keep the database busy a batch takes longer, so 
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
+from uuid import UUID
 
 from psycopg.errors import LockNotAvailable
 
 from lib.database import Database
-from lib.finished_streams import delete_old_finished_streams
 from lib.problems import DatabaseUnavailable
 from lib.recovery import recover_lapsed_turns
 from lib.settings import settings
@@ -50,6 +52,14 @@ class Counter:
     day_ends_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class DeletedStream:
+    """The row of delete_old_finished_streams."""
+
+    conversation_id: UUID
+    ended_at: datetime
+
+
 # What a batch should take of the database's time: a turn that waits for one waits no longer. How
 # many rows that are differs a hundredfold between a server that has all in memory and one that
 # fetches each page from elsewhere.
@@ -59,10 +69,13 @@ SMALLEST_BATCH, FIRST_BATCH, LARGEST_BATCH = 20, 200, 1000
 LOCK_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 1.0
 QUOTA_BATCH = 500
+# Each may hold as much as an answer does.
+STREAM_BATCH = 200
 
 DELETE_OLD_CHAT_MESSAGES = Statement("delete_old_chat_messages", MessageBatch)
 DELETE_OLD_CONVERSATIONS = Statement("delete_old_conversations", ConversationBatch)
 DELETE_OLD_QUOTAS = Statement("delete_old_quotas", Counter)
+DELETE_OLD_FINISHED_STREAMS = Statement("delete_old_finished_streams", DeletedStream)
 
 
 @dataclass(slots=True)
@@ -132,7 +145,7 @@ async def clean_up(database: Database) -> Report:
     report = deletion.report
     await recover_lapsed_turns(database, trace().deadline.cut_at)
     await deletion.delete_quotas()
-    await delete_old_finished_streams(database, trace().deadline.cut_at)
+    await deletion.delete_finished_streams()
     if deletion.retention_days:
         # One after the other: until its messages are gone a conversation is not empty.
         are_done = [await deletion.delete_messages(), await deletion.delete_conversations()]
@@ -206,13 +219,21 @@ class Deletion:
 
     async def delete_quotas(self) -> None:
         """Delete the counters that count nothing any more, as far as time allows."""
+        await self._delete_rows(DELETE_OLD_QUOTAS, QUOTA_BATCH, attrgetter("day_ends_at"))
+
+    async def delete_finished_streams(self) -> None:
+        """Delete the streams that nobody can ask for any more, as far as time allows."""
+        await self._delete_rows(DELETE_OLD_FINISHED_STREAMS, STREAM_BATCH, attrgetter("ended_at"))
+
+    async def _delete_rows[Row](
+        self, statement: Statement[Row], size: int, time_of: Callable[[Row], datetime]
+    ) -> None:
         since = None
         while has_time():
-            call = DELETE_OLD_QUOTAS(batch_size=QUOTA_BATCH, since=since, now=None)
-            gone = await paced(self.database, call)
-            if len(gone) < QUOTA_BATCH:
+            gone = await paced(self.database, statement(batch_size=size, since=since, now=None))
+            if len(gone) < size:
                 break
-            since = max(each.day_ends_at for each in gone)
+            since = max(map(time_of, gone))
 
     async def _run[Row](self, call: Call[Row]) -> Row | None:
         """Run a batch and pause; None: a table was locked, and nothing was done."""

@@ -126,7 +126,7 @@ class _Keeper:
         sizes = [each.stream.size for each in kept]
         begin_background()
         try:
-            found = {row.turn_id: row for row in await self._database.run(_call(kept))}
+            found = {row.turn_id: row for row in await self._database.run(store_call(kept))}
         except Exception as error:  # noqa: BLE001 (whatever it is: the next time, all is sent again)
             log("stream_batches_not_stored", cause=type(error).__name__)
             return
@@ -136,7 +136,8 @@ class _Keeper:
                 _note(each, found[each.turn.id], end, size)
 
 
-def _call(kept: list[KeptStream]) -> Call[Standing]:
+def store_call(kept: list[KeptStream]) -> Call[Standing]:
+    """Return the call that stores what has come of running answers, and learns how they stand."""
     return STORE_STREAM_BATCHES(
         conversation_ids=[each.turn.conversation_id for each in kept],
         user_ids=[each.turn.caller.user_id for each in kept],

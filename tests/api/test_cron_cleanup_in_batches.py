@@ -75,8 +75,8 @@ async def test_when_time_is_over_the_rest_remains_and_goes_next_time(
     fill(database, 300)
 
     with monkeypatch.context() as patched:
-        # One look is that of the counters.
-        patched.setattr(lib.retention, "has_time", ends_after(3))
+        # One look each is that of the counters and of the streams.
+        patched.setattr(lib.retention, "has_time", ends_after(4))
         first = await clean_up(parley)
     assert first["batches"] == 2
     assert 200 < first["deleted"] < 3000

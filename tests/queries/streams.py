@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from lib.finished_streams import DELETE_OLD_FINISHED_STREAMS
 from lib.followers import READ_STREAM, StoredParts
 from lib.recovery import FIND_LEFT_TURN, LIST_LAPSED_TURNS, LapsedTurn, LeftTurn
 from lib.resume import STOP_TURN, StoppedTurn
+from lib.retention import DELETE_OLD_FINISHED_STREAMS
 from lib.statements import Call
 from lib.stream_batches import STORE_STREAM_BATCHES, Standing
 from tests.queries.turns import Begun, Turns, act_as
@@ -106,7 +107,8 @@ class Streams:
         call = LIST_LAPSED_TURNS(batch_size=batch_size, now=self.turns.now)
         return await self.turns.database.run(call)
 
-    async def delete_old(self, batch_size: int = 100) -> list[UUID]:
+    async def delete_old(self, batch_size: int = 100, since: datetime | None = None) -> list[UUID]:
         """Run delete_old_finished_streams; return of which conversations they were."""
-        call = DELETE_OLD_FINISHED_STREAMS(batch_size=batch_size, now=self.turns.now)
+        now = self.turns.now
+        call = DELETE_OLD_FINISHED_STREAMS(batch_size=batch_size, since=since, now=now)
         return [row.conversation_id for row in await self.turns.database.run(call)]

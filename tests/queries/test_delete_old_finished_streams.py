@@ -1,12 +1,11 @@
 """delete_old_finished_streams."""
 
-import time
 from uuid import UUID, uuid4
 
 import pytest
 
-import lib.finished_streams
-from lib.finished_streams import delete_old_finished_streams
+import lib.retention
+from lib.retention import Deletion
 from tests.queries.rows import Rows
 from tests.queries.streams import Streams
 from tests.queries.turns import Turns
@@ -52,22 +51,37 @@ async def test_one_that_is_being_removed_already_is_not_waited_for(
     assert rows.run("SELECT parts FROM finished_streams") == [("new",)]
 
 
+async def test_a_batch_begins_where_the_one_before_ended(turns: Turns, streams: Streams) -> None:
+    await finished(turns)
+    turns.wait(seconds=1)
+    since = turns.now
+    later = await finished(turns)
+    turns.wait(hours=1)
+
+    assert await streams.delete_old(since=since) == [later]
+
+
 async def test_the_cron_deletes_batch_after_batch(
     turns: Turns, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lib.finished_streams, "BATCH", 2)
+    monkeypatch.setattr(lib.retention, "STREAM_BATCH", 2)
     # Long ago, by the database's clock.
     for _ in range(5):
         await finished(turns)
 
-    assert await delete_old_finished_streams(turns.database, time.monotonic() + 60) == 5
+    await Deletion(turns.database, retention_days=30).delete_finished_streams()
+
     assert rows.run(KEPT) == []
 
 
-async def test_when_its_time_is_over_the_cron_begins_no_batch(turns: Turns, rows: Rows) -> None:
+async def test_when_its_time_is_over_the_cron_begins_no_batch(
+    turns: Turns, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lib.retention, "has_time", lambda: False)
     kept = await finished(turns)
 
-    assert await delete_old_finished_streams(turns.database, time.monotonic()) == 0
+    await Deletion(turns.database, retention_days=30).delete_finished_streams()
+
     assert rows.run(KEPT) == [(kept,)]
 
 
