@@ -20,7 +20,9 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "latency": (),
     "scale": (),
     "cold_start": ("--all",),
+    "first_answer": (),
     "streams": (),
+    "load": (),
     "retention": ("--messages", "500000"),
     "turns": (),
 }

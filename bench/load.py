@@ -181,6 +181,15 @@ def table(candidates: Sequence[Candidate]) -> str:
                 f"  {max(load.kilobytes):7.0f}  {load.failed:6}"
                 f"  {statistics.median(candidate.alone_ms):8.1f}"
             )
+    [parley] = [each for each in candidates if each.name == PARLEY]
+    for streams in STREAMS:
+        load, floor = parley.loads[streams], bare.loads[streams]
+        ratio = statistics.median(load.cpu_ms) / statistics.median(floor.cpu_ms)
+        lines.append(f"cpu at {streams} streams, parley / bare  {ratio:.2f} (at most 2.5)")
+    most, failed = STREAMS[-1], sum(each.failed for each in parley.loads.values())
+    longest = max(parley.loads[most].first_ms)
+    lines.append(f"first byte at {most} streams, longest ms  {longest:.0f} (at most 500)")
+    lines.append(f"streams that failed  {failed} (at most 0)")
     return "\n".join(lines) + "\n"
 
 

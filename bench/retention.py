@@ -167,6 +167,7 @@ def table(measured: Measured, single_delete: float, pace: float) -> list[str]:
         f"by a single DELETE           {single_delete:,.0f}",
         f"the one / the other          {speed / single_delete:.2f} (at least 0.08)",
         f"batches, in the database     {spread(own_ms)}",
+        f"longest batch, ms            {max(own_ms):.1f} (at most 10)",
     ]
 
 

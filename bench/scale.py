@@ -1,13 +1,14 @@
-"""Whether history and the list grow slower with what is stored: 10 thousand and 5 million messages.
+"""Whether reading grows slower with what is stored: 10 thousand, 1 million, 5 million messages.
 
-    python -m bench.scale                    as docs/operations.md has it; takes five minutes
+    python -m bench.scale                    as docs/operations.md has it; takes six minutes
     python -m bench.scale --messages 1000000
 
 Both as the functions read them (lib.history, lib.conversation_lists), one page of 20, of a user and
-a conversation chosen at random, from the small and the large database in turn. They are of 20 users
-in either, all that the small one has, so that what is read lies in the server's memory in both;
-"first" is each of these conversations and users read for the first time, when it does not. Then
-what a message takes on the disk, in a database that has grown message by message.
+a conversation chosen at random, from the small and the large databases in turn. They are of 20
+users in each, all that the small one has, so that what is read lies in the server's memory in all;
+"first" is each of these conversations and users read for the first time, when it does not. "long"
+is the newest page of a conversation of 1,000 messages. Then what a message takes on the disk, in a
+database that has grown message by message.
 """
 
 import argparse
@@ -39,8 +40,17 @@ from lib.history import HistoryQuery, read_history
 from lib.settings import read_settings
 
 SMALL, GROWN = 10_000, 200_000
+LARGE = [1_000_000, 5_000_000]
 USERS = SMALL // MESSAGES_EACH // CONVERSATIONS_EACH
 DAYS = 20
+LONG = UUID(int=1000)
+LONG_CONVERSATION = """
+    INSERT INTO conversations (id, user_id) VALUES (%(id)s, 'user-0');
+    INSERT INTO chat_messages (conversation_id, user_id, role, content)
+    SELECT
+        %(id)s, 'user-0', CASE n %% 2 WHEN 0 THEN 'user' ELSE 'assistant' END, repeat('word ', 20)
+    FROM generate_series(1, 1000) AS n;
+"""
 SIZES = """
     SELECT relname, pg_relation_size(oid) + CASE WHEN reltoastrelid > 0
         THEN pg_total_relation_size(reltoastrelid) ELSE 0 END AS bytes
@@ -83,6 +93,8 @@ class Candidate:
         number = random.randrange(CONVERSATIONS_EACH)  # noqa: S311 (not a secret)
         await self._read_history(user, number, "history")
         await self._read_list(user, "list")
+        query = HistoryQuery(conversation_id=str(LONG), limit=20)
+        await self._timed("history, long", read_history(self.database, _caller(0), query))
 
     async def _read_history(self, user: int, number: int, name: str) -> None:
         conversation = user + number * self.users_in_all
@@ -135,12 +147,23 @@ def sizes(url: str, messages: int) -> list[str]:
 
 def table(candidates: list[Candidate]) -> list[str]:
     """Return the medians, and how they relate."""
-    small, large = candidates
-    lines = [f"{'median ms of':14}  {small.messages:>10,}  {large.messages:>10,}  ratio"]
-    for name, few_ms in sorted(small.milliseconds.items(), key=lambda item: len(item[0])):
-        few, many = statistics.median(few_ms), statistics.median(large.milliseconds[name])
-        target = "" if "first" in name else "  (at most 1.3)"
-        lines.append(f"{name:14}  {few:10.2f}  {many:10.2f}  {many / few:5.2f}{target}")
+    small, *larger = candidates
+    lines = ["median ms of    " + "".join(f"  {each.messages:>10,}" for each in candidates)]
+    medians = [
+        {name: statistics.median(times) for name, times in each.milliseconds.items()}
+        for each in candidates
+    ]
+    lines += [
+        f"{name:16}" + "".join(f"  {each[name]:10.2f}" for each in medians)
+        for name in sorted(small.milliseconds)
+    ]
+    for candidate, found in zip(larger, medians[1:], strict=True):
+        compared = f"{candidate.messages:,} / {small.messages:,}"
+        for name in ("history", "list"):
+            ratio = found[name] / medians[0][name]
+            lines.append(f"{name}, {compared}  {ratio:.2f} (at most 1.3)")
+    ratio = medians[0]["history, long"] / medians[0]["history"]
+    lines.append(f"history of 1,000 messages / of 20  {ratio:.2f} (at most 1.3)")
     return lines
 
 
@@ -148,22 +171,26 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--messages", type=int, default=5_000_000, help="in the large (5000000)")
+    parser.add_argument(
+        "--messages", type=int, nargs="+", default=LARGE, help="in the larger (1000000 5000000)"
+    )
     parser.add_argument("--reads", type=int, default=500, help="of each kind from each (500)")
     arguments = parser.parse_args()
     with large_server() as server:
         urls = {
-            count: make_database(server, f"of_{count}") for count in (SMALL, arguments.messages)
+            count: make_database(server, f"of_{count}") for count in (SMALL, *arguments.messages)
         }
         for count, url in urls.items():
             fill(url, count, days=DAYS, words=40)
+            with psycopg.connect(url, cursor_factory=psycopg.ClientCursor) as database:
+                database.execute(LONG_CONVERSATION, {"id": LONG})
         # `read_history` reads its limits from the process's settings.
         os.environ["DATABASE_URL"] = urls[SMALL]
         measured = table(asyncio.run(measure(urls, arguments.reads)))
         grown = make_database(server, "grown")
         fill(grown, GROWN, days=DAYS, words=85, at_once=False)
         stored = sizes(grown, GROWN)
-    title = f"$ python -m bench.scale  # {arguments.messages:,} messages, {machine()}"
+    title = f"$ python -m bench.scale  # {machine()}"
     sys.stdout.write("\n".join([title, *measured, *stored]) + "\n")
 
 

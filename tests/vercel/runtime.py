@@ -74,14 +74,19 @@ class _Launch:
 
 
 def start_function(
-    entrypoint: str, environment: Mapping[str, str], *, root: Path = PROJECT
+    entrypoint: str,
+    environment: Mapping[str, str],
+    *,
+    root: Path = PROJECT,
+    python: Path = Path(sys.executable),
 ) -> "RunningFunction":
-    """Start a function from its source, with the packages of this interpreter.
+    """Start a function from its source, with the packages of an interpreter.
 
     Args:
         entrypoint: the file, relative to `root`: `api/chat/[id]/stream.py`.
         environment: all the variables it gets, beside those that the platform sets.
         root: what is the bundle's root on Vercel: the working directory, first in `sys.path`.
+        python: whose packages it has.
 
     Raises:
         FunctionFailed: it could not be imported, or was not ready within 30 seconds.
@@ -92,9 +97,7 @@ def start_function(
         "__VC_HANDLER_ENTRYPOINT_ABS": str(root / entrypoint),
         "__VC_HANDLER_VARIABLE_NAME": "app",
     }
-    return RunningFunction(
-        _Launch(Path(sys.executable), _START_SOURCE, root, {**handler, **environment})
-    )
+    return RunningFunction(_Launch(python, _START_SOURCE, root, {**handler, **environment}))
 
 
 def start_bundle(bundle: Path, environment: Mapping[str, str]) -> "RunningFunction":
