@@ -111,9 +111,9 @@ def begin_background() -> None:
 
 
 def trace() -> Trace:
-    """Return the trace of the running request, or a new one outside of any."""
+    """Return the trace of the running request; outside of any, one whose time is not over."""
     found = _trace.get(None)
-    if found is None:
+    if found is None or (not found.request_id and found.deadline.ends_at < time.monotonic()):
         begin_background()
         return _trace.get()
     return found
