@@ -6,6 +6,7 @@ the function a fifth less (bench.load).
 """
 
 import asyncio
+import select
 import ssl
 from collections.abc import Iterable
 from typing import Any, override
@@ -157,10 +158,16 @@ class Connection(httpcore2.AsyncNetworkStream, asyncio.Protocol):
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":
             # Asked of a connection that rests: it is of no use if the server has said something, or
-            # has left.
-            return self._is_over or bool(self._received)
+            # has left, even if the event loop has not come to see it.
+            return self._is_over or bool(self._received) or _is_readable(self._transport)
         return self._transport.get_extra_info(NAMES.get(info, info))
 
     def _wake(self) -> None:
         if self._waiter is not None:
             wake(self._waiter)
+
+
+def _is_readable(transport: asyncio.Transport) -> bool:
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket"), select.POLLIN)
+    return bool(poll.poll(0))

@@ -19,6 +19,8 @@ async def pool(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     """Return the test's database, as the functions open it, in a process of its own."""
     # For `lib.turns`, which reads its limits from the process's settings.
     monkeypatch.setenv("DATABASE_URL", database_url)
+    # The clock of these tests is that of another year.
+    monkeypatch.setenv("RETENTION_DAYS", "0")
     forget_process()
     opened = open_database(database_url)
     yield opened

@@ -1,8 +1,11 @@
 """The connections to the model, through the HTTP client that the product uses, to real sockets."""
 
 import asyncio
+import socket
 import ssl
 import struct
+import threading
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -56,6 +59,18 @@ async def test_a_connection_that_the_server_has_left_meanwhile_is_not_used_again
         assert (await client.get(url)).text == "ok"
         await asyncio.sleep(0.1)
         assert (await client.get(url)).text == "ok"
+
+
+async def test_a_connection_that_was_left_is_not_used_though_the_loop_has_not_seen_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_answer_once_a_connection, args=(listener, 2)).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        async with _client() as client:
+            assert (await client.get(url)).text == "ok"
+            # Busy with something else, while the server closes the connection.
+            time.sleep(0.3)  # noqa: ASYNC251
+            assert (await client.get(url)).text == "ok"
 
 
 async def test_what_is_read_slowly_waits_at_the_server() -> None:
@@ -224,6 +239,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _client(*, verify: bool = False, timeout: float = 5) -> httpx2.AsyncClient:
     transport = ModelTransport(verify=verify, limits=LIMITS)
     return httpx2.AsyncClient(transport=transport, timeout=timeout)
+
+
+def _answer_once_a_connection(listener: socket.socket, connections: int) -> None:
+    for _ in range(connections):
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(OK)
+            time.sleep(0.1)
 
 
 @asynccontextmanager
