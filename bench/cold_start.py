@@ -9,6 +9,9 @@ machine that grows slower meanwhile slows both alike. `init` is what the runtime
 platform as initDuration: from its first line of Python until the port is open. `start` is the
 wall time from the start of the process until it said so. No database is asked.
 
+`bare, a model` is the bare function with one model of pydantic's, which imports the larger part of
+that package only then: what no function of ours can do without.
+
 With bytecode, the default, one start before the measured ones writes it, into a directory that is
 removed in the end; what lies in `__pycache__` directories is not used.
 """
@@ -35,6 +38,15 @@ from starlette.applications import Starlette
 
 app = Starlette()
 '''
+MODEL = "bare, a model"
+MODEL_SOURCE = (
+    BARE_SOURCE
+    + """
+
+class Query(pydantic.BaseModel):
+    limit: int
+"""
+)
 SETTINGS = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
 
 
@@ -93,10 +105,15 @@ def parse_arguments() -> Arguments:
 def find_candidates(arguments: Arguments, directory: Path) -> list[Candidate]:
     """Return the functions to measure, the bare one last."""
     (directory / "bare.py").write_text(BARE_SOURCE)
+    (directory / "model.py").write_text(MODEL_SOURCE)
     pattern = "api/**/*.py" if arguments.every_function else "api/history.py"
     entrypoints = sorted(path.relative_to(PROJECT).as_posix() for path in PROJECT.glob(pattern))
     ours = [Candidate(entrypoint, PROJECT, entrypoint) for entrypoint in entrypoints]
-    return [*ours, Candidate(BARE, directory, "bare.py")]
+    return [
+        *ours,
+        Candidate(MODEL, directory, "model.py"),
+        Candidate(BARE, directory, "bare.py"),
+    ]
 
 
 def measure_in_turn(candidates: Sequence[Candidate], arguments: Arguments, bytecode: Path) -> None:
@@ -128,7 +145,7 @@ def table(candidates: Sequence[Candidate], arguments: Arguments) -> str:
         *(
             f"{candidate.name} / {BARE}  "
             f"{statistics.median(candidate.init_ms) / bare_ms:.2f} (at most {MOST})"
-            for candidate in candidates[:-1]
+            for candidate in candidates[:-2]
         ),
     ]
     return "\n".join(lines) + "\n"

@@ -88,12 +88,15 @@ class Turns:
     async def take(self) -> None:
         """Take one turn, without a stream."""
         started = time.monotonic()
-        await self._end(await self._begin(), Rest(0, b"", b"", b""))
+        number = random.choice(self._newer())  # noqa: S311 (not a secret)
+        await self._end(await self._begin(number), Rest(0, b"", b"", b""))
         self.milliseconds.append((time.monotonic() - started) * 1000)
 
     async def take_together(self, batches: int) -> None:
         """Take TOGETHER turns at once, each with so many batches of a stream."""
-        turns = await asyncio.gather(*(self._begin() for _ in range(TOGETHER)))
+        # Others each: a conversation has one turn at a time.
+        numbers = random.sample(self._newer(), TOGETHER)
+        turns = await asyncio.gather(*map(self._begin, numbers))
         kept = [KeptStream(turn, Stream(), _ignore) for turn in turns]
         for _ in range(batches):
             for each in kept:
@@ -104,8 +107,8 @@ class Turns:
         ends = (self._end(each.turn, Rest(each.stored_parts, b"", b"", b"")) for each in kept)
         await asyncio.gather(*ends)
 
-    async def _begin(self) -> Turn:
-        caller, conversation_id = self._where()
+    async def _begin(self, number: int) -> Turn:
+        caller, conversation_id = self._where(number)
         request = ChatRequest(text="How are you?", message_id=str(uuid4()), wants_stream=False)
         return await begin_turn(
             self.database,
@@ -121,9 +124,12 @@ class Turns:
         answer = replace(turn.question, message_id=str(uuid4()), **ANSWER)
         await finish_turn(self.database, turn, answer, None, rest)
 
-    def _where(self) -> tuple[Caller, UUID]:
-        """Return a conversation: every other one is new, the others are of the newer half."""
-        number = random.randrange(self.conversations // 2, self.conversations)  # noqa: S311
+    def _newer(self) -> range:
+        """Return the numbers of the newer half of the conversations."""
+        return range(self.conversations // 2, self.conversations)
+
+    def _where(self, number: int) -> tuple[Caller, UUID]:
+        """Return a user, and that conversation, or as often a new one."""
         caller = Caller(user_id=f"user-{number % (self.conversations // 25)}")
         is_new = random.random() < 0.5  # noqa: S311, PLR2004
         return caller, uuid4() if is_new else UUID(md5(str(number).encode()).hexdigest())  # noqa: S324
