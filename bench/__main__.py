@@ -1,6 +1,6 @@
 """Run the programs of `bench/` one after the other, and write bench/RESULTS.md.
 
-    make bench                              all of them, in about a quarter of an hour
+    make bench                              all of them, in about twenty minutes
     make bench ARGS='latency round_trips'   these; the other sections stay as they are
 
 A program that fails is said to have failed, and the others are run all the same.
@@ -14,7 +14,7 @@ import time
 from bench.results import RESULTS, section, write
 from tests.product import ROOT
 
-# The program, and how it is to be run so that all of it fits in a quarter of an hour.
+# The program, and how it is to be run so that all of it fits in twenty minutes.
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "round_trips": (),
     "latency": (),

@@ -1,6 +1,6 @@
 """What many streams at once cost the function, beside a server that passes them on and no more.
 
-    python -m bench.load    100 and 400 streams at once; takes three minutes
+    python -m bench.load    100 and 400 streams at once; takes six minutes
 
 Candidates, each a process, take turns: Parley's function in Vercel's own runtime; `bare`, a loop
 over sockets; and `openai`, the same loop over that package's stream objects (both: bench.relay).
@@ -27,6 +27,7 @@ from pathlib import Path
 import psutil
 
 from bench.model import Heard, PacedModel, ask
+from bench.streams import cpu_seconds_of
 from dev.postgres import programs, start_postgres
 from dev.psql import migrate
 from tests.databases import make_database
@@ -149,21 +150,15 @@ async def measure_load(candidate: Candidate, load: Load, streams: int, number: i
         asking.append(asyncio.create_task(ask(candidate.base_url, number + each, headers)))
         await asyncio.sleep(started + (each + 1) * BETWEEN_STREAMS_SECONDS - time.monotonic())
     await asyncio.sleep(1)
-    before, began = cpu_seconds(candidate.process), time.monotonic()
+    before, began = cpu_seconds_of(candidate.process.pid), time.monotonic()
     await asyncio.sleep(WINDOW_SECONDS)
     seconds = time.monotonic() - began
-    used = cpu_seconds(candidate.process) - before
+    used = cpu_seconds_of(candidate.process.pid) - before
     load.cpu_ms.append(used * 1000 / (seconds * TOKENS_PER_SECOND) * 1000)
     load.kilobytes.append((candidate.process.memory_info().rss - idle_bytes) / streams / 1024)
     for heard in await asyncio.gather(*asking):
         load.first_ms.append(heard.first_ms)
         load.failed += not heard.is_whole
-
-
-def cpu_seconds(process: psutil.Process) -> float:
-    """Return how long a process has worked."""
-    times = process.cpu_times()
-    return times.user + times.system
 
 
 def table(candidates: Sequence[Candidate]) -> str:

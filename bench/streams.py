@@ -32,6 +32,7 @@ from pathlib import Path
 
 import psycopg
 
+from bench.model import END, chunk
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
 from tests.databases import make_database
@@ -177,14 +178,8 @@ async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
     for number in range(int(TOKENS_PER_SECOND * SECONDS)):
         await asyncio.sleep(started + number / TOKENS_PER_SECOND - time.monotonic())
         writer.write(chunk({"content": f"@{time.monotonic_ns()} "}))
-    writer.write(chunk({}, "stop") + b"data: [DONE]\n\n")
+    writer.write(END)
     writer.close()
-
-
-def chunk(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
-    """Return one event of the provider's stream."""
-    content = {"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}
-    return f"data: {json.dumps(content)}\n\n".encode()
 
 
 def cpu_seconds_of(process_id: int) -> float:

@@ -1,8 +1,8 @@
 """The connection to the model: asyncio's own, beneath the HTTP client of the package `openai`.
 
 That client's own (`anyio`) takes its socket off the event loop and puts it back for each piece that
-is read, beneath a cancel scope. An answer comes in hundreds of pieces; without that, a token costs
-the function a fifth less (bench.load).
+is read, beneath a cancel scope. An answer comes in hundreds of pieces: beside a bare loop over
+sockets (bench.relay) a token took 3.05 times its processor time that way, and takes 2.34 this way.
 """
 
 import asyncio

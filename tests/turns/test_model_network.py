@@ -29,6 +29,12 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 LIMITS = httpx2.Limits(max_connections=10)
 
 
+async def test_the_client_talks_over_a_connection_of_ours() -> None:
+    async with _serving(_say_ok) as url, _client() as client, client.stream("GET", url) as answer:
+        stream = answer.extensions["network_stream"]
+        assert isinstance(getattr(stream, "_stream", stream), Connection)
+
+
 async def test_a_connection_is_used_again_for_the_next_request() -> None:
     connections: list[None] = []
 
