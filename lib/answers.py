@@ -3,6 +3,7 @@ number of readers follow it, and may leave. A disconnect is not a stop.
 """
 
 import asyncio
+import gc
 import importlib
 import time
 from collections.abc import AsyncGenerator
@@ -308,6 +309,7 @@ async def _load_model() -> None:
     """
     if not _loaded:
         _loaded.append(await asyncio.to_thread(importlib.import_module, "lib.steps"))
+        gc.freeze()
 
 
 async def _store(

@@ -5,6 +5,7 @@ rather than Starlette's application: one URL needs no router, and nothing may st
 and its reader (`BaseHTTPMiddleware` would cancel an answer whose reader leaves).
 """
 
+import gc
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -60,6 +61,8 @@ def function(**handlers: Handler) -> ASGIApp:
     Raises:
         SettingsError: the environment is not what it should be, so the function must not start.
     """
+    # All that it needs is imported by now.
+    gc.freeze()
     return Function(handlers, settings().allowed_origin, _name_of(handlers))
 
 
