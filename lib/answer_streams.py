@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from lib import ui_stream
 from lib.problems import TurnInProgress
 from lib.streams import Stream
+from lib.waiting import Alarm
 
 # A reader that takes nothing for so long has gone, whether or not anybody says so.
 STALL_SECONDS = 15.0
@@ -64,6 +65,16 @@ class AnswerStream:
             await self._done.wait()
 
     async def _send(self, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        # A reader that stalls is left, by cancelling the task that reads for it.
+        stall = Alarm(task.cancel)
+
+        async def send_body(body: bytes, *, more_body: bool) -> None:
+            stall.set(STALL_SECONDS)
+            await send({"type": "http.response.body", "body": body, "more_body": more_body})
+            stall.unset()
+
         raw = [(name.encode(), value.encode()) for name, value in self._headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         last = b""
@@ -73,21 +84,13 @@ class AnswerStream:
                 aclosing(self._stream.read(self._position)) as reading,
             ):
                 async for parts in reading:
-                    await _send_body(send, parts, more_body=True)
+                    await send_body(parts, more_body=True)
         except TimeoutError:
             last = ui_stream.error(TurnInProgress(STILL_RUNNING).detail) + ui_stream.DONE
-        await _send_body(send, last, more_body=False)
-
-
-async def _send_body(send: Send, body: bytes, *, more_body: bool) -> None:
-    """Send a piece; a reader that stalls is left, by cancelling the task that reads for it."""
-    task = asyncio.current_task()
-    assert task is not None
-    timer = asyncio.get_running_loop().call_later(STALL_SECONDS, task.cancel)
-    try:
-        await send({"type": "http.response.body", "body": body, "more_body": more_body})
-    finally:
-        timer.cancel()
+        try:
+            await send_body(last, more_body=False)
+        finally:
+            stall.close()
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

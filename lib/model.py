@@ -130,7 +130,7 @@ async def _stream(
     """Yield the pieces that are not empty; what goes wrong after the finish reason is no matter."""
     try:
         async with _request(model, messages, options) as response:
-            async for chunk in _chunks(response.iter_bytes()):
+            async for chunk in _chunks(_received(response.http_response)):
                 if piece := _read_chunk(chunk, reply):
                     yield piece
                 if "tools" in options:
@@ -184,7 +184,7 @@ def _http_client(base_url: str) -> httpx2.AsyncClient | None:
         return None
     # Without TLS there are no certificates to load, which takes 32 ms.
     has_tls = not base_url.startswith("http://")
-    transport = ModelTransport(verify=has_tls, limits=openai.DEFAULT_CONNECTION_LIMITS)
+    transport = ModelTransport(has_tls=has_tls)
     return openai.DefaultAsyncHttpxClient(transport=transport)
 
 
@@ -193,6 +193,17 @@ async def close() -> None:
     if _client.cache_info().currsize:
         await _client().close()
         _client.cache_clear()
+
+
+def _received(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """Return the body of a response as it comes: past three generators, where it is as it was sent.
+
+    Of each token they took 4% of the processor.
+    """
+    stream = response.stream
+    assert isinstance(stream, httpx2.AsyncByteStream)
+    is_encoded = "content-encoding" in response.headers
+    return response.aiter_bytes() if is_encoded else aiter(stream)
 
 
 async def _chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:

@@ -1,75 +1,148 @@
-"""The connection to the model: asyncio's own, beneath the HTTP client of the package `openai`.
+"""HTTP/1.1 to the model, beneath the package `openai`: by h11, over asyncio's own connections.
 
-That client's own (`anyio`) takes its socket off the event loop and puts it back for each piece that
-is read, beneath a cancel scope. An answer comes in hundreds of pieces: beside a bare loop over
-sockets (bench.relay) a token took 3.05 times its processor time that way, and takes 2.34 this way.
+By itself that package's HTTP client (httpx2 over httpcore2 and anyio) passes each piece of an
+answer through a dozen generators, cancel scopes and locks, and an answer has hundreds of pieces.
 """
 
 import asyncio
 import select
-import ssl
-from collections.abc import Iterable
-from typing import Any, override
+import time
+from collections.abc import AsyncGenerator
+from typing import cast, override
 
-import httpcore2
+import h11
 import httpx2
 
-from lib.waiting import Waiter, wait_for, wake
+from lib.waiting import Waiter
 
 # So much is read ahead of who reads.
 MOST_BYTES = 256 * 1024
-NAMES = {"client_addr": "sockname", "server_addr": "peername"}
+MAX_HEAD_BYTES = 100 * 1024
+# So long a connection is kept for the next question, as httpx2 does.
+IDLE_SECONDS = 5.0
+
+type Origin = tuple[str, str, int]
 
 
-class ModelTransport(httpx2.AsyncHTTPTransport):
-    """The HTTP client's transport, over connections of ours."""
+class ModelTransport(httpx2.AsyncBaseTransport):
+    """What sends the requests of an `httpx2.AsyncClient`, and keeps connections for the next."""
 
-    def __init__(self, *, verify: bool, limits: httpx2.Limits) -> None:
-        """Take whether to check certificates, and how many connections there may be."""
-        super().__init__(verify=verify, limits=limits)
-        # A parameter of the pool, which the transport does not pass on.
-        self._pool._network_backend = _Network()  # noqa: SLF001
-
-
-class _Network(httpcore2.AsyncNetworkBackend):
-    """Makes connections."""
+    def __init__(self, *, has_tls: bool) -> None:
+        """Take whether there may be TLS: then certificates are loaded, to check servers'."""
+        self._context = httpx2.create_ssl_context() if has_tls else None
+        self._idle: list[Connection] = []
 
     @override
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> "Connection":
-        loop = asyncio.get_running_loop()
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request, and wait for the head of its response.
+
+        Raises:
+            httpx2.TransportError: there is no connection, or it was lost, or does not speak HTTP.
+        """
+        seconds: dict[str, float | None] = request.extensions.get("timeout", {})
+        connection = self._take_idle(_origin_of(request.url))
+        if connection is None:
+            connection = await self._connect(request.url, seconds.get("connect"))
         try:
-            async with asyncio.timeout(timeout):
+            await connection.send(request, seconds.get("write"))
+            head = await connection.receive_head(seconds.get("read"))
+        except BaseException:
+            connection.abort()
+            raise
+        return httpx2.Response(
+            head.status_code,
+            headers=head.headers.raw_items(),
+            stream=_Body(self, connection, seconds.get("read")),
+            extensions={"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason},
+        )
+
+    def take_back(self, connection: "Connection") -> None:
+        """Keep a connection for the next request, if its response has come to its end."""
+        if connection.begin_anew():
+            self._idle.append(connection)
+        else:
+            connection.abort()
+
+    @override
+    async def aclose(self) -> None:
+        """Close the connections that are not in use."""
+        while self._idle:
+            self._idle.pop().abort()
+        # The event loop closes their sockets in its next round, which may be its last.
+        await asyncio.sleep(0)
+
+    def _take_idle(self, origin: Origin) -> "Connection | None":
+        """Return the connection that was used last; what is of no use any more is closed."""
+        usable = [each for each in self._idle if each.is_usable]
+        for connection in self._idle:
+            if connection not in usable:
+                connection.abort()
+        found = next((each for each in reversed(usable) if each.origin == origin), None)
+        self._idle = [each for each in usable if each is not found]
+        return found
+
+    async def _connect(self, url: httpx2.URL, seconds: float | None) -> "Connection":
+        scheme, host, port = origin = _origin_of(url)
+        context = self._context if scheme == "https" else None
+        try:
+            async with asyncio.timeout(seconds):
                 # One address after the other: asked to try several at once, asyncio leaves a socket
                 # open when it is cancelled (CPython 3.12.1).
-                _, connection = await loop.create_connection(Connection, host, port)
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: Connection(origin), host, port, ssl=context
+                )
         except TimeoutError as error:
-            raise httpcore2.ConnectTimeout from error
+            raise httpx2.ConnectTimeout(str(error)) from error
         except OSError as error:
-            raise httpcore2.ConnectError(str(error)) from error
+            raise httpx2.ConnectError(str(error)) from error
         return connection
 
 
-class Connection(httpcore2.AsyncNetworkStream, asyncio.Protocol):
-    """One connection: what has come on it waits here to be read."""
+class _Body(httpx2.AsyncByteStream):
+    """The body of a response, as it comes."""
+
+    def __init__(
+        self, transport: ModelTransport, connection: "Connection", seconds: float | None
+    ) -> None:
+        self._transport = transport
+        self._connection = connection
+        self._seconds = seconds
+        self._is_closed = False
+
+    @override
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        while isinstance(event := await self._connection.receive(self._seconds), h11.Data):
+            yield bytes(event.data)
+
+    @override
+    async def aclose(self) -> None:
+        # Once: by the second time somebody else may have the connection.
+        if not self._is_closed:
+            self._is_closed = True
+            self._transport.take_back(self._connection)
+
+
+class Connection(asyncio.Protocol):
+    """One connection: what has come on it waits here to be read.
+
+    Attributes:
+        origin: scheme, host and port.
+    """
 
     _transport: asyncio.Transport
 
-    def __init__(self) -> None:
-        """Take nothing; the event loop tells of what happens."""
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, origin: Origin) -> None:
+        """Take where it leads; the event loop tells of what happens on it."""
+        self.origin = origin
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         self._received = bytearray()
+        self._is_paused = False
+        self._is_full = False
         self._is_over = False
         self._error: Exception | None = None
-        self._may_write = asyncio.Event()
-        self._may_write.set()
-        self._waiter: Waiter | None = None
+        self._reader = Waiter()
+        self._writer = Waiter()
+        self._idle_until = 0.0
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -80,94 +153,136 @@ class Connection(httpcore2.AsyncNetworkStream, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         if len(self._received) > MOST_BYTES:
+            self._is_paused = True
             self._transport.pause_reading()
-        self._wake()
+        self._reader.wake()
 
     @override
     def eof_received(self) -> None:
         self._is_over = True
-        self._wake()
+        self._reader.wake()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._is_over, self._error = True, exc
-        self._may_write.set()
-        self._wake()
+        self._is_over, self._error, self._is_full = True, exc, False
+        for waiter in (self._reader, self._writer):
+            waiter.wake()
+            waiter.close()
 
     @override
     def pause_writing(self) -> None:
-        self._may_write.clear()
+        self._is_full = True
 
     @override
     def resume_writing(self) -> None:
-        self._may_write.set()
+        self._is_full = False
+        self._writer.wake()
 
-    @override
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if not self._received and not self._is_over:
-            self._waiter = self._loop.create_future()
-            if not await wait_for(self._waiter, timeout):
-                raise httpcore2.ReadTimeout
-        if not self._received and self._error is not None:
-            raise httpcore2.ReadError(str(self._error)) from self._error
-        data = bytes(self._received[:max_bytes])
-        del self._received[:max_bytes]
-        if len(self._received) <= MOST_BYTES:
-            self._transport.resume_reading()
-        return data
+    async def send(self, request: httpx2.Request, seconds: float | None) -> None:
+        """Send a request, all of it at once.
 
-    @override
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._transport.write(buffer)
+        To who has left it is not an error yet: they may have answered before.
+
+        Raises:
+            httpx2.LocalProtocolError: it cannot be said in HTTP.
+            httpx2.WriteTimeout: the server did not take it for so long.
+        """
+        parts = [self._http.send(_head_of(request))]
+        assert isinstance(request.stream, httpx2.AsyncByteStream)
+        parts += [self._http.send(h11.Data(data=piece)) async for piece in request.stream]
+        parts.append(self._http.send(h11.EndOfMessage()))
+        self._transport.write(b"".join(part for part in parts if part))
+        while self._is_full and not self._received:
+            if not await self._writer.wait(seconds):
+                raise httpx2.WriteTimeout("")
+
+    async def receive_head(self, seconds: float | None) -> h11.Response:
+        """Wait for the head of the response.
+
+        Raises:
+            httpx2.TransportError: see `receive`.
+        """
+        event = await self.receive(seconds)
+        while isinstance(event, h11.InformationalResponse):
+            event = await self.receive(seconds)
+        if not isinstance(event, h11.Response):
+            message = f"not a response, but {type(event).__name__}"
+            raise httpx2.RemoteProtocolError(message)
+        return event
+
+    async def receive(self, seconds: float | None) -> h11.Event | type[h11.PAUSED]:
+        """Wait for what comes next in the response.
+
+        Raises:
+            httpx2.ReadTimeout: nothing came for so long.
+            httpx2.ReadError: the connection was lost.
+            httpx2.RemoteProtocolError: it ended too early, or what came is no HTTP.
+        """
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                raise httpx2.RemoteProtocolError(str(error)) from error
+            if event is not h11.NEED_DATA:
+                return cast("h11.Event | type[h11.PAUSED]", event)
+            if not (self._received or self._is_over) and not await self._reader.wait(seconds):
+                raise httpx2.ReadTimeout("")
+            if not self._received and self._error is not None:
+                raise httpx2.ReadError(str(self._error)) from self._error
+            # What is empty is the end.
+            self._http.receive_data(self._take_received())
+
+    def begin_anew(self) -> bool:
+        """Be ready for another request, if what has come already is the response's end."""
         try:
-            async with asyncio.timeout(timeout):
-                await self._may_write.wait()
-        except TimeoutError as error:
-            raise httpcore2.WriteTimeout from error
-        if self._is_over:
-            raise httpcore2.WriteError(str(self._error)) from self._error
+            while self._http.their_state is h11.SEND_BODY:
+                if self._http.next_event() is h11.NEED_DATA:
+                    if not self._received:
+                        return False
+                    self._http.receive_data(self._take_received())
+            self._http.start_next_cycle()
+        except h11.ProtocolError:
+            return False
+        self._reader.close()
+        self._writer.close()
+        self._idle_until = time.monotonic() + IDLE_SECONDS
+        return True
 
-    @override
-    async def aclose(self) -> None:
-        # Not `close`, which would send first what is left: who closes wants no answer any more.
+    @property
+    def is_usable(self) -> bool:
+        """Whether one that rests can be used again.
+
+        Not if the server has said something, or has left, even if the event loop has not come to
+        see it.
+        """
+        if self._is_over or self._received or time.monotonic() > self._idle_until:
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket"), select.POLLIN)
+        return not poll.poll(0)
+
+    def abort(self) -> None:
+        """Close it, at once: who does wants no answer any more."""
         self._transport.abort()
-        # The event loop closes the socket in its next round, which may be its last.
-        await asyncio.sleep(0)
 
-    @override
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> "Connection":
-        try:
-            async with asyncio.timeout(timeout):
-                transport = await self._loop.start_tls(
-                    self._transport, self, ssl_context, server_hostname=server_hostname
-                )
-        except TimeoutError as error:
-            raise httpcore2.ConnectTimeout from error
-        except OSError as error:
-            raise httpcore2.ConnectError(str(error)) from error
-        assert transport is not None
-        self._transport = transport
-        return self
-
-    @override
-    def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":
-            # Asked of a connection that rests: it is of no use if the server has said something, or
-            # has left, even if the event loop has not come to see it.
-            return self._is_over or bool(self._received) or _is_readable(self._transport)
-        return self._transport.get_extra_info(NAMES.get(info, info))
-
-    def _wake(self) -> None:
-        if self._waiter is not None:
-            wake(self._waiter)
+    def _take_received(self) -> bytes:
+        received = bytes(self._received)
+        self._received.clear()
+        if self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
+        return received
 
 
-def _is_readable(transport: asyncio.Transport) -> bool:
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket"), select.POLLIN)
-    return bool(poll.poll(0))
+def _head_of(request: httpx2.Request) -> h11.Request:
+    try:
+        return h11.Request(
+            method=request.method, target=request.url.raw_path, headers=request.headers.raw
+        )
+    except h11.LocalProtocolError as error:
+        raise httpx2.LocalProtocolError(str(error)) from error
+
+
+def _origin_of(url: httpx2.URL) -> Origin:
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return url.scheme, url.raw_host.decode("ascii"), port

@@ -1,11 +1,11 @@
 """The parts of an answer as they come, and any number of readers, who may leave."""
 
-import asyncio
+import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 
 from lib import ui_stream
-from lib.waiting import Waiter, wait_for, wake
+from lib.waiting import Waiter
 
 KEEP_ALIVE_SECONDS = 10.0
 # What ends a stream: `finish`, `abort` or `error`, and `[DONE]`.
@@ -19,7 +19,6 @@ class Stream:
         parts: those that are there, each one event.
         size: of all of them, in bytes.
         is_over: no more will come.
-        reader_count: how many read or wait now.
     """
 
     def __init__(self) -> None:
@@ -27,14 +26,19 @@ class Stream:
         self.parts: list[bytes] = []
         self.size = 0
         self.is_over = False
-        self.reader_count = 0
-        self._waiters: set[Waiter] = set()
+        self._readers: set[Waiter] = set()
+
+    @property
+    def reader_count(self) -> int:
+        """How many read or wait now."""
+        return len(self._readers)
 
     def add(self, *parts: bytes) -> None:
         """Add parts, each one event."""
         self.parts += parts
         self.size += sum(map(len, parts))
-        self._tell()
+        for reader in self._readers:
+            reader.wake()
 
     def end(self, *parts: bytes) -> None:
         """Add the last parts; after that, nothing is added."""
@@ -44,13 +48,13 @@ class Stream:
 
     async def wait_for_first_part(self) -> None:
         """Wait until there is a part, or the stream is over, but no longer than a proxy does."""
-        with self._reading():
-            await self._wait(KEEP_ALIVE_SECONDS, 0)
+        with self._reading() as reader:
+            await self._wait(reader, KEEP_ALIVE_SECONDS, 0)
 
     async def wait_until_over(self, timeout_seconds: float) -> bool:
         """Wait until the stream is over; at most so long. Returns whether it is."""
-        with self._reading():
-            await self._wait(timeout_seconds, None)
+        with self._reading() as reader:
+            await self._wait(reader, timeout_seconds, None)
         return self.is_over
 
     async def read(self, position: int = 0) -> AsyncGenerator[bytes]:
@@ -59,7 +63,7 @@ class Stream:
         While none come, a comment now and then keeps proxies from cutting the stream. Who asks for
         parts that never come gets the end all the same: a stream must not merely end.
         """
-        with self._reading():
+        with self._reading() as reader:
             has_read = False
             while True:
                 if self.is_over and not has_read:
@@ -71,31 +75,23 @@ class Stream:
                     yield b"".join(unread)
                 elif self.is_over:
                     return
-                elif not await self._wait(KEEP_ALIVE_SECONDS, position):
+                elif not await self._wait(reader, KEEP_ALIVE_SECONDS, position):
                     yield ui_stream.KEEP_ALIVE
 
-    async def _wait(self, timeout_seconds: float, position: int | None) -> bool:
+    async def _wait(self, reader: Waiter, timeout_seconds: float, position: int | None) -> bool:
         """Wait for a part at a position (None: for none), or the end; tell whether it came."""
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + timeout_seconds
+        give_up_at = time.monotonic() + timeout_seconds
         while not self.is_over and (position is None or len(self.parts) <= position):
-            waiter: Waiter = loop.create_future()
-            self._waiters.add(waiter)
-            try:
-                if not await wait_for(waiter, give_up_at - loop.time()):
-                    return False
-            finally:
-                self._waiters.discard(waiter)
+            if not await reader.wait(give_up_at - time.monotonic()):
+                return False
         return True
 
     @contextmanager
-    def _reading(self) -> Generator[None]:
-        self.reader_count += 1
+    def _reading(self) -> Generator[Waiter]:
+        reader = Waiter()
+        self._readers.add(reader)
         try:
-            yield
+            yield reader
         finally:
-            self.reader_count -= 1
-
-    def _tell(self) -> None:
-        for waiter in self._waiters:
-            wake(waiter)
+            self._readers.discard(reader)
+            reader.close()

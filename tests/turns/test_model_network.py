@@ -1,6 +1,7 @@
 """The connections to the model, through the HTTP client that the product uses, to real sockets."""
 
 import asyncio
+import re
 import socket
 import ssl
 import struct
@@ -13,7 +14,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 
-import httpcore2
 import httpx2
 import pytest
 from cryptography import x509
@@ -21,18 +21,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from lib.model_network import MOST_BYTES, Connection, ModelTransport
+from lib.model_network import MOST_BYTES, ModelTransport
 
 type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-LIMITS = httpx2.Limits(max_connections=10)
-
-
-async def test_the_client_talks_over_a_connection_of_ours() -> None:
-    async with _serving(_say_ok) as url, _client() as client, client.stream("GET", url) as answer:
-        stream = answer.extensions["network_stream"]
-        assert isinstance(getattr(stream, "_stream", stream), Connection)
 
 
 async def test_a_connection_is_used_again_for_the_next_request() -> None:
@@ -162,7 +156,7 @@ async def test_over_tls_the_server_is_who_its_certificate_says(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
-    async with _serving(_say_ok, certificate) as url, _client(verify=True) as client:
+    async with _serving(_say_ok, certificate) as url, _client(has_tls=True) as client:
         assert (await client.post(url, content=b"z" * 1_000_000)).text == "ok"
         assert (await client.post(url, content=b"Hello")).text == "ok"
 
@@ -170,7 +164,7 @@ async def test_over_tls_the_server_is_who_its_certificate_says(
 async def test_over_tls_a_server_whose_certificate_nobody_knows_is_refused(
     certificate: Path,
 ) -> None:
-    async with _serving(_say_ok, certificate) as url, _client(verify=True) as client:
+    async with _serving(_say_ok, certificate) as url, _client(has_tls=True) as client:
         with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             await client.get(url)
 
@@ -179,7 +173,7 @@ async def test_a_server_that_never_answers_to_tls_is_given_up() -> None:
     async def serve(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
         await asyncio.sleep(5)
 
-    async with _serving(serve) as url, _client(verify=True, timeout=0.1) as client:
+    async with _serving(serve) as url, _client(has_tls=True, timeout=0.1) as client:
         with pytest.raises(httpx2.ConnectTimeout):
             await client.get(url.replace("http:", "https:"))
 
@@ -200,17 +194,99 @@ async def test_who_closes_a_connection_that_is_in_use_ends_it_at_once() -> None:
         await asyncio.wait_for(left.wait(), 1)
 
 
-async def test_a_write_to_a_server_that_has_left_fails() -> None:
-    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def test_an_answer_that_came_before_the_question_was_taken_is_read() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.5)
+
+    async with _serving(serve) as url, _client() as client:
+        assert (await client.post(url, content=b"y" * 20_000_000)).status_code == 413
+
+
+async def test_a_server_that_leaves_without_a_word_is_a_failure() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
         writer.close()
 
-    async with _serving(serve) as url:
-        loop, port = asyncio.get_running_loop(), int(url.rpartition(":")[2])
-        _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
-        await asyncio.sleep(0.05)
-        with pytest.raises(httpcore2.WriteError):
-            await connection.write(b"Hello")
-        await connection.aclose()
+    async with _serving(serve) as url, _client() as client:
+        with pytest.raises(httpx2.TransportError):
+            await client.post(url, content=b"Hello")
+
+
+async def test_what_is_no_http_is_a_failure() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        writer.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+
+    async with _serving(serve) as url, _client() as client:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await client.get(url)
+
+
+async def test_a_chunked_answer_that_is_cut_is_a_failure_not_an_end() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        writer.write(CHUNKED + b"2\r\nok\r\n")
+        writer.close()
+
+    async with _serving(serve) as url, _client() as client:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await client.get(url)
+
+
+async def test_hints_before_the_answer_are_passed_over() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n" + OK)
+
+    async with _serving(serve) as url, _client() as client:
+        assert (await client.get(url)).text == "ok"
+
+
+async def test_a_connection_is_used_again_though_the_end_of_its_answer_was_not_read() -> None:
+    """As after `[DONE]`: what is left of such an answer is its last chunk."""
+    connections: list[None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(None)
+        while await _request(reader):
+            writer.write(CHUNKED + b"2\r\nok\r\n0\r\n\r\n")
+
+    async with _serving(serve) as url, _client() as client:
+        for _ in range(3):
+            async with client.stream("POST", url, content=b"Hello") as answer:
+                async for piece in answer.aiter_raw():
+                    assert piece == b"ok"
+                    break
+
+    assert len(connections) == 1
+
+
+async def test_each_answer_goes_to_who_asked() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await _request(reader):
+            [path] = re.findall(rb"GET /(\d+) ", head)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(path))
+            await asyncio.sleep(0.001 * (int(path) % 7))
+            writer.write(path)
+
+    async def ask(client: httpx2.AsyncClient, url: str, number: int) -> None:
+        async with client.stream("GET", f"{url}/{number}") as answer:
+            # Some leave before they have read.
+            if number % 5:
+                assert await answer.aread() == str(number).encode()
+
+    async with _serving(serve) as url, _client() as client:
+        for begin in range(0, 200, 20):
+            await asyncio.gather(*(ask(client, url, begin + each) for each in range(20)))
+
+
+async def test_a_header_that_cannot_be_sent_is_refused() -> None:
+    async with _serving(_say_ok) as url, _client() as client:
+        with pytest.raises(httpx2.LocalProtocolError):
+            await client.get(url, headers={"authorization": "Bearer sk-\n1"})
 
 
 @pytest.fixture(scope="module")
@@ -242,8 +318,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _client(*, verify: bool = False, timeout: float = 5) -> httpx2.AsyncClient:
-    transport = ModelTransport(verify=verify, limits=LIMITS)
+def _client(*, has_tls: bool = False, timeout: float = 5) -> httpx2.AsyncClient:
+    transport = ModelTransport(has_tls=has_tls)
     return httpx2.AsyncClient(transport=transport, timeout=timeout)
 
 
@@ -288,13 +364,13 @@ async def _say_ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.write(OK)
 
 
-async def _request(reader: asyncio.StreamReader) -> bool:
-    """Read a request; return whether there was one."""
+async def _request(reader: asyncio.StreamReader) -> bytes:
+    """Read a request; return its head, or nothing: there is none any more."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
-        return False
+        return b""
     for line in head.lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
             await reader.readexactly(int(line.partition(b":")[2]))
-    return True
+    return head
