@@ -19,7 +19,6 @@ from uuid import UUID
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from psycopg_pool.pool_async import AddConnection
 
@@ -33,6 +32,7 @@ from lib.problems import (
     LocalAccountsUnavailable,
     Problem,
 )
+from lib.rows import rows_as
 from lib.settings import Settings, settings
 from lib.statements import Call, Statement
 from lib.trace import log, trace
@@ -375,7 +375,7 @@ async def _send(
             async with connection.pipeline():
                 cursors = [await _execute(connection, call) for call in calls]
         # After the block: fetched within, the first would cost a round trip of its own.
-        return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        return [await cursor.fetchall() if _has_rows(cursor) else [] for cursor in cursors]
     except psycopg.Error as error:
         # The other lines may show the row that was refused: of `users`, the hash of a password.
         if error.diag.message_primary is not None:
@@ -401,8 +401,13 @@ def _note_outcome(step: asyncio.Future[Any]) -> None:
 
 
 async def _execute(connection: Connection, call: Call[Any]) -> psycopg.AsyncCursor[Any]:
-    cursor = connection.cursor(row_factory=class_row(call.statement.row))
+    cursor = connection.cursor(row_factory=rows_as(call.statement.row))
     return await cursor.execute(call.statement.sql, call.bound())
+
+
+def _has_rows(cursor: psycopg.AsyncCursor[Any]) -> bool:
+    # `description`, which tells it too, is made anew each time, with an object for each column.
+    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
 
 
 def _shut(connection: Connection) -> None:

@@ -9,7 +9,8 @@ from uuid import UUID
 from lib.tool_calls import steps_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, and in the order of the statements' columns: a page has up to 200 (lib/rows.py).
+@dataclass(slots=True)
 class Message:
     """A row of `chat_messages`; the migration says what each column means."""
 
@@ -18,6 +19,8 @@ class Message:
     message_id: str
     role: str
     content: str
+    created_at: datetime
+    updated_at: datetime
     reply_to: int | None = None
     finish_reason: str | None = None
     model_name: str | None = None
@@ -37,8 +40,6 @@ class Message:
     is_mistake: bool = False
     mistake_note: str | None = None
     superseded_at: datetime | None = None
-    created_at: datetime
-    updated_at: datetime
 
     def to_json(self) -> dict[str, Any]:
         """Return the AI SDK `UIMessage` (id, role, parts, metadata) with the columns beside it.

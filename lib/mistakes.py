@@ -26,7 +26,7 @@ class Marked:
     id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Mistake(Message):
     """An answer that is marked as a mistake, and the question that led to it.
 

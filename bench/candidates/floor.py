@@ -128,4 +128,8 @@ async def send(connection: Connection, step: Step, own: dict[str, Any]) -> Rows:
             )
             for sql, parameters in step
         ]
-    return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+    has_rows = (cursor.pgresult is not None and cursor.pgresult.nfields for cursor in cursors)
+    return [
+        await cursor.fetchall() if has else []
+        for cursor, has in zip(cursors, has_rows, strict=True)
+    ]

@@ -16,6 +16,8 @@ SELECT
     chat_messages.message_id,
     chat_messages.role,
     chat_messages.content,
+    chat_messages.created_at,
+    chat_messages.updated_at,
     chat_messages.reply_to,
     chat_messages.finish_reason,
     chat_messages.model_name,
@@ -34,9 +36,7 @@ SELECT
     chat_messages.needs_knowledge,
     chat_messages.is_mistake,
     chat_messages.mistake_note,
-    chat_messages.superseded_at,
-    chat_messages.created_at,
-    chat_messages.updated_at
+    chat_messages.superseded_at
 FROM chat_messages
 WHERE
     chat_messages.conversation_id = %(conversation_id)s::uuid

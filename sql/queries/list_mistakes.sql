@@ -18,6 +18,8 @@ SELECT
     answer.message_id,
     answer.role,
     answer.content,
+    answer.created_at,
+    answer.updated_at,
     answer.reply_to,
     answer.finish_reason,
     answer.model_name,
@@ -37,8 +39,6 @@ SELECT
     answer.is_mistake,
     answer.mistake_note,
     answer.superseded_at,
-    answer.created_at,
-    answer.updated_at,
     question.message_id AS question_message_id,
     question.content AS question
 FROM chat_messages AS answer

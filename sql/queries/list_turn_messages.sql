@@ -21,6 +21,8 @@ SELECT
     listed.message_id,
     listed.role,
     listed.content,
+    listed.created_at,
+    listed.updated_at,
     listed.reply_to,
     listed.finish_reason,
     listed.model_name,
@@ -39,9 +41,7 @@ SELECT
     listed.needs_knowledge,
     listed.is_mistake,
     listed.mistake_note,
-    listed.superseded_at,
-    listed.created_at,
-    listed.updated_at
+    listed.superseded_at
 FROM
     list_turn_messages(
         conversation_id => %(conversation_id)s::uuid,
