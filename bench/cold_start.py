@@ -1,8 +1,7 @@
 """How long a function takes to start, beside one that only imports what all of them need.
 
     python -m bench.cold_start             api/history.py and the bare function
-    python -m bench.cold_start --all       every function and the bare one
-    python -m bench.cold_start --compile   no bytecode anywhere, as in a bundle: all is compiled
+    python -m bench.cold_start --all       every function and the bare one; takes two minutes
 
 Functions start in Vercel's own runtime, in turn (history, bare, history, bare ...), so that a
 machine that grows slower meanwhile slows both alike. `init` is what the runtime reports to the
@@ -12,8 +11,10 @@ wall time from the start of the process until it said so. No database is asked.
 `bare, a model` is the bare function with one model of pydantic's, which imports the larger part of
 that package only then: what no function of ours can do without.
 
-With bytecode, the default, one start before the measured ones writes it, into a directory that is
-removed in the end; what lies in `__pycache__` directories is not used.
+With bytecode, as in a bundle that was built with VERCEL_PYTHON_COMPILEALL=1: one start before the
+measured ones writes it, into a directory that is removed in the end; what lies in `__pycache__`
+directories is not used. `compiling` is the init of a third as many starts without any, as bundles
+are that were built without that variable: all that is imported is compiled each time.
 """
 
 import argparse
@@ -56,7 +57,6 @@ class Arguments:
 
     runs: int
     every_function: bool
-    compiles: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ class Candidate:
     entrypoint: str
     init_ms: list[float] = field(default_factory=list[float])
     start_ms: list[float] = field(default_factory=list[float])
+    compiling_ms: list[float] = field(default_factory=list[float])
 
     def start(self, environment: dict[str, str]) -> tuple[float, float]:
         """Start it once, stop it, and return initDuration and wall time."""
@@ -80,13 +81,18 @@ class Candidate:
         self.init_ms.append(init_ms)
         self.start_ms.append(start_ms)
 
+    def measure_compiling(self, environment: dict[str, str]) -> None:
+        """Start it once where no bytecode is, and remember how long it took."""
+        init_ms, _ = self.start(environment)
+        self.compiling_ms.append(init_ms)
+
 
 def main() -> None:
     """Measure and print a table."""
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory(prefix="cold-start-") as directory:
         candidates = find_candidates(arguments, Path(directory))
-        measure_in_turn(candidates, arguments, Path(directory) / "bytecode")
+        measure_in_turn(candidates, arguments.runs, Path(directory))
     sys.stdout.write(f"$ {shlex.join(['python', '-m', 'bench.cold_start', *sys.argv[1:]])}\n")
     sys.stdout.write(table(candidates, arguments))
 
@@ -96,10 +102,9 @@ def parse_arguments() -> Arguments:
     parser = argparse.ArgumentParser(prog="python -m bench.cold_start", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--all", action="store_true", help="measure every function")
-    parser.add_argument("--compile", action="store_true", help="without any bytecode")
     parser.add_argument("--runs", type=int, default=15, help="starts of each (15)")
     given = parser.parse_args()
-    return Arguments(runs=given.runs, every_function=given.all, compiles=given.compile)
+    return Arguments(runs=given.runs, every_function=given.all)
 
 
 def find_candidates(arguments: Arguments, directory: Path) -> list[Candidate]:
@@ -116,30 +121,35 @@ def find_candidates(arguments: Arguments, directory: Path) -> list[Candidate]:
     ]
 
 
-def measure_in_turn(candidates: Sequence[Candidate], arguments: Arguments, bytecode: Path) -> None:
+def measure_in_turn(candidates: Sequence[Candidate], runs: int, directory: Path) -> None:
     """Start each candidate once unmeasured, then all of them in turn."""
     # With a prefix, Python neither reads nor writes __pycache__ beside the sources.
-    writing = {"PYTHONPYCACHEPREFIX": str(bytecode)}
+    writing = {"PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
     reading = writing | {"PYTHONDONTWRITEBYTECODE": "1"}
+    compiling = reading | {"PYTHONPYCACHEPREFIX": str(directory / "nothing")}
     for candidate in candidates:
-        candidate.start(reading if arguments.compiles else writing)
-    for _ in range(arguments.runs):
+        candidate.start(writing)
+    for run in range(runs):
         for candidate in candidates:
             candidate.measure(reading)
+            if run % 3 == 0:
+                candidate.measure_compiling(compiling)
 
 
 def table(candidates: Sequence[Candidate], arguments: Arguments) -> str:
     """Return the medians, and how they relate to the bare function's."""
     bare_ms = statistics.median(candidates[-1].init_ms)
     width = max(len(candidate.name) for candidate in candidates)
-    bytecode = "compiled at each start" if arguments.compiles else "from bytecode"
+    bare_compiling_ms = statistics.median(candidates[-1].compiling_ms)
     lines = [
-        f"median of {arguments.runs} starts, {bytecode}",
-        f"{'':{width}}  init ms  start ms  init/bare",
+        f"median of {arguments.runs} starts",
+        f"{'':{width}}  init ms  start ms  init/bare  compiling ms  compiling/bare",
         *(
             f"{candidate.name:{width}}  {statistics.median(candidate.init_ms):7.0f}"
             f"  {statistics.median(candidate.start_ms):8.0f}"
             f"  {statistics.median(candidate.init_ms) / bare_ms:9.2f}"
+            f"  {statistics.median(candidate.compiling_ms):12.0f}"
+            f"  {statistics.median(candidate.compiling_ms) / bare_compiling_ms:14.2f}"
             for candidate in candidates
         ),
         *(
