@@ -9,7 +9,7 @@ Imported by the chat function alone, on its first question: `import openai` take
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -107,43 +107,24 @@ async def stream_answer(
         AnswerWithheld: a content filter let nothing through.
         ModelFailed: any other failure; also a stream that was cut, garbled, or held no answer.
     """
-    is_empty = True
-    # Closed here, not by the garbage collector: who stops reading wants its connection closed now.
-    async with aclosing(_stream(model, messages, reply, options)) as pieces:
-        async for piece in pieces:
-            is_empty = False
-            yield piece
-    if reply.finish_reason is None:
-        raise ModelFailed from _GarbledStreamError("it ended without a finish reason")
-    if is_empty and reply.finish_reason == "content_filter":
-        raise AnswerWithheld
-    if is_empty:
-        raise ModelFailed from _GarbledStreamError(f"empty, finished by {reply.finish_reason}")
-
-
-async def _stream(
-    model: str,
-    messages: list[dict[str, Any]],
-    reply: Reply,
-    options: Mapping[str, Any],
-) -> AsyncGenerator[str | CallPiece]:
-    """Yield the pieces that are not empty; what goes wrong after the finish reason is no matter."""
+    events, has_tools, is_empty = _Events(), "tools" in options, True
     try:
         async with _request(model, messages, options) as response:
-            async for chunk in _chunks(_received(response.http_response)):
-                if piece := _read_chunk(chunk, reply):
-                    yield piece
-                if "tools" in options:
-                    for call in _read_calls(chunk):
-                        yield call
-    except openai.APIStatusError as error:
-        raise _problem_of(error) from error
-    except (openai.APITimeoutError, httpx2.TimeoutException) as error:
-        if reply.finish_reason is None:
-            raise ModelTimeout from error
+            async for received in _body_of(response.http_response):
+                for chunk in events.feed(received):
+                    for piece in _pieces_in(chunk, reply, has_tools=has_tools):
+                        is_empty = False
+                        yield piece
+                if events.are_over:
+                    break
     except (openai.APIError, httpx2.HTTPError, httpx2.StreamError, _GarbledStreamError) as error:
+        # What goes wrong after the finish reason is no matter.
         if reply.finish_reason is None:
-            raise ModelFailed from error
+            raise _problem_of(error) from error
+    if is_empty and reply.finish_reason == "content_filter":
+        raise AnswerWithheld
+    if is_empty or reply.finish_reason is None:
+        raise ModelFailed from _GarbledStreamError(f"{is_empty=}, {reply.finish_reason=}")
 
 
 class _GarbledStreamError(Exception):
@@ -195,7 +176,7 @@ async def close() -> None:
         _client.cache_clear()
 
 
-def _received(response: httpx2.Response) -> AsyncIterator[bytes]:
+def _body_of(response: httpx2.Response) -> AsyncIterator[bytes]:
     """Return the body of a response as it comes: past three generators, where it is as it was sent.
 
     Of each token they took 4% of the processor.
@@ -206,16 +187,27 @@ def _received(response: httpx2.Response) -> AsyncIterator[bytes]:
     return response.aiter_bytes() if is_encoded else aiter(stream)
 
 
-async def _chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
-    """Yield the JSON objects of a provider's event stream, up to `[DONE]`.
+class _Events:
+    """A provider's event stream, of whose format (WHATWG HTML, "Server-sent events") as much is
+    read as such providers use: a `data:` line an event.
 
-    Of the format (WHATWG HTML, "Server-sent events") as much as such providers use: a `data:` line
-    an event. Split as bytes: `str.splitlines` would cut a line at each U+2028 of an answer.
+    Attributes:
+        are_over: `[DONE]` has come.
     """
-    rest = b""
-    async for received in stream:
-        *lines, rest = (rest + received).split(b"\n")
-        if len(rest) > MAX_EVENT_BYTES:
+
+    def __init__(self) -> None:
+        self.are_over = False
+        self._rest = b""
+
+    def feed(self, received: bytes) -> Iterator[dict[str, Any]]:
+        """Yield the JSON objects of the events that are complete by now, up to `[DONE]`.
+
+        Raises:
+            _GarbledStreamError: an event has no end, or is no JSON object.
+        """
+        # As bytes: `str.splitlines` would cut a line at each U+2028 of an answer.
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        if len(self._rest) > MAX_EVENT_BYTES:
             message = "an event has no end"
             raise _GarbledStreamError(message)
         for line in lines:
@@ -223,16 +215,27 @@ async def _chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]
                 continue
             data = line[5:].strip()
             if data == b"[DONE]":
+                self.are_over = True
                 return
-            try:
-                chunk: object = json.loads(data)
-            except ValueError:
-                message = "an event is not JSON"
-                raise _GarbledStreamError(message) from None
-            if not isinstance(chunk, dict):
-                message = "an event is no object"
-                raise _GarbledStreamError(message)
-            yield chunk  # pyright: ignore[reportUnknownVariableType] (names are text in JSON)
+            yield _object_in(data)
+
+
+def _object_in(data: bytes) -> dict[str, Any]:
+    try:
+        chunk: object = json.loads(data)
+    except ValueError:
+        message = "an event is not JSON"
+        raise _GarbledStreamError(message) from None
+    if not isinstance(chunk, dict):
+        message = "an event is no object"
+        raise _GarbledStreamError(message)
+    return chunk  # pyright: ignore[reportUnknownVariableType] (names are text in JSON)
+
+
+def _pieces_in(chunk: dict[str, Any], reply: Reply, *, has_tools: bool) -> list[str | CallPiece]:
+    text = _read_chunk(chunk, reply)
+    pieces: list[str | CallPiece] = [text] if text else []
+    return [*pieces, *_read_calls(chunk)] if has_tools else pieces
 
 
 def _read_chunk(chunk: dict[str, Any], reply: Reply) -> str:
@@ -296,7 +299,11 @@ def _count(said: object) -> int | None:
     return said if isinstance(said, int) and 0 <= said <= MAX_INTEGER else None
 
 
-def _problem_of(error: openai.APIStatusError) -> ModelFailed:
+def _problem_of(error: Exception) -> ModelFailed:
+    if isinstance(error, (openai.APITimeoutError, httpx2.TimeoutException)):
+        return ModelTimeout()
+    if not isinstance(error, openai.APIStatusError):
+        return ModelFailed()
     if error.status_code in OVERLOADED:
         return ModelOverloaded(retry_after_seconds=_retry_after(error))
     if error.status_code in TIMED_OUT:
