@@ -38,6 +38,8 @@ from lib.statements import Call, Statement
 from lib.trace import log, trace
 
 type Connection = psycopg.AsyncConnection[Any]
+# The rows of each call of a step.
+type Outcome = asyncio.Future[list[list[Any]]]
 
 # Neon's first connect after it has slept takes most of a second.
 CONNECT_TIMEOUT_SECONDS = 5
@@ -108,6 +110,8 @@ class Database:
         """Take the settings; nothing is opened."""
         self._settings = chosen
         self._pool: AsyncConnectionPool[Connection] | None = None
+        # The event loop itself holds tasks only weakly.
+        self._steps: set[asyncio.Task[None]] = set()
 
     @overload
     async def run_as[A](self, caller: Caller, reachable: UUID | None, a: Call[A], /) -> list[A]: ...
@@ -233,9 +237,28 @@ class Database:
     async def _step(self, calls: tuple[Call[Any], ...]) -> list[list[Any]]:
         # Of its own, so that a caller who gives up never leaves a connection with somebody else's
         # answer on its way (OpenAI, March 2023): the step ends, then the connection goes back.
-        step = asyncio.ensure_future(self._run(calls))
-        step.add_done_callback(_note_outcome)
-        return await asyncio.shield(step)
+        # Begun at once, and waited for by a future of ours: three rounds of the event loop less
+        # than a task within `asyncio.shield`.
+        loop = asyncio.get_running_loop()
+        outcome: Outcome = loop.create_future()
+        step = asyncio.Task(self._end_in(outcome, calls), loop=loop, eager_start=True)
+        self._steps.add(step)
+        step.add_done_callback(self._steps.discard)
+        return await outcome
+
+    async def _end_in(self, outcome: Outcome, calls: tuple[Call[Any], ...]) -> None:
+        """Run a step, and tell how it ended, if anybody still waits for it."""
+        try:
+            rows = await self._run(calls)
+        except asyncio.CancelledError:
+            outcome.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is for who waits)
+            if not outcome.done():
+                outcome.set_exception(error)
+        else:
+            if not outcome.done():
+                outcome.set_result(rows)
 
     async def _run(self, calls: tuple[Call[Any], ...]) -> list[list[Any]]:
         started = time.monotonic()
@@ -392,12 +415,6 @@ def _is_lost(connection: Connection) -> bool:
     what a server says that shuts down. A step that merely failed leaves it idle.
     """
     return connection.broken or connection.info.transaction_status is TransactionStatus.ACTIVE
-
-
-def _note_outcome(step: asyncio.Future[Any]) -> None:
-    """Look how a step ended, which its caller may not do any more; asyncio would complain."""
-    if not step.cancelled():
-        step.exception()
 
 
 async def _execute(connection: Connection, call: Call[Any]) -> psycopg.AsyncCursor[Any]:

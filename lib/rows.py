@@ -10,6 +10,7 @@ from psycopg import AsyncCursor
 type MakeRow[Row] = Callable[[Sequence[Any]], Row]
 
 
+@cache
 def rows_as[Row](made: type[Row]) -> Callable[[AsyncCursor[Any]], MakeRow[Row]]:
     """Return a row factory of psycopg's that makes dataclass objects, by the columns' names.
 
