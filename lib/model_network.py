@@ -18,8 +18,9 @@ from lib.waiting import Waiter
 # So much is read ahead of who reads.
 MOST_BYTES = 256 * 1024
 MAX_HEAD_BYTES = 100 * 1024
-# So long a connection is kept for the next question, as httpx2 does.
+# So long, and so many, connections are kept for the next question, as that client does.
 IDLE_SECONDS = 5.0
+MOST_IDLE = 100
 
 type Origin = tuple[str, str, int]
 
@@ -30,6 +31,8 @@ class ModelTransport(httpx2.AsyncBaseTransport):
     def __init__(self, *, has_tls: bool) -> None:
         """Take whether there may be TLS: then certificates are loaded, to check servers'."""
         self._context = httpx2.create_ssl_context() if has_tls else None
+        if self._context is not None:
+            self._context.set_alpn_protocols(["http/1.1"])
         self._idle: list[Connection] = []
 
     @override
@@ -58,7 +61,7 @@ class ModelTransport(httpx2.AsyncBaseTransport):
 
     def take_back(self, connection: "Connection") -> None:
         """Keep a connection for the next request, if its response has come to its end."""
-        if connection.begin_anew():
+        if connection.begin_anew() and len(self._idle) < MOST_IDLE:
             self._idle.append(connection)
         else:
             connection.abort()
@@ -234,6 +237,9 @@ class Connection(asyncio.Protocol):
 
     def begin_anew(self) -> bool:
         """Be ready for another request, if what has come already is the response's end."""
+        if self._transport.get_write_buffer_size():
+            # It was answered before it was taken, and may never be.
+            return False
         try:
             while self._http.their_state is h11.SEND_BODY:
                 if self._http.next_event() is h11.NEED_DATA:
