@@ -143,8 +143,7 @@ class Connection(asyncio.Protocol):
         self._is_full = False
         self._is_over = False
         self._error: Exception | None = None
-        self._reader = Waiter()
-        self._writer = Waiter()
+        self._waiter = Waiter()
         self._idle_until = 0.0
 
     @override
@@ -158,19 +157,18 @@ class Connection(asyncio.Protocol):
         if len(self._received) > MOST_BYTES:
             self._is_paused = True
             self._transport.pause_reading()
-        self._reader.wake()
+        self._waiter.wake()
 
     @override
     def eof_received(self) -> None:
         self._is_over = True
-        self._reader.wake()
+        self._waiter.wake()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_over, self._error, self._is_full = True, exc, False
-        for waiter in (self._reader, self._writer):
-            waiter.wake()
-            waiter.close()
+        self._waiter.wake()
+        self._waiter.close()
 
     @override
     def pause_writing(self) -> None:
@@ -179,7 +177,7 @@ class Connection(asyncio.Protocol):
     @override
     def resume_writing(self) -> None:
         self._is_full = False
-        self._writer.wake()
+        self._waiter.wake()
 
     async def send(self, request: httpx2.Request, seconds: float | None) -> None:
         """Send a request, all of it at once.
@@ -196,7 +194,7 @@ class Connection(asyncio.Protocol):
         parts.append(self._http.send(h11.EndOfMessage()))
         self._transport.write(b"".join(part for part in parts if part))
         while self._is_full and not self._received:
-            if not await self._writer.wait(seconds):
+            if not await self._waiter.wait(seconds):
                 raise httpx2.WriteTimeout("")
 
     async def receive_head(self, seconds: float | None) -> h11.Response:
@@ -228,8 +226,9 @@ class Connection(asyncio.Protocol):
                 raise httpx2.RemoteProtocolError(str(error)) from error
             if event is not h11.NEED_DATA:
                 return cast("h11.Event | type[h11.PAUSED]", event)
-            if not (self._received or self._is_over) and not await self._reader.wait(seconds):
-                raise httpx2.ReadTimeout("")
+            while not self._received and not self._is_over:
+                if not await self._waiter.wait(seconds):
+                    raise httpx2.ReadTimeout("")
             if not self._received and self._error is not None:
                 raise httpx2.ReadError(str(self._error)) from self._error
             # What is empty is the end.
@@ -249,8 +248,7 @@ class Connection(asyncio.Protocol):
             self._http.start_next_cycle()
         except h11.ProtocolError:
             return False
-        self._reader.close()
-        self._writer.close()
+        self._waiter.close()
         self._idle_until = time.monotonic() + IDLE_SECONDS
         return True
 

@@ -369,7 +369,7 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
     """Read a request; return its head, or nothing: there is none any more."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
+    except (asyncio.IncompleteReadError, ConnectionResetError):
         return b""
     for line in head.lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
