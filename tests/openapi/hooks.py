@@ -8,7 +8,7 @@ from typing import Any
 import schemathesis
 from hypothesis import strategies
 
-from lib.accounts import MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS
+from lib.account_bodies import MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS
 from lib.cursors import encode_cursor
 
 # Operations after which much is gone.
