@@ -13,7 +13,7 @@ from lib.texts import storable
 
 Storable = Annotated[str, AfterValidator(storable)]
 # An id that a client made, of a conversation or of a message.
-ClientId = Annotated[Storable, Field(min_length=1, max_length=MAX_CHARS)]
+ClientId = Annotated[str, Field(min_length=1, max_length=MAX_CHARS), AfterValidator(storable)]
 
 
 def validate[Model: BaseModel](model: type[Model], content: object, at: str = "") -> Model:
