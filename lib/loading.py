@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 # What has returned once: it is complete.
 _done: set[Callable[[], object]] = set()
+# The loop itself holds tasks only weakly.
+_tasks: set[asyncio.Task[None]] = set()
 
 
 async def load[Found](find: Callable[[], Found]) -> Found:
@@ -18,3 +21,20 @@ async def load[Found](find: Callable[[], Found]) -> Found:
     found = await asyncio.to_thread(find)
     _done.add(find)
     return found
+
+
+def load_ahead(*finders: Callable[[], object]) -> None:
+    """Begin to load what is going to be needed, one after the other; waits for nothing.
+
+    If it fails, whoever loads it will be told.
+    """
+    if missing := [find for find in finders if find not in _done]:
+        task = asyncio.create_task(_load_all(missing))
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+
+
+async def _load_all(finders: list[Callable[[], object]]) -> None:
+    for find in finders:
+        with suppress(Exception):
+            await load(find)
