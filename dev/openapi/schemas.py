@@ -136,7 +136,7 @@ def _tidied_item(item: object, *, is_answer: bool) -> object:
     return _tidy(cast("Schema", item), is_answer=is_answer)
 
 
-# What Postgres cannot store is refused in each text (lib/ids.py).
+# What Postgres cannot store is refused in each text (lib/texts.py).
 NO_NUL = r"^[^\u0000]*$"
 
 
