@@ -13,17 +13,18 @@ Database  POST 1 round trip: count_attempt.sql, find_account.sql; 1 more to regi
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.accounts import Credentials, check_local_accounts, delete_account, log_in, register
+from lib.accounts import check_local_accounts, credentials, delete_account, log_in, register
+from lib.bodies import read_body
 from lib.callers import user_of
 from lib.database import database
-from lib.functions import function, json_response, read_json, validate
+from lib.functions import function, json_response
 from lib.quotas import client_of
 
 
 async def post(request: Request) -> Response:
     """Register or log in."""
     check_local_accounts()
-    given = validate(Credentials, await read_json(request))
+    given = await read_body(request, credentials)
     if given.action == "login":
         return json_response(await log_in(database(), given, client_of(request)))
     signed_in = await register(database(), given, client_of(request))

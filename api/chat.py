@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from lib.callers import caller_of
-from lib.chat import answer_chat
+from lib.chat import answer_chat, warm_up
 from lib.chat_requests import read_chat_request
 from lib.functions import function
 from lib.quotas import client_of
@@ -24,6 +24,7 @@ from lib.quotas import client_of
 async def post(request: Request) -> ASGIApp:
     """Answer one message."""
     caller = await caller_of(request)
+    warm_up()
     return await answer_chat(caller, await read_chat_request(request), client_of(request))
 
 

@@ -12,8 +12,9 @@ from starlette.responses import Response
 
 from lib.callers import caller_of
 from lib.database import database
-from lib.functions import function, json_response, parse_query
+from lib.functions import function, json_response
 from lib.history import HistoryQuery, read_history
+from lib.queries import parse_query
 
 
 async def get(request: Request) -> Response:

@@ -14,17 +14,19 @@ Database  1 round trip: list_mistakes.sql; sum_usage.sql; mark_mistake.sql, find
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lib.bodies import read_body
 from lib.callers import caller_of, user_of
 from lib.database import database
-from lib.functions import NO_STORE, function, json_response, parse_query, read_json, validate
+from lib.functions import NO_STORE, function, json_response
 from lib.mistakes import (
     AnswersQuery,
-    Mark,
     WhichMessage,
     as_examples,
     list_mistakes,
     mark_mistake,
+    mistake_mark,
 )
+from lib.queries import parse_query
 from lib.usage import sum_usage
 
 
@@ -45,7 +47,7 @@ async def patch(request: Request) -> Response:
     """Mark an answer."""
     caller = await caller_of(request)
     which = parse_query(request, WhichMessage)
-    mark = validate(Mark, await read_json(request))
+    mark = await read_body(request, mistake_mark)
     return json_response(await mark_mistake(database(), caller, which, mark))
 
 

@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lib.database import database
-from lib.functions import NO_STORE, function, json_response, parse_query
+from lib.functions import NO_STORE, function, json_response
 from lib.metrics import MetricsQuery, check_metrics_token, read_metrics
 from lib.metrics_json import report_of
 from lib.metrics_text import MEDIA_TYPE, text_of
+from lib.queries import parse_query
 
 
 async def get(request: Request) -> Response:

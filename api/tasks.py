@@ -12,18 +12,20 @@ Database  1 round trip: list_tasks.sql, add_task.sql, change_task.sql, delete_ta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lib.bodies import read_body
 from lib.callers import user_of
 from lib.database import database
-from lib.functions import function, json_response, parse_query, read_json, validate
+from lib.functions import function, json_response
+from lib.queries import parse_query
 from lib.tasks import (
-    NewTask,
     OneTask,
-    TaskChange,
     TaskQuery,
     add_task,
     change_task,
     delete_task,
     list_tasks,
+    new_task,
+    task_change,
 )
 
 
@@ -36,7 +38,7 @@ async def get(request: Request) -> Response:
 async def post(request: Request) -> Response:
     """Add a task."""
     caller = await user_of(request)
-    new = validate(NewTask, await read_json(request))
+    new = await read_body(request, new_task)
     return json_response(await add_task(database(), caller, new), status=201)
 
 
@@ -44,7 +46,7 @@ async def patch(request: Request) -> Response:
     """Change a task."""
     caller = await user_of(request)
     task_id = parse_query(request, OneTask).id
-    change = validate(TaskChange, await read_json(request))
+    change = await read_body(request, task_change)
     return json_response(await change_task(database(), caller, task_id, change))
 
 

@@ -9,7 +9,7 @@ platform as initDuration: from its first line of Python until the port is open. 
 wall time from the start of the process until it said so. No database is asked.
 
 `bare, a model` is the bare function with one model of pydantic's, which imports the larger part of
-that package only then: what no function of ours can do without.
+that package only then: what a function would begin with that checked its query by one.
 
 With bytecode, as in a bundle that was built with VERCEL_PYTHON_COMPILEALL=1: one start before the
 measured ones writes it, into a directory that is removed in the end; what lies in `__pycache__`

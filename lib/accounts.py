@@ -3,19 +3,19 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
-
-from pydantic import BaseModel, Field, field_validator
 
 from lib.callers import LOCAL_ACCOUNT_CLAIM, Caller
 from lib.conversation_changes import delete_conversations
 from lib.database import Database
-from lib.ids import Storable
 from lib.problems import AccountInactive, EmailTaken, NotFound, TooManyAttempts, WrongCredentials
 from lib.quotas import hashed
 from lib.settings import settings
 from lib.statements import Statement
+
+if TYPE_CHECKING:
+    from lib.account_bodies import Credentials
 
 TOKEN_LIFETIME = timedelta(days=7)
 # 0.2 s of CPU: nothing to who logs in, a lot to who tries a million passwords (OWASP, "Password
@@ -23,10 +23,6 @@ TOKEN_LIFETIME = timedelta(days=7)
 BCRYPT_ROUNDS = 12
 # Of a random password that nobody has kept.
 NOBODYS_HASH = "$2b$12$zlSk.DYktbzBwXmucah4WeJp.amwC8VJ0/qbGGRMESLvpDEbolTem"
-MIN_PASSWORD_CHARS = 8
-# bcrypt reads no further.
-MAX_PASSWORD_BYTES = 72
-MAX_EMAIL_CHARS = 255
 # NIST SP 800-63B, 3.2.2: no more than 100 failed attempts on an account.
 ATTEMPTS = {
     "address_per_minute": 10,
@@ -74,32 +70,11 @@ REGISTER_ACCOUNT = Statement("register_account", Registered)
 DELETE_OWN_ACCOUNT = Statement("delete_own_account", Nothing)
 
 
-class Credentials(BaseModel, defer_build=True):
-    """The body of POST /api/auth."""
+def credentials() -> "type[Credentials]":
+    """Return the model of the body of POST."""
+    from lib.account_bodies import Credentials
 
-    action: Literal["register", "login"]
-    email: Annotated[Storable, Field(max_length=MAX_EMAIL_CHARS)]
-    password: Storable
-    name: Annotated[Storable, Field(min_length=1, max_length=255)] | None = None
-
-    @field_validator("email")
-    @classmethod
-    def _is_address(cls, email: str) -> str:
-        local, at, domain = email.strip().lower().rpartition("@")
-        # Whether there is a mailbox behind it only a message to it could tell.
-        has_space = any(character.isspace() for character in local + domain)
-        if not (local and at and domain) or has_space or len(local + domain) >= MAX_EMAIL_CHARS:
-            message = "must be an e-mail address"
-            raise ValueError(message)
-        return f"{local}@{domain}"
-
-    @field_validator("password")
-    @classmethod
-    def _fits_bcrypt(cls, password: str) -> str:
-        if len(password) < MIN_PASSWORD_CHARS or len(password.encode()) > MAX_PASSWORD_BYTES:
-            message = f"must have {MIN_PASSWORD_CHARS} characters to {MAX_PASSWORD_BYTES} bytes"
-            raise ValueError(message)
-        return password
+    return Credentials
 
 
 def check_local_accounts() -> None:
@@ -112,7 +87,7 @@ def check_local_accounts() -> None:
         raise NotFound
 
 
-async def register(database: Database, given: Credentials, client: str) -> dict[str, Any]:
+async def register(database: Database, given: "Credentials", client: str) -> dict[str, Any]:
     """Make a local account.
 
     Two round trips: count_attempt; then register_account, after the password was hashed.
@@ -142,7 +117,7 @@ async def register(database: Database, given: Credentials, client: str) -> dict[
     return _signed_in(made.user_id, given.email, given.name)
 
 
-async def log_in(database: Database, given: Credentials, client: str) -> dict[str, Any]:
+async def log_in(database: Database, given: "Credentials", client: str) -> dict[str, Any]:
     """Log in to a local account.
 
     One round trip: count_attempt and find_account. The same answer, after the same work, whether
@@ -205,14 +180,14 @@ async def _count_attempt(
 
 
 def _hash(password: str) -> str:
-    import bcrypt  # noqa: PLC0415 (of this function alone, and only when it is called)
+    import bcrypt
 
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()
 
 
 def _is_password(password: str, stored: str | None) -> bool:
     """Compare a password with what is stored; without anything stored, take as long."""
-    import bcrypt  # noqa: PLC0415 (see above)
+    import bcrypt
 
     is_right = bcrypt.checkpw(password.encode(), (stored or NOBODYS_HASH).encode())
     return is_right and stored is not None

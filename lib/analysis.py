@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel
 
 from lib.database import Database
 from lib.messages import Message
+from lib.model import Reply, stream_answer
 from lib.settings import settings
 from lib.statements import Statement
 from lib.texts import parse_object, storable_text
@@ -169,8 +170,6 @@ async def _analyse(turn: Turn) -> Analysis | None:
 
 
 async def _ask(turn: Turn) -> Analysis | None:
-    from lib.model import Reply, stream_answer  # noqa: PLC0415 (loaded by now, for the answer)
-
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": PROMPT},
         {"role": "user", "content": turn.question.content},

@@ -1,40 +1,27 @@
-"""Answers in the making: one task asks the model, stores what came, and gives the turn back; any
-number of readers follow it, and may leave. A disconnect is not a stop.
+"""Answers in the making: a task makes each (lib/answering.py); any number of readers follow it,
+and may leave. A disconnect is not a stop.
 """
 
 import asyncio
-import gc
-import importlib
+import sys
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
-from types import ModuleType
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from lib import ui_stream
-from lib.analysis import (
-    AnalysisTask,
-    begin_analysis,
-    described,
-    finish_analysis,
-    give_up_analyses,
-)
 from lib.chat_requests import ChatRequest
 from lib.database import Database
 from lib.deadlines import Deadline
 from lib.figures import note_failed_turn
+from lib.loading import load
 from lib.messages import Message
-from lib.problems import AnswerStopped, DatabaseUnavailable, ModelFailed, Problem
+from lib.problems import AnswerStopped, Problem
 from lib.running_answers import running_answers
-from lib.stream_batches import KeptStream, keeping
 from lib.streams import Stream
-from lib.titles import asking_for_title, wait_for_title
 from lib.tool_calls import Step, ToolCall
 from lib.trace import log
-from lib.turn_ends import Rest, finish_turn, release_turn
 from lib.turns import Turn
-
-STORE_AGAIN_SECONDS = 0.25
 
 
 class Answer:
@@ -136,28 +123,10 @@ class Answer:
         self._send(ui_stream.FINISH_STEP)
         self._step += 1
 
-    def rest(
-        self, kept: KeptStream, draft: Message, title: str | None, failure: Problem | None
-    ) -> Rest:
-        """Return what of the stream is to be stored with the answer; all that it tells is known.
-
-        Args:
-            kept: how much of it is stored already.
-            draft: the answer.
-            title: the model's, for the conversation; None: there is none.
-            failure: what ended the answer; None: it ended well.
-        """
-        told = b""
-        if title is not None and failure is None:
-            told = ui_stream.conversation(self.turn.conversation_id, title)
-        end = ui_stream.finish(draft) if failure is None else ui_stream.error(failure.detail)
-        return Rest(kept.stored_parts, kept.unstored(), told, end + ui_stream.DONE)
-
-    def end(self, stored: Message, rest: Rest, *, has_new_title: bool) -> None:
-        """End well: the answer is stored, and its conversation's new title, if it took one."""
+    def end(self, stored: Message, last_parts: bytes) -> None:
+        """End well: the answer is stored, and this is the end of its stream."""
         self.stored.set_result(stored)
-        told = rest.title_parts if has_new_title else b""
-        self.stream.end(*ui_stream.split(told + rest.last_parts))
+        self.stream.end(*ui_stream.split(last_parts))
 
     def fail(self, problem: Problem) -> None:
         """End in a problem, which is told in the stream to those who read already."""
@@ -195,7 +164,6 @@ class Answer:
         self.stream.add(part)
 
 
-_loaded: list[ModuleType] = []
 # All of this process, also those whose turn another attempt has taken over. (And the loop itself
 # holds tasks only weakly.)
 _tasks: dict[asyncio.Task[None], Answer] = {}
@@ -222,120 +190,28 @@ async def interrupt_answers() -> None:
     """Cut all answers of this process, which is to end, and wait until they are stored."""
     for answer in _tasks.values():
         answer.cut("interrupted")
-    give_up_analyses()
+    if analysis := sys.modules.get("lib.analysis"):
+        analysis.give_up_analyses()
     if _tasks:
         await asyncio.wait(_tasks)
 
 
 async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
-    """Make the answer; whatever happens, it ends visibly and the turn is given back."""
-    analysis: AnalysisTask | None = None
+    """Make an answer, with what is imported at the first question."""
     try:
-        with keeping(database, answer.turn, answer.stream, answer.cut) as kept:
-            await _load_model()
-            analysis = begin_analysis(answer.turn)
-            draft, title, failure = await _ask_beside_title(database, answer, deadline.cut_at)
-        if draft is None:
-            await release_turn(database, answer.turn)
-            if failure is None and answer.cut_reason == "aborted":
-                answer.stop()
-            else:
-                _fail(answer, failure or ModelFailed())
-            return
-        draft = described(draft, analysis)
-        rest = answer.rest(kept, draft, title, failure)
-        stored, title_now = await _store(
-            database, answer.turn, draft, title, rest, deadline.last_words_at
-        )
-        if failure is None:
-            answer.end(stored, rest, has_new_title=title == title_now)
-        else:
-            _fail(answer, failure)
-    except Problem as problem:
-        _fail(answer, problem)
-    except Exception as error:  # noqa: BLE001 (a task of its own: nobody else would tell the reader)
+        make_answer = await load(answer_maker)
+        await make_answer(database, answer, deadline)
+    except Exception as error:  # noqa: BLE001 (what makes answers catches all: it cannot be imported)
         log("unexpected_error", error=error)
+        # The turn ends with its lease.
         answer.fail(Problem())
-        # Told first: what went wrong may well go wrong again here.
-        with suppress(Exception):
-            await release_turn(database, answer.turn)
     finally:
-        del running_answers[answer.turn.id]
-        if not answer.stored.done():
-            # Whatever it was, nobody waits for ever.
-            answer.fail(Problem())
-            with suppress(Exception):
-                await release_turn(database, answer.turn)
-        await finish_analysis(database, answer.turn, answer.stored, analysis, deadline.cut_at)
+        running_answers.pop(answer.turn.id, None)
         answer.done.set()
 
 
-def _fail(answer: Answer, problem: Problem) -> None:
-    log("turn_failed", error=problem, code=problem.code)
-    problem.is_logged = True
-    answer.fail(problem)
+def answer_maker() -> Callable[[Database, Answer, Deadline], Awaitable[None]]:
+    """Return what makes answers, which imports what asks the model, and that takes long."""
+    from lib.answering import make_answer
 
-
-async def _ask_beside_title(
-    database: Database, answer: Answer, cut_at: float
-) -> tuple[Message | None, str | None, Problem | None]:
-    """Ask the model for the answer, and beside it for a title of the conversation.
-
-    Args:
-        database: where the tools work.
-        answer: where what it says is passed on.
-        cut_at: when it is cut, on the clock of `time.monotonic()`, in seconds.
-
-    Returns:
-        What came, to be stored (None: nothing); the title, if it came by then; and the failure that
-        ended the answer (None: none did).
-    """
-    # Here, since it imports what asks the model: loaded by now.
-    from lib.steps import ask  # noqa: PLC0415
-
-    async with asking_for_title(answer.turn) as title_task:
-        draft, failure = await ask(database, answer, cut_at)
-        if draft is None:
-            return None, None, failure
-        is_whole = failure is None and draft.finish_reason != answer.cut_reason
-        return draft, await wait_for_title(title_task, cut_at if is_whole else 0.0), failure
-
-
-async def _load_model() -> None:
-    """Import what asks the model, at the first question.
-
-    In a thread, since it takes long, and those who are read to meanwhile must not wait. That it is
-    in `sys.modules` does not mean that it is complete: another request may be importing it.
-    """
-    if not _loaded:
-        _loaded.append(await asyncio.to_thread(importlib.import_module, "lib.steps"))
-        gc.freeze()
-
-
-async def _store(
-    database: Database,
-    turn: Turn,
-    draft: Message,
-    title: str | None,
-    rest: Rest,
-    give_up_at: float,
-) -> tuple[Message, str | None]:
-    """Store an answer, trying again until it must be given up: it has been paid for.
-
-    Returns:
-        See `finish_turn`.
-
-    Raises:
-        AnswerNotStored: the turn was lost.
-        DatabaseUnavailable: it could not be stored in time.
-    """
-    while True:
-        try:
-            async with asyncio.timeout_at(give_up_at):
-                return await finish_turn(database, turn, draft, title, rest)
-        except (DatabaseUnavailable, TimeoutError) as error:
-            if time.monotonic() + STORE_AGAIN_SECONDS >= give_up_at:
-                detail = "This answer could not be stored. Send your message again to have it anew."
-                raise DatabaseUnavailable(detail, retry_after_seconds=5) from error
-            log("finish_turn_again", cause=type(error).__name__)
-            await asyncio.sleep(STORE_AGAIN_SECONDS)
+    return make_answer

@@ -10,14 +10,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lib import ui_stream
 from lib.answer_streams import AnswerStream
-from lib.answers import Answer, begin_answer
+from lib.answers import Answer, answer_maker, begin_answer
 from lib.callers import Caller
-from lib.chat_requests import ChatRequest
+from lib.chat_requests import ChatRequest, form_reader
 from lib.database import database
 from lib.deadlines import Deadline
 from lib.followers import follow
 from lib.functions import json_response
 from lib.ids import conversation_id_of
+from lib.loading import load_ahead
 from lib.messages import Message
 from lib.problems import (
     AnswerStopped,
@@ -34,6 +35,16 @@ from lib.trace import trace
 from lib.turns import Turn, TurnLapsedError, begin_turn
 
 LOOK_AGAIN_SECONDS = 0.25
+
+
+def warm_up() -> None:
+    """Begin at once what the first message of a process waits for, beside reading it.
+
+    That is a connection, and two imports, in the order in which they are needed.
+    """
+    if settings().openai_api_key is not None:
+        database().connect_ahead()
+        load_ahead(form_reader, answer_maker)
 
 
 async def answer_chat(caller: Caller, said: ChatRequest, client: str) -> ASGIApp:

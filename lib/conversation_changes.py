@@ -1,24 +1,25 @@
 """What becomes of a conversation: read, renamed, archived, claimed, deleted."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
-from pydantic import BaseModel, field_validator, model_validator
 
 from lib.callers import Caller
 from lib.conversation_lists import ConversationSummary
 from lib.conversations import LOCK_CONVERSATION, PATIENCE, ConversationId
 from lib.database import Database
-from lib.ids import ClientId, Storable
+from lib.ids import CLIENT_ID
 from lib.problems import AccountUnknown, NotFound, TurnInProgress
+from lib.queries import parameter, query_string
 from lib.settings import settings
 from lib.statements import Call, Statement
 from lib.users import remember_user
 
-# As the column has them.
-MAX_TITLE_CHARS = 255
+if TYPE_CHECKING:
+    from lib.conversation_bodies import Change
+
 # Each with up to MAX_CONVERSATION_MESSAGES messages, in one statement of ten seconds at most.
 DELETE_BATCH = 50
 
@@ -38,52 +39,18 @@ DELETE_CONVERSATION = Statement("delete_conversation", ConversationId)
 DELETE_CONVERSATIONS = Statement("delete_conversations", ConversationId)
 
 
-class OneQuery(BaseModel, defer_build=True):
+@query_string
+class OneQuery:
     """The query of /api/conversations that names one."""
 
-    id: ClientId
+    id: str = parameter(CLIENT_ID)
 
 
-class Change(BaseModel, defer_build=True):
-    """The body of PATCH /api/conversations: at least one of these, and none of them null."""
+def conversation_change() -> "type[Change]":
+    """Return the model of the body of PATCH."""
+    from lib.conversation_bodies import Change
 
-    title: Storable | None = None
-    status: Literal["active", "archived"] | None = None
-    claim: bool | None = None
-
-    @field_validator("title", "status", mode="before")
-    @classmethod
-    def _not_null(cls, value: object) -> object:
-        # Who sends it may want a title to go; there is no such thing.
-        if value is None:
-            message = "must not be null"
-            raise ValueError(message)
-        return value
-
-    @field_validator("title")
-    @classmethod
-    def _one_line(cls, title: str) -> str:
-        line = " ".join(title.split())
-        if not 1 <= len(line) <= MAX_TITLE_CHARS:
-            message = f"must have 1 to {MAX_TITLE_CHARS} characters, and has {len(line)}"
-            raise ValueError(message)
-        return line
-
-    @field_validator("claim", mode="before")
-    @classmethod
-    def _true(cls, claim: object) -> object:
-        # Not as Literal[True], which is 1 as well.
-        if claim is not True:
-            message = "must be true"
-            raise ValueError(message)
-        return claim
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> "Change":
-        if self.title is None and self.status is None and self.claim is None:
-            message = "must have title, status or claim"
-            raise ValueError(message)
-        return self
+    return Change
 
 
 async def find_conversation(
@@ -104,7 +71,7 @@ async def find_conversation(
 
 
 async def change_conversation(
-    database: Database, caller: Caller, conversation_id: UUID, change: Change
+    database: Database, caller: Caller, conversation_id: UUID, change: "Change"
 ) -> ConversationSummary:
     """Rename a conversation of the caller, archive it or make it active again; return it.
 

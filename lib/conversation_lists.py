@@ -1,17 +1,16 @@
 """Conversations listed and searched: many at once."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
-
-from pydantic import AwareDatetime, BaseModel, Field
 
 from lib.callers import Caller
 from lib.conversations import Conversation
-from lib.cursors import decode_cursor, page_of
+from lib.cursors import cursor, page_of
 from lib.database import Database
-from lib.ids import Storable
+from lib.queries import one_of, parameter, query_string, text, whole_number
 from lib.settings import settings
 from lib.statements import Statement
 
@@ -49,13 +48,16 @@ LIST_CONVERSATIONS = Statement("list_conversations", ConversationSummary)
 SEARCH_CONVERSATIONS = Statement("search_conversations", FoundConversation)
 
 
-class ListQuery(BaseModel, defer_build=True):
+@query_string
+class ListQuery:
     """The query of GET /api/conversations for many: a page of the list, or of what `q` finds."""
 
-    status: Literal["active", "archived", "all"] = "active"
-    limit: int = Field(default=20, ge=1, le=200)
-    cursor: str | None = Field(default=None, max_length=500)
-    q: Annotated[Storable, Field(min_length=1, max_length=200)] | None = None
+    status: Literal["active", "archived", "all"] = parameter(
+        one_of("active", "archived", "all"), default="active"
+    )
+    limit: int = parameter(whole_number(1, 200), default=20)
+    cursor: tuple[datetime, UUID] | None = parameter(cursor(datetime, UUID), default=None)
+    q: str | None = parameter(text(least=1, most=200), default=None)
 
 
 async def list_conversations(
@@ -66,12 +68,9 @@ async def list_conversations(
     One round trip: list_conversations.
 
     Raises:
-        InvalidRequest: the cursor is none of this list.
         Problem: see `Database.run_as`.
     """
-    updated_at, last_id = None, None
-    if query.cursor is not None:
-        updated_at, last_id = decode_cursor(query.cursor, tuple[AwareDatetime, UUID], "cursor")
+    updated_at, last_id = query.cursor or (None, None)
     found = await database.run_as(
         caller,
         None,

@@ -3,17 +3,17 @@
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from lib.bodies import read_body
 from lib.callers import Caller, caller_of, user_of
 from lib.conversation_changes import (
-    Change,
     OneQuery,
     change_conversation,
     claim_conversation,
+    conversation_change,
     delete_conversation,
     delete_conversations,
     find_conversation,
@@ -26,26 +26,29 @@ from lib.conversation_lists import (
 )
 from lib.database import database
 from lib.exports import export_everything
-from lib.functions import json_response, parse_query, read_json, validate
-from lib.ids import ClientId, conversation_id_of
+from lib.functions import json_response
+from lib.ids import CLIENT_ID, conversation_id_of
 from lib.problems import InvalidRequest, Unauthenticated
+from lib.queries import one_of, parameter, parse_query, query_string
 
 
-class ReadQuery(ListQuery, defer_build=True):
+@query_string
+class ReadQuery(ListQuery):
     """The query of GET: of one conversation, of everything, or of many.
 
     All of it must be valid, whatever is meant.
     """
 
-    id: ClientId | None = None
-    export: Literal["true"] | None = None
+    id: str | None = parameter(CLIENT_ID, default=None)
+    export: Literal["true"] | None = parameter(one_of("true"), default=None)
 
 
-class DeleteQuery(BaseModel, defer_build=True):
+@query_string
+class DeleteQuery:
     """The query of DELETE: of one conversation or, without `id`, of all."""
 
-    id: ClientId | None = None
-    all: Literal["true"] | None = None
+    id: str | None = parameter(CLIENT_ID, default=None)
+    all: Literal["true"] | None = parameter(one_of("true"), default=None)
 
 
 async def read(request: Request) -> ASGIApp:
@@ -69,7 +72,7 @@ async def read(request: Request) -> ASGIApp:
 async def change(request: Request) -> Response:
     """Answer PATCH: change a conversation, or claim it first."""
     caller = await caller_of(request)
-    wanted = validate(Change, await read_json(request))
+    wanted = await read_body(request, conversation_change)
     if not wanted.claim:
         conversation_id = _named(request, caller)
         return _conversation(await change_conversation(database(), caller, conversation_id, wanted))

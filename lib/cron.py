@@ -2,21 +2,22 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
 from starlette.requests import Request
 
 from lib.operators import check_operator
 from lib.problems import Unauthenticated
+from lib.queries import one_of, parameter, query_string
 from lib.settings import settings
 from lib.trace import log
 
 NOT_THE_CRON = "This needs the header Authorization: Bearer with the deployment's CRON_SECRET."
 
 
-class CleanUpQuery(BaseModel, defer_build=True):
+@query_string
+class CleanUpQuery:
     """The query of GET /api/cron/cleanup; Vercel's cron sends none."""
 
-    dry_run: Literal["true", "false"] = "false"
+    dry_run: Literal["true", "false"] = parameter(one_of("true", "false"), default="false")
 
 
 def check_cron_secret(request: Request) -> None:

@@ -112,6 +112,15 @@ class Database:
         self._pool: AsyncConnectionPool[Connection] | None = None
         # The event loop itself holds tasks only weakly.
         self._steps: set[asyncio.Task[None]] = set()
+        self._connecting: asyncio.Task[None] | None = None
+
+    def connect_ahead(self) -> None:
+        """Begin to connect for the first step of all, which is to come; waits for nothing.
+
+        If it fails, that step will tell.
+        """
+        if self._pool is None and self._connecting is None:
+            self._connecting = asyncio.create_task(self._connect())
 
     @overload
     async def run_as[A](self, caller: Caller, reachable: UUID | None, a: Call[A], /) -> list[A]: ...
@@ -353,6 +362,11 @@ class Database:
             )
             await self._pool.open()
         return self._pool
+
+    async def _connect(self) -> None:
+        pool = await self._opened_pool()
+        with contextlib.suppress(psycopg.Error):
+            await pool.putconn(await pool.getconn(timeout=POOL_PATIENCE_SECONDS))
 
     async def _connection(
         self, pool: AsyncConnectionPool[Connection], give_up_at: float

@@ -1,6 +1,6 @@
 """What makes a file of `api/` a Vercel Function: an ASGI app around a handler for each method.
 
-In one place: methods, CORS, size and type of bodies, problem details, Server-Timing. Plain ASGI
+In one place: methods, CORS, problem details, Server-Timing. Plain ASGI
 rather than Starlette's application: one URL needs no router, and nothing may stand between a stream
 and its reader (`BaseHTTPMiddleware` would cancel an answer whose reader leaves).
 """
@@ -9,9 +9,7 @@ import gc
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
-from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,21 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lib.counters import storing
 from lib.database import database
 from lib.figures import note_request
-from lib.problems import (
-    InvalidRequest,
-    MalformedRequest,
-    MethodNotAllowed,
-    PayloadTooLarge,
-    Problem,
-    UnsupportedMediaType,
-)
+from lib.problems import MethodNotAllowed, Problem
 from lib.settings import settings
 from lib.texts import plain_json
 from lib.trace import Trace, begin_trace, log, log_request, trace
 
 type Handler = Callable[[Request], Awaitable[ASGIApp]]
 
-MAX_BODY_BYTES = 256 * 1024
 EXPOSED_HEADERS = (
     "x-conversation-id",
     "x-next-cursor",
@@ -209,106 +199,3 @@ def problem_response(problem: Problem) -> Response:
         media_type="application/problem+json",
         headers=problem.headers | NO_STORE,
     )
-
-
-async def read_json(request: Request, max_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
-    """Read a request's body, which must be a JSON object.
-
-    Raises:
-        UnsupportedMediaType: it is not said to be JSON.
-        PayloadTooLarge: it has more than `max_bytes`.
-        MalformedRequest: it cannot be parsed, or is nested too deeply.
-        InvalidRequest: it is no object.
-    """
-    media_type = request.headers.get("content-type", "").partition(";")[0]
-    if media_type.strip().lower() != "application/json":
-        raise UnsupportedMediaType
-    body = await _read(request, max_bytes)
-    try:
-        content: object = json.loads(body.decode("utf-8"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise MalformedRequest from error
-    if not isinstance(content, dict):
-        raise InvalidRequest(errors=[{"field": "", "detail": "must be a JSON object"}])
-    return content  # pyright: ignore[reportUnknownVariableType] (names are text in JSON)
-
-
-async def _read(request: Request, max_bytes: int) -> bytes:
-    """Read at most `max_bytes`; of what is over, some more is read and dropped.
-
-    A server that answers and closes while the client is still sending resets the connection, and
-    the client never sees the answer.
-    """
-    body, dropped_bytes = bytearray(), 0
-    async for chunk in request.stream():
-        if len(body) + len(chunk) <= max_bytes and not dropped_bytes:
-            body += chunk
-        else:
-            dropped_bytes += len(chunk)
-        if dropped_bytes > 4 * max_bytes:
-            break
-    if dropped_bytes:
-        detail = f"The body is larger than {max_bytes // 1024} KB."
-        raise PayloadTooLarge(detail, headers={"connection": "close"})
-    return bytes(body)
-
-
-def _refuse(constant: str) -> object:
-    message = f"{constant} is not JSON"
-    raise ValueError(message)
-
-
-def validate[Model: BaseModel](model: type[Model], content: object, at: str = "") -> Model:
-    """Check that content is what a model says.
-
-    Args:
-        model: what it should be.
-        content: what came.
-        at: where in the request it stood, for the names of fields.
-
-    Raises:
-        InvalidRequest: it is not; each wrong field is named.
-    """
-    try:
-        return TypeAdapter(model).validate_python(content)
-    except ValidationError as error:
-        raise InvalidRequest(errors=_errors(error, at)) from error
-
-
-def parse_query[Model: BaseModel](request: Request, model: type[Model]) -> Model:
-    """Check a request's query string; each name of the model may be given once.
-
-    Raises:
-        InvalidRequest: it is not what the model says.
-    """
-    pairs = request.query_params.multi_items()
-    content = dict(pairs)
-    names = [name for name, _ in pairs]
-    # Of the model's names only: Vercel adds a dynamic segment's name once more.
-    repeated = [name for name in _names(model) if names.count(name) > 1]
-    if repeated:
-        errors = [{"field": name, "detail": "must be given once"} for name in repeated]
-        raise InvalidRequest(errors=errors)
-    return validate(model, content)
-
-
-def _names(model: type[BaseModel]) -> list[str]:
-    """Return the names that a model's fields may be given under."""
-    names: list[str] = []
-    for name, field in model.model_fields.items():
-        alias = field.validation_alias
-        if isinstance(alias, AliasChoices):
-            names += map(str, alias.choices)
-        else:
-            names.append(alias if isinstance(alias, str) else name)
-    return names
-
-
-def _errors(error: ValidationError, at: str) -> list[dict[str, str]]:
-    return [
-        {
-            "field": ".".join([*([at] if at else []), *(str(part) for part in each["loc"])]),
-            "detail": each["msg"].removeprefix("Value error, "),
-        }
-        for each in error.errors(include_url=False, include_context=False, include_input=False)
-    ]

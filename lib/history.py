@@ -2,30 +2,30 @@
 
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, Field
-
 from lib.callers import Caller
 from lib.conversations import FIND_CONVERSATION
-from lib.cursors import decode_cursor, page_of
+from lib.cursors import cursor, page_of
 from lib.database import Database
-from lib.ids import ClientId, RowId, conversation_id_of
+from lib.ids import CLIENT_ID, conversation_id_of
 from lib.messages import Message
 from lib.problems import NotFound
+from lib.queries import one_of, parameter, query_string, whole_number
 from lib.settings import settings
 from lib.statements import Statement
 
 LIST_MESSAGES = Statement("list_messages", Message)
 
 
-class HistoryQuery(BaseModel, defer_build=True):
+@query_string
+class HistoryQuery:
     """The query of GET /api/history; `session_id` is another name of `conversation_id`."""
 
-    conversation_id: ClientId = Field(
-        validation_alias=AliasChoices("conversation_id", "session_id")
+    conversation_id: str = parameter(CLIENT_ID, names=("conversation_id", "session_id"))
+    limit: int = parameter(whole_number(1, 200), default=50)
+    before: tuple[int] | None = parameter(cursor(int), default=None)
+    include: Literal["superseded", "system", "all"] | None = parameter(
+        one_of("superseded", "system", "all"), default=None
     )
-    limit: int = Field(default=50, ge=1, le=200)
-    before: str | None = Field(default=None, max_length=500)
-    include: Literal["superseded", "system", "all"] | None = None
 
 
 async def read_history(database: Database, caller: Caller, query: HistoryQuery) -> dict[str, Any]:
@@ -35,13 +35,11 @@ async def read_history(database: Database, caller: Caller, query: HistoryQuery) 
 
     Raises:
         NotFound: there is no such conversation of this caller.
-        InvalidRequest: the cursor is none of this list.
+        InvalidRequest: the id is too short for an anonymous caller.
         Problem: see `Database.run_as`.
     """
     conversation_id = conversation_id_of(query.conversation_id, caller)
-    last_id = (
-        decode_cursor(query.before, tuple[RowId], "before")[0] if query.before is not None else None
-    )
+    [last_id] = query.before or [None]
     conversations, found = await database.run_as(
         caller,
         caller.reachable(conversation_id),

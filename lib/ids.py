@@ -2,40 +2,21 @@
 
 import json
 import re
-from typing import Annotated
 from uuid import UUID, uuid5
-
-from pydantic import AfterValidator, Field
 
 from lib.callers import Caller
 from lib.problems import InvalidRequest
+from lib.queries import text, whole_number
 
 # Of Parley's own: ids made from it never meet those that somebody else derives.
 NAMESPACE = UUID("0b1f7d4e-6a2c-5c39-9a51-3c1d3a0c7e42")
 CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 MIN_ANONYMOUS_CHARS = 16
 MAX_CHARS = 255
-
-
-def storable(text: str) -> str:
-    """Refuse what Postgres cannot store: NUL and lone surrogates."""
-    if "\0" in text:
-        message = "must not contain the character NUL"
-        raise ValueError(message)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        message = "must not contain lone surrogates"
-        raise ValueError(message) from None
-    return text
-
-
-Storable = Annotated[str, AfterValidator(storable)]
 # An id that a client made, of a conversation or of a message.
-ClientId = Annotated[Storable, Field(min_length=1, max_length=MAX_CHARS)]
-
+CLIENT_ID = text(least=1, most=MAX_CHARS)
 # A bigint of Postgres.
-RowId = Annotated[int, Field(ge=0, lt=2**63)]
+ROW_ID = whole_number(0, 2**63 - 1)
 
 
 def conversation_id_of(chat_id: str, caller: Caller, field: str = "conversation_id") -> UUID:

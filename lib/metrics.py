@@ -4,13 +4,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel
 from starlette.requests import Request
 
 from lib.database import Database
 from lib.metrics_database import Reading, read_database
 from lib.operators import check_operator
 from lib.problems import NotFound
+from lib.queries import one_of, parameter, query_string
 from lib.settings import settings
 
 NOT_A_READER = "This needs the header Authorization: Bearer with the deployment's METRICS_TOKEN."
@@ -18,10 +18,13 @@ NOT_A_READER = "This needs the header Authorization: Bearer with the deployment'
 PATIENCE_SECONDS = 5.0
 
 
-class MetricsQuery(BaseModel, defer_build=True):
+@query_string
+class MetricsQuery:
     """The query of GET /api/metrics."""
 
-    format: Literal["prometheus", "json"] = "prometheus"
+    format: Literal["prometheus", "json"] = parameter(
+        one_of("prometheus", "json"), default="prometheus"
+    )
 
 
 @dataclass(frozen=True, slots=True)

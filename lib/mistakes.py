@@ -2,21 +2,22 @@
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-
-from pydantic import AliasChoices, AwareDatetime, BaseModel, Field, StrictBool
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 from lib.callers import Caller
-from lib.cursors import decode_cursor, page_of
+from lib.cursors import cursor, page_of
 from lib.database import Database
-from lib.ids import ClientId, RowId, Storable, conversation_id_of
+from lib.ids import CLIENT_ID, conversation_id_of
 from lib.messages import Message
 from lib.problems import InvalidRequest, NotFound
+from lib.queries import one_of, parameter, query_string, whole_number
 from lib.settings import settings
 from lib.statements import Statement
 from lib.usage import UsageQuery
 
-MAX_NOTE_CHARS = 1000
+if TYPE_CHECKING:
+    from lib.mistake_bodies import Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +66,36 @@ FIND_MESSAGE = Statement("find_message", Message)
 LIST_MISTAKES = Statement("list_mistakes", Mistake)
 
 
-class WhichMessage(BaseModel, defer_build=True):
+@query_string
+class WhichMessage:
     """The query of PATCH /api/messages; `session_id` is another name of `conversation_id`."""
 
-    id: ClientId
-    conversation_id: ClientId = Field(
-        validation_alias=AliasChoices("conversation_id", "session_id")
-    )
+    id: str = parameter(CLIENT_ID)
+    conversation_id: str = parameter(CLIENT_ID, names=("conversation_id", "session_id"))
 
 
-class Mark(BaseModel, defer_build=True):
-    """The body of PATCH /api/messages."""
-
-    is_mistake: StrictBool
-    mistake_note: Annotated[Storable, Field(max_length=MAX_NOTE_CHARS)] | None = None
-
-
-class AnswersQuery(UsageQuery, defer_build=True):
+@query_string
+class AnswersQuery(UsageQuery):
     """The query of GET /api/messages: of mistakes or, with `usage`, of usage.
 
     All of it must be valid, whichever is meant.
     """
 
-    is_mistake: Literal["true"] | None = None
-    format: Literal["json", "jsonl"] = "json"
-    limit: int = Field(default=50, ge=1, le=200)
-    cursor: str | None = Field(default=None, max_length=500)
+    is_mistake: Literal["true"] | None = parameter(one_of("true"), default=None)
+    format: Literal["json", "jsonl"] = parameter(one_of("json", "jsonl"), default="json")
+    limit: int = parameter(whole_number(1, 200), default=50)
+    cursor: tuple[datetime, int] | None = parameter(cursor(datetime, int), default=None)
+
+
+def mistake_mark() -> "type[Mark]":
+    """Return the model of the body of PATCH."""
+    from lib.mistake_bodies import Mark
+
+    return Mark
 
 
 async def mark_mistake(
-    database: Database, caller: Caller, which: WhichMessage, mark: Mark
+    database: Database, caller: Caller, which: WhichMessage, mark: "Mark"
 ) -> Message:
     """Mark an answer of the caller as a mistake, or take that back; return it.
 
@@ -135,15 +136,13 @@ async def list_mistakes(
     One round trip: list_mistakes.
 
     Raises:
-        InvalidRequest: nobody asks for mistakes, or the cursor is none of this list.
+        InvalidRequest: nobody asks for mistakes.
         Problem: see `Database.run_as`.
     """
     if query.is_mistake is None:
         errors = [{"field": "is_mistake", "detail": "must be true, or usage"}]
         raise InvalidRequest(errors=errors)
-    created_at, last_id = None, None
-    if query.cursor is not None:
-        created_at, last_id = decode_cursor(query.cursor, tuple[AwareDatetime, RowId], "cursor")
+    created_at, last_id = query.cursor or (None, None)
     found = await database.run_as(
         caller,
         None,

@@ -3,11 +3,9 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Annotated
 from urllib.parse import unquote
 from uuid import UUID
 
-from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -16,11 +14,13 @@ from lib.answer_streams import AnswerStream
 from lib.callers import Caller
 from lib.database import database
 from lib.followers import LAST_PART, follow, read_stream
-from lib.ids import conversation_id_of, storable
+from lib.ids import conversation_id_of
 from lib.problems import InvalidRequest
+from lib.queries import parameter, query_string, whole_number
 from lib.recovery import recover_turn
 from lib.running_answers import running_answers
 from lib.statements import Statement
+from lib.texts import storable
 from lib.trace import log, trace
 
 # The tail of a stream, for readers that ask for parts counted from its end.
@@ -31,10 +31,13 @@ STOP_PATIENCE_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 0.1
 
 
-class StreamQuery(BaseModel):
+@query_string
+class StreamQuery:
     """The query string of GET /api/chat/:id/stream."""
 
-    start_index: Annotated[int, Field(alias="startIndex", ge=-(2**31), lt=2**31)] = 0
+    start_index: int = parameter(
+        whole_number(-(2**31), 2**31 - 1), default=0, names=("startIndex",)
+    )
 
 
 @dataclass(frozen=True, slots=True)

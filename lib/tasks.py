@@ -2,24 +2,19 @@
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
-
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    Field,
-    StrictBool,
-    model_validator,
-)
+from typing import TYPE_CHECKING, Any, Literal
 
 from lib.callers import Caller
-from lib.cursors import decode_cursor, page_of
+from lib.cursors import cursor, page_of
 from lib.database import Database
-from lib.ids import RowId, Storable, storable
+from lib.ids import ROW_ID
 from lib.problems import NotFound
+from lib.queries import one_of, parameter, query_string, whole_number
 from lib.statements import Call, Statement
 from lib.users import remember_user
+
+if TYPE_CHECKING:
+    from lib.task_bodies import NewTask, TaskChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,54 +39,34 @@ CHANGE_TASK = Statement("change_task", Task)
 DELETE_TASK = Statement("delete_task", Task)
 
 
-def _one_line(title: object) -> object:
-    return " ".join(title.split()) if isinstance(title, str) else title
-
-
-# Measured as it is stored: spaces around it are not part of it.
-Title = Annotated[
-    str,
-    Field(min_length=1, max_length=200, description="What is to be done"),
-    BeforeValidator(_one_line),
-    AfterValidator(storable),
-]
-Description = Annotated[Storable, Field(max_length=1000, description="Details")]
-
-
-class TaskQuery(BaseModel, defer_build=True):
+@query_string
+class TaskQuery:
     """The query of GET /api/tasks."""
 
-    completed: Literal["true", "false"] | None = None
-    limit: int = Field(default=50, ge=1, le=200)
-    cursor: str | None = Field(default=None, max_length=500)
+    completed: Literal["true", "false"] | None = parameter(one_of("true", "false"), default=None)
+    limit: int = parameter(whole_number(1, 200), default=50)
+    cursor: tuple[int] | None = parameter(cursor(int), default=None)
 
 
-class OneTask(BaseModel, defer_build=True):
+@query_string
+class OneTask:
     """The query of /api/tasks that names one."""
 
-    id: RowId
+    id: int = parameter(ROW_ID)
 
 
-class NewTask(BaseModel, defer_build=True):
-    """The body of POST /api/tasks."""
+def new_task() -> "type[NewTask]":
+    """Return the model of the body of POST."""
+    from lib.task_bodies import NewTask
 
-    title: Title
-    description: Description = ""
+    return NewTask
 
 
-class TaskChange(BaseModel, defer_build=True):
-    """The body of PATCH /api/tasks: at least one of these."""
+def task_change() -> "type[TaskChange]":
+    """Return the model of the body of PATCH."""
+    from lib.task_bodies import TaskChange
 
-    title: Title | None = None
-    description: Description | None = None
-    completed: StrictBool | None = None
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> "TaskChange":
-        if self.title is None and self.description is None and self.completed is None:
-            message = "must have title, description or completed"
-            raise ValueError(message)
-        return self
+    return TaskChange
 
 
 async def list_tasks(database: Database, caller: Caller, query: TaskQuery) -> dict[str, Any]:
@@ -100,12 +75,9 @@ async def list_tasks(database: Database, caller: Caller, query: TaskQuery) -> di
     One round trip: list_tasks.
 
     Raises:
-        InvalidRequest: the cursor is none of this list.
         Problem: see `Database.run_as`.
     """
-    last_id = (
-        decode_cursor(query.cursor, tuple[RowId], "cursor")[0] if query.cursor is not None else None
-    )
+    [last_id] = query.cursor or [None]
     found = await database.run_as(
         caller,
         None,
@@ -121,7 +93,7 @@ async def list_tasks(database: Database, caller: Caller, query: TaskQuery) -> di
     return {"tasks": page, "next_cursor": next_cursor}
 
 
-async def add_task(database: Database, caller: Caller, new: NewTask) -> Task:
+async def add_task(database: Database, caller: Caller, new: "NewTask") -> Task:
     """Add a task for a user.
 
     One round trip: remember_user and add_task.
@@ -133,7 +105,7 @@ async def add_task(database: Database, caller: Caller, new: NewTask) -> Task:
     return task
 
 
-def adding(caller: Caller, new: NewTask) -> Call[Task]:
+def adding(caller: Caller, new: "NewTask") -> Call[Task]:
     """Return the call that adds a task, once, however often it is sent."""
     return ADD_TASK(
         user_id=caller.user_id,
@@ -143,7 +115,7 @@ def adding(caller: Caller, new: NewTask) -> Call[Task]:
     )
 
 
-def changing(caller: Caller, task_id: int, change: TaskChange) -> Call[Task]:
+def changing(caller: Caller, task_id: int, change: "TaskChange") -> Call[Task]:
     """Return the call that changes a task, if the caller has it."""
     return CHANGE_TASK(
         task_id=task_id,
@@ -155,7 +127,9 @@ def changing(caller: Caller, task_id: int, change: TaskChange) -> Call[Task]:
     )
 
 
-async def change_task(database: Database, caller: Caller, task_id: int, change: TaskChange) -> Task:
+async def change_task(
+    database: Database, caller: Caller, task_id: int, change: "TaskChange"
+) -> Task:
     """Change a task of a user.
 
     One round trip: change_task.

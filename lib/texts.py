@@ -5,6 +5,19 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 
+def storable(text: str) -> str:
+    """Refuse what Postgres cannot store: NUL and lone surrogates."""
+    if "\0" in text:
+        message = "must not contain the character NUL"
+        raise ValueError(message)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        message = "must not contain lone surrogates"
+        raise ValueError(message) from None
+    return text
+
+
 def storable_text(text: str) -> str:
     """Replace what neither Postgres nor UTF-8 can carry: NUL, and halves of a character."""
     try:

@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from lib.conversations import title_of
+from lib.model import Reply, stream_answer
 from lib.settings import settings
 from lib.trace import log
 from lib.turns import Turn
@@ -124,8 +125,6 @@ async def _ask(question: str) -> str | None:
     Raises:
         ModelFailed: see `stream_answer`.
     """
-    from lib.model import Reply, stream_answer  # noqa: PLC0415 (loaded by now, for the answer)
-
     model = settings().openai_title_model or settings().openai_model
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": PROMPT},

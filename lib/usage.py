@@ -1,19 +1,16 @@
 """Usage: what the answers of a user have cost, in tokens."""
 
-import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from typing import Any, Literal
 
 from lib.callers import Caller
 from lib.database import Database
+from lib.queries import Reader, one_of, parameter, query_string
 from lib.settings import settings
 from lib.statements import Statement
 
 USUAL_DAYS = 30
-DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +28,33 @@ class Usage:
         return asdict(self)
 
 
-def _written_out(day: object) -> object:
-    """Refuse what pydantic would take for a day, too: seconds since 1970, times at midnight."""
-    if not isinstance(day, str) or not DAY.fullmatch(day):
-        message = "must be a day, as 2026-01-31"
-        raise ValueError(message)
+def _day(given: str) -> date:
+    try:
+        day = date.fromisoformat(given)
+    except ValueError:
+        day = None
+    # There are more ways to write one, such as 2026-W05-6.
+    if day is None or day.isoformat() != given:
+        raise ValueError("must be a day, as 2026-01-31")
     return day
 
 
-Day = Annotated[date, BeforeValidator(_written_out)]
+DAY = Reader(_day, type="string", format="date")
 SUM_USAGE = Statement("sum_usage", Usage)
 
 
-class UsageQuery(BaseModel, defer_build=True):
+@query_string
+class UsageQuery:
     """What the query of GET /api/messages says of usage: days by UTC, both included."""
 
-    usage: Literal["true"] | None = None
-    first_day: Day | None = Field(default=None, validation_alias="from")
-    last_day: Day | None = Field(default=None, validation_alias="to")
+    usage: Literal["true"] | None = parameter(one_of("true"), default=None)
+    first_day: date | None = parameter(DAY, default=None, names=("from",))
+    last_day: date | None = parameter(DAY, default=None, names=("to",))
 
-    @model_validator(mode="after")
-    def _in_order(self) -> "UsageQuery":
+    def __post_init__(self) -> None:
+        """Check that the days are in order."""
         if self.first_day and self.last_day and self.first_day > self.last_day:
-            message = "from must not be after to"
-            raise ValueError(message)
-        return self
+            raise ValueError("from must not be after to")
 
 
 async def sum_usage(database: Database, caller: Caller, query: UsageQuery) -> dict[str, Any]:

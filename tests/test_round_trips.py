@@ -1,12 +1,15 @@
 """What users wait for: round trips between function and database, counted on the wire."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
 
 import lib.stream_batches
+from lib.database import Database, database
+from lib.health import read_health
 from tests.model_server import ANALYSIS_MODEL, ScriptedModel
-from tests.product import CHAT_ID, Parley, headers_of, problem_of, running_product
+from tests.product import CHAT_ID, Parley, forget_process, headers_of, problem_of, running_product
 from tests.proxy import Proxy, messages_of, proxied
 from tests.serving import Switchboard
 from tests.turns.analyses import SLOW, saying
@@ -35,6 +38,27 @@ async def parley(
         await running.get("/api/health")
         proxy.forget()
         yield running
+
+
+@pytest.fixture
+async def fresh(
+    proxy: Proxy, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[Database]:
+    """Return the database of a process that has just begun."""
+    assert proxy.connections == 0
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    forget_process()
+    yield database()
+    await database().close()
+    forget_process()
+
+
+async def becomes_idle(database: Database) -> None:
+    """Wait until a connection is there that nobody uses."""
+    async with asyncio.timeout(5):
+        while database.figures()["idle"] == 0:  # noqa: ASYNC110 (it offers no event)
+            await asyncio.sleep(0.01)
 
 
 async def test_a_warm_history_costs_one_round_trip(parley: Parley, proxy: Proxy) -> None:
@@ -189,6 +213,60 @@ async def test_the_first_history_of_a_process_costs_at_most_five_round_trips(
 
         assert proxy.connections == 1
         assert proxy.round_trips <= 5
+
+
+async def test_the_first_step_finds_the_connection_that_was_begun_ahead(
+    fresh: Database, proxy: Proxy
+) -> None:
+    fresh.connect_ahead()
+    fresh.connect_ahead()
+    await becomes_idle(fresh)
+    assert proxy.connections == 1
+    proxy.forget()
+
+    await read_health(fresh)
+
+    assert (proxy.connections, proxy.round_trips) == (0, 1)
+
+
+async def test_a_step_that_comes_meanwhile_is_answered(fresh: Database) -> None:
+    fresh.connect_ahead()
+
+    assert (await read_health(fresh))["status"] == "ok"
+
+
+async def test_what_is_begun_ahead_in_vain_harms_nothing(fresh: Database, proxy: Proxy) -> None:
+    proxy.refuses = True
+    fresh.connect_ahead()
+    await asyncio.sleep(0.1)
+    proxy.refuses = False
+
+    assert (await read_health(fresh))["status"] == "ok"
+
+
+async def test_what_is_begun_ahead_ends_with_the_process(fresh: Database) -> None:
+    before = asyncio.all_tasks()
+    fresh.connect_ahead()
+    await asyncio.sleep(0)
+
+    await fresh.close()
+
+    async with asyncio.timeout(1):
+        while asyncio.all_tasks() - before:  # noqa: ASYNC110 (it offers no event)
+            await asyncio.sleep(0.01)
+
+
+async def test_a_message_without_a_model_begins_nothing(
+    switchboard: Switchboard,
+    environment: dict[str, str],
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    del environment["OPENAI_API_KEY"]
+    async with running_product(switchboard, monkeypatch, environment) as fresh:
+        problem_of(await fresh.send("Hello!"), 503, "model_not_configured")
+
+        assert proxy.connections == 0
 
 
 async def test_nothing_is_sent_that_pgbouncer_in_transaction_mode_would_not_take(

@@ -19,7 +19,8 @@ from starlette.responses import Response
 from lib.cron import CleanUpQuery, check_cron_secret
 from lib.database import database
 from lib.dry_runs import count_expired
-from lib.functions import function, json_response, parse_query
+from lib.functions import function, json_response
+from lib.queries import parse_query
 from lib.retention import clean_up
 
 

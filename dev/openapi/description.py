@@ -12,11 +12,11 @@ from dev.openapi.problems import problem_schemas
 from dev.openapi.rules import RULES
 from dev.openapi.schemas import REF, Components, Schema
 from lib import __version__
-from lib.accounts import Credentials
-from lib.chat_requests import FilePart, PlainForm, SdkForm, TextPart, UserMessage
-from lib.conversation_changes import Change
-from lib.mistakes import Mark
-from lib.tasks import NewTask, TaskChange
+from lib.account_bodies import Credentials
+from lib.chat_forms import FilePart, PlainForm, SdkForm, TextPart, UserMessage
+from lib.conversation_bodies import Change
+from lib.mistake_bodies import Mark
+from lib.task_bodies import NewTask, TaskChange
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pydantic import BaseModel
-
 from dev.openapi.headers import headers_of
 from dev.openapi.problems import problem_responses
 from dev.openapi.rules import RULES
-from dev.openapi.schemas import REF, Schema, properties_of, ruled, without_null
+from dev.openapi.schemas import REF, Schema, parameters_in, ruled
 from lib.problems import (
     AccountInactive,
     AccountUnknown,
@@ -73,8 +71,8 @@ class Operation:
         text: what else is to be said.
         caller: whom it lets in.
         path: schemas of the path's parameters.
-        query: the model of its query.
-        more_query: schemas of parameters that no model has.
+        query: its query string.
+        more_query: schemas of parameters that are not read as one.
         body: the component that describes its body.
         answers: its successes, by status.
         problems: those that are its own; what follows from the rest is added.
@@ -87,7 +85,7 @@ class Operation:
     text: str = ""
     caller: Caller
     path: Mapping[str, Schema] = field(default_factory=dict[str, Schema])
-    query: type[BaseModel] | None = None
+    query: type | None = None
     more_query: Mapping[str, Schema] = field(default_factory=dict[str, Schema])
     body: str | None = None
     answers: Mapping[int, Answer]
@@ -114,11 +112,10 @@ class Operation:
     def _parameters(self) -> Iterator[Schema]:
         for name, schema in self.path.items():
             yield _parameter(name, "path", schema, is_required=True)
-        properties, required = properties_of(self.query) if self.query else ({}, [])
         rules = RULES.get(self.query, {}) if self.query else {}
-        for name, schema in properties.items():
-            told = ruled(without_null(schema), rules.get(name, {}))
-            yield _parameter(name, "query", told, is_required=name in required)
+        for name, schema, is_required in parameters_in(self.query) if self.query else ():
+            told = ruled(schema, rules.get(name, {}))
+            yield _parameter(name, "query", told, is_required=is_required)
         for name, schema in self.more_query.items():
             yield _parameter(name, "query", schema, is_required=False)
 

@@ -1,4 +1,4 @@
-"""What the validators of request models check beyond what pydantic tells of them.
+"""What requests must be beyond what their models and query strings tell.
 
 By model and field, "" for the model as a whole. What needs more than one field is in words only.
 """
@@ -6,14 +6,15 @@ By model and field, "" for the model as a whole. What needs more than one field 
 from typing import Any
 
 from dev.openapi.schemas import REF, Schema
-from lib.accounts import MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, Credentials
-from lib.chat_requests import FilePart, PlainForm, SdkForm, UserMessage
-from lib.conversation_changes import MAX_TITLE_CHARS, Change
+from lib.account_bodies import MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, Credentials
+from lib.chat_forms import FilePart, PlainForm, SdkForm, UserMessage
+from lib.conversation_bodies import MAX_TITLE_CHARS, Change
 from lib.conversation_lists import ListQuery
 from lib.conversation_requests import ReadQuery
 from lib.history import HistoryQuery
 from lib.mistakes import AnswersQuery, WhichMessage
-from lib.tasks import NewTask, TaskChange, TaskQuery
+from lib.task_bodies import NewTask, TaskChange
+from lib.tasks import TaskQuery
 from lib.tools import tools
 
 # More than spaces, and no NUL.

@@ -1,10 +1,13 @@
 """JSON schemas of models, as components of the description: under one name each, tidied up."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING
 from typing import Any, cast
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
+
+from lib.queries import names_of, parameters_of
 
 REF = "#/components/schemas/"
 
@@ -58,17 +61,14 @@ class Components:
             self.schemas[chosen] = _ruled(tidied, more.get(name, {}))
 
 
-def properties_of(model: type[BaseModel]) -> tuple[dict[str, Schema], list[str]]:
-    """Return the schemas of a model's fields, by the name they are sent under; which must be."""
-    schema = _tidy(TypeAdapter(model).json_schema(), is_answer=False)
-    return schema.get("properties", {}), schema.get("required", [])
-
-
-def without_null(schema: Schema) -> Schema:
-    """Return a schema of what may be left out, where null cannot be said."""
-    given = dict(schema)
-    choices = [each for each in given.pop("anyOf", []) if each != {"type": "null"}]
-    return (choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {}) | given
+def parameters_in(query: type) -> Iterator[tuple[str, Schema, bool]]:
+    """Yield a query string's parameters: the name, the schema, and whether it must be given."""
+    for each in parameters_of(query):
+        [name, *_] = names_of(each)
+        is_required = each.default is MISSING
+        default = {} if is_required or each.default is None else {"default": each.default}
+        schema = dict(sorted((default | each.metadata["reader"].schema).items()))
+        yield name, _tidy(schema, is_answer=False), is_required
 
 
 def ruled(schema: Schema, rule: Schema) -> Schema:
@@ -136,7 +136,7 @@ def _tidied_item(item: object, *, is_answer: bool) -> object:
     return _tidy(cast("Schema", item), is_answer=is_answer)
 
 
-# What Postgres cannot store is refused in each text (lib/ids.py).
+# What Postgres cannot store is refused in each text (lib/texts.py).
 NO_NUL = r"^[^\u0000]*$"
 
 

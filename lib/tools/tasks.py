@@ -2,17 +2,8 @@
 
 from pydantic import BaseModel, Field
 
-from lib.tasks import (
-    DELETE_TASK,
-    LIST_TASKS,
-    Description,
-    NewTask,
-    Task,
-    TaskChange,
-    Title,
-    adding,
-    changing,
-)
+from lib.task_bodies import Description, NewTask, TaskChange, Title
+from lib.tasks import DELETE_TASK, LIST_TASKS, Task, adding, changing
 from lib.tools import ToolContext, ToolError, tool
 
 MOST_LISTED = 50

@@ -10,7 +10,8 @@ import pytest
 from lib.callers import Caller
 from lib.cursors import encode_cursor
 from lib.database import database as shared_database
-from lib.tasks import NewTask, adding
+from lib.task_bodies import NewTask
+from lib.tasks import adding
 from lib.users import remember_user
 from tests.product import Parley, headers_of, problem_of, rows_stored
 

@@ -10,9 +10,8 @@ from lib.callers import Caller
 from lib.conversation_changes import claim_conversation
 from lib.database import Database
 from lib.problems import AccountUnknown
+from lib.task_bodies import NewTask, TaskChange
 from lib.tasks import (
-    NewTask,
-    TaskChange,
     TaskQuery,
     add_task,
     adding,

@@ -3,6 +3,8 @@
 import psycopg
 import pytest
 
+import lib.answers
+from lib.running_answers import running_answers
 from tests.model_server import Called, Reply, ScriptedModel, calling
 from tests.product import Parley, parts_of, problem_of, text_of
 
@@ -64,6 +66,21 @@ async def test_a_model_that_cannot_be_reached_is_a_502(parley: Parley) -> None:
     response = await parley.send("Hello!")
 
     problem_of(response, 502, "model_failed")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_that_what_makes_answers_cannot_be_imported_is_told(
+    parley: Parley, monkeypatch: pytest.MonkeyPatch, *, stream: bool
+) -> None:
+    def fail() -> None:
+        raise ImportError
+
+    monkeypatch.setattr(lib.answers, "answer_maker", fail)
+
+    response = await parley.say("Hello!", stream=stream, conversation_id="a" * 16)
+
+    problem_of(response, 500, "internal_error")
+    assert not running_answers
 
 
 @pytest.mark.parametrize("reply", IN_THE_MIDDLE)

@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from lib.callers import caller_of
-from lib.functions import function, parse_query
+from lib.functions import function
+from lib.queries import parse_query
 from lib.resume import StreamQuery, conversation_in_path, resume_answer, stop_answer
 
 
