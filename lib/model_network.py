@@ -18,8 +18,10 @@ from lib.waiting import Waiter
 # So much is read ahead of who reads.
 MOST_BYTES = 256 * 1024
 MAX_HEAD_BYTES = 100 * 1024
-# So long, and so many, connections are kept for the next question, as that client does.
-IDLE_SECONDS = 5.0
+# So long a connection is kept for the next question. Servers (uvicorn, Node, llama.cpp) close theirs
+# after 5 s: a question that just then is on its way would be lost.
+IDLE_SECONDS = 3.0
+# So many are kept, as that client does.
 MOST_IDLE = 100
 
 type Origin = tuple[str, str, int]

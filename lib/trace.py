@@ -111,9 +111,9 @@ def begin_background() -> None:
 
 
 def trace() -> Trace:
-    """Return the trace of the running request; outside of any, one whose time is not over."""
+    """Return the trace of the running request; outside of any, one that has time left."""
     found = _trace.get(None)
-    if found is None or (not found.request_id and found.deadline.ends_at < time.monotonic()):
+    if found is None or (not found.request_id and found.deadline.cut_at < time.monotonic()):
         begin_background()
         return _trace.get()
     return found

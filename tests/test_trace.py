@@ -1,6 +1,7 @@
 """lib.trace: whose time it is."""
 
 import contextvars
+import time
 from collections.abc import Generator
 
 import pytest
@@ -20,14 +21,18 @@ def _settings(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     forget_process()
 
 
-def test_what_is_done_for_no_request_has_time_again_when_its_time_is_over() -> None:
+@pytest.mark.parametrize("seconds_after_cut", [0.5, 20, 40])
+def test_what_is_done_for_no_request_has_time_again_when_its_time_is_nearly_over(
+    seconds_after_cut: float,
+) -> None:
     def work() -> None:
         first = trace()
         assert trace() is first
 
-        first.deadline = OVER
+        cut_at = time.monotonic() - seconds_after_cut
+        first.deadline = Deadline(ends_at=cut_at + 30, cut_at=cut_at, last_words_at=cut_at + 10)
 
-        assert trace().deadline.ends_at > OVER.ends_at
+        assert trace().deadline.last_words_at > time.monotonic() + 60
 
     contextvars.Context().run(work)
 

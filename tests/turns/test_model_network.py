@@ -73,6 +73,25 @@ async def test_a_connection_that_was_left_is_not_used_though_the_loop_has_not_se
             assert (await client.get(url)).text == "ok"
 
 
+async def test_a_connection_that_has_rested_for_too_long_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lib.model_network.IDLE_SECONDS", 0.05)
+    connections: list[None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(None)
+        await _say_ok(reader, writer)
+
+    async with _serving(serve) as url, _client() as client:
+        for _ in range(2):
+            assert (await client.get(url)).text == "ok"
+        await asyncio.sleep(0.1)
+        assert (await client.get(url)).text == "ok"
+
+    assert len(connections) == 2
+
+
 async def test_what_is_read_slowly_waits_at_the_server() -> None:
     size, sent = 50 * MOST_BYTES, asyncio.Event()
 
