@@ -18,7 +18,7 @@ from lib.waiting import Waiter
 # So much is read ahead of who reads.
 MOST_BYTES = 256 * 1024
 MAX_HEAD_BYTES = 100 * 1024
-# So long a connection is kept for the next question. Servers (uvicorn, Node, llama.cpp) close theirs
+# So long a connection is kept for the next question. Servers (uvicorn, Node, llama.cpp) close it
 # after 5 s: a question that just then is on its way would be lost.
 IDLE_SECONDS = 3.0
 # So many are kept, as that client does.
