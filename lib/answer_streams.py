@@ -1,7 +1,7 @@
 """Responses that read a stream of parts, whoever makes the answer."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from uuid import UUID
 
@@ -70,27 +70,31 @@ class AnswerStream:
         # A reader that stalls is left, by cancelling the task that reads for it.
         stall = Alarm(task.cancel)
 
-        async def send_body(body: bytes, *, more_body: bool) -> None:
+        async def send_body(body: bytes, *, more_body: bool = True) -> None:
             stall.set(STALL_SECONDS)
             await send({"type": "http.response.body", "body": body, "more_body": more_body})
             stall.unset()
 
         raw = [(name.encode(), value.encode()) for name, value in self._headers.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
-        last = b""
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": raw})
+            last = await self._send_parts(send_body)
+            await send_body(last, more_body=False)
+        finally:
+            stall.close()
+
+    async def _send_parts(self, send_body: Callable[[bytes], Awaitable[None]]) -> bytes:
+        """Send the parts; return what is to be said besides, where the reader must come back."""
         try:
             async with (
                 asyncio.timeout_at(self._until),
                 aclosing(self._stream.read(self._position)) as reading,
             ):
                 async for parts in reading:
-                    await send_body(parts, more_body=True)
+                    await send_body(parts)
         except TimeoutError:
-            last = ui_stream.error(TurnInProgress(STILL_RUNNING).detail) + ui_stream.DONE
-        try:
-            await send_body(last, more_body=False)
-        finally:
-            stall.close()
+            return ui_stream.error(TurnInProgress(STILL_RUNNING).detail) + ui_stream.DONE
+        return b""
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

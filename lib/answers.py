@@ -3,7 +3,6 @@ and may leave. A disconnect is not a stop.
 """
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ from lib.chat_requests import ChatRequest
 from lib.database import Database
 from lib.deadlines import Deadline
 from lib.figures import note_failed_turn
-from lib.loading import load
+from lib.loading import has_loaded, load
 from lib.messages import Message
 from lib.problems import AnswerStopped, Problem
 from lib.running_answers import running_answers
@@ -187,13 +186,21 @@ def begin_answer(database: Database, turn: Turn, said: ChatRequest, deadline: De
 
 
 async def interrupt_answers() -> None:
-    """Cut all answers of this process, which is to end, and wait until they are stored."""
+    """Cut all answers of this process, which is to end, wait until they are stored, and close the
+    connections to the model.
+    """
     for answer in _tasks.values():
         answer.cut("interrupted")
-    if analysis := sys.modules.get("lib.analysis"):
-        analysis.give_up_analyses()
+    if has_loaded(answer_maker):
+        from lib.analysis import give_up_analyses
+
+        give_up_analyses()
     if _tasks:
         await asyncio.wait(_tasks)
+    if has_loaded(answer_maker):
+        from lib.model import close  # noqa: PLC0415 (it is imported by now, or not used)
+
+        await close()
 
 
 async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
@@ -204,7 +211,8 @@ async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
     except Exception as error:  # noqa: BLE001 (what makes answers catches all: it cannot be imported)
         log("unexpected_error", error=error)
         # The turn ends with its lease.
-        answer.fail(Problem())
+        if not answer.stored.done():
+            answer.fail(Problem())
     finally:
         running_answers.pop(answer.turn.id, None)
         answer.done.set()

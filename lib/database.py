@@ -378,6 +378,10 @@ class Database:
         """
         started = time.monotonic()
         try:
+            connecting, self._connecting = self._connecting, None
+            if connecting is not None:
+                # The pool would make another one for who asks now.
+                await asyncio.wait({connecting}, timeout=max(0.0, give_up_at - started))
             while (remaining := give_up_at - time.monotonic()) > 0:
                 with contextlib.suppress(PoolTimeout):
                     return await pool.getconn(timeout=min(remaining, POOL_PATIENCE_SECONDS))

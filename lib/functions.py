@@ -148,11 +148,9 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 async def _close_process() -> None:
-    """Close what the process shares; what this function never used is not even imported."""
+    """Close what the process shares; what this function does not use is not even imported."""
     if answers := sys.modules.get("lib.answers"):
         await answers.interrupt_answers()
-    if model := sys.modules.get("lib.model"):
-        await model.close()
     if jwks := sys.modules.get("lib.jwks"):
         await jwks.close()
     await storing().at_end()

@@ -147,7 +147,7 @@ def _request(
 def _client() -> openai.AsyncOpenAI:
     chosen = settings()
     return openai.AsyncOpenAI(
-        http_client=_http_client(chosen.openai_base_url),
+        http_client=_http_client(),
         api_key=chosen.openai_api_key,
         base_url=chosen.openai_base_url,
         timeout=httpx2.Timeout(SILENCE_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
@@ -158,15 +158,12 @@ def _client() -> openai.AsyncOpenAI:
     )
 
 
-def _http_client(base_url: str) -> httpx2.AsyncClient | None:
+def _http_client() -> httpx2.AsyncClient | None:
     """Return what speaks HTTP; None: what the package has for that."""
     if getproxies():
         # As the environment says, which a transport of one's own would take no notice of.
         return None
-    # Without TLS there are no certificates to load, which takes 32 ms.
-    has_tls = not base_url.startswith("http://")
-    transport = ModelTransport(has_tls=has_tls)
-    return openai.DefaultAsyncHttpxClient(transport=transport)
+    return openai.DefaultAsyncHttpxClient(transport=ModelTransport())
 
 
 async def close() -> None:

@@ -6,6 +6,7 @@ answer through a dozen generators, cancel scopes and locks, and an answer has hu
 
 import asyncio
 import select
+import ssl
 import time
 from collections.abc import AsyncGenerator
 from typing import cast, override
@@ -30,12 +31,10 @@ type Origin = tuple[str, str, int]
 class ModelTransport(httpx2.AsyncBaseTransport):
     """What sends the requests of an `httpx2.AsyncClient`, and keeps connections for the next."""
 
-    def __init__(self, *, has_tls: bool) -> None:
-        """Take whether there may be TLS: then certificates are loaded, to check servers'."""
-        self._context = httpx2.create_ssl_context() if has_tls else None
-        if self._context is not None:
-            self._context.set_alpn_protocols(["http/1.1"])
+    def __init__(self) -> None:
+        """Connect nowhere yet."""
         self._idle: list[Connection] = []
+        self._tls: ssl.SSLContext | None = None
 
     @override
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -88,7 +87,7 @@ class ModelTransport(httpx2.AsyncBaseTransport):
 
     async def _connect(self, url: httpx2.URL, seconds: float | None) -> "Connection":
         scheme, host, port = origin = _origin_of(url)
-        context = self._context if scheme == "https" else None
+        context = self._checking_certificates() if scheme == "https" else None
         try:
             async with asyncio.timeout(seconds):
                 # One address after the other: asked to try several at once, asyncio leaves a socket
@@ -101,6 +100,13 @@ class ModelTransport(httpx2.AsyncBaseTransport):
         except OSError as error:
             raise httpx2.ConnectError(str(error)) from error
         return connection
+
+    def _checking_certificates(self) -> ssl.SSLContext:
+        # When it is needed, since to load the authorities takes 32 ms.
+        if self._tls is None:
+            self._tls = httpx2.create_ssl_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -195,7 +201,7 @@ class Connection(asyncio.Protocol):
         parts += [self._http.send(h11.Data(data=piece)) async for piece in request.stream]
         parts.append(self._http.send(h11.EndOfMessage()))
         self._transport.write(b"".join(part for part in parts if part))
-        while self._is_full and not self._received:
+        while self._is_full and not self._received and not self._is_over:
             if not await self._waiter.wait(seconds):
                 raise httpx2.WriteTimeout("")
 
@@ -249,6 +255,9 @@ class Connection(asyncio.Protocol):
                     self._http.receive_data(self._take_received())
             self._http.start_next_cycle()
         except h11.ProtocolError:
+            return False
+        if self._received or self._http.trailing_data[0]:
+            # More than was asked for: the next question would take it for its answer.
             return False
         self._waiter.close()
         self._idle_until = time.monotonic() + IDLE_SECONDS

@@ -1,12 +1,16 @@
 """What takes long to import is loaded once it is needed, beside all else."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
-from lib.loading import load, load_ahead
+from lib.loading import has_loaded, load, load_ahead
+from tests.product import ROOT
 
 
 class Finder:
@@ -33,14 +37,37 @@ class Finder:
                 await asyncio.sleep(0.001)
 
 
-async def test_it_is_found_in_a_thread_at_first_and_then_at_once() -> None:
+async def test_it_is_found_once_in_a_thread_however_many_need_it() -> None:
     find = Finder()
 
-    found = [await load(find), await load(find)]
+    found = await asyncio.gather(*(load(find) for _ in range(20)))
+    found.append(await load(find))
 
-    here = threading.get_ident()
-    assert found == ["found", "found"]
-    assert [thread == here for thread in find.threads] == [False, True]
+    assert set(found) == {"found"}
+    [thread] = find.threads
+    assert thread != threading.get_ident()
+
+
+async def test_who_gives_up_waiting_keeps_nobody_else_from_it() -> None:
+    find = Finder()
+    impatient = asyncio.create_task(load(find))
+    await find.wait()
+    impatient.cancel()
+
+    assert await load(find) == "found"
+    assert impatient.cancelled()
+    assert len(find.threads) == 1
+
+
+async def test_it_is_told_that_it_is_there_only_when_it_is_complete() -> None:
+    find = Finder()
+    loading = asyncio.create_task(load(find))
+    await find.wait()
+    assert not has_loaded(find)
+
+    await loading
+
+    assert has_loaded(find)
 
 
 async def test_meanwhile_others_are_served() -> None:
@@ -68,9 +95,8 @@ async def test_what_is_loaded_ahead_is_there_when_it_is_needed() -> None:
     load_ahead(first, second)
     await second.wait()
 
-    assert len(first.threads) == 1
     assert await load(first) == "found"
-    assert first.threads[1] == threading.get_ident()
+    assert len(first.threads) == 1
 
 
 async def test_what_fails_ahead_is_told_to_who_needs_it_and_keeps_nothing_else_from_loading() -> (
@@ -83,3 +109,34 @@ async def test_what_fails_ahead_is_told_to_who_needs_it_and_keeps_nothing_else_f
 
     with pytest.raises(ImportError):
         await load(failing)
+
+
+ENDING = """
+import asyncio, sys
+import lib.answers
+from lib.functions import _close_process
+from lib.loading import load_ahead
+
+async def main():
+    load_ahead(lib.answers.answer_maker)
+    while "lib.analysis" not in sys.modules:
+        await asyncio.sleep(0)
+    await _close_process()
+
+asyncio.run(main())
+"""
+
+
+def test_a_process_can_end_while_what_makes_answers_is_imported() -> None:
+    environment = os.environ | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDING],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")

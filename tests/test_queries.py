@@ -126,14 +126,29 @@ def test_a_text_is_measured_and_can_be_stored(given: str, detail: str) -> None:
     assert refusal_of("name", given) == detail
 
 
-@pytest.mark.parametrize("given", ["5", " 5 ", "+5", "05", "5.0", "0_5"])
+@pytest.mark.parametrize("given", ["5", " 5 ", "+5", "05", "5.0", "5.00", "0_5"])
 def test_a_whole_number_may_be_written_in_several_ways(given: str) -> None:
     assert read({"name": "Ann", "limit": given}).limit == 5
 
 
 @pytest.mark.parametrize(
     "given",
-    ["", " ", "five", "5.5", "5.0.0", "5e0", "0x5", "1__0", "_5", "+-5", "5\0", "\u0665", "\xa05"],
+    [
+        "",
+        " ",
+        "five",
+        "5.5",
+        "5.0.0",
+        "5 .0",
+        "5e0",
+        "0x5",
+        "1__0",
+        "_5",
+        "+-5",
+        "5\0",
+        "\u0665",
+        "\xa05",
+    ],
 )
 def test_what_is_no_whole_number_is_refused(given: str) -> None:
     assert refusal_of("limit", given) == NOT_WHOLE

@@ -229,10 +229,15 @@ async def test_the_first_step_finds_the_connection_that_was_begun_ahead(
     assert (proxy.connections, proxy.round_trips) == (0, 1)
 
 
-async def test_a_step_that_comes_meanwhile_is_answered(fresh: Database) -> None:
+async def test_a_step_that_comes_meanwhile_waits_for_that_connection(
+    fresh: Database, proxy: Proxy
+) -> None:
+    proxy.delay_seconds = 0.1
     fresh.connect_ahead()
+    await asyncio.sleep(0.05)
 
     assert (await read_health(fresh))["status"] == "ok"
+    assert proxy.connections == 1
 
 
 async def test_what_is_begun_ahead_in_vain_harms_nothing(fresh: Database, proxy: Proxy) -> None:

@@ -175,7 +175,7 @@ async def test_over_tls_the_server_is_who_its_certificate_says(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
-    async with _serving(_say_ok, certificate) as url, _client(has_tls=True) as client:
+    async with _serving(_say_ok, certificate) as url, _client() as client:
         assert (await client.post(url, content=b"z" * 1_000_000)).text == "ok"
         assert (await client.post(url, content=b"Hello")).text == "ok"
 
@@ -183,7 +183,7 @@ async def test_over_tls_the_server_is_who_its_certificate_says(
 async def test_over_tls_a_server_whose_certificate_nobody_knows_is_refused(
     certificate: Path,
 ) -> None:
-    async with _serving(_say_ok, certificate) as url, _client(has_tls=True) as client:
+    async with _serving(_say_ok, certificate) as url, _client() as client:
         with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             await client.get(url)
 
@@ -192,7 +192,7 @@ async def test_a_server_that_never_answers_to_tls_is_given_up() -> None:
     async def serve(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
         await asyncio.sleep(5)
 
-    async with _serving(serve) as url, _client(has_tls=True, timeout=0.1) as client:
+    async with _serving(serve) as url, _client(timeout=0.1) as client:
         with pytest.raises(httpx2.ConnectTimeout):
             await client.get(url.replace("http:", "https:"))
 
@@ -284,6 +284,48 @@ async def test_a_connection_is_used_again_though_the_end_of_its_answer_was_not_r
     assert len(connections) == 1
 
 
+@pytest.mark.parametrize("read_whole", [True, False])
+@pytest.mark.parametrize(
+    "more", [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", b"\r\n", b"junk"]
+)
+async def test_what_comes_after_an_answer_is_nobodys(more: bytes, *, read_whole: bool) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await _request(reader):
+            writer.write(CHUNKED + b"2\r\nok\r\n0\r\n\r\n" + more)
+
+    async with _serving(serve) as url, _client() as client:
+        for _ in range(3):
+            async with client.stream("GET", url) as answer:
+                pieces = answer.aiter_raw()
+                assert await anext(pieces) == b"ok"
+                assert not read_whole or [piece async for piece in pieces] == []
+
+
+async def test_a_server_that_takes_no_more_of_a_question_but_does_not_answer_has_failed() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write_eof()
+        await asyncio.sleep(5)
+
+    async with _serving(serve) as url, _client() as client:
+        async with asyncio.timeout(2):
+            with pytest.raises(httpx2.TransportError):
+                await client.post(url, content=b"y" * 20_000_000)
+
+
+async def test_a_question_that_is_sent_on_to_https_is_encrypted(certificate: Path) -> None:
+    async def send_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        head = f"HTTP/1.1 307 Temporary Redirect\r\nlocation: {safe}\r\ncontent-length: 0\r\n\r\n"
+        writer.write(head.encode())
+
+    serving = _serving(_say_ok, certificate), _serving(send_on)
+    async with serving[0] as safe, serving[1] as url, _client() as client:
+        # As nobody knows the certificate.
+        with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await client.post(url, content=b"Hello", follow_redirects=True)
+
+
 async def test_each_answer_goes_to_who_asked() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await _request(reader):
@@ -338,9 +380,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _client(*, has_tls: bool = False, timeout: float = 5) -> httpx2.AsyncClient:
-    transport = ModelTransport(has_tls=has_tls)
-    return httpx2.AsyncClient(transport=transport, timeout=timeout)
+def _client(timeout: float = 5) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=ModelTransport(), timeout=timeout)
 
 
 def _answer_once_a_connection(listener: socket.socket, connections: int) -> None:
