@@ -21,7 +21,7 @@ import httpx2
 import openai
 from openai import AsyncAPIResponse
 
-from lib.model_network import ModelTransport
+from lib.model_network import BODY, ModelTransport
 from lib.problems import (
     AnswerWithheld,
     ModelFailed,
@@ -174,14 +174,13 @@ async def close() -> None:
 
 
 def _body_of(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """Return the body of a response as it comes: past three generators, where it is as it was sent.
+    """Return the body of a response as it comes: past four generators, where it is as it was sent.
 
-    Of each token they took 4% of the processor.
+    Of each token they took 5% of the processor.
     """
-    stream = response.stream
-    assert isinstance(stream, httpx2.AsyncByteStream)
+    body: httpx2.AsyncByteStream | None = response.extensions.get(BODY)
     is_encoded = "content-encoding" in response.headers
-    return response.aiter_bytes() if is_encoded else aiter(stream)
+    return response.aiter_bytes() if body is None or is_encoded else aiter(body)
 
 
 class _Events:
@@ -219,7 +218,8 @@ class _Events:
 
 def _object_in(data: bytes) -> dict[str, Any]:
     try:
-        chunk: object = json.loads(data)
+        # Of bytes, `json` would look first in which encoding they are.
+        chunk: object = json.loads(data.decode("utf-8", "surrogatepass"))
     except ValueError:
         message = "an event is not JSON"
         raise _GarbledStreamError(message) from None
@@ -244,7 +244,7 @@ def _read_chunk(chunk: dict[str, Any], reply: Reply) -> str:
     if chunk.get("error"):
         message = "the provider reported an error in the stream"
         raise _GarbledStreamError(message)
-    if isinstance(name := chunk.get("model"), str):
+    if reply.model_name is None and isinstance(name := chunk.get("model"), str):
         reply.model_name = storable_text(name)[:MAX_NAME_CHARS]
     if isinstance(usage := chunk.get("usage"), dict):
         counts = cast("dict[str, object]", usage)

@@ -25,6 +25,9 @@ IDLE_SECONDS = 3.0
 # So many are kept, as that client does.
 MOST_IDLE = 100
 
+# A response's extension: its body, without what the client puts around it.
+BODY = "parley_body"
+
 type Origin = tuple[str, str, int]
 
 
@@ -53,11 +56,16 @@ class ModelTransport(httpx2.AsyncBaseTransport):
         except BaseException:
             connection.abort()
             raise
+        body = _Body(self, connection, seconds.get("read"))
         return httpx2.Response(
             head.status_code,
             headers=head.headers.raw_items(),
-            stream=_Body(self, connection, seconds.get("read")),
-            extensions={"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason},
+            stream=body,
+            extensions={
+                "http_version": b"HTTP/" + head.http_version,
+                "reason_phrase": head.reason,
+                BODY: body,
+            },
         )
 
     def take_back(self, connection: "Connection") -> None:

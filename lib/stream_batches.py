@@ -24,7 +24,8 @@ BATCH_BYTES = 2048
 TICK_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: there is one for each answer, four times a second (lib/rows.py).
+@dataclass(slots=True)
 class Standing:
     """The row of store_stream_batches."""
 
@@ -54,11 +55,6 @@ class KeptStream:
     cut: Callable[[str], None]
     stored_parts: int = 0
     stored_bytes: int = 0
-
-    @property
-    def unstored_bytes(self) -> int:
-        """How much has come that is not stored."""
-        return self.stream.size - self.stored_bytes
 
     def unstored(self) -> bytes:
         """Return the parts that are not stored."""
@@ -96,12 +92,12 @@ class _Keeper:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._kept: list[KeptStream] = []
+        self._kept: set[KeptStream] = set()
         self._task: asyncio.Task[None] | None = None
 
     def add(self, kept: KeptStream) -> None:
         """Store a stream from now on."""
-        self._kept.append(kept)
+        self._kept.add(kept)
         if self._task is None:
             # Of no request's: it may outlast the one that began it, and costs none of them time.
             self._task = asyncio.create_task(self._run(), context=Context())
@@ -115,14 +111,17 @@ class _Keeper:
         while self._kept:
             await asyncio.sleep(TICK_SECONDS)
             is_due = time.monotonic() - stored_at >= BATCH_SECONDS
-            if is_due or any(kept.unstored_bytes >= BATCH_BYTES for kept in self._kept):
+            if is_due or any(
+                kept.stream.size - kept.stored_bytes >= BATCH_BYTES for kept in self._kept
+            ):
                 stored_at = time.monotonic()
                 await self._store()
         # Nobody can come in between: the next stream finds that there is none, and begins another.
         del _keepers[self._database]
 
     async def _store(self) -> None:
-        kept, ends = list(self._kept), [len(kept.stream.parts) for kept in self._kept]
+        kept = list(self._kept)
+        ends = [len(each.stream.parts) for each in kept]
         sizes = [each.stream.size for each in kept]
         begin_background()
         try:

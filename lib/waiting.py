@@ -70,12 +70,12 @@ class Waiter:
             Whether it was woken.
         """
         self._woken = self._loop.create_future()
-        if seconds is not None:
-            self._alarm.set(seconds)
-        try:
-            return await self._woken
-        finally:
+        if seconds is None:
             self._alarm.unset()
+        else:
+            self._alarm.set(seconds)
+        # It stays set, since it does nothing to who does not wait.
+        return await self._woken
 
     def wake(self) -> None:
         """Tell who waits, if anybody does, that what it waits for is there."""

@@ -100,6 +100,18 @@ async def test_one_wait_does_not_end_by_the_timer_of_the_one_before() -> None:
     waiter.close()
 
 
+async def test_a_wait_without_an_end_does_not_end_by_the_timer_of_the_one_before() -> None:
+    waiter = Waiter()
+    loop = asyncio.get_running_loop()
+
+    loop.call_later(0.01, waiter.wake)
+    assert await waiter.wait(0.05)
+    loop.call_later(0.1, waiter.wake)
+
+    assert await waiter.wait(None)
+    waiter.close()
+
+
 async def test_to_wake_who_does_not_wait_does_nothing() -> None:
     waiter = Waiter()
 
