@@ -140,7 +140,8 @@ async def test_an_attempt_leaves_neither_address_nor_client_behind(
     assert len(hashed) == 1
     rows = database.execute("SELECT quotas::text FROM quotas").fetchall()
     assert len(rows) == 2
-    assert not any(secret in row for (row,) in rows for secret in ("ada", "example", "203.0.113"))
+    # With its @: in three of a hundred runs a hash has "ada" among its hexadecimal digits.
+    assert not any(secret in row for (row,) in rows for secret in ("ada@", "example", "203.0.113"))
 
 
 async def test_while_passwords_are_hashed_others_are_answered(parley: Parley) -> None:
