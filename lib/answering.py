@@ -1,6 +1,6 @@
 """Making an answer: ask the model, store what came, and give the turn back.
 
-Imported with the first question: it imports `lib.steps`, and that `openai`, which takes long.
+Imported with the first message: it imports `lib.steps`, and that `openai`, which takes long.
 """
 
 import asyncio

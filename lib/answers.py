@@ -204,7 +204,7 @@ async def interrupt_answers() -> None:
 
 
 async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
-    """Make an answer, with what is imported at the first question."""
+    """Make an answer, with what is imported with the first message."""
     try:
         make_answer = await load(answer_maker)
         await make_answer(database, answer, deadline)

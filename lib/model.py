@@ -4,7 +4,7 @@ The package makes a pydantic object of each chunk, which costs 166 to 195 ms of 
 tokens; reading the lines costs a fraction of that. So the package sends the request (keys, base
 URL, errors) and hands over its raw response.
 
-Imported by the chat function alone, on its first question: `import openai` takes about 230 ms.
+Imported by the chat function alone, with its first message: `import openai` takes about 230 ms.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The steps of an answer: ask the model, run the tools that it calls, and ask it again.
 
-Imported with the first question: it imports `lib.model`, and that `openai`, which takes long.
+Imported with the first message: it imports `lib.model`, and that `openai`, which takes long.
 """
 
 import time

@@ -4,6 +4,8 @@ import asyncio
 import time
 import weakref
 
+import pytest
+
 from lib.waiting import Alarm, Waiter
 
 
@@ -88,7 +90,8 @@ async def test_who_is_not_woken_waits_no_longer_than_told() -> None:
     assert not await waiter.wait(0.02)
 
 
-async def test_one_wait_does_not_end_by_the_timer_of_the_one_before() -> None:
+@pytest.mark.parametrize("seconds", [0.3, None])
+async def test_one_wait_does_not_end_by_the_timer_of_the_one_before(seconds: float | None) -> None:
     waiter = Waiter()
     loop = asyncio.get_running_loop()
 
@@ -96,19 +99,7 @@ async def test_one_wait_does_not_end_by_the_timer_of_the_one_before() -> None:
     assert await waiter.wait(0.05)
     loop.call_later(0.1, waiter.wake)
 
-    assert await waiter.wait(0.3)
-    waiter.close()
-
-
-async def test_a_wait_without_an_end_does_not_end_by_the_timer_of_the_one_before() -> None:
-    waiter = Waiter()
-    loop = asyncio.get_running_loop()
-
-    loop.call_later(0.01, waiter.wake)
-    assert await waiter.wait(0.05)
-    loop.call_later(0.1, waiter.wake)
-
-    assert await waiter.wait(None)
+    assert await waiter.wait(seconds)
     waiter.close()
 
 
