@@ -13,12 +13,13 @@ Database  POST 1 round trip: count_attempt.sql, find_account.sql; 1 more to regi
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.accounts import check_local_accounts, credentials, delete_account, log_in, register
-from lib.bodies import read_body
-from lib.callers import user_of
-from lib.database import database
-from lib.functions import function, json_response
-from lib.quotas import client_of
+from lib.database.client import database
+from lib.functions import function
+from lib.http.bodies import read_body
+from lib.http.responses import json_response
+from lib.identity.callers import user_of
+from lib.identity.clients import client_of
+from lib.users.accounts import check_local_accounts, credentials, delete_account, log_in, register
 
 
 async def post(request: Request) -> Response:

@@ -14,11 +14,10 @@ Database  1 round trip before the model is asked: begin_turn.sql; 1 after: finis
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from lib.callers import caller_of
-from lib.chat import answer_chat, warm_up
-from lib.chat_requests import read_chat_request
+from lib.chat.post import answer_chat, read_chat_request, warm_up
 from lib.functions import function
-from lib.quotas import client_of
+from lib.identity.callers import caller_of
+from lib.identity.clients import client_of
 
 
 async def post(request: Request) -> ASGIApp:

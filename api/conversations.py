@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from lib import conversation_requests as requests
+from lib.conversations import requests
 from lib.functions import function
 
 

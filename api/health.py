@@ -10,9 +10,10 @@ Database  1 round trip: list_migrations.sql; with ?live none
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.database import database
-from lib.functions import function, json_response
-from lib.health import read_health, read_liveness
+from lib.database.client import database
+from lib.functions import function
+from lib.http.responses import json_response
+from lib.operations.health import read_health, read_liveness
 
 
 async def get(request: Request) -> Response:

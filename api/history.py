@@ -10,11 +10,12 @@ Database  1 round trip: find_conversation.sql, list_messages.sql
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.callers import caller_of
-from lib.database import database
-from lib.functions import function, json_response
-from lib.history import HistoryQuery, read_history
-from lib.queries import parse_query
+from lib.conversations.history import HistoryQuery, read_history
+from lib.database.client import database
+from lib.functions import function
+from lib.http.queries import parse_query
+from lib.http.responses import json_response
+from lib.identity.callers import caller_of
 
 
 async def get(request: Request) -> Response:

@@ -14,11 +14,7 @@ Database  1 round trip: list_mistakes.sql; sum_usage.sql; mark_mistake.sql, find
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.bodies import read_body
-from lib.callers import caller_of, user_of
-from lib.database import database
-from lib.functions import NO_STORE, function, json_response
-from lib.mistakes import (
+from lib.conversations.mistakes import (
     AnswersQuery,
     WhichMessage,
     as_examples,
@@ -26,8 +22,13 @@ from lib.mistakes import (
     mark_mistake,
     mistake_mark,
 )
-from lib.queries import parse_query
-from lib.usage import sum_usage
+from lib.conversations.usage import sum_usage
+from lib.database.client import database
+from lib.functions import function
+from lib.http.bodies import read_body
+from lib.http.queries import parse_query
+from lib.http.responses import NO_STORE, json_response
+from lib.identity.callers import caller_of, user_of
 
 
 async def get(request: Request) -> Response:

@@ -12,12 +12,14 @@ Database  1 round trip: add_counters.sql, list_counters.sql, list_tables.sql, li
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.database import database
-from lib.functions import NO_STORE, function, json_response
-from lib.metrics import MetricsQuery, check_metrics_token, read_metrics
-from lib.metrics_json import report_of
-from lib.metrics_text import MEDIA_TYPE, text_of
-from lib.queries import parse_query
+from lib.database.client import database
+from lib.functions import function
+from lib.http.queries import parse_query
+from lib.http.responses import NO_STORE, json_response
+from lib.identity.operators import check_metrics_token
+from lib.operations.metrics import MetricsQuery, read_metrics
+from lib.operations.prometheus import MEDIA_TYPE, text_of
+from lib.operations.report import report_of
 
 
 async def get(request: Request) -> Response:

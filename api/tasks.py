@@ -12,48 +12,42 @@ Database  1 round trip: list_tasks.sql, add_task.sql, change_task.sql, delete_ta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.bodies import read_body
-from lib.callers import user_of
-from lib.database import database
-from lib.functions import function, json_response
-from lib.queries import parse_query
-from lib.tasks import (
-    OneTask,
-    TaskQuery,
-    add_task,
-    change_task,
-    delete_task,
-    list_tasks,
-    new_task,
-    task_change,
-)
+from lib.database.client import database
+from lib.functions import function
+from lib.http.bodies import read_body
+from lib.http.queries import parse_query
+from lib.http.responses import json_response
+from lib.identity.callers import user_of
+from lib.users import tasks
 
 
 async def get(request: Request) -> Response:
     """Answer one page."""
     caller = await user_of(request)
-    return json_response(await list_tasks(database(), caller, parse_query(request, TaskQuery)))
+    return json_response(
+        await tasks.list_tasks(database(), caller, parse_query(request, tasks.TaskQuery))
+    )
 
 
 async def post(request: Request) -> Response:
     """Add a task."""
     caller = await user_of(request)
-    new = await read_body(request, new_task)
-    return json_response(await add_task(database(), caller, new), status=201)
+    new = await read_body(request, tasks.new_task)
+    return json_response(await tasks.add_task(database(), caller, new), status=201)
 
 
 async def patch(request: Request) -> Response:
     """Change a task."""
     caller = await user_of(request)
-    task_id = parse_query(request, OneTask).id
-    change = await read_body(request, task_change)
-    return json_response(await change_task(database(), caller, task_id, change))
+    task_id = parse_query(request, tasks.OneTask).id
+    change = await read_body(request, tasks.task_change)
+    return json_response(await tasks.change_task(database(), caller, task_id, change))
 
 
 async def delete(request: Request) -> Response:
     """Delete a task."""
     caller = await user_of(request)
-    await delete_task(database(), caller, parse_query(request, OneTask).id)
+    await tasks.delete_task(database(), caller, parse_query(request, tasks.OneTask).id)
     return Response(status_code=204)
 
 

@@ -13,7 +13,7 @@ import sys
 
 import openai
 
-from lib import ui_stream
+from lib.streams import parts as ui_stream
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"

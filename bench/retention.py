@@ -3,8 +3,8 @@
     python -m bench.retention                    as docs/operations.md has it; takes five minutes
     python -m bench.retention --messages 200000  a quick look
 
-Turns begin at a steady pace, whether or not those before them have ended: begin_turn and
-finish_turn of lib.turns, in conversations old and new. A process of its own calls what the cron
+Turns begin at a steady pace, whether or not those before them have ended: `begin_turn` and
+`finish_turn` of lib/turns/, in conversations old and new. A process of its own calls what the cron
 calls, and is stopped every other second: whatever else this machine does disturbs the turns in the
 seconds without it as much as in those with it. In the end, in a copy of the database and
 undisturbed, a single DELETE. The clean-up is over after 5 minutes at most.
@@ -27,11 +27,11 @@ import psycopg
 
 from bench.large import fill, large_server, machine, make_database
 from bench.turns import SETTINGS, Turns
-from lib.database import Database
-from lib.health import LIST_MIGRATIONS
-from lib.retention import clean_up
+from lib.database.client import Database
+from lib.database.statements import Call
+from lib.operations.clean_up import clean_up
+from lib.operations.health import LIST_MIGRATIONS
 from lib.settings import settings
-from lib.statements import Call
 
 DAYS = 40
 SLICE_SECONDS = 1.0

@@ -3,9 +3,10 @@
     python -m bench.scale                    as docs/operations.md has it; takes six minutes
     python -m bench.scale --messages 1000000
 
-Both as the functions read them (lib.history, lib.conversation_lists), one page of 20, of a user and
-a conversation chosen at random, from the small and the large databases in turn. They are of 20
-users in each, all that the small one has, so that what is read lies in the server's memory in all;
+Both as the functions read them (lib/conversations/history.py, lib/conversations/listing.py), one
+page of 20, of a user and a conversation chosen at random, from the small and the large databases
+in turn. They are of 20 users in each, all that the small one has, so that the rows lie in the
+server's memory in all;
 "first" is each of these conversations and users read for the first time, when it does not. "long"
 is the newest page of a conversation of 1,000 messages. Then what a message takes on the disk, in a
 database that has grown message by message.
@@ -33,10 +34,10 @@ from bench.large import (
     machine,
     make_database,
 )
-from lib.callers import Caller
-from lib.conversation_lists import ListQuery, list_conversations
-from lib.database import Database
-from lib.history import HistoryQuery, read_history
+from lib.conversations.history import HistoryQuery, read_history
+from lib.conversations.listing import ListQuery, list_conversations
+from lib.database.client import Database
+from lib.identity.callers import Caller
 from lib.settings import read_settings
 
 SMALL, GROWN = 10_000, 200_000

@@ -44,9 +44,9 @@ SAID_AT = re.compile(rb"@(\d+)")
 # The time for a batch never comes.
 WITHOUT_SOURCE = '''"""The function of POST /api/chat, without batches."""
 
-import lib.stream_batches
+import lib.answers._batches
 
-lib.stream_batches.BATCH_SECONDS = lib.stream_batches.BATCH_BYTES = 10**12
+lib.answers._batches.BATCH_SECONDS = lib.answers._batches.BATCH_BYTES = 10**12
 
 from api.chat import app
 '''

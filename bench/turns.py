@@ -24,15 +24,16 @@ import psycopg
 
 from bench.large import fill, large_server, machine, make_database
 from dev.postgres import RunningPostgres
-from lib.callers import Caller
-from lib.chat_requests import ChatRequest
-from lib.database import Database
+from lib.answers._batches import KeptStream, store_call
+from lib.database.client import Database
+from lib.identity.callers import Caller
 from lib.settings import settings
-from lib.stream_batches import KeptStream, store_call
-from lib.streams import Stream
-from lib.turn_ends import Rest, finish_turn
-from lib.turns import Turn, begin_turn
-from lib.ui_stream import text_delta
+from lib.streams.parts import text_delta
+from lib.streams.stream import Stream
+from lib.turns.begin import begin_turn
+from lib.turns.finish import Rest, finish_turn
+from lib.turns.request import ChatRequest
+from lib.turns.turn import Turn
 
 MESSAGES = 200_000
 SETTINGS = {

@@ -29,7 +29,7 @@ class Server(uvicorn.Server):
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Store what there is of running answers and end their streams; then end."""
-        if answers := sys.modules.get("lib.answers"):
+        if answers := sys.modules.get("lib.answers.begin"):
             await answers.interrupt_answers()
         await super().shutdown(sockets)
 

@@ -6,25 +6,24 @@ and its reader (`BaseHTTPMiddleware` would cancel an answer whose reader leaves)
 """
 
 import gc
-import json
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lib.counters import storing
-from lib.database import database
-from lib.figures import note_request
+from lib.database.client import database
+from lib.http.responses import problem_response
+from lib.operations.counters import storing
 from lib.problems import MethodNotAllowed, Problem
+from lib.runtime.counting import note_request
+from lib.runtime.log import log, log_request
+from lib.runtime.trace import Trace, begin_trace, trace
 from lib.settings import settings
-from lib.texts import plain_json
-from lib.trace import Trace, begin_trace, log, log_request, trace
 
 type Handler = Callable[[Request], Awaitable[ASGIApp]]
-
 EXPOSED_HEADERS = (
     "x-conversation-id",
     "x-next-cursor",
@@ -149,9 +148,9 @@ async def _live(receive: Receive, send: Send) -> None:
 
 async def _close_process() -> None:
     """Close what the process shares; what this function does not use is not even imported."""
-    if answers := sys.modules.get("lib.answers"):
+    if answers := sys.modules.get("lib.answers.begin"):
         await answers.interrupt_answers()
-    if jwks := sys.modules.get("lib.jwks"):
+    if jwks := sys.modules.get("lib.identity._keys"):
         await jwks.close()
     await storing().at_end()
     await database().close()
@@ -168,32 +167,3 @@ def _timed(send: Send, begun: Trace) -> Send:
         await send(message)
 
     return timed
-
-
-def json_response(
-    content: object, headers: Mapping[str, str] | None = None, status: int = 200
-) -> Response:
-    """Answer with JSON: dates as ISO 8601, UUIDs as text, characters as they are.
-
-    Args:
-        content: what `json` can write, dates, UUIDs, and what has a method `to_json`.
-        headers: further headers.
-        status: HTTP status.
-    """
-    body = json.dumps(content, default=plain_json, ensure_ascii=False, separators=(",", ":"))
-    named = dict(headers or {}) | NO_STORE
-    return Response(body.encode(), status, media_type="application/json", headers=named)
-
-
-NO_STORE = {"cache-control": "no-store"}
-
-
-def problem_response(problem: Problem) -> Response:
-    """Answer with problem details (RFC 9457), and the id under which the log tells more."""
-    body = problem.body() | {"request_id": trace().request_id}
-    return Response(
-        json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
-        status_code=problem.status,
-        media_type="application/problem+json",
-        headers=problem.headers | NO_STORE,
-    )

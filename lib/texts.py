@@ -1,7 +1,6 @@
 """Text and JSON: from elsewhere, such that Postgres can store it, and to elsewhere."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any, cast
 
 
@@ -50,17 +49,6 @@ def parse_object(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
-
-
-def plain_json(value: Any) -> object:  # noqa: ANN401 (whatever json could not write)
-    """Return what `json` cannot write as what it can: for its parameter `default`.
-
-    What has a method `to_json` is what that returns, a time is ISO 8601, all else a text.
-    """
-    if hasattr(value, "to_json"):
-        return value.to_json()
-    # In UTC, whatever the time zone of the database's role is.
-    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
 
 
 def jsonb(value: object) -> str | None:

@@ -12,10 +12,10 @@ import jwt
 import psycopg
 import pytest
 
-import lib.counters
-import lib.database
-import lib.figures
-import lib.jwks
+import lib.database.client
+import lib.identity._keys
+import lib.operations.counters
+import lib.runtime.counting
 import lib.settings
 from dev.routing import application
 from tests.openapi.conformance import CheckedClient
@@ -158,7 +158,7 @@ async def running_product(
 def forget_process() -> None:
     """Forget what a process keeps, but has closed at its end."""
     lib.settings.settings.cache_clear()
-    lib.database.database.cache_clear()
-    lib.jwks.key_set.cache_clear()
-    lib.figures.counters.cache_clear()
-    lib.counters.storing.cache_clear()
+    lib.database.client.database.cache_clear()
+    lib.identity._keys.key_set.cache_clear()
+    lib.runtime.counting.counters.cache_clear()
+    lib.operations.counters.storing.cache_clear()

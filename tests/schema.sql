@@ -4,7 +4,7 @@ CREATE FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_a
 DECLARE
     is_active CONSTANT boolean := is_active_user(user_id);
 BEGIN
-    -- Codes of our own, which lib/database.py turns into answers. An error, so that nothing after it
+    -- Codes of our own, which lib/database/client.py turns into answers. An error, so that nothing after it
     -- in the same round trip happens.
     IF NOT is_active THEN
         RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
@@ -1256,7 +1256,7 @@ WITH (fillfactor='50');
 
 COMMENT ON TABLE public.metric_counters IS 'Parley: what all instances of the functions have counted; emptying it begins anew';
 
-COMMENT ON COLUMN public.metric_counters.figure IS 'What is counted, as lib/figures.py names it';
+COMMENT ON COLUMN public.metric_counters.figure IS 'What is counted, as lib/runtime/counting.py names it';
 
 COMMENT ON COLUMN public.metric_counters.function IS 'The function that counted it: its file, without the suffix';
 

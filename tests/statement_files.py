@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import lib
-from lib.statements import QUERIES, Statement
+from lib.database.statements import QUERIES, Statement
 
 PARAMETER = re.compile(r"--   (?P<name>\w+) {2,}(?P<type>\S+(?: \S+)?) {2,}\S.*")
 PLACEHOLDER = re.compile(r"%\((\w+)\)s(?:::(double precision|[a-z]+(?:\[\])?))?")
@@ -139,7 +139,7 @@ def read_work(name: str) -> StatementFile:
 def loaded_statements() -> list[Statement[Any]]:
     """Return each `Statement` object that a module of `lib` makes."""
     modules = [
-        importlib.import_module(f"lib.{each.name}") for each in pkgutil.iter_modules(lib.__path__)
+        importlib.import_module(each.name) for each in pkgutil.walk_packages(lib.__path__, "lib.")
     ]
     values = {id(value): value for module in modules for value in vars(module).values()}
     return [value for value in values.values() if isinstance(value, Statement)]

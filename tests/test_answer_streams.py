@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from starlette.types import Message
 
-from lib.answer_streams import AnswerStream
-from lib.streams import Stream
+from lib.streams.response import AnswerStream
+from lib.streams.stream import Stream
 
 
 @pytest.mark.parametrize("stalls", [True, False])

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lib import figures
-from lib.figures import Counters, Figure
-from lib.metrics_json import quantile
+from lib.operations.report import quantile
+from lib.runtime import counting as figures
+from lib.runtime.counting import Counters, Figure
 from tests.product import forget_process
 
 

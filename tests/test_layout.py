@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import lib.problems
-from lib.figures import FIGURES
+from lib.runtime.counting import FIGURES
 from tests.product import ROOT
 
 MOST_FUNCTIONS = 12  # a Hobby deployment is refused above that
@@ -74,12 +74,12 @@ def test_a_function_starts_without_what_only_some_requests_need(path: str) -> No
 
 def test_only_one_module_imports_openai_and_only_the_chat_function_can_reach_it() -> None:
     importing = [
-        path.name for path in sorted((ROOT / "lib").glob("*.py")) if "openai" in _imports(path)
+        path.name for path in sorted((ROOT / "lib").rglob("*.py")) if "openai" in _imports(path)
     ]
     started = {path: set(_start(path)["modules"]) for path in FUNCTIONS}
-    reaching = [path for path, modules in started.items() if "lib.answers" in modules]
+    reaching = [path for path, modules in started.items() if "lib.answers.begin" in modules]
 
-    assert importing == ["model.py"]
+    assert importing == ["client.py"]
     assert reaching == ["api/chat.py"]
 
 
@@ -145,7 +145,7 @@ def test_the_readme_names_each_code_of_a_problem() -> None:
 
 def test_each_figure_is_in_the_document_for_who_runs_it() -> None:
     document = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-    families = (ROOT / "lib/metrics_families.py").read_text(encoding="utf-8")
+    families = (ROOT / "lib/operations/prometheus.py").read_text(encoding="utf-8")
     told = re.findall(r"yield (?:\(\s+)?\"(\w+)\"", families)
     counted = [each.name if each.bounds else f"{each.name}_total" for each in FIGURES]
 

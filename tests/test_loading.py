@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lib.loading import has_loaded, load, load_ahead
+from lib.runtime.imports import has_loaded, load, load_ahead
 from tests.product import ROOT
 
 
@@ -113,13 +113,13 @@ async def test_what_fails_ahead_is_told_to_who_needs_it_and_keeps_nothing_else_f
 
 ENDING = """
 import asyncio, sys
-import lib.answers
+import lib.answers.begin
 from lib.functions import _close_process
-from lib.loading import load_ahead
+from lib.runtime.imports import load_ahead
 
 async def main():
-    load_ahead(lib.answers.answer_maker)
-    while "lib.analysis" not in sys.modules:
+    load_ahead(lib.answers.begin.answer_maker)
+    while "lib.answers._analysis" not in sys.modules:
         await asyncio.sleep(0)
     await _close_process()
 

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from lib.messages import COLUMNS
-from lib.prompts import BEHAVIORS, TONES
-from lib.streams import KEEP_ALIVE_SECONDS
+from lib.answers._prompt import BEHAVIORS, TONES
+from lib.conversations.message import COLUMNS
+from lib.streams.stream import KEEP_ALIVE_SECONDS
 from tests.product import ROOT
 
 PAGE = (ROOT / "public" / "index.html").read_text()
@@ -52,7 +52,7 @@ def test_the_details_of_an_answer_are_columns_of_history() -> None:
 
 
 def test_the_page_reads_each_part_about_a_tool_call() -> None:
-    stream = (ROOT / "lib" / "ui_stream.py").read_text()
+    stream = (ROOT / "lib" / "streams" / "parts.py").read_text()
     sent = set(re.findall(r'"type": "(tool-[a-z-]+)"', stream))
 
     assert sent

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from starlette.requests import Request
 
-from lib.cursors import cursor, encode_cursor
+from lib.http.cursors import cursor, encode_cursor
+from lib.http.queries import one_of, parameter, parse_query, query_string, text, whole_number
 from lib.problems import InvalidRequest
-from lib.queries import one_of, parameter, parse_query, query_string, text, whole_number
 
 NOT_WHOLE = "Input should be a valid integer, unable to parse string as an integer"
 NOT_GIVEN_OUT = "must be a next_cursor as it was given out"

@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-import lib.stream_batches
-from lib.database import Database, database
-from lib.health import read_health
+import lib.answers._batches
+from lib.database.client import Database, database
+from lib.operations.health import read_health
 from tests.model_server import ANALYSIS_MODEL, ScriptedModel
 from tests.product import CHAT_ID, Parley, forget_process, headers_of, problem_of, running_product
 from tests.proxy import Proxy, messages_of, proxied
@@ -124,7 +124,7 @@ async def test_an_analysis_that_is_there_with_the_answer_costs_none(
     parley: Parley, proxy: Proxy, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Beside a slow answer, its parts are stored; that is another matter.
-    monkeypatch.setattr(lib.stream_batches, "BATCH_SECONDS", 60)
+    monkeypatch.setattr(lib.answers._batches, "BATCH_SECONDS", 60)
     model.default, model.analysis_reply = SLOW, saying()
 
     await parley.say("Hello!")

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from dev.postgres import RunningPostgres
-from lib.rows import rows_as
+from lib.database._rows import rows_as
 
 
 @dataclass(slots=True)

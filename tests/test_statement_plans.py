@@ -14,8 +14,8 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres
-from lib.statements import Call
-from lib.turns import LIST_TURN_MESSAGES
+from lib.database.statements import Call
+from lib.turns.begin import LIST_TURN_MESSAGES
 from tests.statement_files import (
     FUNCTION_CALLS,
     NAMES,

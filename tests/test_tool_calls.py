@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from lib.messages import Message
-from lib.tool_calls import SEPARATOR, Step, ToolCall, steps_of, stored_steps
+from lib.conversations.message import Message
+from lib.conversations.steps import SEPARATOR, Step, ToolCall, steps_of, stored_steps
 
 TEXTS = (
     "",

@@ -6,8 +6,8 @@ from collections.abc import Generator
 
 import pytest
 
-from lib.deadlines import Deadline
-from lib.trace import begin_trace, trace
+from lib.runtime.deadlines import Deadline
+from lib.runtime.trace import begin_trace, trace
 from tests.product import forget_process
 
 OVER = Deadline(ends_at=0.0, cut_at=0.0, last_words_at=0.0)

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from lib.waiting import Alarm, Waiter
+from lib.runtime.timers import Alarm, Waiter
 
 
 async def test_an_alarm_rings_once_when_its_time_has_come() -> None:

@@ -16,12 +16,13 @@ Database  1 round trip: list_lapsed_turns.sql, and 2 for each turn that it finds
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.cron import CleanUpQuery, check_cron_secret
-from lib.database import database
-from lib.dry_runs import count_expired
-from lib.functions import function, json_response
-from lib.queries import parse_query
-from lib.retention import clean_up
+from lib.database.client import database
+from lib.functions import function
+from lib.http.queries import parse_query
+from lib.http.responses import json_response
+from lib.identity.operators import check_cron_secret
+from lib.operations.clean_up import CleanUpQuery, clean_up
+from lib.operations.dry_run import count_expired
 
 
 async def get(request: Request) -> Response:

@@ -13,10 +13,10 @@ import psycopg
 
 from bench.candidates import parley
 from bench.workload import Place, conversation_id
-from lib.database import Database
-from lib.quotas import subject_of
+from lib.database.client import Database
+from lib.database.statements import Call
 from lib.settings import settings
-from lib.statements import Call
+from lib.turns.quota import subject_of
 
 type Step = list[tuple[bytes, dict[str, Any]]]
 type Rows = list[list[tuple[Any, ...]]]

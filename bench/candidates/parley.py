@@ -8,14 +8,14 @@ from uuid import uuid4
 
 from bench.large import fill
 from bench.workload import ANSWER, CONVERSATIONS, MESSAGES_EACH, QUESTION, Place, conversation_id
-from lib.callers import Caller
-from lib.chat_requests import ChatRequest
-from lib.database import Database
-from lib.history import HistoryQuery, read_history
-from lib.messages import Message
+from lib.conversations.history import HistoryQuery, read_history
+from lib.conversations.message import Message
+from lib.database.client import Database
+from lib.identity.callers import Caller
 from lib.settings import settings
-from lib.turn_ends import Rest, finish_turn
-from lib.turns import begin_turn
+from lib.turns.begin import begin_turn
+from lib.turns.finish import Rest, finish_turn
+from lib.turns.request import ChatRequest
 
 # Quotas are counted, as they are by default, but not reached.
 SETTINGS = {

@@ -1,4 +1,4 @@
-"""The parts of the AI SDK's UI message stream, as far as Parley sends them (lib/ui_stream.py)."""
+"""The parts of the AI SDK's UI message stream that Parley sends (lib/streams/parts.py)."""
 
 # ruff: noqa: N815 (the names are the SDK's)
 from typing import Annotated, Any, Literal

@@ -12,11 +12,9 @@ from dev.openapi.problems import problem_schemas
 from dev.openapi.rules import RULES
 from dev.openapi.schemas import REF, Components, Schema
 from lib import __version__
-from lib.account_bodies import Credentials
-from lib.chat_forms import FilePart, PlainForm, SdkForm, TextPart, UserMessage
-from lib.conversation_bodies import Change
-from lib.mistake_bodies import Mark
-from lib.task_bodies import NewTask, TaskChange
+from lib.chat.forms import FilePart, PlainForm, SdkForm, TextPart, UserMessage
+from lib.conversations.bodies import Change, Mark
+from lib.users.bodies import Credentials, NewTask, TaskChange
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 
 from dev.openapi.answers import Answered, Count, Percentage
-from lib.metrics_database import Backlog, Index, SlowStatement, Table, Whole
+from lib.operations.metrics import Backlog, Index, SlowStatement, Table, Whole
 
 # Left out, which is not null: of no answer is it a default.
 NOT_ALWAYS = Field(default=None)

@@ -6,16 +6,21 @@ By model and field, "" for the model as a whole. What needs more than one field 
 from typing import Any
 
 from dev.openapi.schemas import REF, Schema
-from lib.account_bodies import MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, Credentials
-from lib.chat_forms import FilePart, PlainForm, SdkForm, UserMessage
-from lib.conversation_bodies import MAX_TITLE_CHARS, Change
-from lib.conversation_lists import ListQuery
-from lib.conversation_requests import ReadQuery
-from lib.history import HistoryQuery
-from lib.mistakes import AnswersQuery, WhichMessage
-from lib.task_bodies import NewTask, TaskChange
-from lib.tasks import TaskQuery
+from lib.chat.forms import FilePart, PlainForm, SdkForm, UserMessage
+from lib.conversations.bodies import MAX_TITLE_CHARS, Change
+from lib.conversations.history import HistoryQuery
+from lib.conversations.listing import ListQuery
+from lib.conversations.mistakes import AnswersQuery, WhichMessage
+from lib.conversations.requests import ReadQuery
 from lib.tools import tools
+from lib.users.bodies import (
+    MAX_PASSWORD_BYTES,
+    MIN_PASSWORD_CHARS,
+    Credentials,
+    NewTask,
+    TaskChange,
+)
+from lib.users.tasks import TaskQuery
 
 # More than spaces, and no NUL.
 WORDS = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"

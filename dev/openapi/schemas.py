@@ -7,7 +7,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from lib.queries import names_of, parameters_of
+from lib.http.queries import names_of, parameters_of
 
 REF = "#/components/schemas/"
 

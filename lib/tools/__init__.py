@@ -13,8 +13,8 @@ from typing import Any, Protocol, get_type_hints, overload
 
 from pydantic import BaseModel, TypeAdapter
 
-from lib.callers import Caller
-from lib.statements import Call
+from lib.database.statements import Call
+from lib.identity.callers import Caller
 
 
 class ToolError(Exception):

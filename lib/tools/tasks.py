@@ -2,9 +2,9 @@
 
 from pydantic import BaseModel, Field
 
-from lib.task_bodies import Description, NewTask, TaskChange, Title
-from lib.tasks import DELETE_TASK, LIST_TASKS, Task, adding, changing
 from lib.tools import ToolContext, ToolError, tool
+from lib.users.bodies import Description, NewTask, TaskChange, Title
+from lib.users.tasks import DELETE_TASK, LIST_TASKS, Task, adding, changing
 
 MOST_LISTED = 50
 

@@ -147,7 +147,7 @@ RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     is_active CONSTANT boolean := is_active_user(user_id);
 BEGIN
-    -- Codes of our own, which lib/database.py turns into answers. An error, so that nothing after it
+    -- Codes of our own, which lib/database/client.py turns into answers. An error, so that nothing after it
     -- in the same round trip happens.
     IF NOT is_active THEN
         RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';

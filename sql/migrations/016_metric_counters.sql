@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS metric_counters (
 ) WITH (fillfactor = 50);
 
 COMMENT ON TABLE metric_counters IS 'Parley: what all instances of the functions have counted; emptying it begins anew';
-COMMENT ON COLUMN metric_counters.figure IS 'What is counted, as lib/figures.py names it';
+COMMENT ON COLUMN metric_counters.figure IS 'What is counted, as lib/runtime/counting.py names it';
 COMMENT ON COLUMN metric_counters.function IS 'The function that counted it: its file, without the suffix';
 COMMENT ON COLUMN metric_counters.label IS 'By what it is counted beside that: a statement, a code; empty: nothing';
 COMMENT ON COLUMN metric_counters.bound

@@ -11,7 +11,7 @@ import pytest
 from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb
 
-import lib.exports
+import lib.conversations.export
 from tests.access.catalog import Column, columns_of, snapshot_query, tables, tables_of_users
 from tests.product import Parley, headers_of, running_product
 from tests.proxy import proxied
@@ -219,7 +219,7 @@ async def test_whatever_fails_midway_makes_the_last_line_say_so(
 ) -> None:
     fill(database, VICTIM)
     # A mistake of ours, which Postgres refuses.
-    monkeypatch.setattr(lib.exports, "BATCH", -1)
+    monkeypatch.setattr(lib.conversations.export, "BATCH", -1)
 
     *lines, end = await exported(parley)
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 import psycopg
 import pytest
 
-import lib.accounts
+import lib.users.accounts
 from tests.access.callers import ANONYMOUS, AUDIENCE, ISSUER, MECHANISMS, SIGNER, callers_of
 from tests.access.uses import (
     CREDENTIALS,
@@ -123,8 +123,8 @@ async def test_logging_in_and_registering_tell_every_caller_the_same_of_another_
     expected: tuple[int, str],
 ) -> None:
     # A fifth of a second each, as they are.
-    monkeypatch.setattr(lib.accounts, "BCRYPT_ROUNDS", 4)
-    monkeypatch.setattr(lib.accounts, "NOBODYS_HASH", PASSWORD_HASH)
+    monkeypatch.setattr(lib.users.accounts, "BCRYPT_ROUNDS", 4)
+    monkeypatch.setattr(lib.users.accounts, "NOBODYS_HASH", PASSWORD_HASH)
     callers = callers_of(MECHANISMS[mechanism])
     body = {"action": action} | CREDENTIALS
     # An address that no account has can be registered: that is what registering is for.

@@ -6,12 +6,13 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from lib.callers import Caller
-from lib.conversation_lists import LIST_CONVERSATIONS, ConversationSummary
-from lib.database import ACT_AS_CALLER, Database
+from lib.conversations.listing import LIST_CONVERSATIONS, ConversationSummary
+from lib.database.acting import ACT_AS_CALLER
+from lib.database.client import Database
+from lib.database.statements import Call
+from lib.identity.callers import Caller
 from lib.problems import AccountInactive
 from lib.settings import read_settings
-from lib.statements import Call
 from tests.access.catalog import tables_of_users
 from tests.product import forget_process
 

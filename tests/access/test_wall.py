@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from lib.database import ACT_AS_CALLER
+from lib.database.acting import ACT_AS_CALLER
 from tests.access.catalog import snapshot_query
 from tests.statement_files import NAMES, WITHOUT_CALLER, read_statement
 

@@ -11,8 +11,8 @@ import bcrypt
 import httpx2
 import psycopg
 
-from lib import ui_stream
-from lib.cursors import encode_cursor
+from lib.http.cursors import encode_cursor
+from lib.streams import parts as ui_stream
 from tests.access.callers import ANN, BOB, INA, NOBODY, Caller
 from tests.access.catalog import snapshot_query
 from tests.model_server import ScriptedModel

@@ -12,7 +12,7 @@ import jwt
 import psycopg
 import pytest
 
-from lib import accounts
+from lib.users import accounts
 from tests.api.accounts import (
     EMAIL,
     LOCAL,

@@ -10,7 +10,7 @@ import httpx2
 import psycopg
 import pytest
 
-from lib import accounts
+from lib.users import accounts
 from tests.api.accounts import EMAIL, LOCAL, PASSWORD, authenticate, bearer, registered
 from tests.product import REQUEST_ID, Parley, problem_of
 

@@ -10,7 +10,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres
-from lib.cursors import encode_cursor
+from lib.http.cursors import encode_cursor
 from tests.product import (
     CHAT_ID,
     JWT_SECRET,

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-import lib.retention
-from lib.retention import BATCH_MS, LARGEST_BATCH, SMALLEST_BATCH, Pace
+import lib.operations.clean_up
+from lib.operations.clean_up import BATCH_MS, LARGEST_BATCH, SMALLEST_BATCH, Pace
 from tests.api.test_cron_cleanup import CRON, PATH
 from tests.product import Parley
 
@@ -76,7 +76,7 @@ async def test_when_time_is_over_the_rest_remains_and_goes_next_time(
 
     with monkeypatch.context() as patched:
         # One look each is that of the counters and of the streams.
-        patched.setattr(lib.retention, "has_time", ends_after(4))
+        patched.setattr(lib.operations.clean_up, "has_time", ends_after(4))
         first = await clean_up(parley)
     assert first["batches"] == 2
     assert 200 < first["deleted"] < 3000
@@ -134,7 +134,7 @@ async def test_what_a_turn_held_for_a_moment_goes_in_the_end(
             turn.close()
         return True
 
-    monkeypatch.setattr(lib.retention, "has_time", has_time)
+    monkeypatch.setattr(lib.operations.clean_up, "has_time", has_time)
     report = await clean_up(parley)
 
     assert report["deleted"] == 3000

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ed448, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from starlette.types import Receive, Scope, Send
 
-import lib.jwks
-from lib.jwks import KeySet
+import lib.identity._keys
+from lib.identity._keys import KeySet
 from tests.api.test_callers import claims, forged
 from tests.identity_provider import PATH, Clock, IdentityProvider, raw, signer, written
 from tests.logs import events_of
@@ -67,14 +67,14 @@ def environment(environment: dict[str, str], provider: IdentityProvider) -> dict
 def clock(parley: Parley) -> Clock:
     """Return the clock by which the product's keys age."""
     del parley
-    lib.jwks.key_set().clock = clock = Clock()
+    lib.identity._keys.key_set().clock = clock = Clock()
     return clock
 
 
 @pytest.fixture
 def is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a fetch take 0.3 seconds at most."""
-    monkeypatch.setattr(lib.jwks, "FETCH_SECONDS", 0.3)
+    monkeypatch.setattr(lib.identity._keys, "FETCH_SECONDS", 0.3)
 
 
 async def ask(parley: Parley, token: str) -> httpx2.Response:
@@ -103,7 +103,7 @@ async def retry_after_of(parley: Parley, token: str) -> int:
 
 async def refreshed() -> None:
     """Wait until the fetch that is under way has ended."""
-    fetch = lib.jwks.key_set()._fetch
+    fetch = lib.identity._keys.key_set()._fetch
     assert fetch is not None
     await asyncio.wait([fetch])
 
@@ -314,7 +314,7 @@ async def test_what_is_no_key_is_left_out_one_by_one(
     provider.keys = [*NOT_KEYS.values(), ED.jwk()]
 
     assert await is_let_in(parley, ED.token())
-    assert [*lib.jwks.key_set()._keys] == [ED.key_id]
+    assert [*lib.identity._keys.key_set()._keys] == [ED.key_id]
 
 
 async def test_a_symmetric_key_signs_nothing(parley: Parley, provider: IdentityProvider) -> None:
@@ -535,7 +535,7 @@ async def test_a_head_that_does_not_end_is_not_waited_for() -> None:
     port = server.sockets[0].getsockname()[1]
     started_at = time.monotonic()
 
-    with pytest.raises(lib.jwks.IdentityProviderUnavailable):
+    with pytest.raises(lib.identity._keys.IdentityProviderUnavailable):
         await KeySet(f"http://127.0.0.1:{port}/").find("any")
 
     assert time.monotonic() - started_at < 1
@@ -546,7 +546,7 @@ async def test_a_provider_that_is_not_there_is_a_503() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
 
-    with pytest.raises(lib.jwks.IdentityProviderUnavailable):
+    with pytest.raises(lib.identity._keys.IdentityProviderUnavailable):
         await KeySet(f"http://127.0.0.1:{port}/").find("any")
 
 
@@ -647,5 +647,5 @@ async def test_the_end_of_the_process_ends_a_fetch(provider: IdentityProvider) -
     async with asyncio.timeout(1):
         await keys.close()
 
-    with pytest.raises(lib.jwks.IdentityProviderUnavailable):
+    with pytest.raises(lib.identity._keys.IdentityProviderUnavailable):
         await waiting

@@ -7,7 +7,7 @@ import httpx2
 import psycopg
 import pytest
 
-from lib.prompts import BEHAVIORS, TONES
+from lib.answers._prompt import BEHAVIORS, TONES
 from tests.model_server import MODEL_NAME, ScriptedModel
 from tests.product import CHAT_ID, Parley, problem_of, rows_stored, sdk_body, text_of
 

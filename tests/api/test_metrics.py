@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-import lib.counters
-import lib.metrics
+import lib.operations.counters
+import lib.operations.metrics
 from tests.model_server import Reply, ScriptedModel
 from tests.product import METRICS_TOKEN, Parley, problem_of, running_product
 from tests.proxy import Proxy, proxied
@@ -315,7 +315,7 @@ async def test_a_request_that_does_not_need_the_database_does_not_wake_it(
 async def test_figures_that_cannot_be_stored_are_kept(
     parley: Parley, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lib.counters, "STORE_SECONDS", 0.0)
+    monkeypatch.setattr(lib.operations.counters, "STORE_SECONDS", 0.0)
     database.execute("ALTER TABLE metric_counters RENAME TO away")
     assert (await parley.get("/api/health")).status_code == 200
     await stored()
@@ -330,7 +330,7 @@ async def test_figures_that_cannot_be_stored_are_kept(
 async def test_without_a_database_it_says_so_soon(
     switchboard: Switchboard, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lib.metrics, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(lib.operations.metrics, "PATIENCE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         environment["DATABASE_URL"] = f"postgresql://nobody@127.0.0.1:{port}/nothing"
@@ -364,6 +364,6 @@ def counted(database: psycopg.Connection, statement: str) -> int:
 async def stored() -> None:
     """Wait until what was counted is stored, or could not be: that comes after the response."""
     give_up_at = time.monotonic() + 5
-    while not ((task := lib.counters.storing()._task) and task.done()):
+    while not ((task := lib.operations.counters.storing()._task) and task.done()):
         assert time.monotonic() < give_up_at
         await asyncio.sleep(0.01)

@@ -7,7 +7,7 @@ import pytest
 
 from dev.postgres import programs
 from dev.psql import migrate
-from lib import accounts
+from lib.users import accounts
 from tests.api.test_one_conversation import change
 from tests.product import CHAT_ID, ROOT, Parley, problem_of
 

@@ -7,12 +7,12 @@ import httpx2
 import psycopg
 import pytest
 
-from lib.callers import Caller
-from lib.cursors import encode_cursor
-from lib.database import database as shared_database
-from lib.task_bodies import NewTask
-from lib.tasks import adding
-from lib.users import remember_user
+from lib.database.acting import remember_user
+from lib.database.client import database as shared_database
+from lib.http.cursors import encode_cursor
+from lib.identity.callers import Caller
+from lib.users.bodies import NewTask
+from lib.users.tasks import adding
 from tests.product import Parley, headers_of, problem_of, rows_stored
 
 TASKS = "/api/tasks"

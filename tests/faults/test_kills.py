@@ -17,9 +17,9 @@ import httpx2
 import psycopg
 import pytest
 
-from lib.callers import Caller
-from lib.ids import conversation_id_of
-from lib.stream_batches import BATCH_SECONDS, TICK_SECONDS
+from lib.answers._batches import BATCH_SECONDS, TICK_SECONDS
+from lib.http.ids import conversation_id_of
+from lib.identity.callers import Caller
 from tests.model_server import Reply, ScriptedModel
 from tests.product import CRON_SECRET, headers_of, sdk_body, text_of
 from tests.reading import path_of

@@ -6,19 +6,12 @@ from uuid import uuid4
 
 import pytest
 
-from lib.callers import Caller
-from lib.conversation_changes import claim_conversation
-from lib.database import Database
+from lib.conversations.changes import claim_conversation
+from lib.database.client import Database
+from lib.identity.callers import Caller
 from lib.problems import AccountUnknown
-from lib.task_bodies import NewTask, TaskChange
-from lib.tasks import (
-    TaskQuery,
-    add_task,
-    adding,
-    change_task,
-    delete_task,
-    list_tasks,
-)
+from lib.users.bodies import NewTask, TaskChange
+from lib.users.tasks import TaskQuery, add_task, adding, change_task, delete_task, list_tasks
 from tests.migrations.servers import Site
 from tests.migrations.test_existing_tables import TASKS, USERS_THAT_SERVE
 from tests.product import forget_process

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from lib.database.acting import REMEMBER_USER
 from lib.problems import AccountInactive
-from lib.users import REMEMBER_USER
 from tests.migrations.servers import Site
 from tests.migrations.test_existing_tables import USERS_THAT_SERVE
 from tests.product import forget_process

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 
-import lib.accounts
+import lib.users.accounts
 from dev.postgres import programs, start_postgres
 from dev.psql import make_database, migrate
 from dev.routing import application
@@ -47,8 +47,8 @@ async def main() -> int:
         model_url = await stack.enter_async_context(serve(ScriptedModel()))
         os.environ.update(_environment(stack.enter_context(_database()), model_url))
         # Logging in is slow, and rarely allowed, on purpose.
-        lib.accounts.BCRYPT_ROUNDS = 4
-        lib.accounts.ATTEMPTS.update(dict.fromkeys(lib.accounts.ATTEMPTS, 1_000_000))
+        lib.users.accounts.BCRYPT_ROUNDS = 4
+        lib.users.accounts.ATTEMPTS.update(dict.fromkeys(lib.users.accounts.ATTEMPTS, 1_000_000))
         base_url = await stack.enter_async_context(serve(application(ROOT)))
         await _say_something(base_url)
         return await _run_schemathesis(base_url, ["--max-examples", str(chosen.examples), *options])

@@ -9,8 +9,8 @@ from typing import Any
 import schemathesis
 from hypothesis import strategies
 
-from lib.account_bodies import MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS
-from lib.cursors import encode_cursor
+from lib.http.cursors import encode_cursor
+from lib.users.bodies import MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS
 
 # Operations after which much is gone.
 LEAVING = {"deleteAccount", "deleteConversations"}

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from lib.database import Database
+from lib.database.client import Database
 from tests.product import forget_process
 from tests.queries.rows import Rows
 from tests.queries.search import Searched
@@ -17,7 +17,7 @@ from tests.queries.turns import Turns, open_database
 @pytest.fixture
 async def pool(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     """Return the test's database, as the functions open it, in a process of its own."""
-    # For `lib.turns`, which reads its limits from the process's settings.
+    # For `lib.turns.begin`, which reads its limits from the process's settings.
     monkeypatch.setenv("DATABASE_URL", database_url)
     # The clock of these tests is that of another year.
     monkeypatch.setenv("RETENTION_DAYS", "0")

@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from lib.conversation_lists import SEARCH_CONVERSATIONS, FoundConversation
-from lib.database import Database
+from lib.conversations.listing import SEARCH_CONVERSATIONS, FoundConversation
+from lib.database.client import Database
 from tests.queries.rows import Rows
 from tests.queries.turns import NOON, act_as
 

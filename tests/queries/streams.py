@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from lib.followers import READ_STREAM, StoredParts
-from lib.recovery import FIND_LEFT_TURN, LIST_LAPSED_TURNS, LapsedTurn, LeftTurn
-from lib.resume import STOP_TURN, StoppedTurn
-from lib.retention import DELETE_OLD_FINISHED_STREAMS
-from lib.statements import Call
-from lib.stream_batches import STORE_STREAM_BATCHES, Standing
+from lib.answers._batches import STORE_STREAM_BATCHES, Standing
+from lib.answers.follow import READ_STREAM, StoredParts
+from lib.database.statements import Call
+from lib.operations.clean_up import DELETE_OLD_FINISHED_STREAMS
+from lib.turns.recover import FIND_LEFT_TURN, LIST_LAPSED_TURNS, LapsedTurn, LeftTurn
+from lib.turns.stop import STOP_TURN, StoppedTurn
 from tests.queries.turns import Begun, Turns, act_as
 
 

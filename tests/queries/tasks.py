@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from lib.database import Database
-from lib.tasks import ADD_TASK, CHANGE_TASK, DELETE_TASK, LIST_TASKS, Task
-from lib.users import REMEMBER_USER
+from lib.database.acting import REMEMBER_USER
+from lib.database.client import Database
+from lib.users.tasks import ADD_TASK, CHANGE_TASK, DELETE_TASK, LIST_TASKS, Task
 from tests.queries.turns import NOON, act_as
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from lib.callers import Caller
-from lib.conversation_changes import FIND_CONVERSATION_SUMMARY
-from lib.conversation_lists import ConversationSummary
+from lib.conversations.changes import FIND_CONVERSATION_SUMMARY
+from lib.conversations.listing import ConversationSummary
+from lib.database.acting import remember_user
+from lib.database.statements import Call
+from lib.identity.callers import Caller
 from lib.problems import AccountInactive, AccountUnknown
-from lib.statements import Call
-from lib.users import remember_user
 from tests.queries.rows import Rows
 from tests.queries.turns import Turns
 

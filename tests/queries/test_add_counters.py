@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from lib.counters import adding
-from lib.database import Database, database
-from lib.metrics_database import LIST_COUNTERS, Counter
+from lib.database.client import Database, database
+from lib.operations.counters import adding
+from lib.operations.metrics import LIST_COUNTERS, Counter
 from tests.product import forget_process
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

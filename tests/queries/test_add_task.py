@@ -1,6 +1,6 @@
 """add_task."""
 
-from lib.tasks import Task
+from lib.users.tasks import Task
 from tests.queries.tasks import Tasks
 
 

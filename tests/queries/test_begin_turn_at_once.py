@@ -9,13 +9,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from lib.callers import Caller
-from lib.chat_requests import ChatRequest
+from lib.database.statements import Call
+from lib.identity.callers import Caller
 from lib.problems import NotFound, TurnInProgress
 from lib.settings import settings
-from lib.statements import Call
-from lib.turn_ends import StoredAnswer
-from lib.turns import BEGIN_TURN, Turn, begin_turn
+from lib.turns.begin import BEGIN_TURN, begin_turn
+from lib.turns.finish import StoredAnswer
+from lib.turns.request import ChatRequest
+from lib.turns.turn import Turn
 from tests.queries.rows import Rows
 from tests.queries.turns import LEASE_SECONDS, Turns
 

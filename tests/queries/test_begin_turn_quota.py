@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from lib.quotas import Quota
+from lib.turns.quota import Quota
 from tests.queries.quotas import Counted, counted
 from tests.queries.rows import Rows
 from tests.queries.turns import Begun, Turns

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from lib.callers import Caller
-from lib.chat_requests import ChatRequest
-from lib.turns import begin_turn
+from lib.identity.callers import Caller
+from lib.turns.begin import begin_turn
+from lib.turns.request import ChatRequest
 from tests.queries.rows import Rows
 from tests.queries.turns import LEASE_SECONDS, Turns
 

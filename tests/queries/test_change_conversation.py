@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from lib.conversation_changes import CHANGE_CONVERSATION
+from lib.conversations.changes import CHANGE_CONVERSATION
 from tests.queries.rows import Rows
 from tests.queries.turns import NOON, Turns, act_as
 

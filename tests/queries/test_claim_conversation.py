@@ -9,11 +9,10 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg.errors import UniqueViolation
 
-from lib.callers import Caller
-from lib.conversation_changes import CLAIM_CONVERSATION, Claim, claim_conversation
-from lib.conversations import LOCK_CONVERSATION
-from lib.database import ACT_AS_CALLER
-from lib.users import REMEMBER_USER
+from lib.conversations.changes import CLAIM_CONVERSATION, Claim, claim_conversation
+from lib.conversations.conversation import LOCK_CONVERSATION
+from lib.database.acting import ACT_AS_CALLER, REMEMBER_USER
+from lib.identity.callers import Caller
 from tests.queries.rows import Rows
 from tests.queries.streams import Streams
 from tests.queries.turns import LEASE_SECONDS, NOON, Turns
@@ -200,7 +199,7 @@ async def _claim(
     conversation_id: UUID | None = None,
     retention_days: int = 0,
 ) -> list[Claim]:
-    """Run what `lib.conversation_changes.claim_conversation` runs."""
+    """Run what `lib.conversations.changes.claim_conversation` runs."""
     wanted = conversation_id or turns.conversation_id
     _, _, _, claims = await turns.database.run(
         ACT_AS_CALLER(user_id=user_id, conversation_id=wanted, needs_account=False),

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lib.accounts import COUNT_ATTEMPT, Attempt
-from lib.database import Database
+from lib.database.client import Database
+from lib.users.accounts import COUNT_ATTEMPT, Attempt
 from tests.queries.quotas import Counted, counted
 from tests.queries.rows import Rows
 from tests.queries.turns import NOON

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from lib.dry_runs import COUNT_OLD_CHAT_MESSAGES, COUNT_OLD_CONVERSATIONS
+from lib.operations.dry_run import COUNT_OLD_CHAT_MESSAGES, COUNT_OLD_CONVERSATIONS
 from tests.queries.rows import Rows
 from tests.queries.turns import NOON, Turns
 

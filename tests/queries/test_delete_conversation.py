@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from lib.conversation_changes import DELETE_CONVERSATION
+from lib.conversations.changes import DELETE_CONVERSATION
 from tests.queries.rows import Rows
 from tests.queries.turns import Turns, act_as
 

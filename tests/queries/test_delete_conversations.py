@@ -3,8 +3,8 @@
 import asyncio
 from uuid import UUID
 
-from lib.conversation_changes import DELETE_CONVERSATIONS
-from lib.database import Database
+from lib.conversations.changes import DELETE_CONVERSATIONS
+from lib.database.client import Database
 from tests.queries.rows import Rows
 from tests.queries.turns import act_as
 

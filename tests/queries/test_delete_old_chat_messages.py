@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lib.retention import DELETE_OLD_CHAT_MESSAGES, MessageBatch
+from lib.operations.clean_up import DELETE_OLD_CHAT_MESSAGES, MessageBatch
 from tests.queries.rows import Rows
 from tests.queries.tool_runs import begin_run
 from tests.queries.turns import Turns

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from lib.database import Database
-from lib.retention import DELETE_OLD_CONVERSATIONS, ConversationBatch
+from lib.database.client import Database
+from lib.operations.clean_up import DELETE_OLD_CONVERSATIONS, ConversationBatch
 from tests.queries.rows import Rows
 
 SAY = """

@@ -4,8 +4,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-import lib.retention
-from lib.retention import Deletion
+import lib.operations.clean_up
+from lib.operations.clean_up import Deletion
 from tests.queries.rows import Rows
 from tests.queries.streams import Streams
 from tests.queries.turns import Turns
@@ -64,7 +64,7 @@ async def test_a_batch_begins_where_the_one_before_ended(turns: Turns, streams: 
 async def test_the_cron_deletes_batch_after_batch(
     turns: Turns, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lib.retention, "STREAM_BATCH", 2)
+    monkeypatch.setattr(lib.operations.clean_up, "STREAM_BATCH", 2)
     # Long ago, by the database's clock.
     for _ in range(5):
         await finished(turns)
@@ -77,7 +77,7 @@ async def test_the_cron_deletes_batch_after_batch(
 async def test_when_its_time_is_over_the_cron_begins_no_batch(
     turns: Turns, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lib.retention, "has_time", lambda: False)
+    monkeypatch.setattr(lib.operations.clean_up, "has_time", lambda: False)
     kept = await finished(turns)
 
     await Deletion(turns.database, retention_days=30).delete_finished_streams()

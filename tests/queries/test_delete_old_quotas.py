@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from lib.database import Database
-from lib.retention import DELETE_OLD_QUOTAS
+from lib.database.client import Database
+from lib.operations.clean_up import DELETE_OLD_QUOTAS
 from tests.queries.quotas import counted
 from tests.queries.rows import Rows
 from tests.queries.turns import NOON

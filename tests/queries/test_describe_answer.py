@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from lib.analysis import DESCRIBE_ANSWER
+from lib.answers._analysis import DESCRIBE_ANSWER
 from tests.queries.rows import Rows
 from tests.queries.turns import Turns, act_as
 

@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from lib.exports import (
+from lib.conversations.export import (
     EXPORT_FINISHED_STREAMS,
     EXPORT_STREAM_BATCHES,
     FinishedStreamRow,

@@ -3,7 +3,7 @@
 import json
 from datetime import datetime
 
-from lib.exports import EXPORT_TOOL_RUNS, ToolRunRow
+from lib.conversations.export import EXPORT_TOOL_RUNS, ToolRunRow
 from tests.queries.tool_runs import begin_run, finish_run
 from tests.queries.turns import Turns, act_as
 

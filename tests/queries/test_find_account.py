@@ -2,9 +2,9 @@
 
 import pytest
 
-from lib.accounts import FIND_ACCOUNT, Account
-from lib.database import Database
+from lib.database.client import Database
 from lib.problems import DatabaseNotMigrated
+from lib.users.accounts import FIND_ACCOUNT, Account
 from tests.queries.rows import Rows
 from tests.queries.turns import act_as
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from lib.conversations import FIND_CONVERSATION, Conversation
+from lib.conversations.conversation import FIND_CONVERSATION, Conversation
 from tests.queries.turns import Turns
 
 

@@ -5,8 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from lib.conversation_changes import FIND_CONVERSATION_SUMMARY
-from lib.conversation_lists import LIST_CONVERSATIONS, ConversationSummary
+from lib.conversations.changes import FIND_CONVERSATION_SUMMARY
+from lib.conversations.listing import LIST_CONVERSATIONS, ConversationSummary
 from tests.queries.rows import Rows
 from tests.queries.turns import NOON, Turns, act_as
 

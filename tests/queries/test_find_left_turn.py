@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from lib.recovery import LeftTurn
+from lib.turns.recover import LeftTurn
 from tests.queries.rows import Rows
 from tests.queries.streams import Streams
 from tests.queries.turns import LEASE_SECONDS, Turns

@@ -4,9 +4,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from lib.history import LIST_MESSAGES
-from lib.messages import Message
-from lib.mistakes import FIND_MESSAGE
+from lib.conversations.history import LIST_MESSAGES
+from lib.conversations.message import Message
+from lib.conversations.mistakes import FIND_MESSAGE
 from tests.queries.turns import Turns, act_as
 
 

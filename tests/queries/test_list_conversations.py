@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID, uuid4
 
-from lib.conversation_lists import LIST_CONVERSATIONS, ConversationSummary
+from lib.conversations.listing import LIST_CONVERSATIONS, ConversationSummary
 from tests.queries.rows import Rows
 from tests.queries.turns import NOON, Turns
 

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from lib.recovery import LapsedTurn
+from lib.turns.recover import LapsedTurn
 from tests.queries.streams import Streams
 from tests.queries.turns import LEASE_SECONDS, Begun, Turns
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from lib.history import LIST_MESSAGES
-from lib.messages import Message
+from lib.conversations.history import LIST_MESSAGES
+from lib.conversations.message import Message
 from tests.queries.rows import Rows
 from tests.queries.turns import Turns, contents
 

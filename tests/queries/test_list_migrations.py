@@ -1,7 +1,7 @@
 """list_migrations."""
 
-from lib.database import Database
-from lib.health import LIST_MIGRATIONS, NEEDED
+from lib.database.client import Database
+from lib.operations.health import LIST_MIGRATIONS, NEEDED
 from tests.queries.rows import Rows
 
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from lib.mistakes import LIST_MISTAKES, Mistake
+from lib.conversations.mistakes import LIST_MISTAKES, Mistake
 from tests.queries.rows import Rows
 from tests.queries.turns import Turns, act_as, contents
 

@@ -7,9 +7,9 @@ import pytest
 
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
-from lib.conversation_lists import LIST_CONVERSATIONS
-from lib.metrics_database import LIST_SLOW_STATEMENTS, SlowStatement
-from lib.statements import Call
+from lib.conversations.listing import LIST_CONVERSATIONS
+from lib.database.statements import Call
+from lib.operations.metrics import LIST_SLOW_STATEMENTS, SlowStatement
 from tests.product import ROOT
 
 

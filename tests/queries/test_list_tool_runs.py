@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from lib.turns import ToolRun
+from lib.turns.tool_runs import ToolRun
 from tests.queries.tool_runs import begin_run, finish_run, list_runs
 from tests.queries.turns import LEASE_SECONDS, Turns
 

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from lib.turns import LIST_TURN_MESSAGES
+from lib.turns.begin import LIST_TURN_MESSAGES
 from tests.queries.rows import Rows
 from tests.queries.turns import Turns, contents
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from lib.conversations import LOCK_CONVERSATION
+from lib.conversations.conversation import LOCK_CONVERSATION
 from tests.queries.rows import Rows
 from tests.queries.turns import Turns
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lib.mistakes import MARK_MISTAKE
+from lib.conversations.mistakes import MARK_MISTAKE
 from tests.queries.rows import Rows
 from tests.queries.turns import NOON, Turns, act_as
 

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from lib.followers import StoredParts
+from lib.answers.follow import StoredParts
 from tests.queries.rows import Rows
 from tests.queries.streams import Streams
 from tests.queries.turns import LEASE_SECONDS, Begun, Turns

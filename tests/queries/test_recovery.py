@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from lib import ui_stream
-from lib.callers import Caller
-from lib.database import Database
-from lib.recovery import recover_lapsed_turns, recover_turn
-from lib.stream_batches import STORE_STREAM_BATCHES
+from lib.answers._batches import STORE_STREAM_BATCHES
+from lib.database.client import Database
+from lib.identity.callers import Caller
+from lib.streams import parts as ui_stream
+from lib.turns.recover import recover_lapsed_turns, recover_turn
 from tests.queries.rows import Rows
 from tests.queries.turns import LEASE_SECONDS, Begun, Turns
 

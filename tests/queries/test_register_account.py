@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from lib.accounts import REGISTER_ACCOUNT, Registered
-from lib.database import Database
+from lib.database.client import Database
+from lib.database.statements import Call
 from lib.problems import DatabaseNotMigrated
-from lib.statements import Call
+from lib.users.accounts import REGISTER_ACCOUNT, Registered
 from tests.queries.rows import Rows
 from tests.queries.turns import act_as
 

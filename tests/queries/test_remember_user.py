@@ -2,8 +2,8 @@
 
 import asyncio
 
-from lib.database import Database
-from lib.users import REMEMBER_USER
+from lib.database.acting import REMEMBER_USER
+from lib.database.client import Database
 from tests.queries.rows import Rows
 
 ALL = "SELECT id, email, name FROM users ORDER BY id"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from lib.resume import StoppedTurn
+from lib.turns.stop import StoppedTurn
 from tests.queries.rows import Rows
 from tests.queries.streams import Streams
 from tests.queries.turns import LEASE_SECONDS, Turns

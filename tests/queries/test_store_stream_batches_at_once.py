@@ -3,9 +3,9 @@
 import asyncio
 from uuid import uuid4
 
-from lib.conversation_changes import DELETE_CONVERSATION
-from lib.conversations import ConversationId
-from lib.statements import Call
+from lib.conversations.changes import DELETE_CONVERSATION
+from lib.conversations.conversation import ConversationId
+from lib.database.statements import Call
 from tests.queries.rows import Rows
 from tests.queries.streams import Said, Streams
 from tests.queries.turns import Begun, Turns, act_as
@@ -98,7 +98,7 @@ async def test_while_a_conversation_is_being_deleted_nothing_is_stored_and_nobod
 
 
 async def _finish(turns: Turns, begun: Begun, **rest: object) -> None:
-    """Run finish_turn in the step that `lib.turn_ends.finish_turn` sends."""
+    """Run finish_turn in the step that `lib.turns.finish.finish_turn` sends."""
     _, stored = await turns.database.run(
         act_as(begun.user_id, begun.conversation_id),
         turns.finishing(begun, "Hello", **rest),

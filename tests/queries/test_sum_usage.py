@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from lib.usage import SUM_USAGE, Usage
+from lib.conversations.usage import SUM_USAGE, Usage
 from tests.queries.rows import Rows
 from tests.queries.turns import NOON, Turns, act_as
 

@@ -3,16 +3,15 @@
 import json
 from typing import Any
 
-from lib.conversations import LOCK_CONVERSATION
-from lib.tool_runs import BEGIN_TOOL_RUN, FINISH_TOOL_RUN
-from lib.turns import LIST_TOOL_RUNS, ToolRun
+from lib.conversations.conversation import LOCK_CONVERSATION
+from lib.turns.tool_runs import BEGIN_TOOL_RUN, FINISH_TOOL_RUN, LIST_TOOL_RUNS, ToolRun
 from tests.queries.turns import Begun, Turns, act_as
 
 
 async def begin_run(
     turns: Turns, begun: Begun, run_key: str = "run-1", **parameters: object
 ) -> None:
-    """Run begin_tool_run as `lib.tool_runs` does, after lock_conversation."""
+    """Run begin_tool_run as `lib.answers._tool_runs` does, after lock_conversation."""
     usual: dict[str, Any] = {
         "turn_id": begun.turn_id,
         "question_id": begun.question.id,

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from lib.database import ACT_AS_CALLER, Database
-from lib.messages import Message
-from lib.quotas import Quota
+from lib.conversations.message import Message
+from lib.database.acting import ACT_AS_CALLER, REMEMBER_USER
+from lib.database.client import Database
+from lib.database.statements import Call
 from lib.settings import read_settings
-from lib.statements import Call
-from lib.turn_ends import FINISH_TURN, StoredAnswer, release_calls
-from lib.turns import BEGIN_TURN, LIST_TURN_MESSAGES
-from lib.users import REMEMBER_USER
+from lib.turns.begin import BEGIN_TURN, LIST_TURN_MESSAGES
+from lib.turns.finish import FINISH_TURN, StoredAnswer, release_calls
+from lib.turns.quota import Quota
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE_SECONDS = 60.0
@@ -105,7 +105,7 @@ class Turns:
         turn_id: UUID | None = None,
         **parameters: object,
     ) -> Begun:
-        """Run what `lib.turns.begin_turn` runs, in one step; `parameters` are begin_turn's."""
+        """Run the step of `begin_turn`; `parameters` are begin_turn's."""
         token = turn_id or uuid4()
         whose: dict[str, Any] = {
             "conversation_id": conversation_id or self.conversation_id,
@@ -190,7 +190,7 @@ class Turns:
         )
 
     async def release(self, begun: Begun) -> bool:
-        """Run what `lib.turn_ends.release_turn` runs; tell whether the turn was this attempt's."""
+        """Run the step of `release_turn`; tell whether the turn was this attempt's."""
         _, _, released = await self.database.run(
             act_as(begun.user_id, begun.conversation_id),
             *release_calls(begun.conversation_id, begun.user_id, begun.turn_id),

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-import lib.answers
+import lib.answers.begin
 from tests.model_server import Reply, ScriptedModel
 
 SAID: dict[str, Any] = {
@@ -42,7 +42,7 @@ def stored_in(database: psycopg.Connection) -> list[tuple[Any, ...]]:
 async def all_done() -> None:
     """Wait until nothing more is done for any answer."""
     async with asyncio.timeout(20):
-        while lib.answers._tasks:  # noqa: ASYNC110 (it offers no event)
+        while lib.answers.begin._tasks:  # noqa: ASYNC110 (it offers no event)
             await asyncio.sleep(0.01)
 
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-import lib.chat
-import lib.resume
+import lib.chat.post
+import lib.chat.stream
 
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have requests come to another process than the one that answers, as far as they can tell."""
-    monkeypatch.setattr(lib.chat, "running_answers", {})
-    monkeypatch.setattr(lib.resume, "running_answers", {})
+    monkeypatch.setattr(lib.chat.post, "running_answers", {})
+    monkeypatch.setattr(lib.chat.stream, "running_answers", {})
 
 
 @pytest.fixture(params=["in the same process", "in another process"])

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from starlette.types import Receive, Scope, Send
 
-import lib.analysis
-import lib.answers
-import lib.chat
+import lib.answers._analysis
+import lib.answers.begin
+import lib.chat.post
 from tests.model_server import ANALYSIS_MODEL, Reply, ScriptedModel
 from tests.product import CHAT_ID, Parley, text_of
 from tests.turns.analyses import (
@@ -50,7 +50,7 @@ async def test_the_model_is_asked_once_by_a_schema_that_each_provider_takes(
 
     [asked] = model.analysis_requests
     assert asked["messages"] == [
-        {"role": "system", "content": lib.analysis.PROMPT},
+        {"role": "system", "content": lib.answers._analysis.PROMPT},
         {"role": "user", "content": "What do I need for a soup?"},
     ]
     assert "tools" not in asked
@@ -121,7 +121,7 @@ async def test_one_that_never_comes_delays_neither_the_answer_nor_the_next_one(
         response = await parley.send("Hello!")
         model.analysis_reply = saying()
         again = await parley.send("And you?", message_id="message-2")
-        await lib.answers.interrupt_answers()
+        await lib.answers.begin.interrupt_answers()
 
     assert text_of(response) == text_of(again) == "Hello, how are you?"
     assert stored_in(database)[0] == NOTHING
@@ -151,7 +151,7 @@ async def test_a_process_that_ends_waits_for_none(parley: Parley, model: Scripte
     await parley.send("Hello!")
 
     async with asyncio.timeout(20):
-        await lib.answers.interrupt_answers()
+        await lib.answers.begin.interrupt_answers()
 
     await left(model)
     assert await parley.said() == ["Hello!", "Hello, how are you?"]
@@ -204,7 +204,7 @@ async def test_a_replay_asks_for_none(parley: Parley, model: ScriptedModel) -> N
 def _returned(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Return what is set when the function has returned, after which it may freeze."""
     event = asyncio.Event()
-    for response in (lib.chat.AnswerStream, lib.chat.Lasting):
+    for response in (lib.chat.post.AnswerStream, lib.chat.post.Lasting):
         original = response.__call__
 
         async def recorded(

@@ -8,8 +8,8 @@ from typing import Literal
 import psycopg
 import pytest
 
-import lib.conversations
-import lib.database
+import lib.conversations.conversation
+import lib.database.client
 from tests.model_server import Reply, ScriptedModel
 from tests.product import Parley, parts_of, problem_of, running_product, text_of
 from tests.proxy import Proxy, proxied
@@ -128,7 +128,7 @@ async def test_a_database_that_stays_away_is_a_503_within_the_time_out(
 async def test_a_server_that_falls_silent_is_given_up_and_replaced(
     parley: Parley, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lib.database, "ANSWER_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(lib.database.client, "ANSWER_TIMEOUT_SECONDS", 0.5)
     proxy.freeze()
     started = time.monotonic()
 
@@ -149,8 +149,10 @@ async def test_a_request_that_is_given_up_leaves_its_rows_to_nobody_else(
     for round_ in range(20):
         user, chat_id = ids[round_ % 2]
         asking = asyncio.create_task(
-            lib.database.database().run(
-                lib.conversations.FIND_CONVERSATION(conversation_id=chat_id, user_id=user)
+            lib.database.client.database().run(
+                lib.conversations.conversation.FIND_CONVERSATION(
+                    conversation_id=chat_id, user_id=user
+                )
             )
         )
         await asyncio.sleep(0.01)
@@ -226,7 +228,7 @@ async def test_an_answer_stored_by_a_first_try_that_waited_is_found_by_the_secon
     database: psycopg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lib.database, "ANSWER_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(lib.database.client, "ANSWER_TIMEOUT_SECONDS", 0.5)
     model.replies = [Reply(seconds_before=0.5)]
     sending = asyncio.create_task(parley.send("Hello!"))
     await _asked(model)

@@ -6,9 +6,9 @@ import contextlib
 import httpx2
 import pytest
 
-import lib.answer_streams
-import lib.answers
-import lib.streams
+import lib.answers.begin
+import lib.streams.response
+import lib.streams.stream
 from tests.model_server import Reply, ScriptedModel
 from tests.product import CHAT_ID, Parley, parts_of, sdk_body, text_of
 
@@ -78,7 +78,7 @@ async def test_the_function_does_not_return_before_the_answer_is_stored(
 async def test_a_reader_that_takes_nothing_counts_as_gone(
     parley: Parley, model: ScriptedModel, returned: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lib.answer_streams, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(lib.streams.response, "STALL_SECONDS", 0.3)
     model.replies = [Reply(pieces=("x" * 1_000_000,) * 8)]
     host, port = parley.base_url.removeprefix("http://").split(":")
     body = httpx2.Request("POST", "http://x", json=sdk_body("Hello!")).content
@@ -98,7 +98,7 @@ async def test_a_reader_that_takes_nothing_counts_as_gone(
 async def test_a_silent_model_is_covered_by_comments_so_that_no_proxy_cuts_the_stream(
     parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lib.streams, "KEEP_ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(lib.streams.stream, "KEEP_ALIVE_SECONDS", 0.1)
     model.replies = [Reply(seconds_before=0.35, seconds_between=0.25)]
 
     response = await parley.send("Hello!")
@@ -112,7 +112,7 @@ async def test_a_silent_model_is_covered_by_comments_so_that_no_proxy_cuts_the_s
 async def test_a_failure_after_a_comment_is_a_part_of_the_stream(
     parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lib.streams, "KEEP_ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(lib.streams.stream, "KEEP_ALIVE_SECONDS", 0.1)
     model.replies = [Reply(seconds_before=0.3, status=500)]
 
     parts = parts_of(await parley.send("Hello!"))
@@ -124,13 +124,13 @@ async def test_a_failure_after_a_comment_is_a_part_of_the_stream(
 def returned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the paths of POST requests whose function has returned: Vercel may freeze it then."""
     paths: list[str] = []
-    original = lib.answer_streams.AnswerStream.__call__
+    original = lib.streams.response.AnswerStream.__call__
 
-    async def noted(self: lib.answer_streams.AnswerStream, *asgi: "object") -> None:
+    async def noted(self: lib.streams.response.AnswerStream, *asgi: "object") -> None:
         await original(self, *asgi)  # pyright: ignore[reportArgumentType]
         paths.append("/api/chat")
 
-    monkeypatch.setattr(lib.answer_streams.AnswerStream, "__call__", noted)
+    monkeypatch.setattr(lib.streams.response.AnswerStream, "__call__", noted)
     return paths
 
 
@@ -151,7 +151,7 @@ async def test_an_answer_that_its_process_cannot_finish_is_kept_and_marked_inter
     sending = asyncio.create_task(parley.send("Hello!"))
     await asyncio.sleep(0.4)
 
-    await lib.answers.interrupt_answers()
+    await lib.answers.begin.interrupt_answers()
 
     assert parts_of(await sending)[-1]["type"] == "error"
     answer = (await parley.history())["messages"][-1]

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-import lib.followers
-from lib.callers import Caller
-from lib.database import database as product_database
-from lib.followers import Follower, follow, read_stream
-from lib.ids import conversation_id_of
+import lib.answers.follow
+from lib.answers.follow import Follower, follow, read_stream
+from lib.database.client import database as product_database
+from lib.http.ids import conversation_id_of
+from lib.identity.callers import Caller
 from tests.model_server import Reply, ScriptedModel
 from tests.product import CHAT_ID, Parley
 from tests.reading import sending, until
@@ -21,7 +21,7 @@ ANN = Caller(user_id="ann")
 async def test_a_reader_that_comes_in_the_last_moment_is_still_read_for(
     parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lib.followers, "READERLESS_SECONDS", 1.1)
+    monkeypatch.setattr(lib.answers.follow, "READERLESS_SECONDS", 1.1)
     model.replies = [Reply(hangs_after=2)]
     first = sending(parley.client, user="ann")
     await first.has("how")
@@ -34,7 +34,7 @@ async def test_a_reader_that_comes_in_the_last_moment_is_still_read_for(
         assert await _follow() is follower
 
     # And with nobody there it is given up.
-    await until(lambda: not lib.followers._followers)
+    await until(lambda: not lib.answers.follow._followers)
     await first.leave()
 
 

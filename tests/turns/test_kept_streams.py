@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 import psycopg
 import pytest
 
-import lib.database
-import lib.stream_batches
+import lib.answers._batches
+import lib.database.client
 from tests.model_server import Reply, ScriptedModel
 from tests.product import Parley, parts_of, running_product, text_of
 from tests.proxy import Proxy, proxied
@@ -90,7 +90,7 @@ async def test_much_text_is_stored_before_its_time(
     database: psycopg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lib.stream_batches, "BATCH_SECONDS", 3600)
+    monkeypatch.setattr(lib.answers._batches, "BATCH_SECONDS", 3600)
     first = await begun(parley, model, Reply(pieces=("x" * 3000,) * 2, hangs_after=1))
 
     await until_stored(database, "xxx")
@@ -105,7 +105,7 @@ async def test_a_database_that_falls_silent_delays_no_token_and_loses_none(
     database: psycopg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lib.database, "ANSWER_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(lib.database.client, "ANSWER_TIMEOUT_SECONDS", 0.5)
     first = await begun(parley, model, STEADY)
     await until_stored(database, "word1")
     proxy.freeze()
@@ -226,7 +226,7 @@ async def test_while_an_answer_is_stored_its_parts_are_stored_no_more(
         go.set()
         await until(lambda: b"finish_turn" in proxy.sent)
         proxy.forget()
-        await asyncio.sleep(4 * lib.stream_batches.BATCH_SECONDS)
+        await asyncio.sleep(4 * lib.answers._batches.BATCH_SECONDS)
         assert proxy.sent == b""
 
     assert text_of(await first.end()) == "".join(PIECES)

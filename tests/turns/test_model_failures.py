@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-import lib.answers
-from lib.running_answers import running_answers
+import lib.answers.begin
+from lib.answers.answer import running_answers
 from tests.model_server import Called, Reply, ScriptedModel, calling
 from tests.product import Parley, parts_of, problem_of, text_of
 
@@ -75,7 +75,7 @@ async def test_that_what_makes_answers_cannot_be_imported_is_told(
     def fail() -> None:
         raise ImportError
 
-    monkeypatch.setattr(lib.answers, "answer_maker", fail)
+    monkeypatch.setattr(lib.answers.begin, "answer_maker", fail)
 
     response = await parley.say("Hello!", stream=stream, conversation_id="a" * 16)
 

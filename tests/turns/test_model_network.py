@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from lib.model_network import MOST_BYTES, ModelTransport
+from lib.model._connection import MOST_BYTES, ModelTransport
 
 type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -76,7 +76,7 @@ async def test_a_connection_that_was_left_is_not_used_though_the_loop_has_not_se
 async def test_a_connection_that_has_rested_for_too_long_is_not_used_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lib.model_network.IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("lib.model._connection.IDLE_SECONDS", 0.05)
     connections: list[None] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 import psycopg
 import pytest
 
-from lib.callers import Caller
-from lib.database import database as product_database
-from lib.figures import FINISHES, counters
-from lib.recovery import recover_lapsed_turns, recover_turn
+from lib.database.client import database as product_database
+from lib.identity.callers import Caller
+from lib.runtime.counting import FINISHES, counters
+from lib.turns.recover import recover_lapsed_turns, recover_turn
 from tests.model_server import Called, Reply, ScriptedModel, calling
 from tests.product import Parley, parts_of, text_of
 from tests.reading import path_of, resuming, sending, until, until_stored

@@ -6,8 +6,8 @@ import httpx2
 import psycopg
 import pytest
 
-import lib.followers
-from lib.running_answers import running_answers
+import lib.answers.follow
+from lib.answers.answer import running_answers
 from tests.model_server import Called, Reply, ScriptedModel, calling
 from tests.product import CHAT_ID, Parley, headers_of, parts_of, problem_of, text_of
 from tests.reading import events_of, path_of, resuming, sending, until, until_stored
@@ -317,7 +317,7 @@ async def test_a_reader_finds_the_end_though_the_next_answer_has_ended_meanwhile
     parley: Parley, monkeypatch: pytest.MonkeyPatch, go: asyncio.Event
 ) -> None:
     for pause in ("SHORTEST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"):
-        monkeypatch.setattr(lib.followers, pause, 1.5)
+        monkeypatch.setattr(lib.answers.follow, pause, 1.5)
     first = sending(parley.client)
     await first.has("word2")
     second = resuming(parley.client)

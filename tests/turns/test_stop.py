@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from pydantic import BaseModel
 
-import lib.resume
+import lib.chat.stream
 import lib.tools
-from lib.running_answers import running_answers
+from lib.answers.answer import running_answers
 from lib.tools import ToolContext, tool, tools
 from tests.model_server import Called, Reply, ScriptedModel, calling
 from tests.product import CHAT_ID, Parley, headers_of, parts_of, problem_of, text_of
@@ -238,7 +238,7 @@ async def test_the_turn_of_a_writer_that_does_not_hear_is_ended_for_it(
     database: psycopg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lib.resume, "STOP_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(lib.chat.stream, "STOP_PATIENCE_SECONDS", 0.5)
     model.replies = [HANGS]
     first = sending(parley.client)
     await first.has("how")
@@ -267,5 +267,5 @@ async def test_a_stop_finds_what_a_killed_function_left_and_stores_it_as_interru
 
     await stop(parley)
 
-    assert time.monotonic() - started < lib.resume.STOP_PATIENCE_SECONDS
+    assert time.monotonic() - started < lib.chat.stream.STOP_PATIENCE_SECONDS
     assert answers(database) == [("Hello, how", "interrupted")]

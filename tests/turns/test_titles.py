@@ -11,15 +11,15 @@ import httpx2
 import psycopg
 import pytest
 
-import lib.answers
-import lib.titles
-from lib.conversations import TITLE_CHARS
-from lib.titles import title_in
+import lib.answers._title
+import lib.answers.begin
+from lib.answers._title import title_in
+from lib.conversations.conversation import TITLE_CHARS
 from tests.logs import events_of
 from tests.model_server import TITLE_MODEL, Reply, ScriptedModel
 from tests.product import CHAT_ID, Parley, parts_of, sdk_body, text_of
 
-PATIENCE = lib.titles.TITLE_PATIENCE_SECONDS
+PATIENCE = lib.answers._title.TITLE_PATIENCE_SECONDS
 FIRST = "What is the capital of France?"
 TITLE = Reply(pieces=("The capital", " of France"))
 LATE = Reply(pieces=TITLE.pieces, seconds_before=0.3)
@@ -44,13 +44,13 @@ FAILING = [
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for a title as long as it takes, so that nothing depends on the machine's speed."""
-    monkeypatch.setattr(lib.titles, "TITLE_PATIENCE_SECONDS", 30)
+    monkeypatch.setattr(lib.answers._title, "TITLE_PATIENCE_SECONDS", 30)
 
 
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait as long as the product does."""
-    monkeypatch.setattr(lib.titles, "TITLE_PATIENCE_SECONDS", PATIENCE)
+    monkeypatch.setattr(lib.answers._title, "TITLE_PATIENCE_SECONDS", PATIENCE)
 
 
 @pytest.mark.parametrize("user", [None, "ann"])
@@ -140,7 +140,7 @@ async def test_the_first_token_does_not_wait_for_a_title(
 
     assert model.left == 0
     await _asked(model)
-    await lib.answers.interrupt_answers()
+    await lib.answers.begin.interrupt_answers()
     await _left(model, 2)
 
 
@@ -194,7 +194,7 @@ async def test_a_mistake_of_ours_leaves_the_first_title_too(
         raise ZeroDivisionError
 
     model.title_reply = TITLE
-    monkeypatch.setattr(lib.titles, "title_in", fail)
+    monkeypatch.setattr(lib.answers._title, "title_in", fail)
 
     response = await parley.send(FIRST)
 
@@ -400,7 +400,7 @@ async def test_an_interrupted_answer_waits_for_no_title(
         lines = response.aiter_lines()
         await _until("text-delta", lines)
         await _asked(model)
-        await lib.answers.interrupt_answers()
+        await lib.answers.begin.interrupt_answers()
         await _until("error", lines)
 
     await _left(model, 2)
@@ -451,7 +451,7 @@ def test_a_title_is_the_bare_text_of_the_first_line_that_holds_one(
 
 
 def _asks_for_title(body: dict[str, Any]) -> bool:
-    return body["messages"][0]["content"] == lib.titles.PROMPT
+    return body["messages"][0]["content"] == lib.answers._title.PROMPT
 
 
 def _types(response: httpx2.Response) -> list[str]:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from pydantic import BaseModel
 
-import lib.stream_batches
+import lib.answers._batches
 import lib.tools
 from lib.tools import ToolContext, tool, tools
 from tests.model_server import Called, Reply, ScriptedModel, calling
@@ -92,7 +92,7 @@ async def test_who_has_lost_the_turn_runs_nothing_any_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # As a rule it learns of its loss before it comes to the tool.
-    monkeypatch.setattr(lib.stream_batches, "BATCH_SECONDS", 60)
+    monkeypatch.setattr(lib.answers._batches, "BATCH_SECONDS", 60)
     bread = Called("add_task", {"title": "Buy bread"})
     model.replies = [Reply(seconds_before=0.5, chunks=calling(bread).chunks), DONE]
     first = asyncio.create_task(parley.send("Add bread", user="ann"))

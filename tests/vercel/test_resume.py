@@ -9,7 +9,7 @@ import httpx2
 import psycopg
 import pytest
 
-from lib.resume import STOP_PATIENCE_SECONDS
+from lib.chat.stream import STOP_PATIENCE_SECONDS
 from tests.model_server import Called, Reply, ScriptedModel, calling
 from tests.product import CHAT_ID, headers_of, parts_of, problem_of, sdk_body, text_of
 from tests.reading import Reading, path_of, resuming, sending, until, until_stored

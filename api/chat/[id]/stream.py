@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from lib.callers import caller_of
+from lib.chat.stream import StreamQuery, conversation_in_path, resume_answer, stop_answer
 from lib.functions import function
-from lib.queries import parse_query
-from lib.resume import StreamQuery, conversation_in_path, resume_answer, stop_answer
+from lib.http.queries import parse_query
+from lib.identity.callers import caller_of
 
 
 async def get(request: Request) -> ASGIApp:

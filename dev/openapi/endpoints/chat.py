@@ -2,6 +2,7 @@
 
 from dev.openapi.operations import Answer, Operation
 from dev.openapi.schemas import Schema
+from lib.chat.stream import StreamQuery
 from lib.problems import (
     AnswerInterrupted,
     AnswerNotStored,
@@ -21,7 +22,6 @@ from lib.problems import (
     QuotaExceeded,
     TurnInProgress,
 )
-from lib.resume import StreamQuery
 
 ID: Schema = {
     "type": "string",

@@ -1,10 +1,10 @@
 """/api/conversations, /api/history and /api/messages."""
 
 from dev.openapi.operations import Answer, Operation, as_json
-from lib.conversation_changes import OneQuery
-from lib.conversation_requests import DeleteQuery, ReadQuery
-from lib.history import HistoryQuery
-from lib.mistakes import AnswersQuery, WhichMessage
+from lib.conversations.changes import OneQuery
+from lib.conversations.history import HistoryQuery
+from lib.conversations.mistakes import AnswersQuery, WhichMessage
+from lib.conversations.requests import DeleteQuery, ReadQuery
 from lib.problems import InvalidRequest, NotFound, TurnInProgress
 
 OPERATIONS = {

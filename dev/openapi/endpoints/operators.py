@@ -2,8 +2,8 @@
 
 from dev.openapi.operations import Answer, Operation, as_json
 from dev.openapi.schemas import Schema
-from lib.cron import CleanUpQuery
-from lib.metrics import MetricsQuery
+from lib.operations.clean_up import CleanUpQuery
+from lib.operations.metrics import MetricsQuery
 from lib.problems import NotFound
 
 LIVE: Schema = {

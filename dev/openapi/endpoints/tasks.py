@@ -2,7 +2,7 @@
 
 from dev.openapi.operations import Answer, Operation, as_json
 from lib.problems import NotFound
-from lib.tasks import OneTask, TaskQuery
+from lib.users.tasks import OneTask, TaskQuery
 
 THIS = {"id": "$response.body#/id"}
 

@@ -2,7 +2,7 @@ import { ask, send } from '../../support/chat.ts'
 import { question, release } from '../../support/model.ts'
 import { expect, test } from '../../support/test.ts'
 import { newUser, PASSWORD, registered, tokenOf } from '../../support/users.ts'
-// How long after its end Parley still takes a token (`lib/tokens.py`).
+// How long after its end Parley still takes a token (`lib/identity/_tokens.py`).
 const LEEWAY_SECONDS = 30
 
 test('while the provider is down that is told, and trying again is enough', async ({ chat }) => {

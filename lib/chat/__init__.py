@@ -1,0 +1,1 @@
+"""POST /api/chat and its stream, from the request to the response."""

@@ -1,0 +1,1 @@
+"""What is stored, read back, searched, changed, marked and exported."""

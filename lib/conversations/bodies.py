@@ -1,0 +1,62 @@
+"""The bodies of PATCH /api/conversations and PATCH /api/messages."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, StrictBool, field_validator, model_validator
+
+from lib.http.validation import Storable
+
+# As the column has them.
+MAX_TITLE_CHARS = 255
+
+
+class Change(BaseModel, defer_build=True):
+    """The body of PATCH /api/conversations: at least one of these, and none of them null."""
+
+    title: Storable | None = None
+    status: Literal["active", "archived"] | None = None
+    claim: bool | None = None
+
+    @field_validator("title", "status", mode="before")
+    @classmethod
+    def _not_null(cls, value: object) -> object:
+        # Who sends it may want a title to go; there is no such thing.
+        if value is None:
+            message = "must not be null"
+            raise ValueError(message)
+        return value
+
+    @field_validator("title")
+    @classmethod
+    def _one_line(cls, title: str) -> str:
+        line = " ".join(title.split())
+        if not 1 <= len(line) <= MAX_TITLE_CHARS:
+            message = f"must have 1 to {MAX_TITLE_CHARS} characters, and has {len(line)}"
+            raise ValueError(message)
+        return line
+
+    @field_validator("claim", mode="before")
+    @classmethod
+    def _true(cls, claim: object) -> object:
+        # Not as Literal[True], which is 1 as well.
+        if claim is not True:
+            message = "must be true"
+            raise ValueError(message)
+        return claim
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "Change":
+        if self.title is None and self.status is None and self.claim is None:
+            message = "must have title, status or claim"
+            raise ValueError(message)
+        return self
+
+
+MAX_NOTE_CHARS = 1000
+
+
+class Mark(BaseModel, defer_build=True):
+    """The body of PATCH /api/messages."""
+
+    is_mistake: StrictBool
+    mistake_note: Annotated[Storable, Field(max_length=MAX_NOTE_CHARS)] | None = None

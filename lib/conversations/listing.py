@@ -1,0 +1,114 @@
+"""Conversations listed and searched: many at once."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from typing import Any, Literal
+from uuid import UUID
+
+from lib.conversations.conversation import Conversation
+from lib.database.client import Database
+from lib.database.statements import Statement
+from lib.http.cursors import cursor, page_of
+from lib.http.queries import one_of, parameter, query_string, text, whole_number
+from lib.identity.callers import Caller
+from lib.settings import settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationSummary(Conversation):
+    """A conversation with what is in it.
+
+    Attributes:
+        message_count: current messages.
+        last_message: the beginning of the last of them; None: none is left.
+    """
+
+    message_count: int
+    last_message: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundConversation(Conversation):
+    """A conversation that a search has found.
+
+    Attributes:
+        excerpt: where the words stand, between chr(2) and chr(3) each.
+    """
+
+    excerpt: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as clients see it: of HTML, the excerpt has `<mark>` and nothing else."""
+        marked = escape(self.excerpt).replace("\x02", "<mark>").replace("\x03", "</mark>")
+        return Conversation.to_json(self) | {"excerpt": marked}
+
+
+LIST_CONVERSATIONS = Statement("list_conversations", ConversationSummary)
+SEARCH_CONVERSATIONS = Statement("search_conversations", FoundConversation)
+
+
+@query_string
+class ListQuery:
+    """The query of GET /api/conversations for many: a page of the list, or of what `q` finds."""
+
+    status: Literal["active", "archived", "all"] = parameter(
+        one_of("active", "archived", "all"), default="active"
+    )
+    limit: int = parameter(whole_number(1, 200), default=20)
+    cursor: tuple[datetime, UUID] | None = parameter(cursor(datetime, UUID), default=None)
+    q: str | None = parameter(text(least=1, most=200), default=None)
+
+
+async def list_conversations(
+    database: Database, caller: Caller, query: ListQuery
+) -> dict[str, Any]:
+    """Return one page of a user's conversations, most recently used first.
+
+    One round trip: list_conversations.
+
+    Raises:
+        Problem: see `Database.run_as`.
+    """
+    updated_at, last_id = query.cursor or (None, None)
+    found = await database.run_as(
+        caller,
+        None,
+        LIST_CONVERSATIONS(
+            user_id=caller.user_id,
+            status=query.status,
+            retention_days=settings().retention_days,
+            cursor_updated_at=updated_at,
+            cursor_id=last_id,
+            # One more than asked for tells whether there is a next page.
+            page_size=query.limit + 1,
+            now=None,
+        ),
+    )
+    page, next_cursor = page_of(found, query.limit, lambda row: (row.updated_at, row.id))
+    return {"conversations": page, "next_cursor": next_cursor}
+
+
+async def search_conversations(
+    database: Database, caller: Caller, query: ListQuery
+) -> dict[str, Any]:
+    """Return the user's conversations that hold the words of `query.q`, best first; one page.
+
+    One round trip: search_conversations.
+
+    Raises:
+        Problem: see `Database.run_as`.
+    """
+    found = await database.run_as(
+        caller,
+        None,
+        SEARCH_CONVERSATIONS(
+            user_id=caller.user_id,
+            words=query.q,
+            status=query.status,
+            retention_days=settings().retention_days,
+            page_size=query.limit,
+            now=None,
+        ),
+    )
+    return {"conversations": found, "next_cursor": None}

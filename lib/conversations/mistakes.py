@@ -1,0 +1,165 @@
+"""Mistakes: answers that a user has marked as wrong, and what to learn from them."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from lib.conversations.message import Message
+from lib.conversations.usage import UsageQuery
+from lib.database.client import Database
+from lib.database.statements import Statement
+from lib.http.cursors import cursor, page_of
+from lib.http.ids import CLIENT_ID, conversation_id_of
+from lib.http.queries import one_of, parameter, query_string, whole_number
+from lib.identity.callers import Caller
+from lib.problems import InvalidRequest, NotFound
+from lib.settings import settings
+
+if TYPE_CHECKING:
+    from lib.conversations.bodies import Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """The row of mark_mistake."""
+
+    id: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Mistake(Message):
+    """An answer that is marked as a mistake, and the question that led to it.
+
+    Attributes:
+        question_message_id: the question's id, as clients see it; None: it is gone.
+        question: its text.
+    """
+
+    question_message_id: str | None
+    question: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer as history shows it, with the question beside."""
+        question = {"id": self.question_message_id, "content": self.question}
+        return Message.to_json(self) | {
+            "question": question if self.question_message_id is not None else None
+        }
+
+    def example(self) -> dict[str, Any]:
+        """Return it as a line of the chat fine-tuning format (OpenAI, "Fine-tuning").
+
+        The answer has the weight 0, so it is not learnt from as it is; `mistake_note` says what
+        was wrong with it, for whoever writes a better one.
+        """
+        return {
+            "messages": [
+                {"role": "user", "content": self.question or ""},
+                {"role": "assistant", "content": self.content, "weight": 0},
+            ],
+            "mistake_note": self.mistake_note,
+        }
+
+
+MARK_MISTAKE = Statement("mark_mistake", Marked)
+FIND_MESSAGE = Statement("find_message", Message)
+LIST_MISTAKES = Statement("list_mistakes", Mistake)
+
+
+@query_string
+class WhichMessage:
+    """The query of PATCH /api/messages; `session_id` is another name of `conversation_id`."""
+
+    id: str = parameter(CLIENT_ID)
+    conversation_id: str = parameter(CLIENT_ID, names=("conversation_id", "session_id"))
+
+
+@query_string
+class AnswersQuery(UsageQuery):
+    """The query of GET /api/messages: of mistakes or, with `usage`, of usage.
+
+    All of it must be valid, whichever is meant.
+    """
+
+    is_mistake: Literal["true"] | None = parameter(one_of("true"), default=None)
+    format: Literal["json", "jsonl"] = parameter(one_of("json", "jsonl"), default="json")
+    limit: int = parameter(whole_number(1, 200), default=50)
+    cursor: tuple[datetime, int] | None = parameter(cursor(datetime, int), default=None)
+
+
+def mistake_mark() -> "type[Mark]":
+    """Return the model of the body of PATCH."""
+    from lib.conversations.bodies import Mark
+
+    return Mark
+
+
+async def mark_mistake(
+    database: Database, caller: Caller, which: WhichMessage, mark: "Mark"
+) -> Message:
+    """Mark an answer of the caller as a mistake, or take that back; return it.
+
+    One round trip: mark_mistake and find_message.
+
+    Raises:
+        NotFound: there is no such answer in that conversation of this caller.
+        Problem: see `Database.run_as`.
+    """
+    conversation_id = conversation_id_of(which.conversation_id, caller)
+    whose = {
+        "conversation_id": conversation_id,
+        "user_id": caller.user_id,
+        "message_id": which.id,
+        "retention_days": settings().retention_days,
+        "now": None,
+    }
+    marked, found = await database.run_as(
+        caller,
+        caller.reachable(conversation_id),
+        MARK_MISTAKE(
+            **whose,
+            is_mistake=mark.is_mistake,
+            mistake_note=mark.mistake_note,
+        ),
+        FIND_MESSAGE(**whose),
+    )
+    if not marked or not found:
+        raise NotFound
+    return found[0]
+
+
+async def list_mistakes(
+    database: Database, caller: Caller, query: AnswersQuery
+) -> tuple[list[Mistake], str | None]:
+    """Return one page of the answers that a user has marked, newest first, and the next cursor.
+
+    One round trip: list_mistakes.
+
+    Raises:
+        InvalidRequest: nobody asks for mistakes.
+        Problem: see `Database.run_as`.
+    """
+    if query.is_mistake is None:
+        errors = [{"field": "is_mistake", "detail": "must be true, or usage"}]
+        raise InvalidRequest(errors=errors)
+    created_at, last_id = query.cursor or (None, None)
+    found = await database.run_as(
+        caller,
+        None,
+        LIST_MISTAKES(
+            user_id=caller.user_id,
+            retention_days=settings().retention_days,
+            cursor_created_at=created_at,
+            cursor_id=last_id,
+            # One more than asked for tells whether there is a next page.
+            page_size=query.limit + 1,
+            now=None,
+        ),
+    )
+    return page_of(found, query.limit, lambda row: (row.created_at, row.id))
+
+
+def as_examples(mistakes: list[Mistake]) -> bytes:
+    """Return mistakes as JSON lines of the chat fine-tuning format."""
+    lines = [json.dumps(each.example(), ensure_ascii=False) + "\n" for each in mistakes]
+    return "".join(lines).encode()

@@ -1,0 +1,109 @@
+"""/api/conversations, from the request to the response: which of its uses is meant, and by whom."""
+
+from typing import Literal
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from lib.conversations.changes import (
+    OneQuery,
+    change_conversation,
+    claim_conversation,
+    conversation_change,
+    delete_conversation,
+    delete_conversations,
+    find_conversation,
+)
+from lib.conversations.export import export_everything
+from lib.conversations.listing import (
+    ConversationSummary,
+    ListQuery,
+    list_conversations,
+    search_conversations,
+)
+from lib.database.client import database
+from lib.http.bodies import read_body
+from lib.http.ids import CLIENT_ID, conversation_id_of
+from lib.http.queries import one_of, parameter, parse_query, query_string
+from lib.http.responses import json_response
+from lib.identity.callers import Caller, caller_of, user_of
+from lib.problems import InvalidRequest, Unauthenticated
+
+
+@query_string
+class ReadQuery(ListQuery):
+    """The query of GET: of one conversation, of everything, or of many.
+
+    All of it must be valid, whatever is meant.
+    """
+
+    id: str | None = parameter(CLIENT_ID, default=None)
+    export: Literal["true"] | None = parameter(one_of("true"), default=None)
+
+
+@query_string
+class DeleteQuery:
+    """The query of DELETE: of one conversation or, without `id`, of all."""
+
+    id: str | None = parameter(CLIENT_ID, default=None)
+    all: Literal["true"] | None = parameter(one_of("true"), default=None)
+
+
+async def read(request: Request) -> ASGIApp:
+    """Answer GET: one conversation, a page of the list or of a search, or the export."""
+    is_one = "id" in request.query_params
+    caller = await (caller_of if is_one else user_of)(request)
+    query = parse_query(request, ReadQuery)
+    if query.id is not None:
+        conversation_id = conversation_id_of(query.id, caller, "id")
+        return _conversation(await find_conversation(database(), caller, conversation_id))
+    if query.export is not None:
+        return await export_everything(database(), caller)
+    if query.q is None:
+        return json_response(await list_conversations(database(), caller, query))
+    if query.cursor is not None:
+        errors = [{"field": "cursor", "detail": "does not go with q: a search has one page"}]
+        raise InvalidRequest(errors=errors)
+    return json_response(await search_conversations(database(), caller, query))
+
+
+async def change(request: Request) -> Response:
+    """Answer PATCH: change a conversation, or claim it first."""
+    caller = await caller_of(request)
+    wanted = await read_body(request, conversation_change)
+    if not wanted.claim:
+        conversation_id = _named(request, caller)
+        return _conversation(await change_conversation(database(), caller, conversation_id, wanted))
+    if caller.user_id is None:
+        raise Unauthenticated
+    # As an anonymous caller named it: that is whose it was until now.
+    conversation_id = _named(request, Caller())
+    claimed = await claim_conversation(database(), caller, conversation_id)
+    if wanted.title is None and wanted.status is None:
+        return _conversation(claimed)
+    return _conversation(await change_conversation(database(), caller, conversation_id, wanted))
+
+
+async def delete(request: Request) -> Response:
+    """Answer DELETE: one conversation, or all."""
+    is_all = "all" in request.query_params and "id" not in request.query_params
+    caller = await (user_of if is_all else caller_of)(request)
+    query = parse_query(request, DeleteQuery)
+    if query.id is not None:
+        conversation_id = conversation_id_of(query.id, caller, "id")
+        await delete_conversation(database(), caller, conversation_id)
+    elif query.all is not None:
+        await delete_conversations(database(), caller)
+    else:
+        raise InvalidRequest(errors=[{"field": "id", "detail": "must be given, or all=true"}])
+    return Response(status_code=204)
+
+
+def _named(request: Request, caller: Caller) -> UUID:
+    return conversation_id_of(parse_query(request, OneQuery).id, caller, "id")
+
+
+def _conversation(found: ConversationSummary) -> Response:
+    return json_response(found, {"x-conversation-id": str(found.id)})

@@ -1,0 +1,84 @@
+"""Usage: what the answers of a user have cost, in tokens."""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal
+
+from lib.database.client import Database
+from lib.database.statements import Statement
+from lib.http.queries import Reader, one_of, parameter, query_string
+from lib.identity.callers import Caller
+from lib.settings import settings
+
+USUAL_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The row of sum_usage: one day and one model."""
+
+    model_name: str | None
+    day: date
+    messages: int
+    prompt_tokens: int
+    completion_tokens: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as clients see it."""
+        return asdict(self)
+
+
+def _day(given: str) -> date:
+    try:
+        day = date.fromisoformat(given)
+    except ValueError:
+        day = None
+    # There are more ways to write one, such as 2026-W05-6.
+    if day is None or day.isoformat() != given:
+        raise ValueError("must be a day, as 2026-01-31")
+    return day
+
+
+DAY = Reader(_day, type="string", format="date")
+SUM_USAGE = Statement("sum_usage", Usage)
+
+
+@query_string
+class UsageQuery:
+    """What the query of GET /api/messages says of usage: days by UTC, both included."""
+
+    usage: Literal["true"] | None = parameter(one_of("true"), default=None)
+    first_day: date | None = parameter(DAY, default=None, names=("from",))
+    last_day: date | None = parameter(DAY, default=None, names=("to",))
+
+    def __post_init__(self) -> None:
+        """Check that the days are in order."""
+        if self.first_day and self.last_day and self.first_day > self.last_day:
+            raise ValueError("from must not be after to")
+
+
+async def sum_usage(database: Database, caller: Caller, query: UsageQuery) -> dict[str, Any]:
+    """Return the tokens of a user's answers by day and model, oldest first.
+
+    One round trip: sum_usage. Without `from`, USUAL_DAYS days; without `to`, up to today, or that
+    one day where it is still to come.
+
+    Raises:
+        Problem: see `Database.run_as`.
+    """
+    today = datetime.now(UTC).date()
+    last_day = query.last_day or max(today, query.first_day or today)
+    days_before = min(USUAL_DAYS - 1, (last_day - date.min).days)
+    first_day = query.first_day or last_day - timedelta(days_before)
+    found = await database.run_as(
+        caller,
+        None,
+        SUM_USAGE(
+            user_id=caller.user_id,
+            first_day=first_day,
+            last_day=last_day,
+            retention_days=settings().retention_days,
+            now=None,
+        ),
+    )
+    return {"from": first_day, "to": last_day, "usage": found}

@@ -1,0 +1,1 @@
+"""Requests in, responses out: query strings, bodies, ids, cursors, JSON."""

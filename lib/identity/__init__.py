@@ -1,0 +1,1 @@
+"""Who is calling. Known before the database is asked for anything."""

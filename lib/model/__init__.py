@@ -1,0 +1,1 @@
+"""The provider: one request, and what its stream says. Knows nothing of conversations."""

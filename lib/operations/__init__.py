@@ -1,0 +1,1 @@
+"""For who runs it: clean-up, health, counters, metrics."""

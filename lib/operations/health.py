@@ -1,0 +1,69 @@
+"""Health: can the database be reached, and has it the migrations that this code needs?"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from lib import __version__
+from lib.database.client import Database
+from lib.database.statements import QUERIES, Statement
+from lib.identity.callers import Caller
+from lib.problems import DatabaseNotMigrated
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A row of `schema_migrations`."""
+
+    name: str
+
+
+LIST_MIGRATIONS = Statement("list_migrations", Migration)
+NEEDED = sorted(
+    path.stem
+    for path in (QUERIES.parent / "migrations").glob("*.sql")
+    if not path.stem.endswith(".down")
+)
+
+
+def read_liveness() -> dict[str, Any]:
+    """Return that this process answers, whatever else may be wrong; no round trip."""
+    return {"status": "ok", "version": __version__}
+
+
+async def read_health(database: Database) -> dict[str, Any]:
+    """Return that all is well, with the pool's figures. One round trip; two if it is not.
+
+    Raises:
+        DatabaseUnavailable: see `Database.run`.
+        DatabaseNotMigrated: migrations are missing; it names them.
+    """
+    try:
+        # Within the wall, as the functions work, so that it is known to stand.
+        found = await database.run_as(Caller(), None, LIST_MIGRATIONS())
+    except DatabaseNotMigrated as problem:
+        raise DatabaseNotMigrated(
+            await _missing_without_wall(database) or problem.detail
+        ) from problem
+    if missing := _missing(found):
+        raise DatabaseNotMigrated(missing)
+    return {
+        "status": "ok",
+        "version": __version__,
+        "database": {"migration": NEEDED[-1], "pool": database.figures()},
+    }
+
+
+async def _missing_without_wall(database: Database) -> str | None:
+    """Tell which migrations are missing where those that make the wall may be among them."""
+    try:
+        return _missing(await database.run(LIST_MIGRATIONS()))
+    except DatabaseNotMigrated:
+        return _missing([])
+
+
+def _missing(applied: list[Migration]) -> str | None:
+    names = {migration.name for migration in applied}
+    missing = [name for name in NEEDED if name not in names]
+    if not missing:
+        return None
+    return f"The database lacks the migrations {', '.join(missing)}: psql -f sql/migrate.sql"

@@ -1,0 +1,209 @@
+"""What GET /api/metrics reads: the counts of all instances, the pool, and the database."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from lib.database.client import Database
+from lib.database.statements import Statement
+from lib.http.queries import one_of, parameter, query_string
+from lib.operations.counters import adding, storing
+from lib.problems import DatabaseUnavailable
+from lib.runtime.counting import counters
+
+MOST_SLOW_STATEMENTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A row of list_counters."""
+
+    figure: str
+    function: str
+    label: str
+    bound: float
+    count: int
+    total: float
+    day_count: int
+    day_total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A row of list_tables."""
+
+    row_count: int
+    dead_row_count: int
+    sequential_scans: int
+    name: str
+    table_bytes: int
+    index_bytes: int
+    index_scans: int
+    blocks_hit: int
+    blocks_read: int
+    vacuumed_at: datetime | None
+    analyzed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A row of list_indexes."""
+
+    scans: int
+    is_rule: bool
+    is_valid: bool
+    table_name: str
+    name: str
+    index_bytes: int
+
+    @property
+    def is_unused(self) -> bool:
+        """It costs each write something, and has never served anybody."""
+        return self.scans == 0 and not self.is_rule
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The row of describe_database."""
+
+    blocks_hit: int
+    blocks_read: int
+    deadlocks: int
+    rollbacks: int
+    temporary_bytes: int
+    statistics_since: datetime | None
+    active_connections: int
+    idle_connections: int
+    idle_in_transaction_connections: int
+    longest_transaction_seconds: float
+    size_bytes: int
+    max_connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The row of count_backlog."""
+
+    oldest_message_at: datetime | None
+    turns_running: int
+    turns_lapsed: int
+    streams_kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlowStatement:
+    """A row of list_slow_statements."""
+
+    statement: str | None
+    calls: int | None
+    total_seconds: float | None
+    mean_seconds: float | None
+    row_count: int | None
+
+
+LIST_COUNTERS = Statement("list_counters", Counter)
+LIST_TABLES = Statement("list_tables", Table)
+LIST_INDEXES = Statement("list_indexes", Index)
+DESCRIBE_DATABASE = Statement("describe_database", Whole)
+COUNT_BACKLOG = Statement("count_backlog", Backlog)
+LIST_SLOW_STATEMENTS = Statement("list_slow_statements", SlowStatement)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that the database tells, at one moment.
+
+    Attributes:
+        counted: what all instances have counted.
+        tables: Parley's.
+        indexes: theirs.
+        whole: the database as a whole.
+        backlog: what waits to be done.
+        slow_statements: the slowest; None: pg_stat_statements is not there.
+    """
+
+    counted: list[Counter]
+    tables: list[Table]
+    indexes: list[Index]
+    whole: Whole
+    backlog: Backlog
+    slow_statements: list[SlowStatement] | None
+
+
+async def read_database(database: Database) -> Reading | None:
+    """Store what this process has counted, and read everything. One round trip.
+
+    Returns:
+        None: the database cannot be reached.
+
+    Raises:
+        DatabaseNotMigrated: migrations are missing.
+    """
+    await storing().settle()
+    cells = counters().take()
+    try:
+        _, counted, tables, indexes, [whole], [backlog], slow = await database.run(
+            adding(cells),
+            LIST_COUNTERS(now=None),
+            LIST_TABLES(),
+            LIST_INDEXES(),
+            DESCRIBE_DATABASE(),
+            COUNT_BACKLOG(now=None),
+            LIST_SLOW_STATEMENTS(page_size=MOST_SLOW_STATEMENTS),
+        )
+    except DatabaseUnavailable:
+        counters().put_back(cells)
+        return None
+    except Exception:
+        counters().put_back(cells)
+        raise
+    is_there = not (slow and slow[0].statement is None)
+    return Reading(counted, tables, indexes, whole, backlog, slow if is_there else None)
+
+
+# Prometheus gives up after 10 seconds, and would then not learn what is wrong.
+PATIENCE_SECONDS = 5.0
+
+
+@query_string
+class MetricsQuery:
+    """The query of GET /api/metrics."""
+
+    format: Literal["prometheus", "json"] = parameter(
+        one_of("prometheus", "json"), default="prometheus"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """All figures, at one moment.
+
+    Attributes:
+        pool: of the process that answers, and of no other.
+        reading: of the database; None: it cannot be reached.
+    """
+
+    pool: dict[str, int]
+    reading: Reading | None
+
+
+async def read_metrics(database: Database) -> Metrics:
+    """Read all figures: one round trip, and PATIENCE_SECONDS at most.
+
+    Raises:
+        DatabaseNotMigrated: migrations are missing.
+    """
+    # Before it takes a connection itself.
+    pool = database.figures()
+    # A task of its own: it knows what becomes of what it adds, though nobody waits any more.
+    reading = asyncio.create_task(read_database(database))
+    reading.add_done_callback(_note_outcome)
+    await asyncio.wait({reading}, timeout=PATIENCE_SECONDS)
+    return Metrics(pool, await reading if reading.done() else None)
+
+
+def _note_outcome(reading: asyncio.Task[Reading | None]) -> None:
+    """Look how it ended, which nobody may do who has given up; asyncio would complain."""
+    if not reading.cancelled():
+        reading.exception()

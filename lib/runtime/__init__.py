@@ -1,0 +1,1 @@
+"""What every request has: a deadline, a trace, a log, counters, timers, late imports."""

@@ -1,0 +1,1 @@
+"""A question, answered once: begin, finish, release, stop, recover."""

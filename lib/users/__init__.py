@@ -1,0 +1,1 @@
+"""What users have besides conversations: accounts and tasks."""

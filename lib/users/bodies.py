@@ -1,0 +1,85 @@
+"""The bodies of /api/auth and /api/tasks, of which the tools for tasks take theirs."""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    field_validator,
+    model_validator,
+)
+
+from lib.http.validation import Storable
+from lib.texts import storable
+
+MIN_PASSWORD_CHARS = 8
+# bcrypt reads no further.
+MAX_PASSWORD_BYTES = 72
+MAX_EMAIL_CHARS = 255
+
+
+class Credentials(BaseModel, defer_build=True):
+    """The body of POST /api/auth."""
+
+    action: Literal["register", "login"]
+    email: Annotated[Storable, Field(max_length=MAX_EMAIL_CHARS)]
+    password: Storable
+    name: Annotated[Storable, Field(min_length=1, max_length=255)] | None = None
+
+    @field_validator("email")
+    @classmethod
+    def _is_address(cls, email: str) -> str:
+        local, at, domain = email.strip().lower().rpartition("@")
+        # Whether there is a mailbox behind it only a message to it could tell.
+        has_space = any(character.isspace() for character in local + domain)
+        if not (local and at and domain) or has_space or len(local + domain) >= MAX_EMAIL_CHARS:
+            message = "must be an e-mail address"
+            raise ValueError(message)
+        return f"{local}@{domain}"
+
+    @field_validator("password")
+    @classmethod
+    def _fits_bcrypt(cls, password: str) -> str:
+        if len(password) < MIN_PASSWORD_CHARS or len(password.encode()) > MAX_PASSWORD_BYTES:
+            message = f"must have {MIN_PASSWORD_CHARS} characters to {MAX_PASSWORD_BYTES} bytes"
+            raise ValueError(message)
+        return password
+
+
+def _one_line(title: object) -> object:
+    return " ".join(title.split()) if isinstance(title, str) else title
+
+
+# Measured as it is stored: spaces around it are not part of it.
+Title = Annotated[
+    str,
+    Field(min_length=1, max_length=200, description="What is to be done"),
+    BeforeValidator(_one_line),
+    AfterValidator(storable),
+]
+Description = Annotated[Storable, Field(max_length=1000, description="Details")]
+
+
+class NewTask(BaseModel, defer_build=True):
+    """The body of POST /api/tasks."""
+
+    title: Title
+    description: Description = ""
+
+
+class TaskChange(BaseModel, defer_build=True):
+    """The body of PATCH /api/tasks: at least one of these."""
+
+    title: Title | None = None
+    description: Description | None = None
+    completed: StrictBool | None = None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "TaskChange":
+        if self.title is None and self.description is None and self.completed is None:
+            message = "must have title, description or completed"
+            raise ValueError(message)
+        return self
