@@ -36,8 +36,8 @@ format: .venv/installed ## put code and SQL into the layout that `make check` as
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/sqlfluff fix sql/queries sql/migrations
 
-schema: .venv/installed ## write tests/schema.sql, the schema that the migrations make
-	@$(RUN) tests.dump_schema
+schema: .venv/installed ## write sql/schema.sql, the schema that the migrations make
+	@$(RUN) tests.sql.dump_schema
 
 openapi: .venv/installed ## write public/openapi.json, the description of the HTTP interface
 	@$(RUN) dev.openapi

@@ -12,7 +12,7 @@ import sys
 import time
 
 from bench.results import RESULTS, section, write
-from tests.product import ROOT
+from tests.support.product import ROOT
 
 # The program, and how it is to be run so that all of it fits in twenty minutes.
 PROGRAMS: dict[str, tuple[str, ...]] = {

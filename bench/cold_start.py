@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.vercel.runtime import PROJECT, start_function
+from tests.support.runtime import PROJECT, start_function
 
 BARE = "bare"
 MOST = 1.15

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import override
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.product import ROOT
+from tests.support.product import ROOT
 
 
 class PreciseSelector(selectors.EpollSelector):

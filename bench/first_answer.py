@@ -26,8 +26,8 @@ from bench.delays import network
 from bench.large import make_database
 from bench.workers import SEEDS
 from dev.postgres import start_postgres
-from tests.product import ROOT
-from tests.vercel.runtime import invocation_headers, start_function
+from tests.support.product import ROOT
+from tests.support.runtime import invocation_headers, start_function
 
 ONE_WAY_MS = 5
 ASKED = f"/api/history?user_id=somebody&conversation_id={uuid4()}"

@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
-from tests.product import ROOT
+from tests.support.product import ROOT
 
 MESSAGES_EACH = 20
 CONVERSATIONS_EACH = 25

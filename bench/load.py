@@ -30,8 +30,8 @@ from bench.model import Heard, PacedModel, ask
 from bench.streams import cpu_seconds_of
 from dev.postgres import programs, start_postgres
 from dev.psql import migrate
-from tests.databases import make_database
-from tests.vercel.runtime import PROJECT, invocation_headers, start_function
+from tests.support.databases import make_database
+from tests.support.runtime import PROJECT, invocation_headers, start_function
 
 STREAMS = (100, 400)
 TOKENS_PER_SECOND = 2000

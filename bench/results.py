@@ -16,7 +16,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.product import ROOT
+from tests.support.product import ROOT
 
 RESULTS = ROOT / "bench" / "RESULTS.md"
 PEERS = ROOT / "bench" / "peers" / "requirements.txt"

@@ -30,8 +30,8 @@ from bench.workers import (
     prepared,
     running,
 )
-from tests.pgbouncer import find_pgbouncer, running_pgbouncer, through
-from tests.proxy import Proxy, proxied
+from tests.support.pgbouncer import find_pgbouncer, running_pgbouncer, through
+from tests.support.proxy import Proxy, proxied
 
 TIMES = 10
 # So that statements that a driver prepares after some uses are prepared.

@@ -35,8 +35,8 @@ import psycopg
 from bench.model import END, chunk
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
-from tests.databases import make_database
-from tests.vercel.runtime import PROJECT, RunningFunction, invocation_headers, start_function
+from tests.support.databases import make_database
+from tests.support.runtime import PROJECT, RunningFunction, invocation_headers, start_function
 
 TITLE_MODEL = "title-model"
 TOKENS_PER_SECOND, SECONDS = 40, 5.0

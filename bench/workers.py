@@ -16,7 +16,7 @@ from psycopg.sql import SQL, Identifier
 
 from bench.large import make_database
 from dev.postgres import RunningPostgres
-from tests.product import ROOT
+from tests.support.product import ROOT
 
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 # An answer may be that of the whole of `prepare`, in one line.

@@ -10,11 +10,11 @@ import pytest
 
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
-from tests.databases import Databases, drop_database, make_database
-from tests.model_server import TITLE_MODEL, ScriptedModel
-from tests.pgbouncer import find_pgbouncer, running_pgbouncer, through
-from tests.product import CRON_SECRET, JWT_SECRET, ROOT, Parley, running_product
-from tests.serving import Switchboard, serve
+from tests.support.databases import Databases, drop_database, make_database
+from tests.support.model_server import TITLE_MODEL, ScriptedModel
+from tests.support.pgbouncer import find_pgbouncer, running_pgbouncer, through
+from tests.support.product import CRON_SECRET, JWT_SECRET, ROOT, Parley, running_product
+from tests.support.serving import Switchboard, serve
 
 TEMPLATE = "parley_template"
 _numbers = itertools.count(1)

@@ -12,7 +12,7 @@ import pytest
 
 import lib.problems
 from lib.runtime.counting import FIGURES
-from tests.product import ROOT
+from tests.support.product import ROOT
 
 MOST_FUNCTIONS = 12  # a Hobby deployment is refused above that
 FUNCTIONS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "api").rglob("*.py"))

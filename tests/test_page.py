@@ -8,7 +8,7 @@ import pytest
 from lib.answers._prompt import BEHAVIORS, TONES
 from lib.conversations.message import COLUMNS
 from lib.streams.stream import KEEP_ALIVE_SECONDS
-from tests.product import ROOT
+from tests.support.product import ROOT
 
 PAGE = (ROOT / "public" / "index.html").read_text()
 

@@ -8,11 +8,18 @@ import pytest
 import lib.answers._batches
 from lib.database.client import Database, database
 from lib.operations.health import read_health
-from tests.model_server import ANALYSIS_MODEL, ScriptedModel
-from tests.product import CHAT_ID, Parley, forget_process, headers_of, problem_of, running_product
-from tests.proxy import Proxy, messages_of, proxied
-from tests.serving import Switchboard
-from tests.turns.analyses import SLOW, saying
+from tests.support.analyses import SLOW, saying
+from tests.support.model_server import ANALYSIS_MODEL, ScriptedModel
+from tests.support.product import (
+    CHAT_ID,
+    Parley,
+    forget_process,
+    headers_of,
+    problem_of,
+    running_product,
+)
+from tests.support.proxy import Proxy, messages_of, proxied
+from tests.support.serving import Switchboard
 
 PATH = "/api/conversations"
 ONE = f"{PATH}?id={CHAT_ID}"

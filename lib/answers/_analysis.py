@@ -76,7 +76,7 @@ class Described:
     id: int
 
 
-DESCRIBE_ANSWER = Statement("describe_answer", Described)
+DESCRIBE_ANSWER = Statement("answers/describe_answer", Described)
 # Those of this process that are still being made.
 _tasks: set[AnalysisTask] = set()
 

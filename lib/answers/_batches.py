@@ -36,7 +36,7 @@ class Standing:
     is_stored: bool
 
 
-STORE_STREAM_BATCHES = Statement("store_stream_batches", Standing)
+STORE_STREAM_BATCHES = Statement("answers/store_stream_batches", Standing)
 
 
 @dataclass(slots=True, eq=False)

@@ -38,7 +38,7 @@ class StoredParts:
     parts: str | None
 
 
-READ_STREAM = Statement("read_stream", StoredParts)
+READ_STREAM = Statement("answers/read_stream", StoredParts)
 
 
 async def read_stream(

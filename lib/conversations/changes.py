@@ -33,11 +33,13 @@ class Claim:
     lease_remaining_seconds: float | None
 
 
-FIND_CONVERSATION_SUMMARY = Statement("find_conversation_summary", ConversationSummary)
-CHANGE_CONVERSATION = Statement("change_conversation", ConversationId)
-CLAIM_CONVERSATION = Statement("claim_conversation", Claim)
-DELETE_CONVERSATION = Statement("delete_conversation", ConversationId)
-DELETE_CONVERSATIONS = Statement("delete_conversations", ConversationId)
+FIND_CONVERSATION_SUMMARY = Statement(
+    "conversations/find_conversation_summary", ConversationSummary
+)
+CHANGE_CONVERSATION = Statement("conversations/change_conversation", ConversationId)
+CLAIM_CONVERSATION = Statement("conversations/claim_conversation", Claim)
+DELETE_CONVERSATION = Statement("conversations/delete_conversation", ConversationId)
+DELETE_CONVERSATIONS = Statement("conversations/delete_conversations", ConversationId)
 
 
 @query_string

@@ -35,8 +35,8 @@ class ConversationId:
     id: UUID
 
 
-FIND_CONVERSATION = Statement("find_conversation", Conversation)
-LOCK_CONVERSATION = Statement("lock_conversation", ConversationId)
+FIND_CONVERSATION = Statement("conversations/find_conversation", Conversation)
+LOCK_CONVERSATION = Statement("conversations/lock_conversation", ConversationId)
 
 
 def title_of(text: str) -> str:

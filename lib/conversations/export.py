@@ -82,13 +82,13 @@ class FinishedStreamRow:
     content: str
 
 
-EXPORT_PROFILE = Statement("export_profile", ProfileRow)
-EXPORT_CONVERSATIONS = Statement("export_conversations", ConversationRow)
-EXPORT_MESSAGES = Statement("export_messages", MessageRow)
-EXPORT_TASKS = Statement("export_tasks", TaskRow)
-EXPORT_TOOL_RUNS = Statement("export_tool_runs", ToolRunRow)
-EXPORT_STREAM_BATCHES = Statement("export_stream_batches", StreamBatchRow)
-EXPORT_FINISHED_STREAMS = Statement("export_finished_streams", FinishedStreamRow)
+EXPORT_PROFILE = Statement("conversations/export_profile", ProfileRow)
+EXPORT_CONVERSATIONS = Statement("conversations/export_conversations", ConversationRow)
+EXPORT_MESSAGES = Statement("conversations/export_messages", MessageRow)
+EXPORT_TASKS = Statement("conversations/export_tasks", TaskRow)
+EXPORT_TOOL_RUNS = Statement("conversations/export_tool_runs", ToolRunRow)
+EXPORT_STREAM_BATCHES = Statement("conversations/export_stream_batches", StreamBatchRow)
+EXPORT_FINISHED_STREAMS = Statement("conversations/export_finished_streams", FinishedStreamRow)
 # Those whose rows are long.
 LONG = (EXPORT_MESSAGES, EXPORT_FINISHED_STREAMS)
 

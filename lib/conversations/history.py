@@ -13,7 +13,7 @@ from lib.identity.callers import Caller
 from lib.problems import NotFound
 from lib.settings import settings
 
-LIST_MESSAGES = Statement("list_messages", Message)
+LIST_MESSAGES = Statement("conversations/list_messages", Message)
 
 
 @query_string

@@ -44,8 +44,8 @@ class FoundConversation(Conversation):
         return Conversation.to_json(self) | {"excerpt": marked}
 
 
-LIST_CONVERSATIONS = Statement("list_conversations", ConversationSummary)
-SEARCH_CONVERSATIONS = Statement("search_conversations", FoundConversation)
+LIST_CONVERSATIONS = Statement("conversations/list_conversations", ConversationSummary)
+SEARCH_CONVERSATIONS = Statement("conversations/search_conversations", FoundConversation)
 
 
 @query_string

@@ -61,9 +61,9 @@ class Mistake(Message):
         }
 
 
-MARK_MISTAKE = Statement("mark_mistake", Marked)
-FIND_MESSAGE = Statement("find_message", Message)
-LIST_MISTAKES = Statement("list_mistakes", Mistake)
+MARK_MISTAKE = Statement("conversations/mark_mistake", Marked)
+FIND_MESSAGE = Statement("conversations/find_message", Message)
+LIST_MISTAKES = Statement("conversations/list_mistakes", Mistake)
 
 
 @query_string

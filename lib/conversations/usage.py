@@ -40,7 +40,7 @@ def _day(given: str) -> date:
 
 
 DAY = Reader(_day, type="string", format="date")
-SUM_USAGE = Statement("sum_usage", Usage)
+SUM_USAGE = Statement("conversations/sum_usage", Usage)
 
 
 @query_string

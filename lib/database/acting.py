@@ -13,7 +13,7 @@ class Acted:
     act_as_caller: object
 
 
-ACT_AS_CALLER = Statement("act_as_caller", Acted)
+ACT_AS_CALLER = Statement("database/act_as_caller", Acted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Nothing:
     remember_user: object
 
 
-REMEMBER_USER = Statement("remember_user", Nothing)
+REMEMBER_USER = Statement("database/remember_user", Nothing)
 
 
 def remember_user(caller: Caller) -> Call[Nothing]:

@@ -1,4 +1,4 @@
-"""The statements of `sql/queries/`, by name.
+"""The statements of `sql/queries/`, by room and name.
 
 The one place where text becomes SQL: what is in those files is trusted, and nothing else ever is.
 """
@@ -13,22 +13,22 @@ class Statement[Row]:
     """One statement, and the class that a row of its result becomes.
 
     Attributes:
-        name: its file's name without `.sql`; the same in logs, figures and tests.
+        name: its file's name without `.sql`; the same in logs, metrics and tests.
         sql: its text.
         row: a class whose fields are the statement's columns, by name.
     """
 
     __slots__ = ("name", "row", "sql")
 
-    def __init__(self, name: str, row: type[Row]) -> None:
-        """Load `sql/queries/<name>.sql`.
+    def __init__(self, path: str, row: type[Row]) -> None:
+        """Load `sql/queries/<path>.sql`; a path is a room and a name, such as `turns/begin_turn`.
 
         Raises:
             FileNotFoundError: there is no such statement.
         """
-        self.name = name
+        self.name = name = path.rpartition("/")[2]
         self.row = row
-        text = (QUERIES / f"{name}.sql").read_text(encoding="utf-8")
+        text = (QUERIES / f"{path}.sql").read_text(encoding="utf-8")
         # The header is for people; the server need not read it with each call.
         lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
         # Its name goes with it, behind its first word: what the database tells of it, in its log or

@@ -80,10 +80,10 @@ LONGEST_PAUSE_SECONDS = 1.0
 QUOTA_BATCH = 500
 # Each may hold as much as an answer does.
 STREAM_BATCH = 200
-DELETE_OLD_CHAT_MESSAGES = Statement("delete_old_chat_messages", MessageBatch)
-DELETE_OLD_CONVERSATIONS = Statement("delete_old_conversations", ConversationBatch)
-DELETE_OLD_QUOTAS = Statement("delete_old_quotas", Counter)
-DELETE_OLD_FINISHED_STREAMS = Statement("delete_old_finished_streams", DeletedStream)
+DELETE_OLD_CHAT_MESSAGES = Statement("operations/delete_old_chat_messages", MessageBatch)
+DELETE_OLD_CONVERSATIONS = Statement("operations/delete_old_conversations", ConversationBatch)
+DELETE_OLD_QUOTAS = Statement("operations/delete_old_quotas", Counter)
+DELETE_OLD_FINISHED_STREAMS = Statement("operations/delete_old_finished_streams", DeletedStream)
 
 
 @dataclass(slots=True)

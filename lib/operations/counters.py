@@ -34,7 +34,7 @@ class Nothing:
     """The row of add_counters: there is none."""
 
 
-ADD_COUNTERS = Statement("add_counters", Nothing)
+ADD_COUNTERS = Statement("operations/add_counters", Nothing)
 
 
 def adding(cells: Cells) -> Call[Nothing]:

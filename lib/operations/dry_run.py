@@ -29,8 +29,8 @@ class ConversationCount:
     last_at: datetime | None
 
 
-COUNT_OLD_CHAT_MESSAGES = Statement("count_old_chat_messages", MessageCount)
-COUNT_OLD_CONVERSATIONS = Statement("count_old_conversations", ConversationCount)
+COUNT_OLD_CHAT_MESSAGES = Statement("operations/count_old_chat_messages", MessageCount)
+COUNT_OLD_CONVERSATIONS = Statement("operations/count_old_conversations", ConversationCount)
 
 
 async def count_expired(database: Database) -> Report:

@@ -17,7 +17,7 @@ class Migration:
     name: str
 
 
-LIST_MIGRATIONS = Statement("list_migrations", Migration)
+LIST_MIGRATIONS = Statement("operations/list_migrations", Migration)
 NEEDED = sorted(
     path.stem
     for path in (QUERIES.parent / "migrations").glob("*.sql")

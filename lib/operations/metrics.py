@@ -102,12 +102,12 @@ class SlowStatement:
     row_count: int | None
 
 
-LIST_COUNTERS = Statement("list_counters", Counter)
-LIST_TABLES = Statement("list_tables", Table)
-LIST_INDEXES = Statement("list_indexes", Index)
-DESCRIBE_DATABASE = Statement("describe_database", Whole)
-COUNT_BACKLOG = Statement("count_backlog", Backlog)
-LIST_SLOW_STATEMENTS = Statement("list_slow_statements", SlowStatement)
+LIST_COUNTERS = Statement("operations/list_counters", Counter)
+LIST_TABLES = Statement("operations/list_tables", Table)
+LIST_INDEXES = Statement("operations/list_indexes", Index)
+DESCRIBE_DATABASE = Statement("operations/describe_database", Whole)
+COUNT_BACKLOG = Statement("operations/count_backlog", Backlog)
+LIST_SLOW_STATEMENTS = Statement("operations/list_slow_statements", SlowStatement)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,8 @@ class Decision:
         )
 
 
-BEGIN_TURN = Statement("begin_turn", Decision)
-LIST_TURN_MESSAGES = Statement("list_turn_messages", Message)
+BEGIN_TURN = Statement("turns/begin_turn", Decision)
+LIST_TURN_MESSAGES = Statement("turns/list_turn_messages", Message)
 type BeginCalls = tuple[Call[Decision], Call[Message]]
 type Begun = tuple[Decision, list[Message], list[ToolRun]]
 REFUSALS: dict[str, type[Problem]] = {

@@ -23,8 +23,8 @@ class StoredAnswer:
     title: str | None
 
 
-FINISH_TURN = Statement("finish_turn", StoredAnswer)
-RELEASE_TURN = Statement("release_turn", ConversationId)
+FINISH_TURN = Statement("turns/finish_turn", StoredAnswer)
+RELEASE_TURN = Statement("turns/release_turn", ConversationId)
 
 
 @dataclass(frozen=True, slots=True)

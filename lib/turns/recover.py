@@ -49,8 +49,8 @@ class LapsedTurn:
     turn_id: UUID
 
 
-FIND_LEFT_TURN = Statement("find_left_turn", LeftTurn)
-LIST_LAPSED_TURNS = Statement("list_lapsed_turns", LapsedTurn)
+FIND_LEFT_TURN = Statement("turns/find_left_turn", LeftTurn)
+LIST_LAPSED_TURNS = Statement("turns/list_lapsed_turns", LapsedTurn)
 
 
 async def recover_turn(

@@ -14,4 +14,4 @@ class StoppedTurn:
     is_running: bool
 
 
-STOP_TURN = Statement("stop_turn", StoppedTurn)
+STOP_TURN = Statement("turns/stop_turn", StoppedTurn)

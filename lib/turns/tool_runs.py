@@ -29,7 +29,7 @@ class ToolRun:
         )
 
 
-LIST_TOOL_RUNS = Statement("list_tool_runs", ToolRun)
+LIST_TOOL_RUNS = Statement("turns/list_tool_runs", ToolRun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +39,5 @@ class RunKey:
     run_key: str
 
 
-BEGIN_TOOL_RUN = Statement("begin_tool_run", RunKey)
-FINISH_TOOL_RUN = Statement("finish_tool_run", RunKey)
+BEGIN_TOOL_RUN = Statement("turns/begin_tool_run", RunKey)
+FINISH_TOOL_RUN = Statement("turns/finish_tool_run", RunKey)

@@ -65,10 +65,10 @@ class Nothing:
     delete_own_account: object
 
 
-COUNT_ATTEMPT = Statement("count_attempt", Attempt)
-FIND_ACCOUNT = Statement("find_account", Account)
-REGISTER_ACCOUNT = Statement("register_account", Registered)
-DELETE_OWN_ACCOUNT = Statement("delete_own_account", Nothing)
+COUNT_ATTEMPT = Statement("users/count_attempt", Attempt)
+FIND_ACCOUNT = Statement("users/find_account", Account)
+REGISTER_ACCOUNT = Statement("users/register_account", Registered)
+DELETE_OWN_ACCOUNT = Statement("users/delete_own_account", Nothing)
 
 
 def credentials() -> "type[Credentials]":

@@ -33,10 +33,10 @@ class Task:
         return asdict(self)
 
 
-LIST_TASKS = Statement("list_tasks", Task)
-ADD_TASK = Statement("add_task", Task)
-CHANGE_TASK = Statement("change_task", Task)
-DELETE_TASK = Statement("delete_task", Task)
+LIST_TASKS = Statement("users/list_tasks", Task)
+ADD_TASK = Statement("users/add_task", Task)
+CHANGE_TASK = Statement("users/change_task", Task)
+DELETE_TASK = Statement("users/delete_task", Task)
 
 
 @query_string

@@ -3,7 +3,7 @@
 -- Locks: none.
 -- Undo: 018_begin_turn.down.sql.
 
--- What it takes, decides and returns: sql/queries/begin_turn.sql.
+-- What it takes, decides and returns: sql/queries/turns/begin_turn.sql.
 CREATE OR REPLACE FUNCTION begin_turn(
     conversation_id uuid,
     user_id text,

@@ -3,7 +3,7 @@
 -- Locks: none.
 -- Undo: 019_finish_turn.down.sql.
 
--- What it takes, does and returns: sql/queries/finish_turn.sql.
+-- What it takes, does and returns: sql/queries/turns/finish_turn.sql.
 CREATE OR REPLACE FUNCTION finish_turn(
     conversation_id uuid,
     user_id text,

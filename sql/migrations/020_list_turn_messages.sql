@@ -3,7 +3,7 @@
 -- Locks: none.
 -- Undo: 020_list_turn_messages.down.sql.
 
--- What it takes and returns: sql/queries/list_turn_messages.sql.
+-- What it takes and returns: sql/queries/turns/list_turn_messages.sql.
 CREATE OR REPLACE FUNCTION list_turn_messages(
     conversation_id uuid,
     user_id text,

@@ -12,10 +12,10 @@ from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb
 
 import lib.conversations.export
-from tests.access.catalog import Column, columns_of, snapshot_query, tables, tables_of_users
-from tests.product import Parley, headers_of, running_product
-from tests.proxy import proxied
-from tests.serving import Switchboard
+from tests.support.access.catalog import Column, columns_of, snapshot_query, tables, tables_of_users
+from tests.support.product import Parley, headers_of, running_product
+from tests.support.proxy import proxied
+from tests.support.serving import Switchboard
 
 VICTIM, BYSTANDER = "victim", "bystander"
 EXPORT = "/api/conversations?export=true"

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 import lib.users.accounts
-from tests.access.callers import ANONYMOUS, AUDIENCE, ISSUER, MECHANISMS, SIGNER, callers_of
-from tests.access.uses import (
+from tests.support.access.callers import ANONYMOUS, AUDIENCE, ISSUER, MECHANISMS, SIGNER, callers_of
+from tests.support.access.uses import (
     CREDENTIALS,
     UNAUTHENTICATED,
     USES,
@@ -17,11 +17,11 @@ from tests.access.uses import (
     everybodys,
     switched_off,
 )
-from tests.access.world import PASSWORD_HASH, THINGS, Seen, World
-from tests.identity_provider import PATH, IdentityProvider
-from tests.model_server import ScriptedModel
-from tests.product import ROOT, Parley
-from tests.serving import Switchboard, serve
+from tests.support.access.world import PASSWORD_HASH, THINGS, Seen, World
+from tests.support.identity_provider import PATH, IdentityProvider
+from tests.support.model_server import ScriptedModel
+from tests.support.product import ROOT, Parley
+from tests.support.serving import Switchboard, serve
 
 each_use = pytest.mark.parametrize("use", USES, ids=lambda use: use.name)
 each_mechanism = pytest.mark.parametrize("mechanism", MECHANISMS)

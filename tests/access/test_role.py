@@ -13,8 +13,8 @@ from lib.database.statements import Call
 from lib.identity.callers import Caller
 from lib.problems import AccountInactive
 from lib.settings import read_settings
-from tests.access.catalog import tables_of_users
-from tests.product import forget_process
+from tests.support.access.catalog import tables_of_users
+from tests.support.product import forget_process
 
 OWNED = (
     "conversations",

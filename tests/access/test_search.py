@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.product import Parley
+from tests.support.product import Parley
 
 NAMES = ["a\\b", "\\", "o'brien", "it''s\\", "é\\'x", "auth0|x:y*", "a b & !c", "ann' | 'bob"]
 

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from lib.database.acting import ACT_AS_CALLER
-from tests.access.catalog import snapshot_query
-from tests.statement_files import NAMES, WITHOUT_CALLER, read_statement
+from tests.support.access.catalog import snapshot_query
+from tests.support.statement_files import NAMES, WITHOUT_CALLER, read_statement
 
 OWNED = re.compile(
     r"\b(?:FROM|JOIN|UPDATE) (?:conversations|chat_messages|tasks|quotas|tool_runs"

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from lib.users import accounts
-from tests.api.accounts import (
+from tests.support.accounts import (
     EMAIL,
     LOCAL,
     PASSWORD,
@@ -23,7 +23,7 @@ from tests.api.accounts import (
     logged,
     registered,
 )
-from tests.product import JWT_SECRET, Parley, problem_of, rows_stored, token_of
+from tests.support.product import JWT_SECRET, Parley, problem_of, rows_stored, token_of
 
 pytestmark = LOCAL
 MULTIBYTE = "ü" * 36

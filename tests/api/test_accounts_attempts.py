@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from lib.users import accounts
-from tests.api.accounts import EMAIL, LOCAL, PASSWORD, authenticate, bearer, registered
-from tests.product import REQUEST_ID, Parley, problem_of
+from tests.support.accounts import EMAIL, LOCAL, PASSWORD, authenticate, bearer, registered
+from tests.support.product import REQUEST_ID, Parley, problem_of
 
 pytestmark = LOCAL
 WRONG = "another password"

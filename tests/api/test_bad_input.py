@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres
 from lib.http.cursors import encode_cursor
-from tests.product import (
+from tests.support.product import (
     CHAT_ID,
     JWT_SECRET,
     Parley,
@@ -21,7 +21,7 @@ from tests.product import (
     running_product,
     sdk_body,
 )
-from tests.serving import Switchboard
+from tests.support.serving import Switchboard
 
 CHAT = "/api/chat"
 HISTORY = "/api/history"

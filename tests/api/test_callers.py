@@ -10,9 +10,9 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.product import CHAT_ID, JWT_SECRET, Parley, problem_of, running_product
-from tests.proxy import Proxy, proxied
-from tests.serving import Switchboard
+from tests.support.product import CHAT_ID, JWT_SECRET, Parley, problem_of, running_product
+from tests.support.proxy import Proxy, proxied
+from tests.support.serving import Switchboard
 
 NOW = int(time.time())
 HS256 = {"alg": "HS256", "typ": "JWT"}

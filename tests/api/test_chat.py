@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.model_server import MODEL_NAME, Reply, ScriptedModel
-from tests.product import (
+from tests.support.model_server import MODEL_NAME, Reply, ScriptedModel
+from tests.support.product import (
     CHAT_ID,
     Parley,
     parts_of,
@@ -18,7 +18,7 @@ from tests.product import (
     sdk_body,
     text_of,
 )
-from tests.serving import Switchboard
+from tests.support.serving import Switchboard
 
 
 async def test_a_message_is_answered_and_both_are_stored(parley: Parley) -> None:

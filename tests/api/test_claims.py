@@ -8,8 +8,8 @@ import pytest
 
 from tests.api.test_conversations import PATH, listed, titles_of
 from tests.api.test_one_conversation import change
-from tests.model_server import Reply, ScriptedModel
-from tests.product import CHAT_ID, Parley, problem_of, text_of
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import CHAT_ID, Parley, problem_of, text_of
 
 CLAIM = {"claim": True}
 

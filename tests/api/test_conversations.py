@@ -7,7 +7,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tests.product import CHAT_ID, Parley, problem_of
+from tests.support.product import CHAT_ID, Parley, problem_of
 
 PATH = "/api/conversations"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.model_server import Reply, ScriptedModel
-from tests.product import Parley, headers_of, parts_of, problem_of, sdk_body
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import Parley, headers_of, parts_of, problem_of, sdk_body
 
 # ALLOWED_ORIGIN is https://example.app,https://*.preview.example.app
 ALLOWED = [

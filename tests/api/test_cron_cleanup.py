@@ -7,7 +7,7 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.product import CHAT_ID, CRON_SECRET, Parley, problem_of, rows_stored, token_of
+from tests.support.product import CHAT_ID, CRON_SECRET, Parley, problem_of, rows_stored, token_of
 
 PATH = "/api/cron/cleanup"
 REPORTED = {"deleted", "conversations_deleted", "batches", "remaining", "seconds"}

@@ -11,7 +11,7 @@ import pytest
 import lib.operations.clean_up
 from lib.operations.clean_up import BATCH_MS, LARGEST_BATCH, SMALLEST_BATCH, Pace
 from tests.api.test_cron_cleanup import CRON, PATH
-from tests.product import Parley
+from tests.support.product import Parley
 
 # They overlap in time, as conversations do.
 FILL = """

@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.model_server import ScriptedModel
-from tests.product import Parley, problem_of
+from tests.support.model_server import ScriptedModel
+from tests.support.product import Parley, problem_of
 
 OLD, HALF_OLD = "an expired conversation", "a conversation of which half has expired"
 

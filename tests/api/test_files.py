@@ -10,9 +10,9 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.model_server import ScriptedModel
 from tests.node.sdk import VERSIONS, Version, validate_messages
-from tests.product import CHAT_ID, Parley, text_of
+from tests.support.model_server import ScriptedModel
+from tests.support.product import CHAT_ID, Parley, text_of
 
 CAT = {"type": "file", "mediaType": "image/png", "url": "https://example.com/cat.png"}
 DOG = CAT | {"url": "https://example.com/dog.png", "filename": "Dog 🐕.png"}

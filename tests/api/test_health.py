@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from lib import __version__
-from tests.product import CHAT_ID, ROOT, Parley, problem_of, running_product
-from tests.serving import Switchboard
+from tests.support.product import CHAT_ID, ROOT, Parley, problem_of, running_product
+from tests.support.serving import Switchboard
 
 MIGRATIONS = sorted(
     file.stem for file in (ROOT / "sql/migrations").glob("*.sql") if ".down" not in file.name

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from tests.model_server import Reply, ScriptedModel
 from tests.node.sdk import VERSIONS, Version, run_chat, validate_messages
-from tests.product import CHAT_ID, Parley, parts_of, problem_of
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import CHAT_ID, Parley, parts_of, problem_of
 
 SHOWN = {
     # The AI SDK's UIMessage:

@@ -22,10 +22,10 @@ from starlette.types import Receive, Scope, Send
 import lib.identity._keys
 from lib.identity._keys import KeySet
 from tests.api.test_callers import claims, forged
-from tests.identity_provider import PATH, Clock, IdentityProvider, raw, signer, written
-from tests.logs import events_of
-from tests.product import Parley, problem_of
-from tests.serving import Switchboard, serve
+from tests.support.identity_provider import PATH, Clock, IdentityProvider, raw, signer, written
+from tests.support.logs import events_of
+from tests.support.product import Parley, problem_of
+from tests.support.serving import Switchboard, serve
 
 ED = signer("EdDSA")
 EC = signer("ES256")

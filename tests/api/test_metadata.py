@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from lib.answers._prompt import BEHAVIORS, TONES
-from tests.model_server import MODEL_NAME, ScriptedModel
-from tests.product import CHAT_ID, Parley, problem_of, rows_stored, sdk_body, text_of
+from tests.support.model_server import MODEL_NAME, ScriptedModel
+from tests.support.product import CHAT_ID, Parley, problem_of, rows_stored, sdk_body, text_of
 
 FORMS = ("plain", "sdk", "message")
 JSON = {"content-type": "application/json"}

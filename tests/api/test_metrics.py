@@ -12,10 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import lib.operations.counters
 import lib.operations.metrics
-from tests.model_server import Reply, ScriptedModel
-from tests.product import METRICS_TOKEN, Parley, problem_of, running_product
-from tests.proxy import Proxy, proxied
-from tests.serving import Switchboard
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import METRICS_TOKEN, Parley, problem_of, running_product
+from tests.support.proxy import Proxy, proxied
+from tests.support.serving import Switchboard
 
 PATH = "/api/metrics"
 READER = {"authorization": f"Bearer {METRICS_TOKEN}"}

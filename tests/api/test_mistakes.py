@@ -7,8 +7,8 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.model_server import Reply, ScriptedModel
-from tests.product import CHAT_ID, Parley, headers_of, problem_of
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import CHAT_ID, Parley, headers_of, problem_of
 
 MESSAGES = "/api/messages"
 OTHER_CHAT_ID = "another-chat-id-1"

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from tests.api.test_conversations import PATH, add_conversations, listed, titles_of
-from tests.model_server import Reply, ScriptedModel
-from tests.product import CHAT_ID, Parley, headers_of, parts_of, problem_of, rows_stored
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import CHAT_ID, Parley, headers_of, parts_of, problem_of, rows_stored
 
 SLOW = Reply(pieces=("one ", "two ", "three"), seconds_between=0.3)
 

@@ -9,7 +9,7 @@ from dev.postgres import programs
 from dev.psql import migrate
 from lib.users import accounts
 from tests.api.test_one_conversation import change
-from tests.product import CHAT_ID, ROOT, Parley, problem_of
+from tests.support.product import CHAT_ID, ROOT, Parley, problem_of
 
 # Of its columns one is named as a parameter of Parley's functions is, and one is not to be guessed.
 USERS = """

@@ -12,8 +12,8 @@ import pytest
 from tests.api.test_cron_cleanup import CRON
 from tests.api.test_cron_cleanup import PATH as CLEANUP
 from tests.api.test_one_conversation import change
-from tests.model_server import Reply, ScriptedModel
-from tests.product import CHAT_ID, Parley, problem_of, rows_stored, sdk_body, text_of
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import CHAT_ID, Parley, problem_of, rows_stored, sdk_body, text_of
 
 TWO = pytest.mark.environment(MESSAGES_PER_MINUTE="2", MESSAGES_PER_DAY="3")
 ONE = pytest.mark.environment(MESSAGES_PER_MINUTE="1", MESSAGES_PER_DAY="0")

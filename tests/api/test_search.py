@@ -7,8 +7,8 @@ import pytest
 
 from tests.api.test_conversations import PATH, add_conversations, listed, titles_of
 from tests.api.test_one_conversation import change, delete
-from tests.model_server import Reply, ScriptedModel
-from tests.product import CHAT_ID, Parley, problem_of
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import CHAT_ID, Parley, problem_of
 
 
 async def test_what_was_said_is_found_with_an_excerpt_and_the_listed_columns(

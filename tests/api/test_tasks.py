@@ -13,7 +13,7 @@ from lib.http.cursors import encode_cursor
 from lib.identity.callers import Caller
 from lib.users.bodies import NewTask
 from lib.users.tasks import adding
-from tests.product import Parley, headers_of, problem_of, rows_stored
+from tests.support.product import Parley, headers_of, problem_of, rows_stored
 
 TASKS = "/api/tasks"
 METHODS = ("GET", "POST", "PATCH", "DELETE")

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.model_server import MODEL_NAME
-from tests.product import CHAT_ID, Parley, headers_of, problem_of
+from tests.support.model_server import MODEL_NAME
+from tests.support.product import CHAT_ID, Parley, headers_of, problem_of
 
 USAGE = "/api/messages?usage=true"
 

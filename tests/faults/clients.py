@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import httpx2
 
 from tests.faults.ledger import Said, Thread
-from tests.product import headers_of, sdk_body
+from tests.support.product import headers_of, sdk_body
 
 # Enough for every fault there is, one after the other, with the waits in between.
 MOST_TRIES = 60

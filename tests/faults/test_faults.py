@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.ledger import Said, Thread, audit
 from tests.faults.run import run
-from tests.product import Parley
+from tests.support.product import Parley
 
 
 async def test_after_faults_at_random_the_database_holds_what_was_said(tmp_path: Path) -> None:

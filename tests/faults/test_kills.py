@@ -20,10 +20,10 @@ import pytest
 from lib.answers._batches import BATCH_SECONDS, TICK_SECONDS
 from lib.http.ids import conversation_id_of
 from lib.identity.callers import Caller
-from tests.model_server import Reply, ScriptedModel
-from tests.product import CRON_SECRET, headers_of, sdk_body, text_of
-from tests.reading import path_of
-from tests.vercel.runtime import RunningFunction, invocation_headers, start_function
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import CRON_SECRET, headers_of, sdk_body, text_of
+from tests.support.reading import path_of
+from tests.support.runtime import RunningFunction, invocation_headers, start_function
 
 KILLS, SEED = 50, 6
 # So many at a time are started, answer, and are killed.

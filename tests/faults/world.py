@@ -14,12 +14,12 @@ import psycopg
 
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
-from tests.model_server import TITLE_MODEL, Reply, ScriptedModel
-from tests.pgbouncer import find_pgbouncer, running_pgbouncer, through
-from tests.product import JWT_SECRET, ROOT
-from tests.proxy import Proxy, proxied
-from tests.serving import serve
-from tests.vercel.runtime import RunningFunction, start_function
+from tests.support.model_server import TITLE_MODEL, Reply, ScriptedModel
+from tests.support.pgbouncer import find_pgbouncer, running_pgbouncer, through
+from tests.support.product import JWT_SECRET, ROOT
+from tests.support.proxy import Proxy, proxied
+from tests.support.runtime import RunningFunction, start_function
+from tests.support.serving import serve
 
 # Short, so that a conversation whose function was killed is free again soon.
 MAX_DURATION_SECONDS = 6

@@ -9,7 +9,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres, programs
-from tests.migrations.servers import Site, start_older_postgres
+from tests.support.servers import Site, start_older_postgres
 
 OLDEST = Path("/usr/lib/postgresql/15/bin")
 _numbers = itertools.count(1)

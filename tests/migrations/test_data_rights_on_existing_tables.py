@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from tests.migrations.servers import Site
 from tests.migrations.test_existing_tables import TASKS, USERS_THAT_SERVE
-from tests.product import Parley, headers_of, running_product
-from tests.serving import Switchboard
+from tests.support.product import Parley, headers_of, running_product
+from tests.support.servers import Site
+from tests.support.serving import Switchboard
 
 # As an application would have them whose ids are all UUIDs.
 TASKS_WITH_UUIDS = (

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.migrations.servers import Site
+from tests.support.servers import Site
 
 # By document: what it calls a table, ours, and for each column of the document ours.
 USERS = "id email name hashed_password is_active created_at updated_at"

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.migrations.servers import Site
+from tests.support.servers import Site
 
 # A `users` of somebody else's, with one user in it.
 USERS_THAT_SERVE = {

@@ -4,8 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
-from tests.migrations.servers import SQL, Site
 from tests.migrations.test_migrating import MIGRATIONS
+from tests.support.servers import SQL, Site
 
 # Applied again, too: what is there already stays.
 ROWS = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.migrations.servers import SQL, Site
+from tests.support.servers import SQL, Site
 
 MIGRATIONS = sorted(
     path.stem for path in (SQL / "migrations").glob("*.sql") if not path.stem.endswith(".down")

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from tests.migrations.servers import Site
+from tests.support.servers import Site
 
 CONVERSATION = "11111111-1111-4111-8111-111111111111"
 OTHER = "22222222-2222-4222-8222-222222222222"

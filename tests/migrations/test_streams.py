@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from tests.migrations.servers import SQL, Site
+from tests.support.servers import SQL, Site
 
 MIGRATION = "014_streams"
 ID = uuid4()

@@ -12,10 +12,10 @@ from lib.identity.callers import Caller
 from lib.problems import AccountUnknown
 from lib.users.bodies import NewTask, TaskChange
 from lib.users.tasks import TaskQuery, add_task, adding, change_task, delete_task, list_tasks
-from tests.migrations.servers import Site
 from tests.migrations.test_existing_tables import TASKS, USERS_THAT_SERVE
-from tests.product import forget_process
-from tests.queries.turns import open_database
+from tests.support.product import forget_process
+from tests.support.servers import Site
+from tests.support.steps.turns import open_database
 
 ADA = Caller("ada")
 

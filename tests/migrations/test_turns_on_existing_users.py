@@ -6,10 +6,10 @@ import pytest
 
 from lib.database.acting import REMEMBER_USER
 from lib.problems import AccountInactive
-from tests.migrations.servers import Site
 from tests.migrations.test_existing_tables import USERS_THAT_SERVE
-from tests.product import forget_process
-from tests.queries.turns import Turns, open_database
+from tests.support.product import forget_process
+from tests.support.servers import Site
+from tests.support.steps.turns import Turns, open_database
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import anyio.to_thread
 import pytest
 
-from tests.model_server import Called, Reply, ScriptedModel, calling
 from tests.node.sdk import (
     VERSIONS,
     ChatResult,
@@ -15,7 +14,8 @@ from tests.node.sdk import (
     texts_of,
     validate_messages,
 )
-from tests.product import Parley, headers_of, sdk_body
+from tests.support.model_server import Called, Reply, ScriptedModel, calling
+from tests.support.product import Parley, headers_of, sdk_body
 
 each_version = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: f"ai{version}")
 

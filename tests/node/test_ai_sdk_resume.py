@@ -3,9 +3,9 @@
 import anyio.to_thread
 import pytest
 
-from tests.model_server import Reply, ScriptedModel
 from tests.node.sdk import VERSIONS, ChatResult, Step, Version, run_chat, texts_of
-from tests.product import Parley
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import Parley
 
 SLOW = Reply(pieces=tuple(f"word{number} " for number in range(20)), seconds_between=0.05)
 WHOLE = "".join(SLOW.pieces)

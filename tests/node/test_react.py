@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import pytest
 
 from lib.problems import AnswerInterrupted
-from tests.model_server import Reply, ScriptedModel
 from tests.node.sdk import Conditions, PageResult, PageStep, Transport, run_page, texts_of
-from tests.product import CHAT_ID, Parley, headers_of, token_of
-from tests.vercel.runtime import RunningFunction, start_function
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import CHAT_ID, Parley, headers_of, token_of
+from tests.support.runtime import RunningFunction, start_function
 
 SLOW = Reply(pieces=tuple(f"word{number} " for number in range(20)), seconds_between=0.05)
 WHOLE = "".join(SLOW.pieces)

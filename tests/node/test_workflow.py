@@ -3,9 +3,9 @@
 import asyncio
 from urllib.parse import parse_qs, urlsplit
 
-from tests.model_server import Reply, ScriptedModel
 from tests.node.sdk import RecordedRequest, WorkflowCall, WorkflowResult, run_workflow
-from tests.product import CHAT_ID, Parley, sdk_body
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import CHAT_ID, Parley, sdk_body
 
 SLOW = Reply(pieces=tuple(f"word{number} " for number in range(20)), seconds_between=0.05)
 WHOLE = "".join(SLOW.pieces)

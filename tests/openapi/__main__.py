@@ -18,16 +18,9 @@ import lib.users.accounts
 from dev.postgres import programs, start_postgres
 from dev.psql import make_database, migrate
 from dev.routing import application
-from tests.model_server import ScriptedModel
-from tests.product import (
-    CRON_SECRET,
-    JWT_SECRET,
-    METRICS_TOKEN,
-    ROOT,
-    headers_of,
-    token_of,
-)
-from tests.serving import serve
+from tests.support.model_server import ScriptedModel
+from tests.support.product import CRON_SECRET, JWT_SECRET, METRICS_TOKEN, ROOT, headers_of, token_of
+from tests.support.serving import serve
 
 FOLDER = Path(__file__).parent
 DESCRIPTION = ROOT / "public" / "openapi.json"

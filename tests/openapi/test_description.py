@@ -12,7 +12,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from lib.problems import Problem
 from tests.openapi.conformance import check, description
-from tests.product import ROOT
+from tests.support.product import ROOT
 
 HEADERS = {"server-timing": "db;dur=0.0, model;dur=0.0, total;dur=0.1"}
 JSON = HEADERS | {"content-type": "application/json"}

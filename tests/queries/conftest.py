@@ -6,12 +6,12 @@ import psycopg
 import pytest
 
 from lib.database.client import Database
-from tests.product import forget_process
-from tests.queries.rows import Rows
-from tests.queries.search import Searched
-from tests.queries.streams import Streams
-from tests.queries.tasks import Tasks
-from tests.queries.turns import Turns, open_database
+from tests.support.product import forget_process
+from tests.support.steps.rows import Rows
+from tests.support.steps.search import Searched
+from tests.support.steps.streams import Streams
+from tests.support.steps.tasks import Tasks
+from tests.support.steps.turns import Turns, open_database
 
 
 @pytest.fixture

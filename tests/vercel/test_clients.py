@@ -7,7 +7,7 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.vercel.runtime import RunningFunction, invocation_headers, start_function
+from tests.support.runtime import RunningFunction, invocation_headers, start_function
 
 ONE = pytest.mark.environment(MESSAGES_PER_MINUTE="1", MESSAGES_PER_DAY="0")
 

@@ -4,8 +4,8 @@ import httpx2
 import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.product import METRICS_TOKEN
-from tests.vercel.runtime import invocation_headers, start_function
+from tests.support.product import METRICS_TOKEN
+from tests.support.runtime import invocation_headers, start_function
 
 
 def test_what_an_instance_has_counted_is_stored_when_it_is_told_to_end(

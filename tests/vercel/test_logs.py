@@ -9,9 +9,9 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.model_server import Reply, ScriptedModel
-from tests.product import headers_of, parts_of, problem_of, sdk_body, token_of
-from tests.vercel.runtime import RunningFunction, invocation_headers, start_function
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import headers_of, parts_of, problem_of, sdk_body, token_of
+from tests.support.runtime import RunningFunction, invocation_headers, start_function
 
 VERCEL_ID = "fra1::iad1::abcde-1700000000000-0123456789ab"
 FIELDS = {

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from lib.chat.stream import STOP_PATIENCE_SECONDS
-from tests.model_server import Called, Reply, ScriptedModel, calling
-from tests.product import CHAT_ID, headers_of, parts_of, problem_of, sdk_body, text_of
-from tests.reading import Reading, path_of, resuming, sending, until, until_stored
-from tests.vercel.runtime import RunningFunction, invocation_headers, start_function
+from tests.support.model_server import Called, Reply, ScriptedModel, calling
+from tests.support.product import CHAT_ID, headers_of, parts_of, problem_of, sdk_body, text_of
+from tests.support.reading import Reading, path_of, resuming, sending, until, until_stored
+from tests.support.runtime import RunningFunction, invocation_headers, start_function
 
 PIECES = tuple(f"word{number} " for number in range(10))
 WHOLE = "".join(PIECES)

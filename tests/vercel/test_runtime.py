@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.vercel.runtime import PROJECT, FunctionFailed, invocation_headers, start_function
+from tests.support.runtime import PROJECT, FunctionFailed, invocation_headers, start_function
 
 FUNCTIONS = sorted(
     path.relative_to(PROJECT).as_posix()

@@ -7,9 +7,9 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.model_server import Reply, ScriptedModel
-from tests.product import parts_of, sdk_body, text_of
-from tests.vercel.runtime import RunningFunction, invocation_headers, start_function
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import parts_of, sdk_body, text_of
+from tests.support.runtime import RunningFunction, invocation_headers, start_function
 
 STREAMS = 400
 POOL_MAX = 10

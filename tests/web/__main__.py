@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.product import JWT_SECRET
+from tests.support.product import JWT_SECRET
 from tests.web.stack import CannotRunError, Stack, running_stack
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tests.model_server import Called, Reply, ScriptedModel, calling
+from tests.support.model_server import Called, Reply, ScriptedModel, calling
 
 HALVES = ("This is the first half,", " and this is the second half.")
 LINES = tuple(f"Line {number} of a long answer.\n" for number in range(1, 81))

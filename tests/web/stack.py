@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx2
 
-from tests.product import JWT_SECRET, ROOT
-from tests.serving import serve
+from tests.support.product import JWT_SECRET, ROOT
+from tests.support.serving import serve
 from tests.web.model import AskedModel
 
 EXAMPLE = ROOT / "examples/nextjs"

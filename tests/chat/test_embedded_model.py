@@ -1,0 +1,86 @@
+"""What a real model does, small as it is: the one that `make dev` runs."""
+
+import asyncio
+import importlib.util
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from dev import model
+from tests.support.product import CHAT_ID, Parley, running_product
+from tests.support.serving import Switchboard
+
+pytestmark = [
+    pytest.mark.environment(MAX_TOOL_STEPS="2"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("xllamacpp") is None,
+        reason="the embedded model is not installed",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def model_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the base URL of the embedded model."""
+    log: Path = tmp_path_factory.mktemp("model") / "model.log"
+    child = model.start_model(log)
+    yield model.base_url(child, log)
+    child.stop()
+
+
+@pytest.fixture
+async def parley(
+    switchboard: Switchboard,
+    environment: dict[str, str],
+    model_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncGenerator[Parley]:
+    """Return the product with the embedded model, for answers and analyses."""
+    own = {"OPENAI_BASE_URL": model_url, "OPENAI_ANALYSIS_MODEL": model.NAME}
+    async with running_product(switchboard, monkeypatch, environment | own) as running:
+        # On a busy machine it says two words a second.
+        running.client.timeout = 300
+        yield running
+
+
+async def test_the_analysis_fills_its_columns(parley: Parley) -> None:
+    await parley.send("What is the capital of France?", user="ann")
+
+    answer = await _described(parley)
+
+    assert answer["context_type"]
+    assert answer["tone"] in {"casual", "technical"}
+    assert answer["behavior"] in {"normal", "cautious"}
+    assert 0 <= answer["signal_strength"] <= 1
+    assert isinstance(answer["context_clarity"], bool)
+    assert isinstance(answer["needs_knowledge"], bool)
+
+
+async def test_a_turn_whose_tool_is_chosen_adds_a_task(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    # So small a model now and then writes a title that is none, which it is told.
+    titles: list[str] = []
+    for _ in range(3):
+        response = await parley.say("Buy milk", user="ann", tool_choice="add_task")
+        assert response.status_code == 200, response.text
+        [called] = response.json()["message"]["tool_calls"]
+        titles += [called["output"]["title"]] if "output" in called else []
+        if titles:
+            break
+
+    assert titles
+    assert database.execute("SELECT user_id, title FROM tasks").fetchall() == [("ann", titles[0])]
+
+
+async def _described(parley: Parley) -> dict[str, Any]:
+    """Return the answer as soon as the analysis is stored with it."""
+    async with asyncio.timeout(300):
+        while True:
+            answer = (await parley.history(CHAT_ID, user="ann"))["messages"][1]
+            if answer["context_type"] is not None:
+                return answer
+            await asyncio.sleep(0.1)

@@ -1,0 +1,232 @@
+"""Parts are stored beside the answer: a slow or absent database delays no token and loses none."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+
+import psycopg
+import pytest
+
+import lib.answers._batches
+import lib.database.client
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import Parley, parts_of, running_product, text_of
+from tests.support.proxy import Proxy, proxied
+from tests.support.reading import Reading, path_of, resuming, sending, until, until_stored
+from tests.support.serving import Switchboard
+
+pytestmark = pytest.mark.environment(DB_POOL_TIMEOUT="1")
+PIECES = tuple(f"word{number} " for number in range(20))
+STEADY = Reply(pieces=PIECES, seconds_between=0.1)
+
+
+@pytest.fixture
+async def proxy(environment: dict[str, str]) -> AsyncGenerator[Proxy]:
+    """Return a proxy before the database that the product uses."""
+    async with proxied(environment["DATABASE_URL"]) as (proxy, url):
+        proxy.delay_seconds = 0
+        environment["DATABASE_URL"] = url
+        yield proxy
+
+
+@pytest.fixture
+async def parley(
+    switchboard: Switchboard,
+    proxy: Proxy,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncGenerator[Parley]:
+    """Return the product behind the proxy."""
+    assert proxy.round_trips == 0
+    async with running_product(switchboard, monkeypatch, environment) as running:
+        yield running
+
+
+async def longest_wait(reading: Reading) -> float:
+    """Return the longest time, in seconds, between two words until the last."""
+    longest, last = 0.0, time.monotonic()
+    for piece in PIECES:
+        await reading.has(piece)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    return longest
+
+
+async def begun(parley: Parley, model: ScriptedModel, reply: Reply) -> Reading:
+    """Have an answer begun; return the reading of it."""
+    model.replies = [reply]
+    reading = sending(parley.client)
+    await reading.has("text-delta")
+    return reading
+
+
+def stored_stream(database: psycopg.Connection) -> str:
+    """Return the stream that is kept of an answer that has ended."""
+    [(parts,)] = database.execute("SELECT parts FROM finished_streams").fetchall()
+    return parts
+
+
+async def test_parts_are_stored_a_few_times_a_second_and_gone_at_the_end(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    first = await begun(parley, model, Reply(pieces=PIECES, seconds_between=0.05))
+    await first.has("word15")
+    batches = database.execute(
+        "SELECT first_part, part_count FROM stream_batches ORDER BY first_part"
+    ).fetchall()
+
+    whole = (await first.end()).text
+
+    # Without gaps, and fewer than tokens.
+    ends = [start + count for start, count in batches]
+    assert [start for start, _ in batches] == [0, *ends[:-1]]
+    assert 1 <= len(batches) <= 8
+    assert stored_stream(database) == whole
+    assert database.execute("SELECT count(*) FROM stream_batches").fetchone() == (0,)
+
+
+async def test_much_text_is_stored_before_its_time(
+    parley: Parley,
+    model: ScriptedModel,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lib.answers._batches, "BATCH_SECONDS", 3600)
+    first = await begun(parley, model, Reply(pieces=("x" * 3000,) * 2, hangs_after=1))
+
+    await until_stored(database, "xxx")
+
+    await first.leave()
+
+
+async def test_a_database_that_falls_silent_delays_no_token_and_loses_none(
+    parley: Parley,
+    model: ScriptedModel,
+    proxy: Proxy,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lib.database.client, "ANSWER_TIMEOUT_SECONDS", 0.5)
+    first = await begun(parley, model, STEADY)
+    await until_stored(database, "word1")
+    proxy.freeze()
+    proxy.refuses = True
+
+    longest = await longest_wait(first)
+    proxy.refuses = False
+
+    assert longest < 1
+    whole = await first.end()
+    assert (text_of(whole), parts_of(whole)[-1]["type"]) == ("".join(PIECES), "finish")
+    assert stored_stream(database) == whole.text
+    assert await parley.said() == ["Hello!", "".join(PIECES)]
+
+
+async def test_a_slow_database_delays_no_token(
+    parley: Parley, model: ScriptedModel, proxy: Proxy, database: psycopg.Connection
+) -> None:
+    first = await begun(parley, model, STEADY)
+    proxy.delay_seconds = 1.5
+
+    assert await longest_wait(first) < 1
+
+    proxy.delay_seconds = 0
+    whole = (await first.end()).text
+    assert stored_stream(database) == whole
+
+
+@pytest.mark.usefixtures("elsewhere")
+async def test_a_batch_of_which_nobody_knows_whether_it_was_stored_is_stored_once(
+    parley: Parley, proxy: Proxy, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    go = asyncio.Event()
+    first = await begun(parley, model, Reply(pieces=PIECES, until=go, pauses_after=10))
+    proxy.refuses = True
+    proxy.cuts_answers = True
+    await first.has("word9")
+    await until(lambda: not proxy.cuts_answers)
+    go.set()
+    await first.has("word19")
+    # All that the model says has been said by now; what was stored is found out with the answer.
+    await asyncio.sleep(0.2)
+    proxy.refuses = False
+
+    whole = (await first.end()).text
+
+    assert len(model.requests) == 1
+    assert stored_stream(database) == whole
+    assert (await parley.get(path_of())).text == whole
+
+
+@pytest.mark.usefixtures("elsewhere")
+async def test_a_batch_that_was_stored_unnoticed_is_sent_again_with_what_came_since(
+    parley: Parley, model: ScriptedModel, proxy: Proxy, database: psycopg.Connection
+) -> None:
+    go = asyncio.Event()
+    first = await begun(parley, model, Reply(pieces=PIECES, until=go, pauses_after=10))
+    await first.has("word9")
+    proxy.cuts_answers = True
+    await until_stored(database, "word9")
+    second = resuming(parley.client)
+    await second.has("word9")
+
+    go.set()
+
+    assert (await second.end()).text == (await first.end()).text
+
+
+@pytest.mark.environment(DB_POOL_TIMEOUT="10")
+async def test_a_conversation_that_somebody_holds_does_not_keep_the_others_from_being_stored(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    go = asyncio.Event()
+    model.replies = [Reply(pieces=PIECES, until=go, pauses_after=5, hangs_after=10)]
+    held = sending(parley.client, chat_id="held" * 4)
+    await held.has("word4")
+    await until_stored(database, "word4")
+
+    with database.transaction():
+        database.execute("SELECT FROM conversations FOR UPDATE")
+        go.set()
+        await held.has("word9")
+        model.replies = [Reply(hangs_after=2)]
+        other = sending(parley.client, chat_id="other" * 4)
+        await other.has("how")
+        await until_stored(database, "how")
+
+    await until_stored(database, "word9")
+
+
+async def test_what_is_stored_while_the_answer_ends_elsewhere_leaves_nothing_behind(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    first = await begun(parley, model, Reply(pieces=PIECES, seconds_between=0.1))
+    await first.has("word3")
+
+    with database.transaction():
+        # As finish_turn does, of somebody who recovers it.
+        database.execute("SELECT FROM conversations FOR UPDATE")
+        database.execute("UPDATE conversations SET turn_id = NULL, turn_expires_at = NULL")
+        database.execute("DELETE FROM stream_batches")
+        await first.has("word9")
+
+    assert parts_of(await first.end())[-1]["type"] == "error"
+    assert database.execute("SELECT count(*) FROM stream_batches").fetchone() == (0,)
+
+
+@pytest.mark.environment(DB_POOL_TIMEOUT="10")
+async def test_while_an_answer_is_stored_its_parts_are_stored_no_more(
+    parley: Parley, proxy: Proxy, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    go = asyncio.Event()
+    first = await begun(parley, model, Reply(pieces=PIECES, until=go, pauses_after=10))
+    proxy.forget()
+
+    with database.transaction():
+        database.execute("SELECT FROM conversations FOR UPDATE")
+        go.set()
+        await until(lambda: b"finish_turn" in proxy.sent)
+        proxy.forget()
+        await asyncio.sleep(4 * lib.answers._batches.BATCH_SECONDS)
+        assert proxy.sent == b""
+
+    assert text_of(await first.end()) == "".join(PIECES)

@@ -1,0 +1,222 @@
+"""Tool calls in the forms that providers send them in, and whatever else may come of one."""
+
+import asyncio
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from lib.problems import DatabaseUnavailable
+from lib.tools import ToolContext, ToolError
+from tests.chat.test_tools import check_provider_form, tasks
+from tests.chat.test_tools_once import Nothing, Offer, offer
+from tests.support.model_server import MODEL_NAME, Called, Reply, ScriptedModel, calling
+from tests.support.product import Parley, parts_of, problem_of, text_of
+
+__all__ = ["offer"]
+DONE = Reply(pieces=("Done",))
+MILK, BREAD = '{"title": "Milk"}', '{"title": "Bread"}'
+
+
+def chunk(*calls: dict[str, Any], text: str = "", finish_reason: str | None = None) -> Any:
+    """Return a chunk of a stream with pieces of tool calls."""
+    delta: dict[str, Any] = {"tool_calls": list(calls)} if calls else {}
+    delta |= {"content": text} if text else {}
+    return {
+        "model": MODEL_NAME,
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
+    }
+
+
+def piece(arguments: object = None, **fields: object) -> dict[str, Any]:
+    """Return a piece of a call of add_task; `name=None` leaves the name out."""
+    name = fields.pop("name", "add_task")
+    function = {"name": name, "arguments": arguments}
+    return fields | {"function": {key: each for key, each in function.items() if each is not None}}
+
+
+END = chunk(finish_reason="tool_calls")
+TWO_CALLS = {
+    "each index 0, with ids": [
+        chunk(piece(MILK, index=0, id="a")), chunk(piece(BREAD, index=0, id="b")),
+    ],
+    "each index 0, without ids": [
+        chunk(piece(MILK, index=0)), chunk(piece(BREAD, index=0)),
+    ],
+    "both in one chunk": [chunk(piece(MILK, index=0), piece(BREAD, index=0))],
+    "no index": [chunk(piece(MILK, id="a")), chunk(piece(BREAD, id="b"))],
+    "the name again in each piece": [
+        chunk(piece(MILK[:6], index=0, id="a")), chunk(piece(MILK[6:], index=0, id="a")),
+        chunk(piece(BREAD, index=1, id="b")),
+    ],
+    "the name in two pieces": [
+        chunk(piece(index=0, id="a", name="add_")), chunk(piece(index=0, name="task")),
+        chunk(piece(MILK, index=0, name=None)), chunk(piece(BREAD, index=1, id="b")),
+    ],
+    "objects for arguments, numbers for ids": [
+        chunk(piece({"title": "Milk"}, index=0, id=1)), chunk(piece({"title": "Bread"}, index=1)),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", TWO_CALLS)
+async def test_two_calls_are_understood_in_each_form_that_providers_send(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection, form: str
+) -> None:
+    model.replies = [Reply(chunks=[*TWO_CALLS[form], END]), DONE]
+
+    assert text_of(await parley.send("Add them", user="ann")) == "Done"
+
+    assert tasks(database) == [("ann", "Milk"), ("ann", "Bread")]
+    check_provider_form(model.requests[1])
+
+
+async def test_a_name_that_no_provider_would_take_back_is_not_sent_back(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.replies = [calling(Called("functions.add task <|x|>", {}, "i" * 200)), DONE]
+
+    await parley.send("Do it", user="ann")
+    await parley.send("And now?", message_id="message-2", user="ann")
+
+    for request in model.requests[1:]:
+        [call] = [
+            call for message in check_provider_form(request)
+            for call in message.get("tool_calls", [])
+        ]  # fmt: skip
+        assert call["function"]["name"] == "functions_add_task___x__"
+        assert len(call["id"]) <= 40
+
+
+@pytest.mark.parametrize("form", ["stream", "json"])
+async def test_a_reply_of_nothing_but_a_call_without_a_name_is_a_failure(
+    parley: Parley, model: ScriptedModel, form: str
+) -> None:
+    nameless = {"index": 0, "id": "a", "function": None}
+    model.replies = [Reply(chunks=[chunk(nameless), END]), DONE]
+    send = parley.send if form == "stream" else parley.say
+    named = {"message_id": "m"} if form == "json" else {}
+
+    async with asyncio.timeout(10):
+        problem_of(await send("Do it", user="ann", **named), 502, "model_failed")
+
+
+@pytest.mark.environment(MAX_DURATION_SECONDS="5")
+async def test_an_answer_cut_while_arguments_come_ends_and_is_stored(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    begun = chunk(piece('{"title": "Mi', index=0, id="a"))
+    model.replies = [Reply(chunks=[begun], hangs_after=0)]
+
+    async with asyncio.timeout(10):
+        parts = parts_of(await parley.send("Add milk", user="ann"))
+
+    assert parts[-1]["finishReason"] == "length"
+    [called] = (await parley.history(user="ann"))["messages"][1]["tool_calls"]
+    assert "cut" in called["error"]
+
+
+async def test_a_chosen_tool_is_not_chosen_again_for_a_message_that_is_tried_again(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [calling(Called("add_task", {"title": "Milk"})), Reply(status=500), DONE]
+    await parley.send("Buy milk", user="ann", tool_choice="add_task")
+
+    assert text_of(await parley.send("Buy milk", user="ann", tool_choice="add_task")) == "Done"
+
+    assert "tool_choice" not in model.requests[2]
+    assert tasks(database) == [("ann", "Milk")]
+
+
+async def test_what_is_said_after_a_call_begins_the_next_step(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    chunks = [chunk(text="Before."), chunk(piece(MILK, index=0, id="a")), chunk(text="After."), END]
+    model.replies = [Reply(chunks=chunks), DONE]
+
+    streamed = parts_of(await parley.send("Add milk", user="ann"))
+
+    shown = [
+        part.get("text", part["type"])
+        for part in (await parley.history(user="ann"))["messages"][1]["parts"]
+    ]
+    assert shown == ["step-start", "Before.", "tool-add_task", "step-start", "After.Done"]
+    assert [part["delta"] for part in streamed if part["type"] == "text-delta"] == [
+        "Before.", "After.", "Done",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("says", ["upstream said \0", "bad \ud800", "long " * 10_000])
+async def test_whatever_a_tool_says_of_its_failure_the_answer_is_stored(
+    parley: Parley, model: ScriptedModel, offer: Offer, says: str
+) -> None:
+    async def fail(_nothing: Nothing, _context: ToolContext) -> object:
+        """Fail."""
+        raise ToolError(says)
+
+    offer(fail)
+    model.replies = [calling(Called("fail")), DONE]
+
+    assert text_of(await parley.send("Fail", user="ann")) == "Done"
+    [called] = (await parley.history(user="ann"))["messages"][1]["tool_calls"]
+    assert 0 < len(called["error"]) <= 2000
+
+
+async def test_a_tool_that_is_cancelled_from_within_is_a_tool_that_failed(
+    parley: Parley, model: ScriptedModel, offer: Offer
+) -> None:
+    async def give_up(_nothing: Nothing, _context: ToolContext) -> object:
+        """Give up."""
+        waiting = asyncio.create_task(asyncio.sleep(60))
+        waiting.cancel()
+        await waiting
+        return {}
+
+    offer(give_up)
+    model.replies = [calling(Called("give_up")), DONE]
+
+    async with asyncio.timeout(10):
+        assert text_of(await parley.send("Give up", user="ann")) == "Done"
+
+
+async def test_more_calls_than_are_run_in_a_step_are_told_so(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    many = [Called("add_task", {"title": f"Task {n}"}, f"call_{n}") for n in range(30)]
+    model.replies = [calling(*many), DONE]
+
+    await parley.send("Add them", user="ann")
+
+    assert len(tasks(database)) == 20
+    results = [m for m in check_provider_form(model.requests[1]) if m["role"] == "tool"]
+    assert len(results) == 30
+    assert "no more than 20" in json.loads(results[-1]["content"])["error"]
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "length"])
+async def test_a_call_that_its_provider_held_back_or_cut_is_not_run(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection, reason: str
+) -> None:
+    given = MILK if reason == "content_filter" else MILK[:-4]
+    chunks = [chunk(piece(given, index=0, id="a")), chunk(finish_reason=reason)]
+    model.replies = [Reply(chunks=chunks), DONE]
+
+    await parley.send("Add milk", user="ann")
+
+    assert tasks(database) == []
+    assert "Not run" in json.dumps(model.requests[1]["messages"])
+
+
+async def test_a_tool_whose_database_was_lost_is_not_told_to_have_failed_for_perhaps_it_did_not(
+    parley: Parley, model: ScriptedModel, offer: Offer
+) -> None:
+    async def lose_it(_nothing: Nothing, _context: ToolContext) -> object:
+        """Lose the database."""
+        raise DatabaseUnavailable
+
+    offer(lose_it)
+    model.replies = [calling(Called("lose_it")), DONE]
+
+    assert text_of(await parley.send("Lose it", user="ann")) == "Done"
+    assert "not known what came of this" in json.dumps(model.requests[1]["messages"])

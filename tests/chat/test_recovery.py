@@ -1,0 +1,416 @@
+"""What a killed function has said is stored by whoever comes next, once, and marked interrupted."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+
+import psycopg
+import pytest
+
+from lib.database.client import database as product_database
+from lib.identity.callers import Caller
+from lib.runtime.counting import FINISHES, counters
+from lib.turns.recover import recover_lapsed_turns, recover_turn
+from tests.chat.test_tools import check_provider_form, tasks
+from tests.support.left_behind import leave_behind
+from tests.support.model_server import Called, Reply, ScriptedModel, calling
+from tests.support.product import Parley, parts_of, text_of
+from tests.support.reading import path_of, resuming, sending, until, until_stored
+
+HANGS = Reply(hangs_after=2)
+CUT = "Hello, how"
+WHOLE = "Hello, how are you?"
+MILK = Called("add_task", {"title": "Buy milk"}, "call_milk")
+
+type Comes = Callable[[Parley], Awaitable[object]]
+
+
+async def cut_off(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection, user: str | None = "ann"
+) -> str:
+    """Have an answer begun and left behind; return what its client got."""
+    model.replies = [HANGS]
+    first = sending(parley.client, user=user)
+    await first.has("how")
+    await until_stored(database, "how")
+    came = first.came
+    leave_behind(database)
+    return came
+
+
+def answers(database: psycopg.Connection) -> list[tuple[str, str, bool]]:
+    """Return text, finish reason, and whether it is superseded, of each stored answer."""
+    return database.execute(
+        "SELECT content, finish_reason, superseded_at IS NOT NULL FROM chat_messages "
+        "WHERE role = 'assistant' ORDER BY id"
+    ).fetchall()
+
+
+async def the_cron(_: Parley) -> object:
+    """Come as the cron."""
+    return await recover_lapsed_turns(product_database(), time.monotonic() + 60)
+
+
+async def a_reader(parley: Parley) -> object:
+    """Come as a reader."""
+    return await parley.get(path_of(), user="ann")
+
+
+async def a_new_message(parley: Parley) -> object:
+    """Come with another message."""
+    return await parley.send("And now?", message_id="message-2", user="ann")
+
+
+async def the_message_again(parley: Parley) -> object:
+    """Come with the same message."""
+    return await parley.send("Hello!", user="ann")
+
+
+@pytest.mark.parametrize("comes", [a_reader, a_new_message, the_cron])
+async def test_whoever_comes_next_stores_what_was_said(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection, comes: Comes
+) -> None:
+    came = await cut_off(parley, model, database)
+
+    await comes(parley)
+
+    assert answers(database)[0] == (CUT, "interrupted", False)
+    question, answer, *_ = (await parley.history(user="ann"))["messages"]
+    assert (question["role"], answer["role"]) == ("user", "assistant")
+    assert f'"messageId":"{answer["id"]}"' in came
+    assert database.execute("SELECT count(*) FROM stream_batches").fetchone() == (0,)
+
+
+async def test_a_reader_of_what_was_left_gets_it_and_a_visible_end(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    came = await cut_off(parley, model, database)
+
+    response = await parley.get(path_of(), user="ann")
+
+    assert response.text.startswith(came)
+    assert parts_of(response)[-1]["type"] == "error"
+    assert text_of(response) == CUT
+    # And again, as of any answer that has just ended.
+    assert (await parley.get(path_of(), user="ann")).text == response.text
+
+
+@pytest.mark.usefixtures("elsewhere")
+async def test_who_reads_while_the_function_dies_gets_a_visible_end(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [HANGS]
+    first = sending(parley.client, user="ann")
+    await first.has("how")
+    await until_stored(database, "how")
+    leave_behind(database, seconds_left=1)
+    reader = resuming(parley.client, user="ann")
+    await reader.has("how")
+
+    response = await reader.end()
+
+    assert parts_of(response)[-1]["type"] == "error"
+    assert answers(database) == [(CUT, "interrupted", False)]
+
+
+async def test_the_conversation_goes_on_with_what_was_said(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    await cut_off(parley, model, database)
+
+    response = await parley.send("And now?", message_id="message-2", user="ann")
+
+    assert text_of(response) == WHOLE
+    assert [each["content"] for each in model.requests[1]["messages"][1:]] == [
+        "Hello!", CUT, "And now?",
+    ]  # fmt: skip
+
+
+async def test_the_message_sent_again_is_answered_anew(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    await cut_off(parley, model, database)
+
+    assert text_of(await parley.send("Hello!", user="ann")) == WHOLE
+
+    assert answers(database) == [(CUT, "interrupted", True), (WHOLE, "stop", False)]
+    assert await parley.said(user="ann") == ["Hello!", WHOLE]
+
+
+async def test_an_anonymous_conversation_is_recovered_too(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    await cut_off(parley, model, database, user=None)
+
+    assert await the_cron(parley) == 1
+
+    assert answers(database) == [(CUT, "interrupted", False)]
+
+
+async def test_the_cron_recovers_what_users_left_who_are_switched_off(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    await cut_off(parley, model, database)
+    database.execute("UPDATE users SET is_active = false")
+
+    assert await the_cron(parley) == 1
+
+    assert answers(database) == [(CUT, "interrupted", False)]
+
+
+async def test_a_running_answer_is_no_matter_of_the_cron_s(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    go = asyncio.Event()
+    model.replies = [Reply(until=go, pauses_after=2)]
+    first = sending(parley.client)
+    await first.has("how")
+    await until_stored(database, "how")
+
+    assert await the_cron(parley) == 0
+
+    go.set()
+    assert text_of(await first.end()) == WHOLE
+
+
+@pytest.mark.usefixtures("elsewhere")
+async def test_it_is_stored_once_though_all_come_at_once(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    await cut_off(parley, model, database)
+    token = database.execute("SELECT turn_id, id FROM conversations").fetchone()
+    assert token is not None
+    turn_id, conversation_id = token
+
+    await asyncio.gather(
+        *(a_reader(parley) for _ in range(3)),
+        *(the_cron(parley) for _ in range(3)),
+        *(
+            recover_turn(product_database(), Caller("ann"), conversation_id, turn_id)
+            for _ in range(5)
+        ),
+        *(the_message_again(parley) for _ in range(3)),
+        a_new_message(parley),
+        parley.client.delete(path_of()),
+    )
+
+    stored = answers(database)
+    assert [answer[:2] for answer in stored].count((CUT, "interrupted")) == 1
+    assert len([answer for answer in stored if not answer[2]]) <= 2
+    # One of the two messages was answered, or both, and nothing is left behind.
+    assert (WHOLE, "stop", False) in stored
+    assert database.execute(
+        "SELECT (SELECT count(*) FROM stream_batches), "
+        "(SELECT count(*) FROM conversations WHERE turn_id IS NOT NULL)"
+    ).fetchone() == (0, 0)
+
+
+async def test_an_attempt_that_was_only_slow_writes_nothing_any_more(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    go = asyncio.Event()
+    model.replies = [Reply(until=go, pauses_after=2)]
+    first = sending(parley.client)
+    await first.has("how")
+    await until_stored(database, "how")
+    database.execute("UPDATE conversations SET turn_expires_at = now() - interval '1 second'")
+
+    assert await the_cron(parley) == 1
+    go.set()
+
+    assert parts_of(await first.end())[-1]["type"] == "error"
+    assert answers(database) == [(CUT, "interrupted", False)]
+    assert database.execute("SELECT count(*) FROM stream_batches").fetchone() == (0,)
+
+
+async def test_what_had_said_nothing_leaves_no_answer(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [Reply(seconds_before=3600)]
+    first = sending(parley.client, user="ann")
+    await until(lambda: len(model.requests) == 1)
+    leave_behind(database)
+
+    assert (await parley.get(path_of(), user="ann")).status_code == 204
+
+    assert answers(database) == []
+    assert text_of(await parley.send("Hello!", user="ann")) == WHOLE
+    await first.leave()
+
+
+async def test_the_cron_gives_back_the_turns_of_those_that_had_said_nothing(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [Reply(seconds_before=3600)]
+    first = sending(parley.client, user="ann")
+    await until(lambda: len(model.requests) == 1)
+    leave_behind(database)
+
+    # None was stored.
+    assert await the_cron(parley) == 0
+
+    turns = database.execute("SELECT turn_id, turn_expires_at FROM conversations").fetchall()
+    assert turns == [(None, None)]
+    await first.leave()
+
+
+async def test_what_is_recovered_counts_as_a_turn_that_was_interrupted(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    await cut_off(parley, model, database)
+    counters().take()
+
+    assert await the_cron(parley) == 1
+    # Nothing is left, so nothing is counted.
+    assert await the_cron(parley) == 0
+
+    finishes = {key: found for key, found in counters().take().items() if key[0] == FINISHES.name}
+    assert [(key[2], found[0]) for key, found in finishes.items()] == [("interrupted", 1)]
+
+
+async def test_what_lost_its_question_meanwhile_is_given_up(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    await cut_off(parley, model, database)
+    # As the nightly retention does.
+    database.execute("DELETE FROM chat_messages")
+
+    await a_reader(parley)
+
+    assert answers(database) == []
+    assert text_of(await parley.send("Hello!", user="ann")) == WHOLE
+
+
+async def test_what_cannot_be_stored_is_given_up(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    await cut_off(parley, model, database)
+    # As if the database took less than when the parts were said.
+    database.execute(
+        "ALTER TABLE chat_messages ADD CHECK (finish_reason <> 'interrupted') NOT VALID"
+    )
+
+    assert text_of(await parley.send("Hello!", user="ann")) == WHOLE
+    assert rows_of_batches(database) == 0
+
+
+@pytest.mark.parametrize("parts", ['data: {"type"', "data: {}", 'data: {"type":"text-delta"}'])
+async def test_what_cannot_be_read_is_given_up(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection, parts: str
+) -> None:
+    await cut_off(parley, model, database)
+    database.execute("UPDATE stream_batches SET parts = %s", [f"{parts}\n\n"])
+
+    assert text_of(await parley.send("Hello!", user="ann")) == WHOLE
+    assert rows_of_batches(database) == 0
+
+
+async def test_tools_that_were_called_are_told_with_what_came_of_them(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [calling(MILK, text="Let me see."), HANGS]
+    first = sending(parley.client, user="ann")
+    await first.has("how")
+    await until_stored(database, "how")
+    leave_behind(database)
+
+    await a_reader(parley)
+
+    answer = (await parley.history(user="ann"))["messages"][1]
+    assert answer["finish_reason"] == "interrupted"
+    [called] = [part for part in answer["parts"] if part["type"] == "tool-add_task"]
+    assert (called["toolCallId"], called["state"]) == ("call_milk", "output-available")
+    assert called["output"]["title"] == "Buy milk"
+    assert [part["text"] for part in answer["parts"] if part["type"] == "text"] == [
+        "Let me see.", CUT,
+    ]  # fmt: skip
+
+
+async def test_an_effect_is_not_had_twice_though_the_message_is_answered_anew(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [calling(MILK), HANGS, calling(MILK), Reply(pieces=("Done",))]
+    first = sending(parley.client, user="ann")
+    await first.has("how")
+    await until_stored(database, "how")
+    leave_behind(database)
+    await the_cron(parley)
+
+    assert text_of(await parley.send("Hello!", user="ann")) == "Done"
+
+    assert tasks(database) == [("ann", "Buy milk")]
+    *_, called, result = check_provider_form(model.requests[2])
+    assert called["tool_calls"][0]["id"] == "call_milk"
+    assert json.loads(result["content"])["title"] == "Buy milk"
+
+
+async def test_a_tool_that_was_run_is_told_though_the_batch_that_told_of_it_was_lost(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [calling(MILK, text="Let me see."), HANGS]
+    first = sending(parley.client, user="ann")
+    await first.has("how")
+    await until_stored(database, "how")
+    # All that is in the last batch, or in the only one, beyond its fourth part.
+    leave_behind(database)
+    database.execute("DELETE FROM stream_batches WHERE first_part > 0")
+    database.execute(
+        "UPDATE stream_batches SET part_count = 4, parts = "
+        "array_to_string((string_to_array(parts, E'\\n\\n'))[:4], E'\\n\\n') || E'\\n\\n'"
+    )
+
+    response = await parley.get(path_of(), user="ann")
+
+    answer = (await parley.history(user="ann"))["messages"][1]
+    [called] = [part for part in answer["parts"] if part["type"] == "tool-add_task"]
+    assert (called["toolCallId"], called["output"]["title"]) == ("call_milk", "Buy milk")
+    [told] = [part for part in parts_of(response) if part["type"] == "tool-output-available"]
+    assert told["output"]["title"] == "Buy milk"
+    assert text_of(response) == "Let me see."
+
+
+@pytest.mark.parametrize(
+    ("last", "error"),
+    [("tool-input-delta", "were cut"), ("tool-input-available", "not known what came of this")],
+)
+async def test_a_call_that_was_cut_off_says_so(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection, last: str, error: str
+) -> None:
+    model.replies = [calling(Called("list_nothing"), text="Let me see."), HANGS]
+    first = sending(parley.client, user="ann")
+    await first.has("how")
+    await until_stored(database, "how")
+    leave_behind(database)
+    _cut_after(database, last)
+
+    parts = parts_of(await parley.get(path_of(), user="ann"))
+
+    [outcome] = [part for part in parts if part["type"] == "tool-output-error"]
+    assert error in outcome["errorText"]
+    answer = (await parley.history(user="ann"))["messages"][1]
+    [called] = [part for part in answer["parts"] if part["type"] == "tool-list_nothing"]
+    assert called["errorText"] == outcome["errorText"]
+    assert text_of(await parley.send("Go on", message_id="message-2", user="ann")) == WHOLE
+    check_provider_form(model.requests[2])
+
+
+def _cut_after(database: psycopg.Connection, kind: str) -> None:
+    """Lose all parts after the last one of a kind."""
+    found = database.execute(
+        "DELETE FROM stream_batches RETURNING conversation_id, turn_id, first_part, parts"
+    ).fetchall()
+    events = "".join(row[3] for row in sorted(found, key=lambda row: row[2])).split("\n\n")[:-1]
+    count = max(number for number, event in enumerate(events) if f'"{kind}"' in event) + 1
+    database.execute(
+        "INSERT INTO stream_batches "
+        "(conversation_id, turn_id, user_id, first_part, part_count, parts) "
+        "VALUES (%s, %s, 'ann', 0, %s, %s)",
+        [*found[0][:2], count, "".join(f"{event}\n\n" for event in events[:count])],
+    )
+
+
+def rows_of_batches(database: psycopg.Connection) -> int:
+    """Return how many batches are stored."""
+    [(count,)] = database.execute("SELECT count(*) FROM stream_batches").fetchall()
+    return count

@@ -1,0 +1,493 @@
+"""A title by the model: beside the first answer, never in its way, and never over a user's own."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+
+import lib.answers._title
+import lib.answers.begin
+from lib.answers._title import title_in
+from lib.conversations.conversation import TITLE_CHARS
+from tests.support.logs import events_of
+from tests.support.model_server import TITLE_MODEL, Reply, ScriptedModel
+from tests.support.product import CHAT_ID, Parley, parts_of, sdk_body, text_of
+
+PATIENCE = lib.answers._title.TITLE_PATIENCE_SECONDS
+FIRST = "What is the capital of France?"
+TITLE = Reply(pieces=("The capital", " of France"))
+LATE = Reply(pieces=TITLE.pieces, seconds_before=0.3)
+HANGING = [
+    Reply(seconds_before=3600),
+    Reply(pieces=("The", " capital"), hangs_after=0),
+    Reply(pieces=("The", " capital"), hangs_after=1),
+]
+FAILING = [
+    Reply(status=500),
+    Reply(status=404),
+    Reply(pieces=("The", " capital"), cuts_after=1),
+    Reply(pieces=("The", " capital"), garbles_after=1),
+    Reply(pieces=("The", " capital"), finish_reason=None),
+    Reply(pieces=()),
+    Reply(pieces=(" ", "\n", '""', "\n\n")),
+    Reply(pieces=("<think>\nThe user wants", " a title.\n</think>\nThe capital")),
+    Reply(chunks=[{"choices": [{"delta": {"content": 5}}]}]),
+]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a title as long as it takes, so that nothing depends on the machine's speed."""
+    monkeypatch.setattr(lib.answers._title, "TITLE_PATIENCE_SECONDS", 30)
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait as long as the product does."""
+    monkeypatch.setattr(lib.answers._title, "TITLE_PATIENCE_SECONDS", PATIENCE)
+
+
+@pytest.mark.parametrize("user", [None, "ann"])
+async def test_the_models_title_is_stored_and_sent_before_the_end(
+    parley: Parley, model: ScriptedModel, user: str | None
+) -> None:
+    model.title_reply = TITLE
+
+    response = await parley.send(FIRST, user=user)
+
+    parts = parts_of(response)
+    assert [part["type"] for part in parts[-3:]] == ["finish-step", "data-conversation", "finish"]
+    conversation = (await parley.history(user=user))["conversation"]
+    assert conversation["title"] == "The capital of France"
+    assert parts[-2] == {
+        "type": "data-conversation",
+        "data": {"id": conversation["id"], "title": conversation["title"]},
+        "transient": True,
+    }
+
+
+async def test_an_answer_as_json_gives_its_conversation_a_title_too(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.title_reply = TITLE
+
+    await parley.say(FIRST, user="ann")
+
+    [conversation] = (await parley.get("/api/conversations", user="ann")).json()["conversations"]
+    assert conversation["title"] == "The capital of France"
+
+
+async def test_the_model_is_asked_with_the_message_alone(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    await parley.send(FIRST)
+
+    [asked] = model.title_requests
+    assert asked.keys() == {"model", "messages", "stream", "stream_options"}
+    assert asked["model"] == TITLE_MODEL
+    instruction, message = asked["messages"]
+    assert (instruction["role"], "title" in instruction["content"]) == ("system", True)
+    assert message == {"role": "user", "content": FIRST}
+    assert len(model.requests) == 1
+
+
+@pytest.mark.environment(OPENAI_TITLE_MODEL=None)
+async def test_without_a_model_of_its_own_the_title_is_asked_of_the_chat_model(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.choose = lambda body: TITLE if _asks_for_title(body) else Reply()
+
+    assert text_of(await parley.send(FIRST)) == "Hello, how are you?"
+
+    assert [each["model"] for each in model.requests] == ["test-model", "test-model"]
+    assert sorted(map(_asks_for_title, model.requests)) == [False, True]
+    assert await _title(parley) == "The capital of France"
+
+
+@pytest.mark.parametrize("reply", HANGING)
+@pytest.mark.usefixtures("impatience")
+async def test_a_title_that_does_not_come_delays_neither_the_first_token_nor_the_end(
+    parley: Parley, model: ScriptedModel, reply: Reply
+) -> None:
+    model.title_reply = reply
+
+    async with asyncio.timeout(20):
+        response = await parley.send(FIRST)
+
+    assert text_of(response) == "Hello, how are you?"
+    assert _types(response)[-1] == "finish"
+    assert "data-conversation" not in _types(response)
+    assert await _title(parley) == FIRST
+    await _left(model)
+
+
+async def test_the_first_token_does_not_wait_for_a_title(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.title_reply = Reply(seconds_before=3600)
+    model.replies = [Reply(pieces=("Hello", ", how"), hangs_after=1)]
+
+    async with asyncio.timeout(20), _streaming(parley) as response:
+        async for line in response.aiter_lines():
+            if '"text-delta"' in line:
+                break
+
+    assert model.left == 0
+    await _asked(model)
+    await lib.answers.begin.interrupt_answers()
+    await _left(model, 2)
+
+
+async def test_all_of_the_text_is_there_before_a_title_is_waited_for(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.title_reply = LATE
+
+    async with _streaming(parley) as response:
+        lines = response.aiter_lines()
+        assert await _until("finish-step", lines) == "".join(Reply().pieces)
+        is_stored = len(await parley.said()) == 2
+        await _until("data-conversation", lines)
+
+    assert not is_stored
+    assert await _title(parley) == "The capital of France"
+
+
+@pytest.mark.parametrize("reply", FAILING)
+async def test_a_title_that_fails_leaves_the_first_one_and_is_not_told_to_the_client(
+    parley: Parley, model: ScriptedModel, caplog: pytest.LogCaptureFixture, reply: Reply
+) -> None:
+    caplog.set_level(logging.INFO, "parley")
+    model.title_reply = reply
+
+    response = await parley.send(FIRST)
+
+    assert _types(response)[-2:] == ["finish-step", "finish"]
+    assert text_of(response) == "Hello, how are you?"
+    assert await _title(parley) == FIRST
+    for secret in ("sk-secret", "capital"):
+        assert secret not in response.text + caplog.text
+
+
+async def test_a_failure_is_an_event_in_the_log(
+    parley: Parley, model: ScriptedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "parley")
+    model.title_reply = Reply(status=500)
+
+    await parley.send(FIRST)
+
+    [failed] = events_of(caplog, "title_failed")
+    assert failed == {"event": "title_failed", "cause": "InternalServerError"}
+
+
+async def test_a_mistake_of_ours_leaves_the_first_title_too(
+    parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise ZeroDivisionError
+
+    model.title_reply = TITLE
+    monkeypatch.setattr(lib.answers._title, "title_in", fail)
+
+    response = await parley.send(FIRST)
+
+    assert _types(response)[-2:] == ["finish-step", "finish"]
+    assert await _title(parley) == FIRST
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ("The capital of", " France\n", "Paris is") * 2,
+        ("\n\nThe capital of France", "\n"),
+        ("# The capital", " of France\n\n", "It is"),
+    ],
+)
+async def test_no_more_is_read_than_the_first_line(
+    parley: Parley, model: ScriptedModel, pieces: tuple[str, ...]
+) -> None:
+    model.title_reply = Reply(pieces=pieces, hangs_after=len(pieces))
+
+    await parley.send(FIRST)
+
+    assert await _title(parley) == "The capital of France"
+    await _left(model)
+
+
+@pytest.mark.parametrize(
+    ("piece", "title"), [("word ", "word " * 11 + "word…"), ("\n", FIRST), ("*", FIRST)]
+)
+async def test_an_answer_without_an_end_is_given_up(
+    parley: Parley, model: ScriptedModel, piece: str, title: str
+) -> None:
+    model.title_reply = Reply(pieces=(piece,) * 1000, hangs_after=1000)
+
+    await parley.send(FIRST)
+
+    assert await _title(parley) == title
+    await _left(model)
+
+
+async def test_characters_that_cannot_be_stored_are_replaced(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.title_reply = Reply(pieces=("a\0b", "\ud800c", "\udc00 😀\u2028second line"))
+
+    parts = parts_of(await parley.send(FIRST))
+
+    assert parts[-2]["data"]["title"] == await _title(parley) == "ab\ufffdc\ufffd 😀"
+
+
+async def test_a_title_given_by_the_user_meanwhile_stays(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    def rename() -> None:
+        database.execute("UPDATE conversations SET title = 'My own'")
+
+    model.title_reply = TITLE
+    model.on_request = rename
+
+    response = await parley.send(FIRST)
+
+    assert "data-conversation" not in _types(response)
+    assert await _title(parley) == "My own"
+
+
+async def test_no_title_is_asked_for_where_the_user_gave_one(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [Reply(status=500)]
+    await parley.send(FIRST)
+    database.execute("UPDATE conversations SET title = 'My own'")
+    model.title_requests.clear()
+
+    await parley.send(FIRST)
+
+    assert model.title_requests == []
+    assert await _title(parley) == "My own"
+
+
+@pytest.mark.parametrize("text", [FIRST, "And of Italy?"])
+async def test_a_second_message_asks_for_no_title(
+    parley: Parley, model: ScriptedModel, text: str
+) -> None:
+    await parley.send(FIRST)
+    model.title_reply = TITLE
+
+    response = await parley.send(text, message_id="message-2")
+
+    assert len(model.title_requests) == 1
+    assert "data-conversation" not in _types(response)
+    assert await _title(parley) == FIRST
+
+
+async def test_to_regenerate_the_first_answer_asks_for_no_other_title(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.title_reply = TITLE
+    await parley.send(FIRST)
+
+    response = await parley.send(FIRST, trigger="regenerate-message")
+
+    assert len(model.title_requests) == 1
+    assert "data-conversation" not in _types(response)
+    assert await _title(parley) == "The capital of France"
+
+
+@pytest.mark.parametrize("reply", [Reply(status=500), Reply(cuts_after=2)])
+async def test_a_retry_after_a_failed_first_answer_asks_again(
+    parley: Parley, model: ScriptedModel, reply: Reply
+) -> None:
+    model.replies = [reply]
+    await parley.send(FIRST)
+    model.title_reply = TITLE
+
+    response = await parley.send(FIRST)
+
+    assert _types(response)[-2:] == ["data-conversation", "finish"]
+    assert await _title(parley) == "The capital of France"
+
+
+async def test_an_operators_system_message_before_the_first_is_no_message(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [Reply(status=500)]
+    await parley.send(FIRST)
+    database.execute(
+        "INSERT INTO chat_messages (id, conversation_id, role, content) OVERRIDING SYSTEM VALUE "
+        "SELECT 0, id, 'system', 'Be brief.' FROM conversations"
+    )
+    model.title_reply = TITLE
+
+    await parley.send(FIRST)
+
+    assert model.requests[-1]["messages"][1]["content"] == "Be brief."
+    assert await _title(parley) == "The capital of France"
+
+
+async def test_a_replay_says_nothing_of_the_title(parley: Parley, model: ScriptedModel) -> None:
+    model.title_reply = TITLE
+    await parley.send(FIRST)
+
+    replayed = await parley.send(FIRST)
+
+    assert replayed.headers["idempotent-replayed"] == "true"
+    assert "data-conversation" not in _types(replayed)
+    assert len(model.title_requests) == 1
+
+
+async def test_who_joins_the_running_answer_is_told_the_title(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.title_reply = LATE
+
+    first, second = await asyncio.gather(parley.send(FIRST), parley.send(FIRST))
+
+    assert first.text == second.text
+    assert _types(second)[-2:] == ["data-conversation", "finish"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "title"), [(TITLE, "The capital of France"), (HANGING[0], FIRST)]
+)
+async def test_an_answer_cut_at_the_deadline_takes_the_title_that_is_there_and_waits_for_none(
+    parley: Parley,
+    model: ScriptedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    reply: Reply,
+    title: str,
+) -> None:
+    deadline = datetime.now(UTC) + timedelta(seconds=2)
+    monkeypatch.setattr("vercel_runtime.deadline.get_deadline", lambda: deadline)
+    model.replies = [Reply(pieces=("word ",) * 1000, seconds_between=0.1)]
+    model.title_reply = reply
+
+    parts = parts_of(await parley.send(FIRST))
+
+    assert datetime.now(UTC) < deadline
+    assert parts[-1]["finishReason"] == "length"
+    assert (parts[-2]["type"] == "data-conversation") == (title != FIRST)
+    assert await _title(parley) == title
+
+
+@pytest.mark.parametrize("reply", [Reply(status=500), Reply(cuts_after=2)])
+async def test_a_title_is_not_waited_for_when_the_answer_has_failed(
+    parley: Parley, model: ScriptedModel, reply: Reply
+) -> None:
+    model.replies = [reply]
+    model.title_reply = HANGING[0]
+
+    async with asyncio.timeout(20):
+        await parley.send(FIRST)
+
+    assert await _title(parley) == FIRST
+
+
+async def test_an_interrupted_answer_waits_for_no_title(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.replies = [Reply(pieces=("Hello", ", how"), hangs_after=1)]
+    model.title_reply = HANGING[0]
+
+    async with asyncio.timeout(20), _streaming(parley) as response:
+        lines = response.aiter_lines()
+        await _until("text-delta", lines)
+        await _asked(model)
+        await lib.answers.begin.interrupt_answers()
+        await _until("error", lines)
+
+    await _left(model, 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        ("The capital of France", "The capital of France"),
+        ("  The   capital\tof France  ", "The capital of France"),
+        ("\n\nThe capital\nof France", "The capital"),
+        ("The capital\r\nof France", "The capital"),
+        ('"The capital of France"', "The capital of France"),
+        ("“The capital of France”", "The capital of France"),
+        ("„Die Hauptstadt Frankreichs“", "Die Hauptstadt Frankreichs"),
+        ("« La capitale »", "La capitale"),
+        ("「フランスの首都」", "フランスの首都"),
+        ("'Ann's trip'", "Ann's trip"),
+        ("**The capital of France**", "The capital of France"),
+        ("_`The capital`_", "The capital"),
+        ("# The capital of France", "The capital of France"),
+        ("- The capital of France", "The capital of France"),
+        ("Title: The capital of France", "The capital of France"),
+        ('**Title:** "The capital of France"', "The capital of France"),
+        ("**TITLE: The capital**", "The capital"),
+        ("Title:\nThe capital of France", "The capital of France"),
+        ("```\nThe capital of France\n```", "The capital of France"),
+        ("What is C#?", "What is C#?"),
+        ("# C#", "C#"),
+        ("#MeToo", "#MeToo"),
+        ('The word "hello"', 'The word "hello"'),
+        ('"hello" or "goodbye"', '"hello" or "goodbye"'),
+        ("__init__ in Python", "__init__ in Python"),
+        ("Title fights", "Title fights"),
+        ("👋", "👋"),
+        ("x" * TITLE_CHARS, "x" * TITLE_CHARS),
+        ("x" * (TITLE_CHARS + 1), "x" * (TITLE_CHARS - 1) + "…"),
+        ("", None),
+        (' \n# \n""\n---\n```python', None),
+        ("<think>\nThe user\n</think>\nA title", None),
+    ],
+    ids=ascii,
+)
+def test_a_title_is_the_bare_text_of_the_first_line_that_holds_one(
+    said: str, title: str | None
+) -> None:
+    assert title_in(said) == title
+
+
+def _asks_for_title(body: dict[str, Any]) -> bool:
+    return body["messages"][0]["content"] == lib.answers._title.PROMPT
+
+
+def _types(response: httpx2.Response) -> list[str]:
+    return [part["type"] for part in parts_of(response)]
+
+
+async def _title(parley: Parley) -> str:
+    return (await parley.history())["conversation"]["title"]
+
+
+def _streaming(parley: Parley) -> Any:
+    return parley.client.stream("POST", "/api/chat", json=sdk_body(FIRST, chat_id=CHAT_ID))
+
+
+async def _until(kind: str, lines: AsyncIterator[str]) -> str:
+    """Read up to a part of that type; return the text that came on the way."""
+    text = ""
+    async for line in lines:
+        if line.startswith("data: {"):
+            part = json.loads(line.removeprefix("data: "))
+            text += part.get("delta", "")
+            if part["type"] == kind:
+                return text
+    pytest.fail(f"there was no {kind}")
+
+
+async def _asked(model: ScriptedModel) -> None:
+    """Wait until the model is asked for a title."""
+    async with asyncio.timeout(10):
+        while not model.title_requests:  # noqa: ASYNC110 (the model offers no event)
+            await asyncio.sleep(0.01)
+
+
+async def _left(model: ScriptedModel, count: int = 1) -> None:
+    """Wait until so many requests were closed before their answer was complete."""
+    async with asyncio.timeout(10):
+        while model.left < count:  # noqa: ASYNC110 (the model offers no event)
+            await asyncio.sleep(0.01)
+    assert model.left == count

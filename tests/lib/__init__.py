@@ -1,0 +1,1 @@
+"""Tests of modules of lib by themselves."""

@@ -1,0 +1,221 @@
+"""Settings: read once, checked as a whole, and documented."""
+
+import re
+from dataclasses import fields
+
+import pytest
+
+from lib.settings import Settings, SettingsError, read_settings
+from tests.support.product import ROOT
+
+LEAST = {"DATABASE_URL": "postgresql://parley@host/parley"}
+VARIABLES = sorted(each.name.upper() for each in fields(Settings))
+JWKS_URL = "must be a URL like https://example.app/api/auth/jwks"
+ACCEPTED = [
+    ("DATABASE_URL", "postgres://user:password@host-pooler/db", None),
+    ("DB_POOL_MAX", "1", 1),
+    ("DB_POOL_MAX", "1000", 1000),
+    ("DB_POOL_TIMEOUT", "1.5", 1.5),
+    ("DB_POOL_MAX_LIFETIME", "86400", 86_400.0),
+    ("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1/", "http://127.0.0.1:8080/v1"),
+    ("JWT_SECRET", "s" * 32, "s" * 32),
+    ("JWT_SECRET", "ü" * 16, "ü" * 16),
+    ("JWT_JWKS_URL", "https://a.app/api/auth/jwks", "https://a.app/api/auth/jwks"),
+    ("JWT_JWKS_URL", "HTTPS://a.app:8443/jwks?v=1", "HTTPS://a.app:8443/jwks?v=1"),
+    ("JWT_JWKS_URL", "http://localhost:3000/jwks", "http://localhost:3000/jwks"),
+    ("JWT_JWKS_URL", "http://127.9.9.9/jwks", "http://127.9.9.9/jwks"),
+    ("JWT_JWKS_URL", "http://[::1]:3000/jwks", "http://[::1]:3000/jwks"),
+    ("CRON_SECRET", "s" * 16, "s" * 16),
+    ("AUTH_REQUIRED", "TRUE", True),
+    ("AUTH_REQUIRED", "0", False),
+    ("LOCAL_ACCOUNTS", "no", False),
+    ("DEBUG", "on", True),
+    ("ALLOWED_ORIGIN", "https://a.app/, http://localhost:3000", None),
+    ("ALLOWED_ORIGIN", "https://*.example.app", ("https://*.example.app",)),
+    ("MAX_MESSAGE_CHARS", "10000", 10_000),
+    ("HISTORY_MESSAGES", "1", 1),
+    ("MAX_CONVERSATION_MESSAGES", "2", 2),
+    ("MESSAGES_PER_MINUTE", "0", 0),
+    ("MESSAGES_PER_MINUTE", "1000000", 1_000_000),
+    ("MESSAGES_PER_DAY", "0", 0),
+    ("MESSAGES_PER_DAY", "1", 1),
+    ("RETENTION_DAYS", "0", 0),
+    ("MAX_DURATION_SECONDS", "900", 900.0),
+    ("SLOW_QUERY_MS", "0", 0),
+]
+REFUSED = [
+    ("DATABASE_URL", "mysql://host/db", "must be a URL like postgresql://"),
+    ("DATABASE_URL_UNPOOLED", "host=localhost", "must be a URL like postgresql://"),
+    ("DB_POOL_MAX", "0", "must be a whole number from 1 to 1000"),
+    ("DB_POOL_MAX", "1001", "must be a whole number from 1 to 1000"),
+    ("DB_POOL_MAX", "2.5", "must be a whole number from 1 to 1000"),
+    ("DB_POOL_TIMEOUT", "0.5", "must be a number from 1 to 600"),
+    ("DB_POOL_TIMEOUT", "nan", "must be a number from 1 to 600"),
+    ("DB_POOL_MAX_LIFETIME", "inf", "must be a number from 1 to 86400"),
+    ("OPENAI_BASE_URL", "api.openai.com/v1", "must be a URL like https://"),
+    ("OPENAI_BASE_URL", "https://", "must be a URL like https://"),
+    ("JWT_SECRET", "s" * 31, "must have at least 32 bytes"),
+    ("JWT_JWKS_URL", "a.app/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://", JWKS_URL),
+    ("JWT_JWKS_URL", "https:///jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "file:///etc/passwd", JWKS_URL),
+    ("JWT_JWKS_URL", "http://a.app/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "http://10.0.0.1/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "http://128.0.0.1/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "http://0.0.0.0/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "http://localhost.evil.com/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "http://127.0.0.1.evil.com/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "http://localhost@evil.com/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://ann:hunter2@a.app/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://@a.app/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://[a.app/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://a.app:99999/jwks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://a.app/jw ks", JWKS_URL),
+    ("JWT_JWKS_URL", "https://a.app/jw\nks", JWKS_URL),
+    ("CRON_SECRET", "s" * 15, "must have at least 16 bytes"),
+    ("AUTH_REQUIRED", "perhaps", "must be true or false"),
+    ("LOCAL_ACCOUNTS", "perhaps", "must be true or false"),
+    ("ALLOWED_ORIGIN", "*", "must be origins like https://example.app"),
+    ("ALLOWED_ORIGIN", "https://a.app/path", "must be origins like https://example.app"),
+    ("ALLOWED_ORIGIN", "https://a.app,ftp://b.app", "not 'ftp://b.app'"),
+    ("MAX_MESSAGE_CHARS", "10001", "must be a whole number from 1 to 10000"),
+    ("HISTORY_MESSAGES", "0", "must be a whole number from 1 to 1000"),
+    ("MAX_CONVERSATION_MESSAGES", "1", "must be a whole number from 2 to 100000"),
+    ("MESSAGES_PER_MINUTE", "-1", "must be a whole number from 0 to 1000000"),
+    ("MESSAGES_PER_MINUTE", "1.5", "must be a whole number from 0 to 1000000"),
+    ("MESSAGES_PER_DAY", "1000001", "must be a whole number from 0 to 1000000"),
+    ("MESSAGES_PER_DAY", "unlimited", "must be a whole number from 0 to 1000000"),
+    ("RETENTION_DAYS", "-1", "must be a whole number from 0 to 36500"),
+    ("MAX_DURATION_SECONDS", "4", "must be a number from 5 to 900"),
+    ("SLOW_QUERY_MS", "soon", "must be a whole number from 0 to 600000"),
+]
+
+
+def test_all_mistakes_are_told_at_once_each_by_its_variable() -> None:
+    mistakes = {"DB_POOL_MAX": "many", "JWT_SECRET": "short", "OPENAI_BASE_URL": "nowhere"}
+
+    with pytest.raises(SettingsError) as told:
+        read_settings(mistakes)
+
+    named = re.findall(r"^  - (\w+) ", str(told.value), re.MULTILINE)
+    assert named == ["DATABASE_URL", "DB_POOL_MAX", "OPENAI_BASE_URL", "JWT_SECRET"]
+
+
+@pytest.mark.parametrize("environment", [{}, {"DATABASE_URL": ""}, {"DATABASE_URL": " \t"}])
+def test_a_database_is_required(environment: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL is not set"):
+        read_settings(environment)
+
+
+def test_only_a_database_is_required_and_all_else_has_its_default() -> None:
+    chosen = read_settings(LEAST)
+
+    assert chosen == Settings(database_url=LEAST["DATABASE_URL"])
+    assert (chosen.max_message_chars, chosen.history_messages) == (1000, 20)
+    assert (chosen.max_conversation_messages, chosen.retention_days) == (1000, 30)
+    assert (chosen.messages_per_minute, chosen.messages_per_day) == (20, 500)
+    assert (chosen.db_pool_max, chosen.db_pool_timeout, chosen.db_pool_max_lifetime) == (
+        10, 30.0, 3600.0,
+    )  # fmt: skip
+    assert chosen.openai_api_key is None
+    assert chosen.jwt_secret is None
+    assert chosen.cron_secret is None
+
+
+@pytest.mark.parametrize("nothing", ["", "  "])
+def test_a_variable_that_is_empty_counts_as_not_set(nothing: str) -> None:
+    empty = dict.fromkeys(VARIABLES, nothing)
+
+    assert read_settings(empty | LEAST) == read_settings(LEAST)
+
+
+def test_white_space_around_a_value_is_not_part_of_it() -> None:
+    assert read_settings(LEAST | {"OPENAI_MODEL": " gpt-4o \n"}).openai_model == "gpt-4o"
+
+
+def test_variables_of_others_are_ignored() -> None:
+    assert read_settings(LEAST | {"PATH": "/bin", "VERCEL": "1"}) == read_settings(LEAST)
+
+
+@pytest.mark.parametrize(("variable", "value", "read"), ACCEPTED)
+def test_a_good_value_is_read(variable: str, value: str, read: object) -> None:
+    chosen = read_settings(LEAST | {variable: value})
+
+    assert read is None or getattr(chosen, variable.lower()) == read
+
+
+@pytest.mark.parametrize(("variable", "value", "why"), REFUSED)
+def test_a_bad_value_is_refused_with_what_it_should_be(variable: str, value: str, why: str) -> None:
+    with pytest.raises(SettingsError) as told:
+        read_settings(LEAST | {variable: value})
+
+    assert f"  - {variable} " in str(told.value)
+    assert why in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("together", "named"),
+    [
+        ({"JWT_SECRET": "s" * 32, "JWT_JWKS_URL": "https://a.app/jwks"}, ["JWT_SECRET"]),
+        (
+            {"JWT_SECRET": "short", "JWT_JWKS_URL": "nowhere"},
+            ["JWT_SECRET", "JWT_JWKS_URL", "JWT_SECRET"],
+        ),
+        ({"LOCAL_ACCOUNTS": "true"}, ["LOCAL_ACCOUNTS"]),
+        ({"LOCAL_ACCOUNTS": "true", "JWT_SECRET": "short"}, ["JWT_SECRET"]),
+        (
+            {"LOCAL_ACCOUNTS": "true", "JWT_JWKS_URL": "https://a.app/jwks", "DB_POOL_MAX": "0"},
+            ["DB_POOL_MAX", "LOCAL_ACCOUNTS"],
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_told_with_all_other_mistakes(
+    together: dict[str, str], named: list[str]
+) -> None:
+    with pytest.raises(SettingsError) as told:
+        read_settings(LEAST | together)
+
+    assert re.findall(r"^  - (\w+) ", str(told.value), re.MULTILINE) == named
+
+
+def test_local_accounts_go_with_a_secret() -> None:
+    chosen = read_settings(LEAST | {"LOCAL_ACCOUNTS": "true", "JWT_SECRET": "s" * 32})
+
+    assert chosen.local_accounts is True
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", "hunter2"),
+        ("JWT_SECRET", "hunter2"),
+        ("JWT_JWKS_URL", "https://ann:hunter2@a.app/jwks"),
+        ("JWT_JWKS_URL", "https://[ann:hunter2]/jwks"),
+        ("CRON_SECRET", "hunter2"),
+    ],
+)
+def test_a_secret_that_is_refused_is_not_printed(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError) as told:
+        read_settings(LEAST | {variable: value})
+
+    assert "hunter2" not in str(told.value)
+
+
+def test_several_origins_are_a_list_without_slashes_at_their_ends() -> None:
+    chosen = read_settings(LEAST | {"ALLOWED_ORIGIN": "https://a.app/, http://localhost:3000,"})
+
+    assert chosen.allowed_origin == ("https://a.app", "http://localhost:3000")
+
+
+def test_each_variable_is_in_the_example_of_an_environment() -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+
+    named = re.findall(r"^#? ?([A-Z_]+)=", example, re.MULTILINE)
+    assert {*VARIABLES} - {*named} == set()
+
+
+def test_each_variable_is_in_the_table_of_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    named = re.findall(r"^\| `([A-Z_]+)` ", readme, re.MULTILINE)
+    assert {*VARIABLES} - {*named} == set()

@@ -1,0 +1,99 @@
+"""describe_answer."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from lib.answers._analysis import DESCRIBE_ANSWER
+from tests.support.steps.rows import Rows
+from tests.support.steps.turns import Turns, act_as
+
+FOUND: dict[str, Any] = {
+    "tone": "casual",
+    "behavior": "cautious",
+    "context_type": "cooking",
+    "signal_strength": 0.7,
+    "context_clarity": True,
+    "needs_knowledge": True,
+}
+DESCRIBED = f"""
+    SELECT {", ".join(FOUND)} FROM chat_messages
+    WHERE role = 'assistant' ORDER BY id
+"""
+NOTHING = (None, None, None, None, None, False)
+
+
+@pytest.mark.parametrize("user_id", ["ada", None])
+async def test_an_answer_gets_what_the_analysis_says_and_nothing_else_changes(
+    turns: Turns, rows: Rows, user_id: str | None
+) -> None:
+    rest = "SELECT id, content, finish_reason, persona, created_at, updated_at FROM chat_messages"
+    await turns.exchange(1, user_id=user_id)
+    before = rows.run(rest)
+
+    assert await _describe(turns, user_id=user_id)
+
+    assert rows.run(DESCRIBED) == [tuple(FOUND.values())]
+    assert rows.run(rest) == before
+    assert rows.run("SELECT tone FROM chat_messages WHERE role = 'user'") == [(None,)]
+
+
+async def test_what_was_chosen_stays(turns: Turns, rows: Rows) -> None:
+    begun = await turns.begin()
+    await turns.finish(begun, tone="technical", behavior="normal")
+
+    assert await _describe(turns)
+
+    chosen = FOUND | {"tone": "technical", "behavior": "normal"}
+    assert rows.run(DESCRIBED) == [tuple(chosen.values())]
+
+
+@pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
+async def test_anothers_answer_is_not_found(
+    turns: Turns, rows: Rows, owner: str | None, intruder: str | None
+) -> None:
+    await turns.exchange(1, user_id=owner)
+
+    assert not await _describe(turns, user_id=intruder)
+    assert rows.run(DESCRIBED) == [NOTHING]
+
+
+async def test_an_answer_that_was_replaced_meanwhile_stays_as_it_is(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1)
+    await turns.begin("Better put")
+
+    assert not await _describe(turns)
+    assert rows.run(DESCRIBED) == [NOTHING]
+
+
+async def test_in_a_conversation_that_was_deleted_meanwhile_nothing_is_found(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1)
+    rows.run("DELETE FROM conversations")
+
+    assert not await _describe(turns)
+
+
+async def test_an_id_counts_within_its_conversation_only(turns: Turns, rows: Rows) -> None:
+    await turns.exchange(1)
+    turns.conversation_id = uuid4()
+
+    assert not await _describe(turns)
+    assert rows.run(DESCRIBED) == [NOTHING]
+
+
+async def _describe(turns: Turns, *, user_id: str | None = None) -> bool:
+    _, stored = await turns.database.run(
+        act_as(user_id, turns.conversation_id),
+        DESCRIBE_ANSWER(
+            conversation_id=turns.conversation_id,
+            user_id=user_id,
+            answer_message_id="answer-1",
+            **FOUND,
+        ),
+    )
+    return bool(stored)

@@ -1,0 +1,200 @@
+"""read_stream."""
+
+from uuid import uuid4
+
+import pytest
+
+from lib.answers.follow import StoredParts
+from tests.support.steps.rows import Rows
+from tests.support.steps.streams import Streams
+from tests.support.steps.turns import LEASE_SECONDS, Begun, Turns
+
+
+def batch(begun: Begun, first_part: int, parts: str, state: str = "running") -> StoredParts:
+    """Return the row that tells of a batch."""
+    return StoredParts(begun.turn_id, state, first_part, parts)
+
+
+def nothing_new(begun: Begun, state: str = "running") -> StoredParts:
+    """Return the row that tells of an answer without new parts."""
+    return StoredParts(begun.turn_id, state, None, None)
+
+
+async def test_a_running_answer_is_read_from_its_first_part_on(
+    turns: Turns, streams: Streams
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "de", 3)
+    await streams.store(begun, "abc")
+
+    assert await streams.read() == [batch(begun, 0, "abc"), batch(begun, 3, "de")]
+
+
+@pytest.mark.parametrize(
+    ("first_part", "batches"), [(2, [0, 3]), (3, [3]), (4, [3]), (5, [None]), (100, [None])]
+)
+async def test_from_a_part_in_the_middle_of_a_batch_on_the_whole_batch_is_read(
+    turns: Turns, streams: Streams, first_part: int, batches: list[int | None]
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+    await streams.store(begun, "de", 3)
+
+    found = await streams.read(turn_id=begun.turn_id, first_part=first_part)
+
+    assert [row.first_part for row in found] == batches
+
+
+async def test_an_answer_that_has_said_nothing_yet_is_there(turns: Turns, streams: Streams) -> None:
+    begun = await turns.begin()
+
+    assert await streams.read() == [nothing_new(begun)]
+
+
+async def test_where_the_lease_has_run_out_it_says_so(turns: Turns, streams: Streams) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+    turns.wait(seconds=LEASE_SECONDS)
+
+    assert await streams.read() == [batch(begun, 0, "abc", "lapsed")]
+    assert await streams.read(turn_id=begun.turn_id, first_part=3) == [nothing_new(begun, "lapsed")]
+
+
+@pytest.mark.parametrize(("seconds", "is_there"), [(0, True), (59, True), (60, False)])
+async def test_an_answer_is_replayed_for_a_minute_after_its_end(
+    turns: Turns, streams: Streams, seconds: float, *, is_there: bool
+) -> None:
+    begun = await turns.begin()
+    await turns.finish(begun, parts="abc", last_parts="d")
+    turns.wait(seconds=seconds)
+
+    found = await streams.read()
+
+    assert found == ([batch(begun, 0, "abcd", "ended")] if is_there else [])
+
+
+async def test_who_follows_an_answer_reads_its_end_however_late(
+    turns: Turns, streams: Streams
+) -> None:
+    begun = await turns.begin()
+    await turns.finish(begun, parts="abc")
+    turns.wait(days=1)
+
+    assert await streams.read(turn_id=begun.turn_id) == [batch(begun, 0, "abc", "ended")]
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "is_replayed"),
+    [("stop", True), ("length", True), ("interrupted", True), ("error", True), ("aborted", False)],
+)
+async def test_a_stopped_answer_is_not_replayed_but_its_followers_read_its_end(
+    turns: Turns, streams: Streams, finish_reason: str, *, is_replayed: bool
+) -> None:
+    begun = await turns.begin()
+    await turns.finish(begun, parts="abc", finish_reason=finish_reason)
+
+    assert bool(await streams.read()) is is_replayed
+    assert await streams.read(turn_id=begun.turn_id) == [batch(begun, 0, "abc", "ended")]
+
+
+async def test_an_answer_that_was_replaced_since_is_not_replayed(
+    turns: Turns, streams: Streams
+) -> None:
+    first = await turns.begin()
+    await turns.finish(first, parts="abc")
+    edited = await turns.begin("Better put")
+    await turns.release(edited)
+
+    assert await streams.read() == []
+    assert await streams.read(turn_id=first.turn_id) == [batch(first, 0, "abc", "ended")]
+
+
+async def test_an_answer_that_was_deleted_since_is_not_replayed(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    await turns.finish(await turns.begin(), parts="abc")
+    rows.run("DELETE FROM chat_messages")
+
+    assert await streams.read() == []
+
+
+async def test_a_running_answer_comes_before_the_last_one_which_its_followers_still_read(
+    turns: Turns, streams: Streams
+) -> None:
+    first = await turns.begin()
+    await turns.finish(first, parts="abc")
+    second = await turns.begin("And?", message_id="question-2")
+
+    assert await streams.read() == [nothing_new(second)]
+    assert await streams.read(turn_id=first.turn_id) == [batch(first, 0, "abc", "ended")]
+
+
+async def test_the_last_answer_is_replayed_and_those_before_it_only_to_their_followers(
+    turns: Turns, streams: Streams
+) -> None:
+    first = await turns.begin()
+    await turns.finish(first, parts="abc")
+    turns.wait(seconds=1)
+    second = await turns.begin("And?", message_id="question-2")
+    await turns.finish(second, answer_message_id="answer-2", parts="de")
+
+    assert await streams.read() == [batch(second, 0, "de", "ended")]
+    assert await streams.read(turn_id=first.turn_id) == [batch(first, 0, "abc", "ended")]
+
+
+async def test_after_a_stopped_answer_the_one_before_it_is_not_replayed(
+    turns: Turns, streams: Streams
+) -> None:
+    await turns.finish(await turns.begin(), parts="abc")
+    turns.wait(seconds=1)
+    second = await turns.begin("And?", message_id="question-2")
+    await turns.finish(second, answer_message_id="answer-2", finish_reason="aborted")
+
+    assert await streams.read() == []
+
+
+async def test_of_a_turn_that_was_given_back_there_is_nothing(
+    turns: Turns, streams: Streams
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+    await turns.release(begun)
+
+    assert await streams.read() == []
+    assert await streams.read(turn_id=begun.turn_id) == []
+
+
+async def test_of_one_that_was_stopped_and_given_back_its_followers_learn_it(
+    turns: Turns, streams: Streams
+) -> None:
+    begun = await turns.begin()
+    await streams.stop()
+    assert await streams.read(turn_id=begun.turn_id) == [nothing_new(begun)]
+    await turns.release(begun)
+
+    assert await streams.read() == []
+    assert await streams.read(turn_id=begun.turn_id) == [nothing_new(begun, "stopped")]
+    assert await streams.read(turn_id=uuid4()) == []
+    assert await streams.read(turn_id=begun.turn_id, user_id="eve") == []
+
+
+@pytest.mark.parametrize("owner", ["ada", None])
+@pytest.mark.parametrize("is_finished", [False, True])
+async def test_to_others_there_is_nothing(
+    turns: Turns, streams: Streams, owner: str | None, *, is_finished: bool
+) -> None:
+    begun = await turns.begin(user_id=owner)
+    if is_finished:
+        await turns.finish(begun, parts="abc")
+    else:
+        await streams.store(begun, "abc")
+
+    assert await streams.read(user_id=owner)
+    for other in {"eve", None} - {owner}:
+        assert await streams.read(user_id=other) == []
+        assert await streams.read(user_id=other, turn_id=begun.turn_id) == []
+
+
+async def test_of_a_conversation_that_does_not_exist_there_is_nothing(streams: Streams) -> None:
+    assert await streams.read() == []
+    assert await streams.read(turn_id=uuid4()) == []

@@ -1,0 +1,178 @@
+"""store_stream_batches: one statement for all answers of a process."""
+
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from tests.support.steps.rows import Rows
+from tests.support.steps.streams import Said, Streams
+from tests.support.steps.turns import LEASE_SECONDS, Turns
+
+BATCHES = "SELECT first_part, part_count, parts FROM stream_batches ORDER BY first_part"
+EVERYBODYS = "SELECT user_id, conversation_id, turn_id, parts FROM stream_batches ORDER BY parts"
+
+
+async def test_what_is_said_is_stored_batch_after_batch(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+
+    first = await streams.store(begun, "abc")
+    second = await streams.store(begun, "de", 3)
+
+    assert (first.is_held, first.is_stopped, first.is_stored) == (True, False, True)
+    assert second == first
+    assert rows.run(BATCHES) == [(0, 3, "abc"), (3, 2, "de")]
+
+
+async def test_answers_of_several_callers_are_stored_at_once_each_under_its_own_name(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = [
+        await turns.begin(user_id=who, conversation_id=uuid4()) for who in ("ada", "eve", None)
+    ]
+
+    found = await streams.store_all(
+        *[Said(each, parts) for each, parts in zip(begun, "abc", strict=True)]
+    )
+
+    assert [found[each.turn_id].is_stored for each in begun] == [True, True, True]
+    assert rows.run(EVERYBODYS) == [
+        (each.user_id, each.conversation_id, each.turn_id, parts)
+        for each, parts in zip(begun, "abc", strict=True)
+    ]
+
+
+async def test_where_nothing_is_new_nothing_is_stored_but_how_it_stands_is_told(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    quiet = await turns.begin()
+    other = await turns.begin(conversation_id=uuid4())
+    await streams.stop()
+
+    found = await streams.store_all(Said(quiet, ""), Said(other, "a"))
+
+    standing = found[quiet.turn_id]
+    assert (standing.is_held, standing.is_stopped, standing.is_stored) == (True, True, False)
+    assert rows.run(BATCHES) == [(0, 1, "a")]
+
+
+async def test_a_batch_sent_again_with_more_parts_takes_the_place_of_the_one_before(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "a")
+    [(began_at,)] = rows.run("SELECT created_at FROM stream_batches")
+
+    assert (await streams.store(begun, "abc")).is_stored
+
+    assert rows.run(BATCHES) == [(0, 3, "abc")]
+    assert rows.run("SELECT created_at FROM stream_batches") == [(began_at,)]
+
+
+async def test_a_first_try_that_comes_after_its_repetition_takes_no_parts_away(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+
+    assert not (await streams.store(begun, "a")).is_stored
+
+    assert rows.run(BATCHES) == [(0, 3, "abc")]
+
+
+async def test_who_has_lost_the_turn_stores_nothing_and_learns_of_it(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    late = await turns.begin()
+    turns.wait(seconds=LEASE_SECONDS)
+    await turns.begin()
+
+    standing = await streams.store(late, "abc")
+
+    assert (standing.is_held, standing.is_stored) == (False, False)
+    assert rows.run(BATCHES) == []
+
+
+async def test_who_is_late_but_undisturbed_still_holds_the_turn(
+    turns: Turns, streams: Streams
+) -> None:
+    begun = await turns.begin()
+    turns.wait(seconds=LEASE_SECONDS + 1)
+
+    standing = await streams.store(begun, "abc")
+
+    assert (standing.is_held, standing.is_stored) == (True, True)
+
+
+async def test_of_what_was_finished_given_back_or_deleted_nothing_is_stored(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = [await turns.begin(conversation_id=uuid4()) for _ in range(3)]
+    finished, released, deleted = begun
+    await turns.finish(finished)
+    await turns.release(released)
+    rows.run("DELETE FROM conversations WHERE id = %s", deleted.conversation_id)
+
+    found = await streams.store_all(*[Said(each, "abc") for each in begun])
+
+    assert {(each.is_held, each.is_stored) for each in found.values()} == {(False, False)}
+    assert rows.run(BATCHES) == []
+
+
+@pytest.mark.parametrize("user_id", ["eve", None])
+async def test_the_token_of_anothers_turn_is_of_no_use(
+    turns: Turns, streams: Streams, rows: Rows, user_id: str | None
+) -> None:
+    begun = await turns.begin(user_id="ada")
+    await streams.stop("ada")
+
+    standing = await streams.store(replace(begun, user_id=user_id), "abc")
+
+    assert (standing.is_held, standing.is_stopped, standing.is_stored) == (False, False, False)
+    assert rows.run(BATCHES) == []
+
+
+async def test_a_token_of_ones_own_opens_no_conversation_of_somebody_else(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    of_ada = await turns.begin(user_id="ada")
+    of_eve = await turns.begin(user_id="eve", conversation_id=uuid4())
+
+    forged = [
+        replace(of_eve, conversation_id=of_ada.conversation_id),
+        replace(of_ada, turn_id=of_eve.turn_id),
+    ]
+
+    for each in forged:
+        assert not (await streams.store(each, "abc")).is_held
+    assert rows.run(BATCHES) == []
+
+
+async def test_the_stop_of_a_turn_does_not_stop_the_next_one(
+    turns: Turns, streams: Streams
+) -> None:
+    first = await turns.begin()
+    await streams.stop()
+    assert (await streams.store(first, "a")).is_stopped
+    await turns.finish(first, finish_reason="aborted")
+
+    second = await turns.begin("And?", message_id="question-2")
+
+    assert not (await streams.store(second, "a")).is_stopped
+
+
+async def test_it_waits_for_nobody_who_is_deciding_about_a_conversation(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    decided = await turns.begin()
+    other = await turns.begin(conversation_id=uuid4())
+    lock = "SELECT FROM conversations WHERE id = %(id)s FOR NO KEY UPDATE"
+    async with rows.uncommitted(lock, {"id": decided.conversation_id}):
+        found = await streams.store_all(Said(decided, "abc"), Said(other, "d"))
+
+    left_out = found[decided.turn_id]
+    assert (left_out.is_held, left_out.is_stored) == (True, False)
+    assert found[other.turn_id].is_stored
+    assert (await streams.store(decided, "abcd")).is_stored

@@ -1,0 +1,112 @@
+"""store_stream_batches: at the same moment as what ends a turn. Nothing of it is left behind."""
+
+import asyncio
+from uuid import uuid4
+
+from lib.conversations.changes import DELETE_CONVERSATION
+from lib.conversations.conversation import ConversationId
+from lib.database.statements import Call
+from tests.support.steps.rows import Rows
+from tests.support.steps.streams import Said, Streams
+from tests.support.steps.turns import Begun, Turns, act_as
+
+COUNT = "SELECT count(*) FROM stream_batches"
+FINISHED = "SELECT parts FROM finished_streams"
+MANY = 20
+
+
+async def test_while_the_answer_is_being_stored_no_batch_is(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    finish = turns.finishing(begun, "Hello", parts="abc")
+    async with rows.uncommitted(finish.statement.sql, finish.parameters):
+        standing = await streams.store(begun, "abc")
+
+    # Of what is not committed it knows nothing yet.
+    assert (standing.is_held, standing.is_stored) == (True, False)
+    assert rows.run(COUNT) == [(0,)]
+    assert not (await streams.store(begun, "abc")).is_held
+
+
+async def test_an_answer_is_stored_after_the_batch_that_is_being_stored_and_takes_it_along(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    store = streams.storing(Said(begun, "abc"))
+    async with rows.uncommitted(store.statement.sql, store.parameters):
+        finishing = asyncio.create_task(_finish(turns, begun, stored_parts=3, parts="d"))
+        await rows.until_waiting(1)
+
+    await finishing
+    assert rows.run(COUNT) == [(0,)]
+    assert rows.run(FINISHED) == [("abcd",)]
+
+
+async def test_whichever_of_both_comes_first_no_batch_outlives_the_turn(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = [await turns.begin(conversation_id=uuid4()) for _ in range(MANY)]
+    stores = [streams.store_all(*[Said(each, "abc") for each in begun]) for _ in range(MANY)]
+    finishes = [_finish(turns, each, parts="abc") for each in begun]
+
+    await asyncio.gather(*stores[: MANY // 2], *finishes, *stores[MANY // 2 :])
+
+    assert rows.run(COUNT) == [(0,)]
+    assert rows.run(FINISHED) == [("abc",)] * MANY
+
+
+async def test_a_turn_is_given_back_after_the_batch_that_is_being_stored_and_removes_it(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    store = streams.storing(Said(begun, "abc"))
+    async with rows.uncommitted(store.statement.sql, store.parameters):
+        releasing = asyncio.create_task(turns.release(begun))
+        await rows.until_waiting(1)
+
+    assert await releasing
+    assert rows.run(COUNT) == [(0,)]
+
+
+async def test_a_conversation_is_deleted_after_the_batch_that_is_being_stored_and_with_it(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    store, delete = streams.storing(Said(begun, "abc")), _deleting(begun)
+    async with rows.uncommitted(store.statement.sql, store.parameters):
+        deleting = asyncio.create_task(
+            turns.database.run(act_as(None, turns.conversation_id), delete)
+        )
+        await rows.until_waiting(1)
+
+    _, deleted = await deleting
+    assert len(deleted) == 1
+    assert rows.run(COUNT) == [(0,)]
+
+
+async def test_while_a_conversation_is_being_deleted_nothing_is_stored_and_nobody_waits(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    delete = _deleting(begun)
+    async with rows.uncommitted(delete.statement.sql, delete.parameters):
+        standing = await streams.store(begun, "abc")
+
+    assert (standing.is_held, standing.is_stored) == (True, False)
+    assert not (await streams.store(begun, "abc")).is_held
+
+
+async def _finish(turns: Turns, begun: Begun, **rest: object) -> None:
+    """Run finish_turn in the step that `lib.turns.finish.finish_turn` sends."""
+    _, stored = await turns.database.run(
+        act_as(begun.user_id, begun.conversation_id),
+        turns.finishing(begun, "Hello", **rest),
+    )
+    assert stored
+
+
+def _deleting(begun: Begun) -> Call[ConversationId]:
+    return DELETE_CONVERSATION(
+        conversation_id=begun.conversation_id, user_id=begun.user_id, retention_days=0, now=None
+    )

@@ -1,0 +1,1 @@
+"""Statements of sql/queries/conversations, one file a statement."""

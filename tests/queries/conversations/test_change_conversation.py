@@ -1,0 +1,82 @@
+"""change_conversation."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from lib.conversations.changes import CHANGE_CONVERSATION
+from tests.support.steps.rows import Rows
+from tests.support.steps.turns import NOON, Turns, act_as
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"title": "Renamed"}, ("Renamed", "active")),
+        ({"status": "archived"}, ("A title", "archived")),
+        ({"title": "Renamed", "status": "archived"}, ("Renamed", "archived")),
+        ({}, ("A title", "active")),
+    ],
+)
+@pytest.mark.parametrize("user_id", ["ada", None])
+async def test_what_is_given_changes_and_all_else_stays_as_it_is(
+    turns: Turns,
+    rows: Rows,
+    changes: dict[str, str],
+    expected: tuple[str, str],
+    user_id: str | None,
+) -> None:
+    await turns.exchange(1, user_id=user_id)
+    turns.wait(days=1)
+
+    assert await _change(turns, user_id, **changes) == [turns.conversation_id]
+
+    assert rows.run("SELECT title, status FROM conversations") == [expected]
+    assert rows.run("SELECT created_at, updated_at FROM conversations") == [(NOON, NOON)]
+
+
+async def test_a_turn_that_is_running_goes_on(turns: Turns) -> None:
+    begun = await turns.begin(user_id="ada")
+
+    await _change(turns, "ada", title="Renamed", status="archived")
+
+    assert await turns.finish(begun)
+
+
+@pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
+async def test_nobody_changes_what_is_anothers(
+    turns: Turns, rows: Rows, owner: str | None, intruder: str | None
+) -> None:
+    await turns.begin(user_id=owner)
+
+    assert await _change(turns, intruder, title="Mine") == []
+
+    assert rows.run("SELECT title FROM conversations") == [("A title",)]
+
+
+@pytest.mark.parametrize(("retention_days", "is_there"), [(29, False), (30, True), (0, True)])
+async def test_what_was_not_used_for_the_retention_period_is_not_there(
+    turns: Turns, retention_days: int, *, is_there: bool
+) -> None:
+    await turns.begin(user_id="ada")
+    turns.wait(days=30)
+
+    changed = await _change(turns, "ada", title="Late", retention_days=retention_days)
+
+    assert bool(changed) is is_there
+
+
+async def _change(turns: Turns, user_id: str | None, **parameters: Any) -> list[UUID]:
+    chosen: dict[str, object] = {
+        "conversation_id": turns.conversation_id,
+        "user_id": user_id,
+        "title": None,
+        "status": None,
+        "retention_days": 30,
+        "now": turns.now,
+    }
+    _, changed = await turns.database.run(
+        act_as(user_id, turns.conversation_id), CHANGE_CONVERSATION(**chosen | parameters)
+    )
+    return [each.id for each in changed]

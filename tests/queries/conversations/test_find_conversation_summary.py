@@ -1,0 +1,154 @@
+"""find_conversation_summary, and list_conversations, which tells the same."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from lib.conversations.changes import FIND_CONVERSATION_SUMMARY
+from lib.conversations.listing import LIST_CONVERSATIONS, ConversationSummary
+from tests.support.steps.rows import Rows
+from tests.support.steps.turns import NOON, Turns, act_as
+
+ADD = """
+    INSERT INTO chat_messages (conversation_id, user_id, role, content, superseded_at, created_at)
+    VALUES (%s, 'ada', %s, %s, %s, %s)
+"""
+
+
+async def test_the_callers_conversation_is_told_with_its_messages_and_the_last_of_them(
+    turns: Turns,
+) -> None:
+    await turns.exchange(1, user_id="ada")
+    turns.wait(seconds=30)
+    await turns.exchange(2, user_id="ada")
+
+    assert await _summaries(turns) == [
+        ConversationSummary(
+            id=turns.conversation_id,
+            title="A title",
+            status="active",
+            created_at=NOON,
+            updated_at=turns.now,
+            message_count=4,
+            last_message="Answer 2",
+        )
+    ]
+
+
+async def test_a_question_without_an_answer_is_the_last_message(turns: Turns) -> None:
+    await turns.begin("Anybody there?", user_id="ada")
+
+    assert await _told(turns) == (1, "Anybody there?")
+
+
+async def test_replaced_and_system_messages_are_not_counted_and_not_the_last(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1, user_id="ada")
+    rows.run(ADD, turns.conversation_id, "system", "Be brief.", None, turns.now)
+    rows.run(ADD, turns.conversation_id, "assistant", "Replaced", turns.now, turns.now)
+
+    assert await _told(turns) == (2, "Answer 1")
+
+
+async def test_an_edit_leaves_what_it_replaced_out(turns: Turns) -> None:
+    await turns.exchange(1, user_id="ada")
+    await turns.exchange(2, user_id="ada")
+    await turns.begin("Better put", message_id="question-1", user_id="ada")
+
+    assert await _told(turns) == (1, "Better put")
+
+
+async def test_expired_messages_are_not_counted_and_not_the_last(turns: Turns) -> None:
+    await turns.exchange(1, user_id="ada")
+    turns.wait(days=20)
+    await turns.exchange(2, user_id="ada")
+    turns.wait(days=10)
+
+    assert await _told(turns, retention_days=30) == (4, "Answer 2")
+    turns.wait(seconds=1)
+    assert await _told(turns, retention_days=30) == (2, "Answer 2")
+    assert await _told(turns, retention_days=0) == (4, "Answer 2")
+
+
+async def test_a_conversation_whose_messages_are_all_gone_has_no_last_one(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1, user_id="ada")
+    rows.run("UPDATE conversations SET updated_at = updated_at + interval '1 day'")
+    turns.wait(days=30, seconds=1)
+
+    assert await _told(turns, retention_days=30) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        ("x" * 120, "x" * 120),
+        ("x" * 121, "x" * 120),
+        ("😀" * 121, "😀" * 120),
+        ("", ""),
+        (" \n ", " \n "),
+    ],
+)
+async def test_of_the_last_message_120_characters_are_told(
+    turns: Turns, content: str, shown: str
+) -> None:
+    await turns.finish(await turns.begin(user_id="ada"), content)
+
+    assert await _told(turns) == (2, shown)
+
+
+@pytest.mark.parametrize("user_id", ["ada", None])
+async def test_nobody_elses_is_found(turns: Turns, user_id: str | None) -> None:
+    await turns.exchange(1, user_id=user_id)
+
+    found = {
+        who: [each.message_count for each in await _find(turns, user_id=who)]
+        for who in ("ada", "eve", None)
+    }
+
+    assert found.pop(user_id) == [2]
+    assert list(found.values()) == [[], []]
+
+
+async def test_an_unknown_or_expired_conversation_is_not_found(turns: Turns) -> None:
+    await turns.exchange(1, user_id="ada")
+    turns.wait(days=31)
+
+    assert await _find(turns, conversation_id=uuid4()) == []
+    assert await _find(turns, retention_days=30) == []
+    assert len(await _find(turns, retention_days=0)) == 1
+
+
+async def _told(turns: Turns, **parameters: Any) -> tuple[int, str | None]:
+    [summary] = await _summaries(turns, **parameters)
+    return summary.message_count, summary.last_message
+
+
+async def _summaries(turns: Turns, **parameters: Any) -> list[ConversationSummary]:
+    """Return what both statements tell, which must be the same."""
+    found = await _find(turns, **parameters)
+    page = {"status": "all", "cursor_updated_at": None, "cursor_id": None, "page_size": 20}
+    chosen = {"user_id": "ada", "retention_days": 0, "now": turns.now} | parameters
+    _, listed = await turns.database.run(act_as("ada"), LIST_CONVERSATIONS(**page, **chosen))
+    assert found == listed
+    return found
+
+
+async def _find(
+    turns: Turns,
+    *,
+    user_id: str | None = "ada",
+    conversation_id: UUID | None = None,
+    retention_days: int = 0,
+) -> list[ConversationSummary]:
+    wanted = conversation_id or turns.conversation_id
+    _, found = await turns.database.run(
+        act_as(user_id, wanted),
+        FIND_CONVERSATION_SUMMARY(
+            conversation_id=wanted, user_id=user_id, retention_days=retention_days, now=turns.now
+        ),
+    )
+    return found

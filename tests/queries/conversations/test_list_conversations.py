@@ -1,0 +1,92 @@
+"""list_conversations."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from lib.conversations.listing import LIST_CONVERSATIONS, ConversationSummary
+from tests.support.steps.rows import Rows
+from tests.support.steps.turns import NOON, Turns
+
+
+async def test_the_most_recently_used_comes_first(turns: Turns) -> None:
+    older, newer = [await _talk(turns) for _ in range(2)]
+    turns.wait(seconds=1)
+    await turns.begin("Hello again!", conversation_id=older, message_id="m2", user_id="ada")
+
+    found = await _list(turns)
+
+    assert [each.id for each in found] == [older, newer]
+    assert found[0].updated_at == turns.now
+    assert (found[0].title, found[0].status) == ("A title", "active")
+
+
+async def test_pages_show_each_conversation_once_even_those_of_the_same_moment(
+    turns: Turns, rows: Rows
+) -> None:
+    made = {await _talk(turns) for _ in range(7)}
+    rows.run("UPDATE conversations SET updated_at = %s", NOON)
+
+    seen: list[UUID] = []
+    cursor: dict[str, object] = {}
+    for size in (3, 3, 1):
+        page = await _list(turns, page_size=3, **cursor)
+        assert len(page) == size
+        seen += [each.id for each in page]
+        cursor = {"cursor_updated_at": page[-1].updated_at, "cursor_id": page[-1].id}
+
+    assert set(seen) == made
+    assert seen == sorted(seen, reverse=True)
+
+
+async def test_archived_ones_are_listed_when_asked_for(turns: Turns, rows: Rows) -> None:
+    active, archived = [await _talk(turns) for _ in range(2)]
+    rows.run("UPDATE conversations SET status = 'archived' WHERE id = %s", archived)
+
+    listed = {
+        status: [each.id for each in await _list(turns, status=status)]
+        for status in ("active", "archived", "all")
+    }
+
+    assert listed == {
+        "active": [active], "archived": [archived], "all": [archived, active],
+    }  # fmt: skip
+
+
+async def test_expired_ones_are_not_listed_though_they_are_not_deleted_yet(turns: Turns) -> None:
+    await _talk(turns)
+    turns.wait(days=30)
+
+    assert len(await _list(turns, retention_days=30)) == 1
+    turns.wait(seconds=1)
+    assert await _list(turns, retention_days=30) == []
+    assert len(await _list(turns, retention_days=0)) == 1
+
+
+async def test_those_of_others_and_of_nobody_are_not_listed(turns: Turns) -> None:
+    own = await _talk(turns)
+    await _talk(turns, "eve")
+    await _talk(turns, None)
+
+    assert [each.id for each in await _list(turns)] == [own]
+    assert await _list(turns, user_id=None) == []
+
+
+async def _talk(turns: Turns, user_id: str | None = "ada") -> UUID:
+    """Say something in a new conversation, a second after the last."""
+    turns.wait(seconds=1)
+    begun = await turns.begin(conversation_id=uuid4(), user_id=user_id)
+    await turns.finish(begun)
+    return begun.conversation_id
+
+
+async def _list(turns: Turns, **parameters: Any) -> list[ConversationSummary]:
+    chosen: dict[str, object] = {
+        "user_id": "ada",
+        "status": "all",
+        "retention_days": 0,
+        "cursor_updated_at": None,
+        "cursor_id": None,
+        "page_size": 20,
+        "now": turns.now,
+    }
+    return await turns.database.run(LIST_CONVERSATIONS(**chosen | parameters))

@@ -1,0 +1,121 @@
+"""list_mistakes."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from lib.conversations.mistakes import LIST_MISTAKES, Mistake
+from tests.support.steps.rows import Rows
+from tests.support.steps.turns import Turns, act_as, contents
+
+MARK = "UPDATE chat_messages SET is_mistake = TRUE WHERE role = 'assistant'"
+
+
+async def test_marked_answers_of_all_conversations_come_newest_first_with_their_questions(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1, user_id="ada")
+    turns.wait(seconds=1)
+    await turns.exchange(2, user_id="ada", conversation_id=uuid4())
+    await turns.exchange(3, user_id="ada")
+    rows.run(MARK + " AND content <> 'Answer 3'")
+
+    found = await _list(turns)
+
+    assert contents(found) == ["Answer 2", "Answer 1"]
+    assert [(each.question_message_id, each.question) for each in found] == [
+        ("question-2", "Question 2"), ("question-1", "Question 1"),
+    ]  # fmt: skip
+    assert found[0].conversation_id != found[1].conversation_id
+
+
+async def test_the_next_page_goes_on_after_the_last_answer_seen(turns: Turns, rows: Rows) -> None:
+    for number in range(1, 5):
+        await turns.exchange(number, user_id="ada")
+    turns.wait(seconds=1)
+    await turns.exchange(5, user_id="ada")
+    rows.run(MARK)
+
+    seen, last = list[str](), None
+    while page := await _list(turns, after=last, page_size=2):
+        assert len(page) <= 2
+        seen += contents(page)
+        last = page[-1]
+
+    assert seen == ["Answer 5", "Answer 4", "Answer 3", "Answer 2", "Answer 1"]
+
+
+@pytest.mark.parametrize("owner", ["eve", None])
+async def test_those_of_somebody_else_are_not_listed(
+    turns: Turns, rows: Rows, owner: str | None
+) -> None:
+    await turns.exchange(1, user_id=owner)
+    rows.run(MARK)
+
+    assert await _list(turns) == []
+
+
+async def test_a_marked_answer_that_was_replaced_is_still_one_to_learn_from(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1, user_id="ada")
+    rows.run(MARK)
+    await turns.begin("Better put", user_id="ada")
+
+    [found] = await _list(turns)
+
+    assert (found.content, found.question) == ("Answer 1", "Question 1")
+
+
+async def test_an_answer_whose_question_is_gone_has_none(turns: Turns, rows: Rows) -> None:
+    await turns.exchange(1, user_id="ada")
+    rows.run(MARK)
+    rows.run("DELETE FROM chat_messages WHERE role = 'user'")
+
+    [found] = await _list(turns)
+
+    assert (found.question_message_id, found.question) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("days", "retention_days", "is_listed"),
+    [(30, 30, True), (30.1, 30, False), (4000, 0, True)],
+)
+async def test_an_answer_older_than_the_retention_period_is_not_listed(
+    turns: Turns, rows: Rows, days: float, retention_days: int, *, is_listed: bool
+) -> None:
+    await turns.exchange(1, user_id="ada")
+    rows.run(MARK)
+    turns.wait(days=days)
+
+    assert bool(await _list(turns, retention_days=retention_days)) == is_listed
+
+
+async def test_a_question_older_than_the_retention_period_is_not_shown_with_its_answer(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1, user_id="ada")
+    turns.wait(days=20)
+    again = await turns.begin(None, message_id=None, user_id="ada", regenerates=True)
+    await turns.finish(again, "Answer 1, again", answer_message_id="answer-2")
+    rows.run(MARK)
+    turns.wait(days=20)
+
+    [found] = await _list(turns)
+
+    assert found.content == "Answer 1, again"
+    assert (found.question_message_id, found.question) == (None, None)
+
+
+async def _list(turns: Turns, *, after: Mistake | None = None, **parameters: Any) -> list[Mistake]:
+    usual = {
+        "user_id": "ada",
+        "retention_days": 30,
+        "cursor_created_at": after.created_at if after else None,
+        "cursor_id": after.id if after else None,
+        "page_size": 200,
+        "now": turns.now,
+    }
+    _, found = await turns.database.run(act_as("ada"), LIST_MISTAKES(**(usual | parameters)))
+    return found

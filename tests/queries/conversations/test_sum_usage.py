@@ -1,0 +1,105 @@
+"""sum_usage."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from lib.conversations.usage import SUM_USAGE, Usage
+from tests.support.steps.rows import Rows
+from tests.support.steps.turns import NOON, Turns, act_as
+
+TODAY = NOON.date()
+
+
+async def test_the_tokens_of_all_conversations_are_summed_by_day_and_model(turns: Turns) -> None:
+    await turns.exchange(1, user_id="ada")
+    await turns.exchange(2, user_id="ada", conversation_id=uuid4())
+    turns.wait(days=1)
+    await turns.exchange(3, user_id="ada")
+    begun = await turns.begin("Question 4", message_id="question-4", user_id="ada")
+    await turns.finish(begun, answer_message_id="answer-4", model_name="another")
+
+    assert await _sum(turns) == [
+        Usage("test-model", TODAY, 2, 14, 8),
+        Usage("another", TODAY + timedelta(1), 1, 7, 4),
+        Usage("test-model", TODAY + timedelta(1), 1, 7, 4),
+    ]
+
+
+async def test_an_answer_that_was_replaced_has_cost_as_much(turns: Turns) -> None:
+    await turns.exchange(1, user_id="ada")
+    again = await turns.begin(None, message_id=None, user_id="ada", regenerates=True)
+    await turns.finish(again, answer_message_id="answer-2")
+
+    assert await _sum(turns) == [Usage("test-model", TODAY, 2, 14, 8)]
+
+
+async def test_what_the_provider_did_not_say_counts_as_nothing(turns: Turns) -> None:
+    begun = await turns.begin(user_id="ada")
+    await turns.finish(begun, model_name=None, prompt_tokens=None, completion_tokens=None)
+
+    assert await _sum(turns) == [Usage(None, TODAY, 1, 0, 0)]
+
+
+async def test_more_tokens_are_summed_than_an_integer_holds(turns: Turns, rows: Rows) -> None:
+    await turns.exchange(1, user_id="ada")
+    await turns.exchange(2, user_id="ada")
+    rows.run("UPDATE chat_messages SET prompt_tokens = 2147483647 WHERE role = 'assistant'")
+
+    assert await _sum(turns) == [Usage("test-model", TODAY, 2, 4294967294, 8)]
+
+
+@pytest.mark.parametrize("owner", ["eve", None])
+async def test_those_of_somebody_else_are_not_counted(turns: Turns, owner: str | None) -> None:
+    await turns.exchange(1, user_id=owner)
+
+    assert await _sum(turns) == []
+
+
+@pytest.mark.parametrize("time_zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+async def test_a_day_begins_and_ends_by_utc(turns: Turns, rows: Rows, time_zone: str) -> None:
+    rows.run(f"ALTER ROLE CURRENT_USER IN DATABASE {_name(rows)} SET timezone = '{time_zone}'")
+    midnight = datetime(2026, 1, 2, tzinfo=UTC)
+    for number, seconds in enumerate((-86400, -0.000001, 0, 86400 - 0.000001, 86400), 1):
+        turns.now = midnight + timedelta(seconds=seconds)
+        await turns.exchange(number, user_id="ada")
+
+    days = [date(2026, 1, number) for number in (1, 2, 3)]
+    found = await _sum(turns)
+    [second] = await _sum(turns, first_day=days[1], last_day=days[1])
+
+    assert [(each.day, each.messages) for each in found] == [
+        (days[0], 2), (days[1], 2), (days[2], 1),
+    ]  # fmt: skip
+    assert second == found[1]
+
+
+@pytest.mark.parametrize(
+    ("days", "retention_days", "is_counted"),
+    [(30, 30, True), (30.1, 30, False), (4000, 0, True)],
+)
+async def test_an_answer_older_than_the_retention_period_is_not_counted(
+    turns: Turns, days: float, retention_days: int, *, is_counted: bool
+) -> None:
+    await turns.exchange(1, user_id="ada")
+    turns.wait(days=days)
+
+    assert bool(await _sum(turns, retention_days=retention_days)) == is_counted
+
+
+def _name(rows: Rows) -> str:
+    return rows.connection.info.dbname
+
+
+async def _sum(turns: Turns, **parameters: Any) -> list[Usage]:
+    usual = {
+        "user_id": "ada",
+        "first_day": date.min,
+        "last_day": date.max,
+        "retention_days": 0,
+        "now": turns.now,
+    }
+    _, found = await turns.database.run(act_as("ada"), SUM_USAGE(**(usual | parameters)))
+    return found

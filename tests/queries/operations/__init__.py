@@ -1,0 +1,1 @@
+"""Statements of sql/queries/operations, one file a statement."""

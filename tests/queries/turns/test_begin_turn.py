@@ -1,0 +1,219 @@
+"""begin_turn: exactly once, whatever is repeated, and one turn at a time."""
+
+from uuid import uuid4
+
+import pytest
+
+from tests.support.steps.rows import Rows
+from tests.support.steps.turns import LEASE_SECONDS, NOON, Turns
+
+
+async def test_a_first_message_makes_the_conversation_and_takes_its_turn(
+    turns: Turns, rows: Rows
+) -> None:
+    begun = await turns.begin("Hello!", title="A greeting", user_id="ada")
+
+    assert begun.verdict == "taken"
+    assert begun.said == ["Hello!"]
+    columns = "user_id, title, status, turn_id, turn_message_id, created_at, updated_at"
+    assert rows.run(f"SELECT {columns} FROM conversations") == [
+        ("ada", "A greeting", "active", begun.turn_id, "question-1", NOON, NOON)
+    ]
+    assert rows.run("SELECT user_id, role, message_id, created_at FROM chat_messages") == [
+        ("ada", "user", "question-1", NOON)
+    ]
+
+
+async def test_the_title_comes_back_as_it_is_whoever_gave_it(turns: Turns, rows: Rows) -> None:
+    made = await turns.begin("Hello!", title="A greeting")
+    again = await turns.begin("Hello!", title="Not used", turn_id=made.turn_id)
+    rows.run("UPDATE conversations SET title = 'My own'")
+    renamed = await turns.begin("Hello!", title="Not used")
+    rows.run("UPDATE conversations SET title = NULL")
+    untitled = await turns.begin("Hello!", title="Not used")
+    elsewhere = await turns.begin(None, message_id=None, conversation_id=uuid4(), title="None made")
+
+    titles = [begun.title for begun in (made, again, renamed, untitled, elsewhere)]
+    assert titles == ["A greeting", "A greeting", "My own", None, None]
+
+
+async def test_a_next_message_takes_the_turn_and_moves_updated_at(turns: Turns, rows: Rows) -> None:
+    await turns.exchange(1)
+    turns.wait(seconds=30)
+
+    begun = await turns.begin("Question 2", message_id="question-2")
+
+    assert begun.verdict == "taken"
+    assert begun.said == ["Question 1", "Answer 1", "Question 2"]
+    assert rows.run("SELECT created_at, updated_at FROM conversations") == [(NOON, turns.now)]
+
+
+async def test_a_message_that_was_answered_is_not_stored_again_and_its_answer_comes_back(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1)
+
+    again = await turns.begin("Question 1")
+
+    assert again.verdict == "answered"
+    assert again.read == ["Question 1", "Answer 1"]
+    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1"]
+    assert rows.run("SELECT turn_id FROM conversations") == [(None,)]
+
+
+async def test_an_answered_message_stays_answered_though_others_have_been_said_since(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1)
+    await turns.exchange(2)
+
+    again = await turns.begin("Question 1")
+
+    assert again.verdict == "answered"
+    assert again.read == ["Question 1", "Answer 1"]
+    assert len(rows.said(turns.conversation_id)) == 4
+
+
+@pytest.mark.parametrize("finish_reason", ["length", "content_filter", "aborted", "timeout"])
+async def test_an_answer_that_was_stopped_or_cut_is_an_answer(
+    turns: Turns, finish_reason: str
+) -> None:
+    await turns.finish(await turns.begin(), finish_reason=finish_reason)
+
+    assert (await turns.begin()).verdict == "answered"
+
+
+@pytest.mark.parametrize("finish_reason", ["error", "interrupted"])
+async def test_a_message_whose_answer_broke_is_answered_anew_in_place_of_the_broken_answer(
+    turns: Turns, rows: Rows, finish_reason: str
+) -> None:
+    await turns.finish(await turns.begin(), "Hel", finish_reason=finish_reason)
+
+    again = await turns.begin()
+    await turns.finish(again, "Hello!!", answer_message_id="answer-2")
+
+    assert again.verdict == "taken"
+    assert again.said == ["Hello!"]
+    assert rows.said(turns.conversation_id) == ["Hello!", "Hello!!"]
+    assert rows.superseded(turns.conversation_id) == ["Hel"]
+
+
+async def test_a_message_whose_attempt_left_nothing_is_answered_and_not_stored_again(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.release(await turns.begin())
+
+    again = await turns.begin()
+
+    assert again.verdict == "taken"
+    assert rows.said(turns.conversation_id) == ["Hello!"]
+
+
+async def test_a_message_that_is_being_answered_is_attached_to(turns: Turns, rows: Rows) -> None:
+    first = await turns.begin()
+    turns.wait(seconds=20)
+
+    again = await turns.begin()
+
+    assert again.verdict == "being_answered"
+    assert again.lease_remaining_seconds == LEASE_SECONDS - 20
+    assert again.question.id == first.question.id
+    assert rows.run("SELECT turn_id FROM conversations") == [(first.turn_id,)]
+
+
+async def test_another_message_while_one_is_being_answered_has_to_wait(
+    turns: Turns, rows: Rows
+) -> None:
+    first = await turns.begin()
+    turns.wait(seconds=20)
+
+    other = await turns.begin("And you?", message_id="question-2")
+
+    assert other.verdict == "turn_in_progress"
+    assert other.lease_remaining_seconds == LEASE_SECONDS - 20
+    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert rows.run("SELECT turn_id FROM conversations") == [(first.turn_id,)]
+
+
+async def test_an_unanswered_message_is_not_answered_once_others_have_been_said(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.release(await turns.begin())
+    await turns.exchange(2)
+
+    again = await turns.begin()
+
+    assert again.verdict == "moved_on"
+    assert rows.said(turns.conversation_id) == ["Hello!", "Question 2", "Answer 2"]
+
+
+async def test_moved_on_is_told_even_while_the_other_message_is_being_answered(
+    turns: Turns,
+) -> None:
+    await turns.release(await turns.begin())
+    await turns.begin("And you?", message_id="question-2")
+
+    assert (await turns.begin()).verdict == "moved_on"
+
+
+async def test_an_attempt_that_asks_again_finds_its_own_turn(turns: Turns, rows: Rows) -> None:
+    first = await turns.begin()
+
+    again = await turns.begin(turn_id=first.turn_id)
+
+    assert again.verdict == "taken"
+    assert again.said == ["Hello!"]
+    assert rows.said(turns.conversation_id) == ["Hello!"]
+
+
+async def test_a_lease_that_has_ended_keeps_nobody_waiting(turns: Turns, rows: Rows) -> None:
+    crashed = await turns.begin()
+
+    turns.wait(seconds=LEASE_SECONDS - 1)
+    assert (await turns.begin()).verdict == "being_answered"
+    turns.wait(seconds=1)
+    again = await turns.begin()
+
+    assert again.verdict == "taken"
+    assert again.lease_remaining_seconds is None
+    assert await turns.finish(crashed) == []
+    assert rows.said(turns.conversation_id) == ["Hello!"]
+
+
+async def test_another_message_may_be_sent_once_the_lease_has_ended(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.begin()
+    turns.wait(seconds=LEASE_SECONDS)
+
+    other = await turns.begin("And you?", message_id="question-2")
+
+    assert other.verdict == "taken"
+    assert rows.said(turns.conversation_id) == ["Hello!", "And you?"]
+
+
+async def test_the_same_message_id_in_two_conversations_is_two_messages(turns: Turns) -> None:
+    await turns.exchange(1)
+
+    other = await turns.begin("Hello!", conversation_id=uuid4())
+
+    assert other.verdict == "taken"
+
+
+async def test_regenerating_what_was_never_stored_is_a_send(turns: Turns, rows: Rows) -> None:
+    await turns.exchange(1)
+
+    begun = await turns.begin("Hello?", message_id="question-2", regenerates=True)
+
+    assert begun.verdict == "taken"
+    assert begun.question.content == "Hello?"
+    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1", "Hello?"]
+
+
+async def test_regenerating_what_was_never_stored_makes_the_conversation(
+    turns: Turns, rows: Rows
+) -> None:
+    begun = await turns.begin("Hello?", regenerates=True)
+
+    assert begun.verdict == "taken"
+    assert rows.said(turns.conversation_id) == ["Hello?"]

@@ -1,0 +1,97 @@
+"""begin_turn: what to do about an attempt that was ended before it could store its answer."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.support.steps.rows import Rows
+from tests.support.steps.streams import Streams
+from tests.support.steps.turns import LEASE_SECONDS, Begun, Turns
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "the same message": {},
+    "an edited message": {"content": "Better put"},
+    "another message": {"content": "And?", "message_id": "question-2"},
+    "another answer": {"content": None, "message_id": None, "regenerates": True},
+    "a request that may not answer": {"takes_turn": False},
+}
+STATE = "SELECT turn_id, turn_message_id, turn_expires_at, updated_at FROM conversations"
+
+
+@pytest.fixture
+async def left(turns: Turns, streams: Streams) -> Begun:
+    """Leave parts behind, under a lease that has run out."""
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+    turns.wait(seconds=LEASE_SECONDS)
+    return begun
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=list(REQUESTS))
+async def test_what_was_left_behind_must_be_stored_first_and_nothing_else_is_done(
+    turns: Turns, left: Begun, rows: Rows, request_: dict[str, Any]
+) -> None:
+    before = rows.run(STATE)
+
+    begun = await turns.begin(**request_, messages_per_minute=10)
+
+    assert (begun.verdict, begun.held_turn_id) == ("lapsed", left.turn_id)
+    assert begun.quota is None
+    assert rows.run(STATE) == before
+    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert rows.run("SELECT parts FROM stream_batches") == [("abc",)]
+
+
+@pytest.mark.parametrize("message_id", ["question-1", "question-2"])
+async def test_once_it_is_stored_the_turn_is_taken(
+    turns: Turns, left: Begun, message_id: str
+) -> None:
+    await turns.finish(left, "Hello, how", finish_reason="interrupted")
+
+    begun = await turns.begin(message_id=message_id)
+
+    assert (begun.verdict, begun.held_turn_id) == ("taken", None)
+
+
+async def test_where_nothing_was_said_the_turn_is_taken_over_at_once(turns: Turns) -> None:
+    late = await turns.begin()
+    turns.wait(seconds=LEASE_SECONDS)
+
+    begun = await turns.begin()
+
+    assert (begun.verdict, begun.held_turn_id) == ("taken", late.turn_id)
+
+
+async def test_as_long_as_the_lease_lasts_the_answer_is_being_made(
+    turns: Turns, streams: Streams
+) -> None:
+    running = await turns.begin()
+    await streams.store(running, "abc")
+    turns.wait(seconds=LEASE_SECONDS - 1)
+
+    again = await turns.begin()
+    other = await turns.begin("And?", message_id="question-2")
+
+    assert (again.verdict, again.held_turn_id) == ("being_answered", running.turn_id)
+    assert (other.verdict, other.held_turn_id) == ("turn_in_progress", running.turn_id)
+
+
+async def test_an_attempt_that_asks_again_itself_still_holds_its_turn(
+    turns: Turns, left: Begun
+) -> None:
+    again = await turns.begin(turn_id=left.turn_id)
+
+    assert (again.verdict, again.held_turn_id) == ("taken", left.turn_id)
+
+
+async def test_nobody_holds_the_turn_of_a_new_conversation(turns: Turns) -> None:
+    assert (await turns.begin()).held_turn_id is None
+
+
+async def test_what_was_left_behind_in_another_conversation_is_in_nobodys_way(
+    turns: Turns, left: Begun
+) -> None:
+    assert left.conversation_id == turns.conversation_id
+
+    assert (await turns.begin(conversation_id=uuid4())).verdict == "taken"

@@ -1,0 +1,241 @@
+"""begin_turn: what is counted of a quota, and that what is over it leaves nothing behind."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from lib.turns.quota import Quota
+from tests.support.steps.quotas import Counted, counted
+from tests.support.steps.rows import Rows
+from tests.support.steps.turns import Begun, Turns
+
+TWO: dict[str, Any] = {"messages_per_minute": 2, "messages_per_day": 3}
+LEFT = """
+    SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM conversations),
+    (SELECT count(*) FROM chat_messages)
+"""
+
+
+async def test_each_new_message_is_counted_until_none_is_left_in_the_minute(
+    turns: Turns, rows: Rows
+) -> None:
+    seen = [await _say(turns, number) for number in range(3)]
+
+    assert [each.verdict for each in seen] == ["taken", "taken", "over_quota"]
+    assert seen[0].quota == _quota(1, 60, 2, 86_400)
+    assert seen[1].quota == _quota(0, 59, 1, 86_399)
+    assert seen[2].quota == _quota(0, 58, 1, 86_398)
+    assert counted(rows) == {"somebody": Counted(2, 2)}
+
+
+async def test_a_minute_later_there_are_more_until_the_day_is_used_up(
+    turns: Turns, rows: Rows
+) -> None:
+    for number in range(2):
+        await _say(turns, number)
+    turns.wait(seconds=58)
+
+    begun, refused = [await _say(turns, number) for number in (2, 3)]
+
+    assert (begun.verdict, begun.quota) == ("taken", _quota(1, 60, 0, 86_340))
+    assert (refused.verdict, refused.quota) == ("over_quota", _quota(1, 59, 0, 86_339))
+    turns.wait(seconds=86_338)
+    again = await _say(turns, 4)
+    assert (again.verdict, again.quota) == ("taken", _quota(1, 60, 2, 86_400))
+    assert counted(rows) == {"somebody": Counted(1, 1)}
+
+
+async def test_what_is_over_the_quota_leaves_nothing_not_even_the_conversation(
+    turns: Turns, rows: Rows
+) -> None:
+    rows.run("INSERT INTO users (id) VALUES ('ada')")
+    rows.run(
+        "INSERT INTO quotas VALUES ('ada', 'ada', 9, %s, 9, %s)",
+        turns.now.replace(hour=13),
+        turns.now.replace(hour=13),
+    )
+
+    begun = await turns.begin(user_id="ada", **TWO)
+
+    assert (begun.verdict, begun.messages) == ("over_quota", [])
+    assert rows.run(LEFT) == [(1, 0, 0)]
+    assert counted(rows) == {"ada": Counted(9, 9)}
+
+
+async def test_an_edit_that_is_over_the_quota_replaces_nothing(turns: Turns, rows: Rows) -> None:
+    await turns.exchange(1, messages_per_minute=1)
+
+    edited = await turns.begin("Better put", messages_per_minute=1)
+    regenerated = await turns.begin("Question 1", regenerates=True, messages_per_minute=1)
+
+    assert [edited.verdict, regenerated.verdict] == ["over_quota"] * 2
+    assert rows.all(turns.conversation_id) == [("Question 1", True), ("Answer 1", True)]
+    assert rows.run("SELECT turn_id FROM conversations") == [(None,)]
+
+
+async def test_a_message_that_is_sent_again_is_not_counted_again(turns: Turns, rows: Rows) -> None:
+    begun = await turns.begin(**TWO)
+    being_answered = await turns.begin(**TWO)
+    own_retry = await turns.begin(turn_id=begun.turn_id, **TWO)
+    await turns.finish(begun)
+    answered = await turns.begin(**TWO)
+
+    verdicts = [each.verdict for each in (being_answered, own_retry, answered)]
+    assert verdicts == ["being_answered", "taken", "answered"]
+    assert [each.quota for each in (being_answered, own_retry, answered)] == [None] * 3
+    assert counted(rows) == {"somebody": Counted(1, 1)}
+
+
+@pytest.mark.parametrize("regenerates", [False, True])
+@pytest.mark.parametrize("finish_reason", ["error", "interrupted", None])
+async def test_to_try_again_after_a_failure_is_not_counted_and_needs_no_quota(
+    turns: Turns, rows: Rows, finish_reason: str | None, *, regenerates: bool
+) -> None:
+    failed = await turns.begin(messages_per_minute=1)
+    if finish_reason:
+        await turns.finish(failed, "Hel", finish_reason=finish_reason)
+    else:
+        await turns.release(failed)
+
+    again = await turns.begin(messages_per_minute=1, regenerates=regenerates)
+
+    assert (again.verdict, again.quota) == ("taken", None)
+    assert counted(rows) == {"somebody": Counted(1, 1)}
+
+
+async def test_to_take_over_a_lost_turn_is_not_counted(turns: Turns, rows: Rows) -> None:
+    await turns.begin(messages_per_day=5)
+    turns.wait(seconds=61)
+
+    assert (await turns.begin(messages_per_day=5)).verdict == "taken"
+    assert counted(rows) == {"somebody": Counted(1, 1)}
+
+
+async def test_an_edit_and_another_answer_are_counted(turns: Turns, rows: Rows) -> None:
+    await turns.exchange(1, **TWO)
+    edited = await turns.begin("Better put", message_id="question-1", **TWO)
+    await turns.finish(edited, answer_message_id="answer-2")
+    turns.wait(seconds=60)
+
+    regenerated = await turns.begin("Better put", regenerates=True, **TWO)
+
+    assert [edited.verdict, regenerated.verdict] == ["taken", "taken"]
+    assert counted(rows) == {"somebody": Counted(1, 3)}
+
+
+async def test_what_is_refused_for_another_reason_is_not_counted(turns: Turns, rows: Rows) -> None:
+    await turns.exchange(1)
+    limits: dict[str, Any] = {"messages_per_minute": 5}
+    verdicts = [
+        (await turns.begin("Q", message_id="answer-1", **limits)).verdict,
+        (await turns.begin("Q", message_id="new", max_messages=2, **limits)).verdict,
+        (await turns.begin("Q", message_id="new", takes_turn=False, **limits)).verdict,
+        (await _regenerate_nothing(turns)).verdict,
+    ]
+    rows.run("UPDATE conversations SET status = 'archived'")
+    verdicts += [(await turns.begin("Q", message_id="new", **limits)).verdict]
+    rows.run("UPDATE conversations SET status = 'active'")
+    await turns.begin("Unanswered", message_id="question-2")
+    verdicts += [(await turns.begin("Q", message_id="new", **limits)).verdict]
+
+    assert verdicts == [
+        "message_id_taken", "full", "unanswered", "nothing_to_answer", "archived",
+        "turn_in_progress",
+    ]  # fmt: skip
+    assert counted(rows) == {}
+
+
+async def test_who_is_counted_is_nobody_else(turns: Turns, rows: Rows) -> None:
+    for user_id in ("ada", "eve", None):
+        begun = await turns.begin(user_id=user_id, conversation_id=uuid4(), messages_per_minute=1)
+        assert begun.verdict == "taken"
+
+    assert counted(rows) == dict.fromkeys(("ada", "eve", "somebody"), Counted(1, 1))
+    assert rows.run("SELECT user_id FROM quotas ORDER BY subject") == [("ada",), ("eve",), (None,)]
+
+
+async def test_where_there_are_no_limits_nothing_is_counted(turns: Turns, rows: Rows) -> None:
+    begun = [await _say(turns, number, minute=0, day=0) for number in range(5)]
+
+    assert {(each.verdict, each.quota) for each in begun} == {("taken", None)}
+    assert counted(rows) == {}
+
+
+@pytest.mark.parametrize("is_one_conversation", [False, True])
+async def test_of_many_at_once_exactly_as_many_as_may_be_are_taken(
+    turns: Turns, rows: Rows, *, is_one_conversation: bool
+) -> None:
+    shared = uuid4()
+    conversations = [shared if is_one_conversation else uuid4() for _ in range(40)]
+    if is_one_conversation:
+        await turns.begin(conversation_id=shared, messages_per_minute=0)
+        turns.wait(seconds=61)
+
+    begun = await asyncio.gather(
+        *[
+            turns.begin(
+                message_id=f"new-{number}",
+                conversation_id=conversation_id,
+                user_id=None,
+                messages_per_minute=7,
+                # Each lease has ended when the next one looks.
+                lease_seconds=0.0,
+            )
+            for number, conversation_id in enumerate(conversations)
+        ]
+    )
+
+    assert Counter(each.verdict for each in begun) == {"taken": 7, "over_quota": 33}
+    assert counted(rows) == {"somebody": Counted(7, 7)}
+    stored = "SELECT count(*) FROM chat_messages WHERE message_id LIKE 'new-%%'"
+    assert rows.run(stored) == [(7,)]
+
+
+@pytest.mark.parametrize("switched_off", ["nestloop", "hashjoin", "mergejoin", "material"])
+async def test_a_refused_message_is_not_counted_whatever_the_plan(
+    turns: Turns, rows: Rows, switched_off: str
+) -> None:
+    await turns.exchange(1)
+    rows.run(f"ALTER ROLE postgres SET enable_{switched_off} = off")
+    try:
+        other = Turns(turns.database, turns.conversation_id, turns.now)
+        await other.database.close()
+
+        full = await other.begin("Q", message_id="new", max_messages=2, messages_per_minute=1)
+    finally:
+        rows.run(f"ALTER ROLE postgres RESET enable_{switched_off}")
+
+    assert full.verdict == "full"
+    assert counted(rows) == {}
+
+
+async def _say(turns: Turns, number: int, *, minute: int = 2, day: int = 3) -> Begun:
+    """Say something new, a second after the last, with nobody waiting for an answer."""
+    begun = await turns.begin(
+        f"Question {number}",
+        message_id=f"question-{number}",
+        messages_per_minute=minute,
+        messages_per_day=day,
+    )
+    if begun.verdict == "taken":
+        await turns.finish(begun, answer_message_id=f"answer-{number}")
+    turns.wait(seconds=1)
+    return begun
+
+
+async def _regenerate_nothing(turns: Turns) -> Begun:
+    return await turns.begin(
+        None, message_id=None, regenerates=True, conversation_id=uuid4(), messages_per_minute=5
+    )
+
+
+def _quota(minute: int, minute_seconds: float, day: int, day_seconds: float) -> Quota:
+    return Quota(
+        minute_remaining=minute,
+        minute_reset_seconds=minute_seconds,
+        day_remaining=day,
+        day_reset_seconds=day_seconds,
+    )

@@ -1,0 +1,84 @@
+"""find_left_turn."""
+
+from uuid import uuid4
+
+import pytest
+
+from lib.turns.recover import LeftTurn
+from tests.support.steps.rows import Rows
+from tests.support.steps.streams import Streams
+from tests.support.steps.turns import LEASE_SECONDS, Turns
+
+
+async def test_it_finds_the_question_and_all_parts_in_order(turns: Turns, streams: Streams) -> None:
+    begun = await turns.begin("Hello!")
+    for parts, first_part in (("kl", 10), ("ab", 0), ("cdefghij", 2)):
+        await streams.store(begun, parts, first_part)
+
+    found = await streams.find_left(begun)
+
+    assert found == [LeftTurn(begun.question.id, "Hello!", "abcdefghijkl")]
+
+
+async def test_an_attempt_that_has_said_nothing_is_found_without_parts(
+    turns: Turns, streams: Streams
+) -> None:
+    begun = await turns.begin()
+
+    assert await streams.find_left(begun) == [LeftTurn(begun.question.id, "Hello!", "")]
+
+
+@pytest.mark.parametrize(
+    "loss", ["DELETE FROM chat_messages", "UPDATE chat_messages SET superseded_at = now()"]
+)
+async def test_where_the_question_is_gone_it_says_so(
+    turns: Turns, streams: Streams, rows: Rows, loss: str
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+    rows.run(loss)
+
+    assert await streams.find_left(begun) == [LeftTurn(None, None, "abc")]
+
+
+async def test_an_expired_question_is_gone(turns: Turns, streams: Streams) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+
+    turns.wait(days=30)
+    assert (await streams.find_left(begun, retention_days=30))[0].question_id is not None
+    turns.wait(seconds=1)
+    assert await streams.find_left(begun, retention_days=30) == [LeftTurn(None, None, "abc")]
+
+
+async def test_of_an_attempt_that_does_not_hold_the_turn_any_more_nothing_is_found(
+    turns: Turns, streams: Streams
+) -> None:
+    late = await turns.begin()
+    turns.wait(seconds=LEASE_SECONDS)
+    again = await turns.begin()
+    await streams.store(again, "abc")
+
+    assert await streams.find_left(late) == []
+    await turns.finish(again)
+    assert await streams.find_left(again) == []
+
+
+@pytest.mark.parametrize("owner", ["ada", None])
+async def test_others_find_nothing(turns: Turns, streams: Streams, owner: str | None) -> None:
+    begun = await turns.begin(user_id=owner)
+    await streams.store(begun, "abc")
+
+    for other in {"eve", None} - {owner}:
+        assert await streams.find_left(begun, other) == []
+    assert await streams.find_left(begun, owner)
+
+
+async def test_what_is_left_in_another_conversation_is_not_mixed_in(
+    turns: Turns, streams: Streams
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+    await streams.store(await turns.begin(conversation_id=uuid4()), "xyz")
+
+    assert [left.parts for left in await streams.find_left(begun)] == ["abc"]

@@ -1,0 +1,116 @@
+"""finish_turn: what becomes of the answer's stream."""
+
+from uuid import uuid4
+
+import pytest
+
+from tests.support.steps.rows import Rows
+from tests.support.steps.streams import Streams
+from tests.support.steps.turns import LEASE_SECONDS, Turns
+
+BATCHES = "SELECT turn_id, parts FROM stream_batches"
+FINISHED = "SELECT parts FROM finished_streams"
+
+
+async def test_its_batches_and_the_rest_become_one_piece(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin(user_id="ada")
+    await streams.store(begun, "cdefghij", 2)
+    await streams.store(begun, "ab")
+    turns.wait(seconds=3)
+
+    await turns.finish(begun, stored_parts=10, parts="kl", title_parts="-", last_parts="m")
+
+    columns = "conversation_id, turn_id, user_id, answer_message_id, parts, ended_at"
+    assert rows.run(f"SELECT {columns} FROM finished_streams") == [
+        (turns.conversation_id, begun.turn_id, "ada", "answer-1", "abcdefghijklm", turns.now)
+    ]
+    assert rows.run(BATCHES) == []
+
+
+async def test_a_batch_of_which_nobody_knows_whether_it_was_stored_does_not_come_twice(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+    # That this arrived was not heard.
+    await streams.store(begun, "de", 3)
+
+    await turns.finish(begun, stored_parts=3, parts="defg")
+
+    assert rows.run(FINISHED) == [("abcdefg",)]
+
+
+async def test_without_batches_the_rest_is_all(turns: Turns, rows: Rows) -> None:
+    await turns.finish(await turns.begin(), parts="abc", last_parts="d")
+
+    assert rows.run(FINISHED) == [("abcd",)]
+
+
+@pytest.mark.parametrize(("own_title", "stream"), [(None, "a+title+b"), ("My own", "ab")])
+async def test_a_new_title_is_told_if_the_conversation_takes_it(
+    turns: Turns, rows: Rows, own_title: str | None, stream: str
+) -> None:
+    begun = await turns.begin()
+    if own_title:
+        rows.run("UPDATE conversations SET title = %s", own_title)
+
+    title = {"title": "Greetings", "title_parts": "+title+"}
+    await turns.finish(begun, parts="a", last_parts="b", **title)
+
+    assert rows.run(FINISHED) == [(stream,)]
+
+
+async def test_sent_again_it_leaves_the_stream_as_it_is(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+
+    first = await turns.finish(begun, stored_parts=3, parts="d")
+
+    assert await turns.finish(begun, stored_parts=3, parts="d") == first
+    assert rows.run(FINISHED) == [("abcd",)]
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(60, ["abc", "de"]), (61, ["de"])])
+async def test_the_next_answer_removes_it_when_it_is_a_minute_old(
+    turns: Turns, rows: Rows, seconds: float, kept: list[str]
+) -> None:
+    other = await turns.begin(conversation_id=uuid4())
+    await turns.finish(other, parts="other")
+    await turns.finish(await turns.begin(), parts="abc")
+    turns.wait(seconds=seconds)
+    second = await turns.begin("And?", message_id="question-2")
+
+    await turns.finish(second, answer_message_id="answer-2", parts="de")
+
+    ordered = f"{FINISHED} WHERE conversation_id = %s ORDER BY ended_at"
+    assert [parts for (parts,) in rows.run(ordered, turns.conversation_id)] == kept
+    assert rows.run(f"{FINISHED} WHERE conversation_id = %s", other.conversation_id) == [("other",)]
+
+
+async def test_who_has_lost_the_turn_leaves_the_streams_of_others_alone(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    late = await turns.begin()
+    turns.wait(seconds=LEASE_SECONDS)
+    again = await turns.begin()
+    await streams.store(again, "abc")
+
+    assert await turns.finish(late, parts="too late") == []
+
+    assert rows.run(BATCHES) == [(again.turn_id, "abc")]
+    assert rows.run(FINISHED) == []
+
+
+async def test_the_batches_of_other_conversations_stay(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    other = await turns.begin(user_id="ada", conversation_id=uuid4())
+    await streams.store(other, "xyz")
+
+    await turns.finish(await turns.begin(user_id="ada"))
+
+    assert rows.run(BATCHES) == [(other.turn_id, "xyz")]

@@ -1,0 +1,60 @@
+"""list_lapsed_turns."""
+
+from uuid import uuid4
+
+from lib.turns.recover import LapsedTurn
+from tests.support.steps.streams import Streams
+from tests.support.steps.turns import LEASE_SECONDS, Begun, Turns
+
+
+def lapsed(begun: Begun) -> LapsedTurn:
+    """Return the row that tells of an attempt."""
+    return LapsedTurn(begun.conversation_id, begun.user_id, begun.turn_id)
+
+
+async def test_those_that_ran_out_are_listed_whosever_they_are_the_first_before_the_others(
+    turns: Turns, streams: Streams
+) -> None:
+    begun: list[Begun] = []
+    for who in ("eve", None, "ada"):
+        begun.append(await turns.begin(user_id=who, conversation_id=uuid4()))
+        turns.wait(seconds=1)
+    for each in begun:
+        await streams.store(each, "abc")
+        await streams.store(each, "de", 3)
+    turns.wait(seconds=LEASE_SECONDS)
+
+    assert await streams.list_lapsed() == [lapsed(each) for each in begun]
+    assert await streams.list_lapsed(batch_size=2) == [lapsed(each) for each in begun[:2]]
+
+
+async def test_as_long_as_the_lease_lasts_nothing_is_left_behind(
+    turns: Turns, streams: Streams
+) -> None:
+    await streams.store(await turns.begin(), "abc")
+    turns.wait(seconds=LEASE_SECONDS - 1)
+
+    assert await streams.list_lapsed() == []
+
+
+async def test_an_attempt_that_has_said_nothing_is_listed_too_for_its_turn_is_to_be_given_back(
+    turns: Turns, streams: Streams
+) -> None:
+    begun = await turns.begin()
+    turns.wait(seconds=LEASE_SECONDS)
+
+    assert await streams.list_lapsed() == [lapsed(begun)]
+
+
+async def test_what_was_recovered_or_given_back_is_not_listed_again(
+    turns: Turns, streams: Streams
+) -> None:
+    recovered, released = [await turns.begin(conversation_id=uuid4()) for _ in range(2)]
+    await streams.store(recovered, "abc")
+    await streams.store(released, "abc")
+    turns.wait(seconds=LEASE_SECONDS)
+
+    await turns.finish(recovered, finish_reason="interrupted")
+    await turns.release(released)
+
+    assert await streams.list_lapsed() == []

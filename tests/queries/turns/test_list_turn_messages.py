@@ -1,0 +1,104 @@
+"""list_turn_messages."""
+
+from typing import Any
+from uuid import uuid4
+
+from lib.turns.begin import LIST_TURN_MESSAGES
+from tests.support.steps.rows import Rows
+from tests.support.steps.turns import Turns, contents
+
+
+async def test_the_last_messages_up_to_the_question_come_oldest_first(turns: Turns) -> None:
+    for number in range(1, 5):
+        await turns.exchange(number)
+
+    assert await _read(turns, message_id="question-4", history_messages=3) == [
+        "Question 3", "Answer 3", "Question 4", "Answer 4",
+    ]  # fmt: skip
+
+
+async def test_what_was_said_after_the_question_is_left_out_but_its_answer_is_not(
+    turns: Turns,
+) -> None:
+    for number in range(1, 4):
+        await turns.exchange(number)
+
+    assert await _read(turns, message_id="question-2") == [
+        "Question 1", "Answer 1", "Question 2", "Answer 2",
+    ]  # fmt: skip
+
+
+async def test_system_messages_come_too_and_do_not_count(turns: Turns, rows: Rows) -> None:
+    await turns.exchange(1)
+    rows.run(
+        """
+        INSERT INTO chat_messages (conversation_id, role, content, created_at)
+        VALUES (%s, 'system', 'Be brief.', %s)
+        """,
+        turns.conversation_id,
+        turns.now,
+    )
+    await turns.exchange(2)
+
+    assert await _read(turns, message_id="question-2", history_messages=2) == [
+        "Answer 1", "Be brief.", "Question 2", "Answer 2",
+    ]  # fmt: skip
+    assert await _read(turns, message_id="question-2", history_messages=1) == [
+        "Be brief.", "Question 2", "Answer 2",
+    ]  # fmt: skip
+
+
+async def test_the_question_of_this_attempts_turn_comes_before_the_one_that_is_named(
+    turns: Turns,
+) -> None:
+    await turns.exchange(1)
+    await turns.exchange(2)
+    begun = await turns.begin(
+        "Question 2", message_id="question-2", regenerates=True, answer_message_id="answer-1"
+    )
+
+    # Its answer too, which is there until there is a new one.
+    found = ["Question 1", "Answer 1"]
+    assert await _read(turns, message_id="question-2", turn_id=begun.turn_id) == found
+    assert await _read(turns, message_id=None, turn_id=begun.turn_id) == found
+
+
+async def test_replaced_messages_are_not_read(turns: Turns) -> None:
+    await turns.exchange(1)
+    await turns.begin("Better put")
+
+    assert await _read(turns, message_id="question-1") == ["Better put"]
+
+
+async def test_expired_messages_are_not_read(turns: Turns) -> None:
+    await turns.exchange(1)
+    turns.wait(days=31)
+    await turns.exchange(2)
+
+    assert await _read(turns, message_id="question-2", retention_days=30) == [
+        "Question 2", "Answer 2",
+    ]  # fmt: skip
+    assert await _read(turns, message_id="question-1", retention_days=30) == []
+    assert len(await _read(turns, message_id="question-2", retention_days=0)) == 4
+
+
+async def test_nothing_is_read_for_an_unknown_question_or_for_somebody_else(turns: Turns) -> None:
+    await turns.exchange(1, user_id="ada")
+
+    assert await _read(turns, message_id="unknown", user_id="ada") == []
+    assert await _read(turns, message_id="answer-1", user_id="ada") == []
+    assert await _read(turns, message_id="question-1", user_id="eve") == []
+    assert await _read(turns, message_id="question-1", user_id=None) == []
+    assert len(await _read(turns, message_id="question-1", user_id="ada")) == 2
+
+
+async def _read(turns: Turns, **parameters: Any) -> list[str]:
+    chosen = {
+        "conversation_id": turns.conversation_id,
+        "user_id": None,
+        "turn_id": uuid4(),
+        "history_messages": 20,
+        "retention_days": 0,
+        "now": turns.now,
+    }
+    return contents(await turns.database.run(LIST_TURN_MESSAGES(**chosen | parameters)))

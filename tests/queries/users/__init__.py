@@ -1,0 +1,1 @@
+"""Statements of sql/queries/users, one file a statement."""

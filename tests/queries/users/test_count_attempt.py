@@ -1,0 +1,163 @@
+"""count_attempt: of a log in, for its address and for its client; and count_use, which counts."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from lib.database.client import Database
+from lib.users.accounts import COUNT_ATTEMPT, Attempt
+from tests.support.steps.quotas import Counted, counted
+from tests.support.steps.rows import Rows
+from tests.support.steps.turns import NOON
+
+ALLOWED = Attempt(is_allowed=True, retry_after_seconds=0)
+USE = "SELECT * FROM count_use('somebody', NULL, %s, %s, %s)"
+
+
+async def test_an_attempt_is_counted_for_its_address_and_for_its_client(
+    pool: Database, rows: Rows
+) -> None:
+    assert await _attempt(pool) == ALLOWED
+
+    assert counted(rows) == {"address a": Counted(1, 1), "client c": Counted(1, 1)}
+    assert rows.run("SELECT DISTINCT user_id FROM quotas") == [(None,)]
+
+
+async def test_an_address_has_so_many_attempts_wherever_they_come_from(
+    pool: Database, rows: Rows
+) -> None:
+    for number in range(3):
+        assert await _attempt(pool, client_subject=f"client {number}") == ALLOWED
+
+    refused = await _attempt(pool, now=NOON + timedelta(seconds=20))
+
+    assert refused == Attempt(is_allowed=False, retry_after_seconds=40)
+    assert counted(rows)["address a"] == Counted(3, 3)
+    assert await _attempt(pool, address_subject="address b") == ALLOWED
+
+
+async def test_a_client_has_so_many_attempts_whatever_addresses_it_tries(
+    pool: Database, rows: Rows
+) -> None:
+    for number in range(5):
+        assert await _attempt(pool, address_subject=f"address {number}") == ALLOWED
+
+    refused = await _attempt(pool, now=NOON + timedelta(seconds=20))
+
+    assert refused == Attempt(is_allowed=False, retry_after_seconds=40)
+    # What a refused client tries costs the address nothing: nobody is locked out by that.
+    assert counted(rows)["client c"] == Counted(5, 5)
+    assert "address a" not in counted(rows)
+
+
+async def test_attempts_count_anew_a_minute_later_and_until_the_day_is_used_up_a_day_later(
+    pool: Database,
+) -> None:
+    attempts = [
+        await _attempt(pool, now=NOON + timedelta(seconds=seconds))
+        for seconds in (0, 1, 2, 3, 60, 61, 62, 120, 86_399, 86_400)
+    ]
+
+    assert [each.is_allowed for each in attempts] == [
+        True, True, True, False, True, True, False, False, False, True,
+    ]  # fmt: skip
+    assert [each.retry_after_seconds for each in attempts] == [
+        0, 0, 0, 57, 0, 0, 86_338, 86_280, 1, 0,
+    ]  # fmt: skip
+
+
+async def test_of_many_at_once_exactly_as_many_as_may_be_pass(pool: Database, rows: Rows) -> None:
+    attempts = await asyncio.gather(
+        *[_attempt(pool, client_subject=f"client {number}") for number in range(40)]
+    )
+
+    assert sum(each.is_allowed for each in attempts) == 3
+    assert counted(rows)["address a"] == Counted(3, 3)
+
+
+@pytest.mark.parametrize("switched_off", ["nestloop", "hashjoin", "mergejoin", "material"])
+async def test_a_refused_client_costs_the_address_nothing_whatever_the_plan(
+    pool: Database, rows: Rows, switched_off: str
+) -> None:
+    await _attempt(pool, client_per_minute=1, address_subject="address b")
+    await pool.close()
+    rows.run(f"ALTER ROLE postgres SET enable_{switched_off} = off")
+    try:
+        refused = await _attempt(pool, client_per_minute=1)
+    finally:
+        rows.run(f"ALTER ROLE postgres RESET enable_{switched_off}")
+
+    assert not refused.is_allowed
+    assert counted(rows).keys() == {"address b", "client c"}
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "per_day", "told"),
+    [
+        (0, 0, (True, 0, 60, 0, 86_400)),
+        (1, 0, (True, 0, 60, 0, 86_400)),
+        (0, 1, (True, 0, 60, 0, 86_400)),
+        (5, 9, (True, 4, 60, 8, 86_400)),
+    ],
+)
+def test_a_first_use_is_always_allowed(
+    rows: Rows, per_minute: int, per_day: int, told: tuple[object, ...]
+) -> None:
+    assert rows.run(USE, per_minute, per_day, NOON) == [told]
+
+
+def test_zero_is_no_limit_however_often(rows: Rows) -> None:
+    for number in range(1, 4):
+        [(is_allowed, *_)] = rows.run(USE, 0, 0, NOON)
+        assert is_allowed
+        assert counted(rows) == {"somebody": Counted(number, number)}
+
+
+def test_the_end_of_a_minute_is_not_in_it(rows: Rows) -> None:
+    rows.run(USE, 1, 0, NOON)
+
+    [(just_before, *_)] = rows.run(USE, 1, 0, NOON + timedelta(seconds=59.999999))
+    [(at_its_end, *_)] = rows.run(USE, 1, 0, NOON + timedelta(seconds=60))
+
+    assert (just_before, at_its_end) == (False, True)
+
+
+def test_a_limit_that_was_lowered_below_what_is_used_leaves_nothing_and_not_less(
+    rows: Rows,
+) -> None:
+    for _ in range(3):
+        rows.run(USE, 5, 5, NOON)
+
+    assert rows.run(USE, 2, 1, NOON) == [(False, 0, 60, 0, 86_400)]
+    assert counted(rows) == {"somebody": Counted(3, 3)}
+
+
+def test_when_the_day_refuses_the_minute_that_is_over_is_told_as_unused(rows: Rows) -> None:
+    rows.run(USE, 1, 1, NOON)
+
+    assert rows.run(USE, 1, 1, NOON + timedelta(hours=1)) == [(False, 1, 0, 0, 82_800)]
+
+
+def test_a_user_who_is_deleted_takes_the_counters_along(rows: Rows) -> None:
+    rows.run("INSERT INTO users (id) VALUES ('ada')")
+    rows.run("SELECT count_use('user ada', 'ada', 1, 1, now())")
+
+    rows.run("DELETE FROM users")
+
+    assert counted(rows) == {}
+
+
+async def _attempt(pool: Database, *, now: datetime = NOON, **parameters: Any) -> Attempt:
+    chosen: dict[str, object] = {
+        "address_subject": "address a",
+        "address_per_minute": 3,
+        "address_per_day": 5,
+        "client_subject": "client c",
+        "client_per_minute": 5,
+        "client_per_day": 50,
+        "now": now,
+    }
+    [attempt] = await pool.run(COUNT_ATTEMPT(**chosen | parameters))
+    return attempt

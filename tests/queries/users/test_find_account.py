@@ -1,0 +1,37 @@
+"""find_account."""
+
+import pytest
+
+from lib.database.client import Database
+from lib.problems import DatabaseNotMigrated
+from lib.users.accounts import FIND_ACCOUNT, Account
+from tests.support.steps.rows import Rows
+from tests.support.steps.turns import act_as
+
+
+async def test_the_user_of_an_address_is_found_with_what_a_log_in_needs(
+    pool: Database, rows: Rows
+) -> None:
+    rows.run("""
+        INSERT INTO users (id, email, name, hashed_password, is_active) VALUES
+        ('1', 'ada@example.com', 'Ada', 'hash', FALSE), ('2', 'eve@example.com', NULL, NULL, TRUE)
+    """)
+
+    assert await _find(pool, "ada@example.com") == [Account("1", "Ada", "hash", is_active=False)]
+    assert await _find(pool, "eve@example.com") == [Account("2", None, None, is_active=True)]
+
+
+@pytest.mark.parametrize("email", ["", "a", "ada@example.co", "ADA@EXAMPLE.COM", "%@example.com"])
+async def test_any_other_address_is_nobodys(pool: Database, rows: Rows, email: str) -> None:
+    rows.run("INSERT INTO users (id, email) VALUES ('1', 'ada@example.com'), ('2', NULL)")
+
+    assert await _find(pool, email) == []
+
+
+async def test_within_the_wall_nobody_may_look_for_accounts(pool: Database) -> None:
+    with pytest.raises(DatabaseNotMigrated):
+        await pool.run(act_as("ada"), FIND_ACCOUNT(email="ada@example.com"))
+
+
+async def _find(pool: Database, email: str) -> list[Account]:
+    return await pool.run(FIND_ACCOUNT(email=email))

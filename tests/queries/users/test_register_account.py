@@ -1,0 +1,75 @@
+"""register_account."""
+
+import asyncio
+
+import pytest
+
+from lib.database.client import Database
+from lib.database.statements import Call
+from lib.problems import DatabaseNotMigrated
+from lib.users.accounts import REGISTER_ACCOUNT, Registered
+from tests.support.steps.rows import Rows
+from tests.support.steps.turns import act_as
+
+ALL = "SELECT id, email, name, hashed_password, is_active FROM users ORDER BY id"
+ADA = ("1", "ada@example.com", "Ada", "hash of 1", True)
+
+
+async def test_an_account_is_made_with_its_password(pool: Database, rows: Rows) -> None:
+    assert await _register(pool, "1") == "1"
+
+    assert rows.run(ALL) == [ADA]
+
+
+async def test_a_repeated_try_finds_what_it_made(pool: Database, rows: Rows) -> None:
+    assert [await _register(pool, "1") for _ in range(2)] == ["1", "1"]
+
+    assert rows.run(ALL) == [ADA]
+
+
+async def test_an_address_that_has_an_account_is_not_given_to_another(
+    pool: Database, rows: Rows
+) -> None:
+    await _register(pool, "1")
+
+    assert await _register(pool, "2") is None
+
+    assert rows.run(ALL) == [ADA]
+
+
+async def test_the_user_of_a_token_is_not_given_a_password_by_somebody_else(
+    pool: Database, rows: Rows
+) -> None:
+    rows.run("INSERT INTO users (id, email) VALUES ('ada', 'ada@example.com')")
+
+    assert await _register(pool, "2") is None
+    assert await _register(pool, "ada", "other@example.com") is None
+
+    assert rows.run(ALL) == [("ada", "ada@example.com", None, None, True)]
+
+
+async def test_of_many_who_register_one_address_at_once_one_makes_an_account(
+    pool: Database, rows: Rows
+) -> None:
+    made = await asyncio.gather(*[_register(pool, str(number)) for number in range(20)])
+
+    [winner] = [each for each in made if each is not None]
+    assert rows.run("SELECT id, hashed_password FROM users") == [(winner, f"hash of {winner}")]
+
+
+async def test_within_the_wall_nobody_may_make_accounts(pool: Database, rows: Rows) -> None:
+    with pytest.raises(DatabaseNotMigrated):
+        await pool.run(act_as("ada"), _call("1", "ada@example.com"))
+
+    assert rows.run(ALL) == []
+
+
+async def _register(pool: Database, user_id: str, email: str = "ada@example.com") -> str | None:
+    [made] = await pool.run(_call(user_id, email))
+    return made.user_id
+
+
+def _call(user_id: str, email: str) -> Call[Registered]:
+    return REGISTER_ACCOUNT(
+        user_id=user_id, email=email, name="Ada", hashed_password=f"hash of {user_id}"
+    )

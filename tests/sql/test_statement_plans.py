@@ -1,0 +1,336 @@
+"""Each statement finds its rows by the indexes that its header names, whatever its parameters.
+
+Asked of `EXPLAIN (GENERIC_PLAN)`, over 20,000 rows: a small table is read whole, in any case.
+"""
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from dev.postgres import RunningPostgres
+from lib.database.statements import Call
+from lib.turns.begin import LIST_TURN_MESSAGES
+from tests.support.statement_files import (
+    FUNCTION_CALLS,
+    NAMES,
+    PLANNED_ONCE,
+    WITHOUT_CALLER,
+    read_statement,
+    read_work,
+)
+
+LARGE_TABLES = {
+    "users",
+    "conversations",
+    "chat_messages",
+    "tasks",
+    "quotas",
+    "tool_runs",
+    "stream_batches",
+    "finished_streams",
+}
+SMALL_TABLES = {"schema_migrations", "metric_counters"}
+# 2,000 users; 75 of them have 200 conversations each, and a quarter of all have no owner. 2,000
+# conversations hold 20 messages each, 100 are being answered, and all have had an answer.
+ROWS = """
+    INSERT INTO users (id, email)
+    SELECT 'user-' || n, n || '@example.com' FROM generate_series(0, 1999) AS n;
+
+    INSERT INTO conversations (id, user_id, status, updated_at)
+    SELECT
+        md5(n::text)::uuid,
+        CASE WHEN n % 4 > 0 THEN 'user-' || n % 100 END,
+        CASE n / 100 % 5 WHEN 0 THEN 'archived' ELSE 'active' END,
+        now() - make_interval(mins => n)
+    FROM generate_series(0, 19999) AS n;
+
+    INSERT INTO chat_messages (
+        conversation_id, user_id, message_id, role, content, reply_to, superseded_at, created_at
+    )
+    SELECT
+        md5((n / 20)::text)::uuid,
+        CASE WHEN n / 20 % 4 > 0 THEN 'user-' || n / 20 % 100 END,
+        'message-' || n,
+        CASE n % 2 WHEN 0 THEN 'user' ELSE 'assistant' END,
+        repeat('word ', 20),
+        CASE n % 2 WHEN 1 THEN n - 1 END,
+        CASE WHEN n % 10 IN (2, 3) THEN now() END,
+        now() - make_interval(mins => 40000 - n)
+    FROM generate_series(0, 39999) AS n;
+
+    INSERT INTO tasks (user_id, title)
+    SELECT 'user-' || n % 100, 'Task ' || n FROM generate_series(0, 19999) AS n;
+
+    INSERT INTO tool_runs (
+        conversation_id, question_id, run_key, user_id, turn_id, tool_call_id, tool_name, arguments
+    )
+    SELECT
+        md5((n / 20)::text)::uuid,
+        n / 20,
+        'run-' || n,
+        'user-' || n / 20 % 100,
+        md5(n::text)::uuid,
+        'call-' || n,
+        'add_task',
+        '{}'
+    FROM generate_series(0, 19999) AS n;
+
+    UPDATE conversations
+    SET turn_id = id, turn_message_id = 'message-1', turn_expires_at = updated_at + interval '1 day'
+    WHERE id IN (SELECT md5(n::text)::uuid FROM generate_series(0, 99) AS n);
+
+    INSERT INTO stream_batches (
+        conversation_id, turn_id, user_id, first_part, part_count, parts, created_at
+    )
+    SELECT
+        md5((n / 200)::text)::uuid,
+        md5((n / 200)::text)::uuid,
+        CASE WHEN n / 200 % 4 > 0 THEN 'user-' || n / 200 % 100 END,
+        n % 200 * 10,
+        10,
+        repeat('data: {}', 100),
+        now() - make_interval(secs => 20000 - n)
+    FROM generate_series(0, 19999) AS n;
+
+    INSERT INTO finished_streams (
+        conversation_id, turn_id, user_id, answer_message_id, parts, ended_at
+    )
+    SELECT
+        md5(n::text)::uuid,
+        md5(n::text)::uuid,
+        CASE WHEN n % 4 > 0 THEN 'user-' || n % 100 END,
+        'message-' || n * 20 + 1,
+        repeat('data: {}', 100),
+        now() - make_interval(secs => n)
+    FROM generate_series(0, 19999) AS n;
+
+    INSERT INTO quotas (
+        subject, user_id, minute_count, minute_ends_at, day_count, day_ends_at
+    )
+    SELECT
+        'subject-' || n,
+        CASE WHEN n < 2000 THEN 'user-' || n END,
+        1,
+        now(),
+        1,
+        now() + make_interval(mins => n - 1000)
+    FROM generate_series(0, 19999) AS n;
+"""
+# Until the next ANALYZE the planner takes it for one like the others.
+LONG_CONVERSATION = """
+    INSERT INTO conversations (id, user_id) VALUES (%(conversation_id)s, 'user-7');
+    INSERT INTO chat_messages (conversation_id, user_id, message_id, role, content)
+    SELECT
+        %(conversation_id)s, 'user-7', 'long-' || n,
+        CASE n %% 2 WHEN 0 THEN 'user' ELSE 'assistant' END, 'word'
+    FROM generate_series(1, 1000) AS n;
+"""
+# Enough to look at each message of such a conversation a few times, and for little more.
+FEW_PAGES = 5000
+# Where a conversation has few messages, any index that begins with it serves: it is a toss-up. So
+# does any of a user's tasks, which are read in an order that no index has.
+TOSS_UP = {
+    "chat_messages_pkey",
+    "idx_chat_messages_conversation_created",
+    "idx_chat_messages_conversation_order",
+    "idx_tasks_title",
+    "idx_tasks_user_id",
+}
+AS_CALLER = "SELECT act_as_caller('user-7', NULL, FALSE)"
+SEARCHED = {
+    "user_id": "'user-7'",
+    "words": "'word'",
+    "status": "'all'",
+    "retention_days": "0",
+    "page_size": "20",
+    "now": "NULL",
+}
+CALLS = {
+    "remember_user": "SELECT remember_user('user-7', 'new@example.com', 'Seven')",
+    "delete_old_chat_messages": """
+        SELECT delete_old_chat_messages('25 days', 500, '-infinity', NULL)
+    """,
+    "delete_old_conversations": "SELECT delete_old_conversations('10 days', 500, '-infinity')",
+    "act_as_caller": AS_CALLER,
+    "count_attempt": "SELECT count_use('subject-1', NULL, 1, 1, now())",
+    "find_account": "SELECT find_account('7@example.com')",
+    "register_account": "SELECT register_account('new', '7@example.com', NULL, 'hash')",
+    "delete_own_account": f"{AS_CALLER}; SELECT delete_own_account()",
+    "list_slow_statements": "SELECT list_slow_statements(20)",
+    "search_conversations": f"""
+        {AS_CALLER}; {read_statement("search_conversations").body % SEARCHED}
+    """,
+}
+
+# What other statements call within, which their plans do not show; and what an operator calls.
+CALLS_WITHIN = {
+    "own_user": (f"{AS_CALLER}; SELECT own_user()", {"users_pkey"}),
+    "delete_old_chat_messages()": (
+        "SELECT delete_old_chat_messages('25 days')",
+        {"idx_chat_messages_created_at", "idx_conversations_updated_at"},
+    ),
+}
+# Read no table.
+WITHOUT_TABLES = {"search_vector"}
+
+
+@pytest.fixture(scope="module")
+def large(postgres: RunningPostgres, template: str) -> Iterator[psycopg.Connection]:
+    """Return a connection to a database with many rows."""
+    names = {"name": Identifier("large"), "template": Identifier(template)}
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        admin.execute(SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**names))
+        with psycopg.connect(postgres.url_of("large", "postgres"), autocommit=True) as connection:
+            # VACUUM marks pages as visible to all, as autovacuum does: only then is an index enough
+            # to read. It cannot where the commit is not flushed yet.
+            connection.execute("SET synchronous_commit = on")
+            connection.execute(ROWS)
+            connection.execute("VACUUM ANALYZE")
+            yield connection
+        admin.execute(SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - FUNCTION_CALLS))
+def test_a_statement_uses_the_indexes_that_its_header_names_and_reads_no_large_table_whole(
+    name: str, large: psycopg.Connection
+) -> None:
+    nodes = _plan(large, name)
+
+    used = {node["Index Name"] for node in nodes if "Index Name" in node}
+    used |= {index for node in nodes for index in node.get("Conflict Arbiter Indexes", ())}
+    # Those of the catalog are the database's own.
+    used = {index for index in used if not index.startswith("pg_")}
+    named = read_statement(name).indexes
+    assert named <= used <= named | TOSS_UP
+    read_whole = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
+    assert not read_whole & LARGE_TABLES
+
+
+@pytest.mark.parametrize("name", ["list_conversations", "list_messages", "list_lapsed_turns"])
+def test_a_page_comes_from_its_index_in_order_so_nothing_is_sorted(
+    name: str, large: psycopg.Connection
+) -> None:
+    assert not [node for node in _plan(large, name) if "Sort" in node["Node Type"]]
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True])
+def test_a_long_conversation_is_not_read_again_for_each_of_its_messages(
+    large: psycopg.Connection, *, is_analyzed: bool
+) -> None:
+    with _long_conversation(large, is_analyzed=is_analyzed) as whose:
+        named = {"turn_id": uuid4(), "message_id": "long-1000", "history_messages": 20}
+        plan = _run(large, LIST_TURN_MESSAGES(**whose, **named, retention_days=30, now=None))
+
+    assert plan["Actual Rows"] == 20
+    assert plan["Shared Hit Blocks"] < FEW_PAGES
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("name", sorted(FUNCTION_CALLS))
+def test_a_function_uses_the_indexes_that_the_header_names_and_reads_no_large_table_whole(
+    name: str, mode: str, large: psycopg.Connection
+) -> None:
+    whole, used = _scans(large, CALLS[name], mode)
+
+    assert whole & LARGE_TABLES == set()
+    # Of words that are not known, it is a toss-up whether to begin with them or with the user.
+    toss_up = {"idx_chat_messages_search"} if mode == "force_generic_plan" else set[str]()
+    assert read_statement(name).indexes <= used | toss_up
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("name", sorted(CALLS_WITHIN))
+def test_what_is_called_within_uses_indexes_and_reads_no_large_table_whole(
+    name: str, mode: str, large: psycopg.Connection
+) -> None:
+    call, indexes = CALLS_WITHIN[name]
+    whole, used = _scans(large, call, mode)
+
+    assert whole & LARGE_TABLES == set()
+    assert indexes <= used
+
+
+def test_every_table_that_grows_and_every_function_is_looked_at(large: psycopg.Connection) -> None:
+    tables = large.execute("""
+        SELECT relname FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+    """).fetchall()
+    assert {name for (name,) in tables} == LARGE_TABLES | SMALL_TABLES
+
+    functions = large.execute("""
+        SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    """).fetchall()
+    calls = " ".join([*CALLS.values(), *(call for call, _ in CALLS_WITHIN.values())])
+    # Within act_as_caller, and no more than that.
+    looked_at = WITHOUT_TABLES | PLANNED_ONCE | {"is_active_user"}
+    assert [
+        name for (name,) in functions if f"{name}(" not in calls and name not in looked_at
+    ] == []
+
+
+def _scans(large: psycopg.Connection, call: str, mode: str) -> tuple[set[str], set[str]]:
+    """Make a call; return the tables that were read whole meanwhile, and the indexes used.
+
+    Counted by the server: no plan shows what a function runs.
+    """
+    counting = """
+        SELECT relname, relkind::text, pg_stat_get_xact_numscans(oid) FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
+    """
+    # In a session of its own, in which nothing was counted before and no plan was kept.
+    info = large.info
+    with psycopg.connect(info.dsn, dbname=info.dbname) as connection:
+        connection.execute(f"SET LOCAL plan_cache_mode = {mode}".encode())
+        connection.execute(call.encode())
+        counted = connection.execute(counting).fetchall()
+        connection.rollback()
+    scanned = {(kind, name) for name, kind, count in counted if count}
+    return (
+        {name for kind, name in scanned if kind == "r"},
+        {name for kind, name in scanned if kind == "i"},
+    )
+
+
+@contextmanager
+def _long_conversation(
+    large: psycopg.Connection, *, is_analyzed: bool
+) -> Generator[dict[str, object]]:
+    """Have, for a while, a conversation of 1,000 messages; yield which and whose."""
+    whose: dict[str, object] = {"conversation_id": uuid4(), "user_id": "user-7"}
+    with large.transaction(force_rollback=True):
+        psycopg.ClientCursor(large).execute(LONG_CONVERSATION.encode(), whose)
+        if is_analyzed:
+            large.execute("ANALYZE chat_messages")
+        yield whose
+
+
+def _run(large: psycopg.Connection, call: Call[Any]) -> dict[str, Any]:
+    """Run a call and return its plan, with what it did."""
+    explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {call.statement.sql}"
+    [([explanation],)] = large.execute(explained.encode(), call.parameters).fetchall()
+    return explanation["Plan"]
+
+
+def _plan(large: psycopg.Connection, name: str) -> list[dict[str, Any]]:
+    """Return the nodes of a statement's generic plan."""
+    explained = f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {read_work(name).numbered}"
+    with large.transaction(force_rollback=True):
+        if name not in WITHOUT_CALLER:
+            # Within the wall, as the functions run it.
+            large.execute(AS_CALLER)
+        # As bytes without parameters: the server itself gets to see $1 and $2.
+        result = large.pgconn.exec_(explained.encode())
+        assert not result.error_message, result.error_message.decode()
+    return list(_nodes(json.loads(result.get_value(0, 0) or b"")[0]["Plan"]))
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", ()):
+        yield from _nodes(child)

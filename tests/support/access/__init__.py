@@ -1,0 +1,1 @@
+"""A world of callers and their data, for tests of access."""

@@ -1,0 +1,128 @@
+"""Each kind of caller, and what each shows: good tokens, and all the ways to make a bad one."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.api.test_callers import forged
+from tests.support.identity_provider import signer
+from tests.support.product import JWT_SECRET
+
+# Users; each one's id is also the word that marks whatever is theirs.
+ANN, BOB, INA = "annsecret", "bobsecret", "inasecret"
+NOBODY = "nobodysecret"
+ISSUER, AUDIENCE = "https://issuer.example", "parley"
+ANOTHER_SECRET = "another secret of at least 32 bytes"
+SIGNER = signer("EdDSA")
+PUBLIC_PEM = SIGNER.private.public_key().public_bytes(
+    Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One kind of caller.
+
+    Attributes:
+        kind: what is special about this one.
+        authorization: the header; None: none is sent.
+        user_id: whom it makes; None: nobody in particular.
+        refusal: status and code that it gets wherever somebody must be let in; None: is let in.
+    """
+
+    kind: str
+    authorization: str | None
+    user_id: str | None = None
+    refusal: tuple[int, str] | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whose things are this caller's: a user's own, or those of nobody in particular."""
+        return self.user_id or NOBODY
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that this caller sends."""
+        return {} if self.authorization is None else {"authorization": self.authorization}
+
+
+@dataclass(frozen=True, slots=True)
+class Mechanism:
+    """One way to check tokens.
+
+    Attributes:
+        sign: makes a token of claims, with the key that counts.
+        sign_wrongly: with another key of the same id and kind.
+        sign_unknown: with another key, of an id that nobody has heard of.
+        sign_otherwise: with the key that would count if the other mechanism were configured.
+    """
+
+    sign: Callable[[dict[str, Any]], str]
+    sign_wrongly: Callable[[dict[str, Any]], str]
+    sign_unknown: Callable[[dict[str, Any]], str]
+    sign_otherwise: Callable[[dict[str, Any]], str]
+
+
+def _with(key: object, algorithm: str, key_id: str) -> Callable[[dict[str, Any]], str]:
+    def sign(claims: dict[str, Any]) -> str:
+        return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": key_id})  # pyright: ignore[reportArgumentType]
+
+    return sign
+
+
+SECRET = _with(JWT_SECRET, "HS256", SIGNER.key_id)
+PUBLISHED = _with(SIGNER.private, "EdDSA", SIGNER.key_id)
+MECHANISMS = {
+    "secret": Mechanism(
+        SECRET,
+        _with(ANOTHER_SECRET, "HS256", SIGNER.key_id),
+        _with(ANOTHER_SECRET, "HS256", "unknown"),
+        PUBLISHED,
+    ),
+    "published keys": Mechanism(
+        PUBLISHED,
+        _with(signer("EdDSA").private, "EdDSA", SIGNER.key_id),
+        _with(signer("EdDSA").private, "EdDSA", "unknown"),
+        SECRET,
+    ),
+}
+ANONYMOUS = Caller("anonymous", None)
+
+
+def callers_of(mechanism: Mechanism) -> list[Caller]:
+    """Return each kind of caller. Whoever shows a bad token pretends to be Ann."""
+    now = int(time.time())
+    right = {"sub": ANN, "iss": ISSUER, "aud": AUDIENCE, "exp": now + 3600}
+    kid = {"kid": SIGNER.key_id}
+    unsigned = forged({"alg": "none"} | kid, right).rpartition(".")[0] + "."
+
+    def user(name: str) -> str:
+        return f"Bearer {mechanism.sign(right | {'sub': name})}"
+
+    bad_tokens = {
+        "no token": "",
+        "expired": mechanism.sign(right | {"exp": now - 60}),
+        "future": mechanism.sign(right | {"nbf": now + 3600}),
+        "wrong issuer": mechanism.sign(right | {"iss": "https://issuer.example.evil"}),
+        "wrong audience": mechanism.sign(right | {"aud": "another"}),
+        "wrong key": mechanism.sign_wrongly(right),
+        "alg none": unsigned,
+        "HS256 signed with the public key": forged({"alg": "HS256"} | kid, right, PUBLIC_PEM),
+        "key id unknown": mechanism.sign_unknown(right),
+        "of the other mechanism": mechanism.sign_otherwise(right),
+    }
+    deleted = mechanism.sign(right | {"sub": "goneuser", "local_account": True})
+    return [
+        Caller("user A", user(ANN), ANN),
+        Caller("user B", user(BOB), BOB),
+        Caller("inactive", user(INA), INA, (403, "account_inactive")),
+        Caller("deleted account", f"Bearer {deleted}", "goneuser", (403, "account_unknown")),
+        ANONYMOUS,
+        *(
+            Caller(kind, f"Bearer {token}".strip(), ANN, (401, "unauthenticated"))
+            for kind, token in bad_tokens.items()
+        ),
+    ]

@@ -1,0 +1,245 @@
+"""What the product can be asked, a line each, and what becomes of it: the rules of access."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tests.support.access.callers import ANN, NOBODY, Caller
+from tests.support.access.world import QUESTION, THINGS, Thing
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What must become of a request.
+
+    Attributes:
+        status: of the answer.
+        code: of the problem, if it is one.
+        marks: whose things show.
+        changes: something is stored, changed or deleted.
+    """
+
+    status: int
+    code: str | None = None
+    marks: frozenset[str] = frozenset()
+    changes: bool = False
+
+
+# What stands in a path or a body for something of a certain owner's.
+NAMES_OF_ONE = ("{id}", "{owner}", "{left}")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One use of an endpoint.
+
+    Attributes:
+        name: what it is.
+        method: HTTP's.
+        path: with the query; {id} is what the caller asks for, {owner} the word that marks it, and
+            {left} another one of the same owner's, whose answer a killed function has left behind.
+        rule: who may, and what then happens.
+        body: of the request, as JSON; None: none.
+        writes: changes what it is about.
+        shows: shows what it is about.
+        things: what it may be about; those that are about nothing in particular have one.
+    """
+
+    name: str
+    method: str
+    path: str
+    rule: "Rule"
+    body: Mapping[str, object] | None = None
+    writes: bool = False
+    shows: bool = True
+
+    @property
+    def things(self) -> list[Thing]:
+        """What it may be about; for a use that names nothing, one stands for all."""
+        names_one = any(name in f"{self.path}{self.body}" for name in NAMES_OF_ONE)
+        return THINGS if names_one else THINGS[:1]
+
+    def outcome(self, caller: Caller, thing: Thing) -> Outcome:
+        """Return what must become of it."""
+        return self.rule(self, caller, thing)
+
+    def done(self, *marks: str, changes: bool | None = None) -> Outcome:
+        """Return the outcome where it is done."""
+        changes = self.writes if changes is None else changes
+        status = 200 if self.shows else 204
+        return Outcome(status, None, frozenset(marks if self.shows else ()), changes)
+
+
+type Rule = Callable[[Use, Caller, Thing], Outcome]
+
+NOT_FOUND = Outcome(404, "not_found")
+UNAUTHENTICATED = Outcome(401, "unauthenticated")
+
+
+def _let_in(rule: Rule) -> Rule:
+    """Refuse whoever is not to be let in at all, before the rule is asked."""
+
+    def whole(use: Use, caller: Caller, thing: Thing) -> Outcome:
+        return Outcome(*caller.refusal) if caller.refusal else rule(use, caller, thing)
+
+    return whole
+
+
+def _users(rule: Rule) -> Rule:
+    """Refuse the anonymous too."""
+
+    def whole(use: Use, caller: Caller, thing: Thing) -> Outcome:
+        return UNAUTHENTICATED if caller.user_id is None else rule(use, caller, thing)
+
+    return _let_in(whole)
+
+
+def _is_of(caller: Caller, thing: Thing) -> bool:
+    return thing.is_there and thing.owner == caller.owner
+
+
+@_let_in
+def ones_own(use: Use, caller: Caller, thing: Thing) -> Outcome:
+    """Its owner may; to all others it is not there."""
+    return use.done(thing.owner) if _is_of(caller, thing) else NOT_FOUND
+
+
+@_let_in
+def ones_own_or_new(use: Use, caller: Caller, thing: Thing) -> Outcome:
+    """Likewise, but what is not there at all is made."""
+    if thing.is_there:
+        return ones_own(use, caller, thing)
+    return use.done(changes=True)
+
+
+@_let_in
+def ones_own_or_nothing(use: Use, caller: Caller, thing: Thing) -> Outcome:
+    """Its owner may; for all others there is nothing to be answered."""
+    return use.done(thing.owner) if _is_of(caller, thing) else Outcome(422, "nothing_to_answer")
+
+
+@_let_in
+def ones_own_or_silence(use: Use, caller: Caller, thing: Thing) -> Outcome:
+    """Its owner may; to all others nothing is going on there."""
+    return use.done(thing.owner) if _is_of(caller, thing) else Outcome(204)
+
+
+@_let_in
+def silent(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
+    """Whoever it is, nothing is going on there."""
+    return Outcome(204)
+
+
+@_users
+def all_of_ones_own(use: Use, caller: Caller, _thing: Thing) -> Outcome:
+    """Of a user, everything, whatever it is of others."""
+    return use.done(caller.owner)
+
+
+@_users
+def found_in_ones_own(use: Use, caller: Caller, thing: Thing) -> Outcome:
+    """Of a user, what is found."""
+    return use.done(*([thing.owner] if _is_of(caller, thing) else []))
+
+
+@_users
+def claimed(use: Use, caller: Caller, thing: Thing) -> Outcome:
+    """A user may have what is nobody's, and keeps what is the user's."""
+    if thing.owner == NOBODY:
+        return use.done(NOBODY, changes=True)
+    return ones_own(use, caller, thing)
+
+
+@_users
+def figures_of_ones_own(use: Use, _caller: Caller, _thing: Thing) -> Outcome:
+    """Of a user, numbers, in which nothing shows."""
+    return use.done()
+
+
+@_users
+def added(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
+    """A user may add something."""
+    return Outcome(201, changes=True)
+
+
+@_users
+def anns_alone(use: Use, caller: Caller, _thing: Thing) -> Outcome:
+    """It is Ann's, and to all others not there."""
+    return use.done(ANN) if caller.owner == ANN else NOT_FOUND
+
+
+def nobodys(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
+    """None of these callers may."""
+    return UNAUTHENTICATED
+
+
+def everybodys(use: Use, _caller: Caller, _thing: Thing) -> Outcome:
+    """Whoever it is, and though the token is a bad one: it is about nobody."""
+    return use.done()
+
+
+def switched_off(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
+    """Not there in this deployment."""
+    return NOT_FOUND
+
+
+def sdk(trigger: str, message_id: str, *texts: str) -> dict[str, object]:
+    """Return what useChat sends: a conversation whose last message has that text."""
+    messages = [
+        {"id": "question-2", "role": "user", "parts": [{"type": "text", "text": text}]}
+        for text in texts
+    ]
+    return {"id": "{id}", "messages": messages, "trigger": trigger, "messageId": message_id}
+
+
+CHAT, MANY = "/api/chat", "/api/conversations"
+STREAM, LEFT_STREAM = f"{CHAT}/{{id}}/stream", f"{CHAT}/{{left}}/stream"
+TASK, MISTAKES = "/api/tasks?id={anns_task}", "/api/messages?is_mistake=true"
+MARK = "/api/messages?id=answer-2&conversation_id={id}"
+ONE = f"{MANY}?id={{id}}"
+HISTORY = "/api/history?conversation_id={id}"
+SAID_BEFORE = {"message": QUESTION, "message_id": "question-2", "conversation_id": "{id}"}
+ANEW = "regenerate-message"
+CREDENTIALS = {"email": "{owner}@example.com", "password": "a long password"}
+
+USES = [
+    Use("a history", "GET", HISTORY, ones_own),
+    Use("a whole history", "GET", f"{HISTORY}&include=all", ones_own),
+    Use("from a place", "GET", f"{HISTORY}&before={{place_in_anns_history}}", ones_own),
+    Use("the list", "GET", MANY, all_of_ones_own),
+    Use("the list from a place", "GET", f"{MANY}?cursor={{place_in_anns_list}}", all_of_ones_own),
+    Use("a search for a mark", "GET", f"{MANY}?q={{owner}}", found_in_ones_own),
+    Use("a search for what all say", "GET", f"{MANY}?q=answered&status=all", all_of_ones_own),
+    Use("the export", "GET", f"{MANY}?export=true", all_of_ones_own),
+    Use("one", "GET", ONE, ones_own),
+    Use("renaming", "PATCH", ONE, ones_own, {"title": "New"}, writes=True),
+    Use("archiving", "PATCH", ONE, ones_own, {"status": "archived"}, writes=True),
+    Use("claiming", "PATCH", ONE, claimed, {"claim": True}),
+    Use("claiming and renaming", "PATCH", ONE, claimed, {"claim": True, "title": "New"}, True),
+    Use("deleting one", "DELETE", ONE, ones_own, writes=True, shows=False),
+    Use("deleting all", "DELETE", f"{MANY}?all=true", all_of_ones_own, writes=True, shows=False),
+    Use("saying", "POST", CHAT, ones_own_or_new, {"message": "Hi", "session_id": "{id}"}, True),
+    Use("saying it again", "POST", CHAT, ones_own_or_new, SAID_BEFORE),
+    Use("editing", "POST", CHAT, ones_own_or_new, sdk("submit-message", "question-2", "Hi"), True),
+    Use("asking anew", "POST", CHAT, ones_own_or_new, sdk(ANEW, "answer-2", QUESTION), True),
+    Use("another answer", "POST", CHAT, ones_own_or_nothing, sdk(ANEW, "answer-2"), True),
+    Use("coming back", "GET", STREAM, ones_own_or_silence),
+    Use("coming back in the middle", "GET", f"{STREAM}?startIndex=1", ones_own_or_silence),
+    Use("coming back to what was left", "GET", LEFT_STREAM, ones_own_or_silence, writes=True),
+    Use("stopping", "DELETE", LEFT_STREAM, ones_own_or_silence, writes=True, shows=False),
+    Use("stopping what has ended", "DELETE", STREAM, silent, shows=False),
+    Use("the tasks", "GET", "/api/tasks", all_of_ones_own),
+    Use("adding a task", "POST", "/api/tasks", added, {"title": "New"}, writes=True),
+    Use("changing a task", "PATCH", TASK, anns_alone, {"completed": True}, writes=True),
+    Use("deleting a task", "DELETE", TASK, anns_alone, writes=True, shows=False),
+    Use("the mistakes", "GET", MISTAKES, all_of_ones_own),
+    Use("mistakes to learn from", "GET", f"{MISTAKES}&format=jsonl", all_of_ones_own),
+    Use("the usage", "GET", "/api/messages?usage=true", figures_of_ones_own),
+    Use("no mistake after all", "PATCH", MARK, ones_own, {"is_mistake": False}, writes=True),
+    Use("logging in", "POST", "/api/auth", switched_off, {"action": "login"} | CREDENTIALS),
+    Use("registering", "POST", "/api/auth", switched_off, {"action": "register"} | CREDENTIALS),
+    Use("leaving", "DELETE", "/api/auth", all_of_ones_own, writes=True, shows=False),
+    Use("the health", "GET", "/api/health", everybodys),
+    Use("the liveness", "GET", "/api/health?live", everybodys),
+    Use("the metrics", "GET", "/api/metrics", switched_off),
+    Use("the cron", "GET", "/api/cron/cleanup", nobodys),
+]

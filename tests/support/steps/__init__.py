@@ -1,0 +1,1 @@
+"""Steps of the database as the product runs them, for tests of single statements."""
