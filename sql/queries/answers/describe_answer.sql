@@ -1,18 +1,18 @@
 -- describe_answer :one
--- Store what an analysis says of an answer, where it was known only after the answer was stored.
+-- Store the analysis of an answer that was stored before its analysis was known.
 --
 -- Parameters
---   conversation_id    uuid              which
+--   conversation_id    uuid              the conversation
 --   user_id            text              the caller; null: anonymous
 --   answer_message_id  text              id of the answer, as clients see it
---   tone               text              unless one was chosen
---   behavior           text              unless one was chosen
---   context_type       text              what the question was about
---   signal_strength    double precision  how clear the intent was, 0 to 1
---   context_clarity    boolean           was the context clear?
---   needs_knowledge    boolean           did it need knowledge from elsewhere?
+--   tone               text              tone by the analysis; ignored if the request chose one
+--   behavior           text              likewise
+--   context_type       text              subject of the question
+--   signal_strength    double precision  clarity of the intent, 0 to 1
+--   context_clarity    boolean           true: the context was clear
+--   needs_knowledge    boolean           true: the question needs knowledge from elsewhere
 --
--- Returns 0 or 1 row: id. 0: the answer is gone or replaced.
+-- Returns 0 or 1 row: id. 0: the answer was deleted or replaced.
 -- Index uq_chat_messages_message_id.
 UPDATE chat_messages
 SET

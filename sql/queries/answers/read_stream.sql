@@ -1,21 +1,21 @@
 -- read_stream :many
--- The parts of a conversation's answer that are there by now, from a certain one on: running, or just over.
+-- The stored parts of a running or just finished answer, from a given part on.
 --
--- Sent again and again by who follows an answer that another process makes.
+-- A follower of an answer that another process makes polls with this statement.
 --
 -- Parameters
---   conversation_id  uuid         which
+--   conversation_id  uuid         the conversation
 --   user_id          text         the caller; null: anonymous
---   turn_id          uuid         the attempt that is followed; null: the running one, else that of the
---                                 last answer, if it ended within the last minute, was not stopped, and
---                                 was not replaced since
---   first_part       integer      number of the first part that is wanted
---   now              timestamptz  null: the database's clock
+--   turn_id          uuid         the attempt to follow; null: the running one, else the one of the last
+--                                 answer, if that ended within the last minute and was neither stopped
+--                                 nor replaced
+--   first_part       integer      number of the first part wanted
+--   now              timestamptz  the time; null: the database's clock
 --
--- Returns 0 or more rows, in order: turn_id; state: `running`, `lapsed` (its lease has run out, so nobody
--- makes it any more), `ended`, or `stopped` (before it had said anything); first_part, the number of the
--- first of the parts; and parts. Both are null where there are none. 0 rows: there is no such answer, or the
--- attempt ended without one.
+-- Returns 0 or more rows, in order: turn_id; state: `running`, `lapsed` (the lease has run out, so no
+-- process makes the answer any more), `ended`, or `stopped` (before its first part); first_part, the number
+-- of the first part in the row; and parts. The last two are null when no part is stored. 0 rows: there is
+-- no such answer, or the attempt ended without one.
 -- Index conversations_pkey, stream_batches_pkey, finished_streams_pkey, uq_chat_messages_message_id.
 WITH
 conversation AS (

@@ -1,23 +1,23 @@
 -- store_stream_batches :many
--- Store what the running answers of a process have said since the last time, and learn how they stand.
+-- Store the new parts of all running answers of a process, and return the state of each turn.
 --
--- One statement for all answers of the process, whosever they are: so it is sent outside of the wall, and
--- takes from each row the caller and the token that only the attempt itself knows. A conversation that
--- somebody is just deciding about is left out (is_stored is false): nobody waits for it. FOR SHARE, so
--- that no batch is stored that a finish_turn at the same moment would not see.
--- It may be sent again with more parts when it is unknown whether it arrived: what comes late takes none of
--- them away. Each array has one element for each answer.
+-- One statement serves the answers of several callers, so it runs outside of the wall; each row carries its
+-- caller and the token that only its attempt knows. A conversation that another request has locked is
+-- skipped (is_stored is false) rather than waited for. FOR SHARE keeps a batch from being stored
+-- unseen by a finish_turn at the same moment.
+-- Retries are safe: after a lost connection the statement may be sent again with more parts, and a late
+-- first try removes none of them. Each array has one element for each answer.
 --
 -- Parameters
---   conversation_ids  uuid[]     which
+--   conversation_ids  uuid[]     the conversations of the answers
 --   user_ids          text[]     the callers; null: anonymous
 --   turn_ids          uuid[]     tokens of the attempts
---   first_parts       integer[]  number of the first part that is new
---   part_counts       integer[]  how many are new; 0: none, there is nothing to store
---   parts             text[]     these parts; '' if there are none
+--   first_parts       integer[]  number of the first new part
+--   part_counts       integer[]  number of new parts; 0: nothing to store
+--   parts             text[]     the new parts; '' if there are none
 --
--- Returns 1 row for each answer: turn_id, is_held (false: the turn is not this attempt's any more),
--- is_stopped (somebody asked for it to stop), is_stored.
+-- Returns 1 row for each answer: turn_id, is_held (false: the attempt has lost the turn), is_stopped (a
+-- stop was requested), is_stored.
 -- Index conversations_pkey, stream_batches_pkey.
 WITH
 running AS (
@@ -75,7 +75,7 @@ stored AS (
     RETURNING stream_batches.turn_id
 )
 
--- Looked up one by one: of many answers at once, the planner would read all conversations.
+-- The LATERAL join looks conversations up one by one; for many answers at once, the planner would read them all.
 SELECT
     running.turn_id,
     standing.is_stopped IS NOT NULL AS is_held,

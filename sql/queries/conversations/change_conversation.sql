@@ -1,15 +1,15 @@
 -- change_conversation :one
--- Give a conversation of the caller another title, or archive it, or make it active again.
+-- Rename, archive or reactivate a conversation of the caller.
 --
 -- Parameters
---   conversation_id  uuid         which
+--   conversation_id  uuid         the conversation
 --   user_id          text         the caller; null: anonymous
---   title            text         null: stays as it is
---   status           text         'active' or 'archived'; null: stays as it is
---   retention_days   integer      one that was not used since is not there; 0: all are
---   now              timestamptz  null: the database's clock
+--   title            text         null: unchanged
+--   status           text         'active' or 'archived'; null: unchanged
+--   retention_days   integer      conversations unused for longer are not found; 0: no limit
+--   now              timestamptz  the time; null: the database's clock
 --
--- Returns 0 or 1 row: id. It counts as no use, so the list's order stays.
+-- Returns 0 or 1 row: id. updated_at does not move, so the order of the list stays.
 -- Index conversations_pkey.
 UPDATE conversations
 SET

@@ -1,20 +1,20 @@
 -- claim_conversation :one
--- Give a conversation without an owner, and all that belongs to it, to the caller.
+-- Make the caller the owner of an anonymous conversation and of all its rows.
 --
 -- Sent after lock_conversation (for the anonymous caller) in the same round trip, so that it sees every
--- message that is stored. Not while an answer is being made: whoever makes it knows no owner, and could
--- not store it any more.
+-- stored message. Refused while an answer is being made: the process that makes it knows no owner and could
+-- not store it afterwards.
 --
 -- Parameters
---   conversation_id  uuid         which
+--   conversation_id  uuid         the conversation
 --   user_id          text         the caller
---   retention_days   integer      one that was not used since is not there; 0: all are
---   now              timestamptz  null: the database's clock
+--   retention_days   integer      conversations unused for longer are not found; 0: no limit
+--   now              timestamptz  the time; null: the database's clock
 --
--- Returns 0 or 1 row: is_claimed, and lease_remaining_seconds of the turn that stands in the way (null:
--- none does). 0: there is none without an owner under that id.
--- Index conversations_pkey, stream_batches_pkey, finished_streams_pkey; of the messages, any that begins with
--- the conversation.
+-- Returns 0 or 1 row: is_claimed, and lease_remaining_seconds of the turn that prevents the claim (null:
+-- no turn does). 0: there is no anonymous conversation under that id.
+-- Index conversations_pkey, stream_batches_pkey, finished_streams_pkey; any index of chat_messages that begins
+-- with the conversation.
 WITH
 anonymous_conversation AS (
     SELECT
@@ -55,7 +55,7 @@ claimed_messages AS (
     RETURNING chat_messages.id
 ),
 
--- What an attempt has left behind, too, and the stream of the last answer.
+-- The parts that an attempt left behind and the stream of the last answer change owner too.
 claimed_batches AS (
     UPDATE stream_batches
     SET user_id = %(user_id)s::text
@@ -76,7 +76,7 @@ claimed_stream AS (
     RETURNING finished_streams.turn_id
 ),
 
--- Read, so that they are claimed in any case.
+-- Reading the CTEs makes sure that all of them run.
 claimed AS (
     SELECT count(claimed_messages.id) AS message_count FROM claimed_messages
 )

@@ -1,11 +1,11 @@
 -- delete_conversation :one
--- Delete a conversation of the caller, with its messages. An answer that is being made ends cleanly.
+-- Delete a conversation of the caller with its messages; a running answer ends cleanly.
 --
 -- Parameters
---   conversation_id  uuid         which
+--   conversation_id  uuid         the conversation
 --   user_id          text         the caller; null: anonymous
---   retention_days   integer      one that was not used since is not there; 0: all are
---   now              timestamptz  null: the database's clock
+--   retention_days   integer      conversations unused for longer are not found; 0: no limit
+--   now              timestamptz  the time; null: the database's clock
 --
 -- Returns 0 or 1 row: id.
 -- Index conversations_pkey.

@@ -3,12 +3,12 @@
 --
 -- Parameters
 --   user_id     text     the caller; an anonymous caller has none
---   batch_size  integer  how many at most
+--   batch_size  integer  rows to delete at most
 --
--- Returns 0 to batch_size rows: id; fewer than batch_size: none is left.
+-- Returns 0 to batch_size rows: id. Fewer than batch_size: no conversation is left.
 -- Index idx_conversations_user_recent.
--- Locked as they are chosen: one that somebody else is just deleting makes room for the next, where the
--- batch would be short. In the order of the index, so that two who delete at once wait in turn.
+-- FOR UPDATE while choosing: a row that another session is deleting makes room for the next one instead of
+-- shortening the batch. The order of the index lets two deleting sessions wait in turn, without a deadlock.
 WITH
 doomed AS (
     SELECT conversations.id

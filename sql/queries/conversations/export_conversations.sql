@@ -3,16 +3,16 @@
 --
 -- Parameters
 --   user_id         text         the caller
---   retention_days  integer      older ones are not shown; 0: all are
+--   retention_days  integer      older rows are not shown; 0: no limit
 --   cursor_id       uuid         id of the last row seen; null: the first batch
 --   batch_size      integer      rows wanted
---   now             timestamptz  null: the database's clock
+--   now             timestamptz  the time; null: the database's clock
 --
--- Returns 0 to batch_size rows: id, and content, a JSON object of the row's columns. By id: one that is used
--- meanwhile must not move out of sight.
+-- Returns 0 to batch_size rows: id, and content, a JSON object of the row's columns. Ordered by id, because a
+-- conversation that is used during the export must not move past the cursor.
 -- Index idx_conversations_user_id.
 WITH
--- Materialized: to have them in order, the planner would walk through everybody's.
+-- MATERIALIZED: for the order, the planner would otherwise walk through the conversations of all users.
 owned_conversations AS MATERIALIZED (
     SELECT
         conversations.id,

@@ -1,13 +1,13 @@
 -- export_finished_streams :many
--- The streams of the caller's last answers that are still kept, with every column; for the export.
+-- The streams of the caller's last answers, until they expire, with every column; for the export.
 --
 -- Parameters
 --   user_id                 text         the caller
---   retention_days          integer      older ones are not shown; 0: all are
+--   retention_days          integer      older rows are not shown; 0: no limit
 --   cursor_conversation_id  uuid         conversation_id of the last row seen; null: the first batch
 --   cursor_turn_id          uuid         turn_id of that row; null: the first batch
 --   batch_size              integer      rows wanted
---   now                     timestamptz  null: the database's clock
+--   now                     timestamptz  the time; null: the database's clock
 --
 -- Returns 0 to batch_size rows: conversation_id, turn_id, and content, a JSON object of the row's columns.
 -- Index idx_conversations_user_recent, finished_streams_pkey.

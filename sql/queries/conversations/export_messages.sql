@@ -3,11 +3,11 @@
 --
 -- Parameters
 --   user_id            text         the caller
---   retention_days     integer      older ones are not shown; 0: all are
+--   retention_days     integer      older rows are not shown; 0: no limit
 --   cursor_created_at  timestamptz  created_at of the last row seen; null: the first batch
 --   cursor_id          bigint       id of that row; null: the first batch
 --   batch_size         integer      rows wanted
---   now                timestamptz  null: the database's clock
+--   now                timestamptz  the time; null: the database's clock
 --
 -- Returns 0 to batch_size rows: id, created_at, and content, a JSON object of the row's columns.
 -- Index idx_chat_messages_user_id.

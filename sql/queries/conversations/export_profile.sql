@@ -1,5 +1,5 @@
 -- export_profile :many
--- The caller's row of users, without the hash of a password, and what was counted; for the export.
+-- The caller's row of users, without the password hash, and the quota counters; for the export.
 --
 -- Parameters
 --   user_id  text  the caller

@@ -1,19 +1,19 @@
 -- export_stream_batches :many
--- What the caller's answers in the making have said so far, with every column; for the export.
+-- The stored parts of the caller's running answers, with every column; for the export.
 --
 -- Parameters
 --   user_id                 text         the caller
---   retention_days          integer      older ones are not shown; 0: all are
+--   retention_days          integer      older rows are not shown; 0: no limit
 --   cursor_conversation_id  uuid         conversation_id of the last row seen; null: the first batch
 --   cursor_first_part       integer      first_part of that row; null: the first batch
 --   batch_size              integer      rows wanted
---   now                     timestamptz  null: the database's clock
+--   now                     timestamptz  the time; null: the database's clock
 --
 -- Returns 0 to batch_size rows: conversation_id, first_part, and content, a JSON object of the row's
--- columns. (A conversation has the parts of one attempt at most: who takes the turn has stored or removed
--- those of the attempt before.)
+-- columns. A conversation holds the parts of one attempt at most: taking the turn stores or removes the
+-- parts of the attempt before.
 -- Index idx_conversations_user_recent, stream_batches_pkey.
--- Looked for in one conversation after the other: else the planner would read the parts of all callers.
+-- The LATERAL join looks into one conversation at a time; the planner would otherwise read the parts of all callers.
 SELECT
     batches.conversation_id,
     batches.first_part,

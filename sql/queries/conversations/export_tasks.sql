@@ -8,8 +8,8 @@
 --
 -- Returns 0 to batch_size rows: id, and content, a JSON object of the row's columns.
 -- Index any of tasks that begins with the user.
--- The id as text, shorter ones first, which is the order of numbers: an application's own table may have
--- ids of any type.
+-- The id is ordered as text, shorter first, which is the order of numbers, because an application's own table
+-- may have ids of any type.
 SELECT
     tasks.id::text AS id,
     to_jsonb(tasks)::text AS content

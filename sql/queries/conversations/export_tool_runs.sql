@@ -1,13 +1,13 @@
 -- export_tool_runs :many
--- What the caller's unanswered questions have had tools do, with every column; for the export.
+-- The tool runs of the caller's unanswered questions, with every column; for the export.
 --
 -- Parameters
 --   user_id            text         the caller
---   retention_days     integer      older ones are not shown; 0: all are
+--   retention_days     integer      older rows are not shown; 0: no limit
 --   cursor_created_at  timestamptz  created_at of the last row seen; null: the first batch
 --   cursor_run_key     text         run_key of that row; null: the first batch
 --   batch_size         integer      rows wanted
---   now                timestamptz  null: the database's clock
+--   now                timestamptz  the time; null: the database's clock
 --
 -- Returns 0 to batch_size rows: created_at, run_key, and content, a JSON object of the row's columns.
 -- Index idx_tool_runs_user_id.

@@ -2,10 +2,10 @@
 -- One conversation of the caller.
 --
 -- Parameters
---   conversation_id  uuid         which
---   user_id          text         the caller; null: anonymous, sees only those without an owner
---   retention_days   integer      one that was not used since is not there; 0: all are
---   now              timestamptz  null: the database's clock
+--   conversation_id  uuid         the conversation
+--   user_id          text         the caller; null: anonymous, finds only conversations without an owner
+--   retention_days   integer      conversations unused for longer are not found; 0: no limit
+--   now              timestamptz  the time; null: the database's clock
 --
 -- Returns 0 or 1 row: id, title, status, created_at, updated_at.
 -- Index conversations_pkey.

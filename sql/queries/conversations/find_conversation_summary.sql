@@ -1,11 +1,11 @@
 -- find_conversation_summary :one
--- One conversation of the caller, with what the list of conversations tells of it.
+-- One conversation of the caller, with the columns of the list of conversations.
 --
 -- Parameters
---   conversation_id  uuid         which
---   user_id          text         the caller; null: anonymous, sees only those without an owner
---   retention_days   integer      one that was not used since is not there; 0: all are
---   now              timestamptz  null: the database's clock
+--   conversation_id  uuid         the conversation
+--   user_id          text         the caller; null: anonymous, finds only conversations without an owner
+--   retention_days   integer      conversations unused for longer are not found; 0: no limit
+--   now              timestamptz  the time; null: the database's clock
 --
 -- Returns 0 or 1 row: the columns of list_conversations.
 -- Index conversations_pkey, idx_chat_messages_conversation_order, chat_messages_pkey.

@@ -2,11 +2,11 @@
 -- One message of a conversation of the caller.
 --
 -- Parameters
---   conversation_id  uuid         which
+--   conversation_id  uuid         the conversation
 --   user_id          text         the caller; null: anonymous
---   message_id       text         id of a message, as clients see it
---   retention_days   integer      older ones are not there; 0: all are
---   now              timestamptz  null: the database's clock
+--   message_id       text         the message's id, as clients see it
+--   retention_days   integer      older rows are not there; 0: no limit
+--   now              timestamptz  the time; null: the database's clock
 --
 -- Returns 0 or 1 row: the columns of list_messages.
 -- Index uq_chat_messages_message_id.

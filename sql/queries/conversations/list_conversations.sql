@@ -4,17 +4,17 @@
 -- Parameters
 --   user_id            text         the caller; an anonymous caller has no list
 --   status             text         'active', 'archived', or 'all'
---   retention_days     integer      older ones are not shown; 0: all are
+--   retention_days     integer      older rows are not shown; 0: no limit
 --   cursor_updated_at  timestamptz  updated_at of the last row seen; null: first page
 --   cursor_id          uuid         id of that row; null: first page
 --   page_size          integer      rows wanted, 1 to 200
---   now                timestamptz  null: the database's clock
+--   now                timestamptz  the time; null: the database's clock
 --
 -- Returns 0 to page_size rows: id, title, status, created_at, updated_at, message_count, and
 -- last_message, its first 120 characters (null: no message is left).
 -- Index idx_conversations_user_recent: gives the order, so there is no sort;
--- idx_chat_messages_conversation_order: counts without reading a message; chat_messages_pkey.
--- Row comparison: an index condition in every plan; `cursor IS NULL OR ...` only in custom ones.
+-- idx_chat_messages_conversation_order: counts messages without reading them; chat_messages_pkey.
+-- A row comparison is an index condition in every plan; `cursor IS NULL OR ...` only in custom plans.
 SELECT
     conversations.id,
     conversations.title,

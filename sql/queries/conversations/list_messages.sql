@@ -1,18 +1,18 @@
 -- list_messages :many
--- One page of a conversation of the caller, newest first (the reader turns it round).
+-- One page of a conversation of the caller, newest first (the caller of the statement reverses it).
 --
 -- Parameters
---   conversation_id     uuid         which
+--   conversation_id     uuid         the conversation
 --   user_id             text         the caller; null: anonymous
 --   include_superseded  boolean      true: replaced messages too
 --   include_system      boolean      true: system messages too
---   retention_days      integer      older ones are not shown; 0: all are
+--   retention_days      integer      older rows are not shown; 0: no limit
 --   cursor_id           bigint       chat_messages.id of the oldest row seen; null: first page
 --   page_size           integer      rows wanted, 1 to 200
---   now                 timestamptz  null: the database's clock
+--   now                 timestamptz  the time; null: the database's clock
 --
 -- Returns 0 to page_size rows: the columns of chat_messages but user_id.
--- Index idx_chat_messages_conversation_order: gives the page, in order, without reading a message, so the
+-- Index idx_chat_messages_conversation_order: gives the page in order without reading messages, so the
 -- longest conversation costs no more than a short one; chat_messages_pkey: the messages of the page.
 SELECT
     chat_messages.id,

@@ -3,14 +3,14 @@
 --
 -- Parameters
 --   user_id            text         the caller
---   retention_days     integer      older ones are not shown; 0: all are
+--   retention_days     integer      older rows are not shown; 0: no limit
 --   cursor_created_at  timestamptz  created_at of the last answer seen; null: first page
 --   cursor_id          bigint       id of that answer; null: first page
 --   page_size          integer      answers wanted, 1 to 200
---   now                timestamptz  null: the database's clock
+--   now                timestamptz  the time; null: the database's clock
 --
--- Returns at most page_size answers: the columns of list_messages, and question, what was asked, and
--- question_message_id (null: the question is gone, or older than is shown).
+-- Returns at most page_size answers: the columns of list_messages, question, the text of the question, and
+-- question_message_id (both null: the question was deleted, or has expired).
 -- Index idx_chat_messages_mistakes: gives the order, so there is no sort; chat_messages_pkey.
 SELECT
     answer.id,

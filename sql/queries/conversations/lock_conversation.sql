@@ -1,17 +1,17 @@
 -- lock_conversation :one
--- Wait until no other request decides about this conversation of the caller, and keep others waiting.
+-- Lock a conversation of the caller until the end of the round trip.
 --
 -- Sent before the statement that decides, in the same round trip. In READ COMMITTED a statement keeps the
--- snapshot that it had before it waited for a lock: one that locked and decided at once would not see what
--- the request before it stored. (begin_turn and finish_turn do the same within.)
+-- snapshot from before its wait for a lock: one statement that locks and decides would not see the rows
+-- that the request before it stored. (begin_turn and finish_turn lock the same way inside their functions.)
 --
 -- Parameters
---   conversation_id  uuid  which
+--   conversation_id  uuid  the conversation
 --   user_id          text  the caller; null: anonymous
 --
--- Returns 0 or 1 row: id. 0: there is none yet, or it is not the caller's.
+-- Returns 0 or 1 row: id. 0: there is no such conversation, or it belongs to another caller.
 -- Index conversations_pkey.
--- NO KEY: the foreign keys of messages being inserted need not wait.
+-- FOR NO KEY UPDATE: inserts of messages, which check their foreign key, need not wait.
 SELECT conversations.id
 FROM conversations
 WHERE

@@ -1,14 +1,14 @@
 -- mark_mistake :one
--- Mark an answer of the caller as a mistake, or take the mark back.
+-- Mark an answer of the caller as a mistake, or remove the mark.
 --
 -- Parameters
---   conversation_id  uuid         which
+--   conversation_id  uuid         the conversation
 --   user_id          text         the caller; null: anonymous
 --   message_id       text         id of the answer, as clients see it
---   is_mistake       boolean      false: take the mark and its note back
---   mistake_note     text         what was wrong, up to 1,000 characters; null: none
---   retention_days   integer      older ones are not there; 0: all are
---   now              timestamptz  null: the database's clock
+--   is_mistake       boolean      false: remove the mark and its note
+--   mistake_note     text         description of the mistake, up to 1,000 characters; null: no note
+--   retention_days   integer      older rows are not there; 0: no limit
+--   now              timestamptz  the time; null: the database's clock
 --
 -- Returns 0 or 1 row: id. 0: there is no current answer of that id.
 -- Index uq_chat_messages_message_id.

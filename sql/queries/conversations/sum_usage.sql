@@ -1,12 +1,12 @@
 -- sum_usage :many
--- The tokens that the caller's answers took, by day and model; replaced answers too, which cost as much.
+-- The tokens of the caller's answers, by day and model; replaced answers count too, because they cost as much.
 --
 -- Parameters
 --   user_id         text         the caller
 --   first_day       date         the first day, by UTC
---   last_day        date         the last one
---   retention_days  integer      older messages are not shown; 0: all are
---   now             timestamptz  null: the database's clock
+--   last_day        date         the last day
+--   retention_days  integer      older messages are not counted; 0: no limit
+--   now             timestamptz  the time; null: the database's clock
 --
 -- Returns a row a day and model, oldest first: day, model_name (null: the provider did not say),
 -- messages, prompt_tokens, completion_tokens.

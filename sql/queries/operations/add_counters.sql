@@ -1,11 +1,11 @@
 -- add_counters :exec
--- Add what an instance has counted since it last did, for whomever: figures, in which nobody shows.
+-- Add the counts of an instance since its last call; they are sums, and name no user.
 --
--- In the order of the index, so that two who add at once wait in turn.
+-- The order of the index lets two instances that add at once wait in turn, without a deadlock.
 --
 -- Parameters
 --   counters  jsonb        a list of {figure, function, label, bound, count, total}
---   now       timestamptz  null: the database's clock
+--   now       timestamptz  the time; null: the database's clock
 --
 -- Index metric_counters_pkey.
 INSERT INTO metric_counters AS already (

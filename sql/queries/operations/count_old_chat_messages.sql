@@ -4,11 +4,12 @@
 --
 -- Parameters
 --   retention_days  integer      at least 1
---   batch_size      integer      messages to count; more where many were stored at the same moment
---   since           timestamptz  last_at of the batch before; null: from the oldest on
---   now             timestamptz  null: the database's clock
+--   batch_size      integer      messages to count; more when many were stored at the same moment
+--   since           timestamptz  last_at of the previous batch; null: start with the oldest
+--   now             timestamptz  the time; null: the database's clock
 --
--- Returns 1 row: counted, and last_at, up to when (null: there are none). Fewer than batch_size: that was all.
+-- Returns 1 row: counted, and last_at, the time of the last message counted (null: none). Fewer than
+-- batch_size: no message is left.
 -- Index idx_chat_messages_created_at.
 SELECT
     count(*) AS counted,

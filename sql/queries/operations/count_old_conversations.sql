@@ -1,15 +1,15 @@
 -- count_old_conversations :one
--- Count, of a batch of conversations that were not used for the retention period, those that will be empty
--- when their old messages are gone; for the cron alone, in its dry run.
+-- Count the conversations in a batch that will be empty when their old messages are deleted; for the cron
+-- alone, in its dry run. The batch holds conversations that were not used for the retention period.
 --
 -- Parameters
 --   retention_days  integer      at least 1
---   batch_size      integer      conversations to look at; more where many were last used at the same moment
---   since           timestamptz  last_at of the batch before; null: from the least recently used on
---   now             timestamptz  null: the database's clock
+--   batch_size      integer      conversations to look at; more when many were last used at the same moment
+--   since           timestamptz  last_at of the previous batch; null: start with the least recently used
+--   now             timestamptz  the time; null: the database's clock
 --
--- Returns 1 row: looked_at; counted, how many of them will be empty; and last_at, up to when (null: there
--- are none). looked_at less than batch_size: that was all.
+-- Returns 1 row: looked_at; counted, the conversations that will be empty; and last_at, the last use of the
+-- last one (null: none). looked_at less than batch_size: no conversation is left.
 -- Index idx_conversations_updated_at, idx_chat_messages_conversation_created.
 SELECT
     count(*) AS looked_at,

@@ -1,14 +1,14 @@
 -- delete_old_finished_streams :many
--- Delete a batch of streams that nobody can ask for any more, whosever they are; for the cron alone.
+-- Delete a batch of expired streams, of all callers; for the cron alone.
 --
 -- Parameters
---   batch_size  integer      how many at most
---   since       timestamptz  the latest ended_at of the batch before; null: from the oldest on
---   now         timestamptz  null: the database's clock
+--   batch_size  integer      rows to delete at most
+--   since       timestamptz  the latest ended_at of the previous batch; null: start with the oldest
+--   now         timestamptz  the time; null: the database's clock
 --
--- Returns 0 to batch_size rows: conversation_id, ended_at; fewer than batch_size: none is left.
+-- Returns 0 to batch_size rows: conversation_id, ended_at; fewer than batch_size: no stream is left.
 -- Index idx_finished_streams_ended_at.
--- From since on: it would walk over all that the batches before it have deleted.
+-- Starts at `since`, because a scan from the oldest entry would walk over everything that previous batches deleted.
 DELETE FROM finished_streams
 WHERE
     finished_streams.ctid = any(

@@ -1,14 +1,14 @@
 -- delete_old_quotas :many
--- Delete a batch of the counters that count nothing any more; for the cron alone.
+-- Delete a batch of quota counters whose day is over; for the cron alone.
 --
 -- Parameters
---   batch_size  integer      how many at most
---   since       timestamptz  the latest day_ends_at of the batch before; null: from the oldest on
---   now         timestamptz  null: the database's clock
+--   batch_size  integer      rows to delete at most
+--   since       timestamptz  the latest day_ends_at of the previous batch; null: start with the oldest
+--   now         timestamptz  the time; null: the database's clock
 --
--- Returns 0 to batch_size rows: subject, day_ends_at; fewer than batch_size: none is left.
+-- Returns 0 to batch_size rows: subject, day_ends_at; fewer than batch_size: no counter is left.
 -- Index idx_quotas_day_ends_at, quotas_pkey.
--- From since on: it would walk over all that the batches before it have deleted.
+-- Starts at `since`, because a scan from the oldest entry would walk over everything that previous batches deleted.
 DELETE FROM quotas
 WHERE
     -- Again: it may have begun another day by now.

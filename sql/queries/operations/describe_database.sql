@@ -1,8 +1,8 @@
 -- describe_database :one
 -- The database as a whole: size, cache, connections of all its clients; for the metrics alone.
 --
--- Returns 1 row: blocks_hit and blocks_read (of all tables, since statistics_since), deadlocks, rollbacks,
--- temporary_bytes (of what did not fit into memory), statistics_since (null: ever), active_connections,
+-- Returns 1 row: blocks_hit and blocks_read (all tables, since statistics_since), deadlocks, rollbacks,
+-- temporary_bytes (written because memory did not suffice), statistics_since (null: always), active_connections,
 -- idle_connections, idle_in_transaction_connections, longest_transaction_seconds (0: none is open),
 -- size_bytes, max_connections.
 -- Index none: reads the catalog.

@@ -1,12 +1,12 @@
 -- list_counters :many
--- What all instances have counted, in all and today, by UTC; for the metrics alone.
+-- The counts of all instances, in total and of today (UTC); for the metrics alone.
 --
 -- Parameters
---   now  timestamptz  null: the database's clock
+--   now  timestamptz  the time; null: the database's clock
 --
--- Returns a row a figure, function, label and bucket, in that order: figure, function, label, bound,
--- count, total, and of today day_count and day_total.
--- Index none: some hundred rows, all of them.
+-- Returns a row a metric, function, label and bucket, in that order: figure, function, label, bound,
+-- count, total, and for today day_count and day_total.
+-- Index none: reads all of some hundred rows.
 WITH
 today AS (
     SELECT (coalesce(%(now)s::timestamptz, now()) AT TIME ZONE 'UTC')::date AS day

@@ -1,8 +1,8 @@
 -- list_indexes :many
 -- The indexes of Parley's tables as the database sees them: size and use; for the metrics alone.
 --
--- Returns a row an index, by table and name: scans (how often it was used), is_rule (it enforces one, as a
--- primary key does: needed, though never used), is_valid (false: its building failed), table_name, name,
+-- Returns a row an index, by table and name: scans (number of uses), is_rule (true: it enforces a rule, as a
+-- primary key does, and is needed even if no query uses it), is_valid (false: building it failed), table_name, name,
 -- index_bytes.
 -- Index none: reads the catalog.
 SELECT

@@ -1,5 +1,5 @@
 -- list_migrations :many
--- The migrations that are applied; answers at the same time whether the database can be reached.
+-- The applied migrations; an answer also shows that the database can be reached.
 --
 -- Returns a row a migration: name.
 -- Index none: a handful of rows.

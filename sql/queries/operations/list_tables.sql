@@ -1,7 +1,7 @@
 -- list_tables :many
--- Parley's tables as the database sees them: sizes, rows, what was read; for the metrics alone.
+-- Parley's tables as the database sees them: sizes, rows, reads; for the metrics alone.
 --
--- Also an application's own `users` and `tasks`. Rows are estimates, which cost nothing.
+-- Includes an application's own `users` and `tasks`. Row counts are estimates, which cost nothing.
 --
 -- Returns a row a table, by name: row_count, dead_row_count, sequential_scans, name, table_bytes (with its
 -- large values), index_bytes, index_scans, blocks_hit (found in the database's own cache), blocks_read,

@@ -1,20 +1,20 @@
 -- begin_tool_run :one
--- Note that a tool is run for the question of this attempt's turn, before it has its effect.
+-- Record a tool run for the question of this attempt's turn, before the tool has its effect.
 --
--- Sent after lock_conversation and before the effect, in the same round trip, none of which happens when
--- this is an error: of tool_runs_pkey, it was run before; of a conversation_id that is null, the turn is not
--- this attempt's any more.
+-- Sent after lock_conversation and before the effect, in the same round trip, which fails as a whole.
+-- Raises unique_violation (tool_runs_pkey) when the tool was run before, and not_null_violation
+-- (conversation_id) when the attempt has lost the turn.
 --
 -- Parameters
---   conversation_id  uuid         which
+--   conversation_id  uuid         the conversation
 --   user_id          text         the caller
 --   turn_id          uuid         token of this attempt
 --   question_id      bigint       chat_messages.id of the question
---   run_key          text         which run
+--   run_key          text         key of the run, the same in each attempt
 --   tool_call_id     text         id of the call, as the model named it
 --   tool_name        text         the tool
---   arguments        jsonb        what it is called with
---   now              timestamptz  null: the database's clock
+--   arguments        jsonb        arguments of the call
+--   now              timestamptz  the time; null: the database's clock
 --
 -- Returns 1 row: run_key.
 -- Index conversations_pkey.

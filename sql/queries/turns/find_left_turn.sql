@@ -1,15 +1,15 @@
 -- find_left_turn :one
--- What an attempt to answer has left behind, to be stored in its place: its question, and its parts.
+-- The question and the stored parts of an abandoned attempt, from which its answer is recovered.
 --
 -- Parameters
---   conversation_id  uuid         which
+--   conversation_id  uuid         the conversation
 --   user_id          text         the caller; null: anonymous
 --   turn_id          uuid         token of the attempt
---   retention_days   integer      an older question counts as gone; 0: none does
---   now              timestamptz  null: the database's clock
+--   retention_days   integer      an older question counts as deleted; 0: no limit
+--   now              timestamptz  the time; null: the database's clock
 --
--- Returns 0 or 1 row: question_id, question_content (both null: the question is gone), and parts ('': there
--- are none). 0: the turn is not that attempt's any more.
+-- Returns 0 or 1 row: question_id, question_content (both null: the question was deleted), and parts ('':
+-- none). 0: that attempt has lost the turn.
 -- Index conversations_pkey, uq_chat_messages_message_id, stream_batches_pkey.
 SELECT
     chat_messages.id AS question_id,

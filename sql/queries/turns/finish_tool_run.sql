@@ -1,14 +1,14 @@
 -- finish_tool_run :one
--- Note what came of a tool that was run.
+-- Record the result of a tool run.
 --
 -- Parameters
---   conversation_id  uuid    which
+--   conversation_id  uuid    the conversation
 --   user_id          text    the caller
 --   question_id      bigint  chat_messages.id of the question
---   run_key          text    which run
---   output           jsonb   what came of it
+--   run_key          text    key of the run
+--   output           jsonb   result of the tool
 --
--- Returns 0 or 1 row: run_key. 0: the question is answered, or gone.
+-- Returns 0 or 1 row: run_key. 0: the question is answered, or was deleted.
 -- Index tool_runs_pkey.
 UPDATE tool_runs
 SET output = %(output)s::jsonb

@@ -1,11 +1,11 @@
 -- list_lapsed_turns :many
--- Attempts whose lease has run out, whosever they are; for the cron alone.
+-- Attempts of all callers whose lease has run out; for the cron alone.
 --
 -- Parameters
 --   batch_size  integer      rows wanted at most
---   now         timestamptz  null: the database's clock
+--   now         timestamptz  the time; null: the database's clock
 --
--- Returns 0 or more rows, those that ran out first before the others: conversation_id, user_id, turn_id.
+-- Returns 0 or more rows, the oldest lapse first: conversation_id, user_id, turn_id.
 -- Index idx_conversations_turn_expires_at.
 SELECT
     conversations.id AS conversation_id,

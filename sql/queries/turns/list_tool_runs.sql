@@ -1,11 +1,11 @@
 -- list_tool_runs :many
--- The tools that earlier attempts have run for the question of this attempt's turn, in their order.
+-- The tool runs of earlier attempts for the question of this attempt's turn, in the order they ran.
 --
 -- Sent after begin_turn, in the same round trip.
 --
 -- Parameters
---   conversation_id  uuid  which
---   user_id          text  the caller; null: anonymous, for whom no tool is run
+--   conversation_id  uuid  the conversation
+--   user_id          text  the caller; null: anonymous, has no tools
 --   turn_id          uuid  token of this attempt
 --
 -- Returns 0 or more rows: run_key, tool_call_id, tool_name, arguments, output.

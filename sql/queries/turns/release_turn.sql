@@ -1,14 +1,14 @@
 -- release_turn :one
--- Give the turn back without an answer: nothing came of it that is worth storing.
+-- Give the turn back without an answer: the attempt produced nothing worth storing.
 --
--- Sent after lock_conversation, in the same round trip, so that no batch is stored meanwhile.
+-- Sent after lock_conversation, in the same round trip, so that no batch is stored at the same time.
 --
 -- Parameters
---   conversation_id  uuid  which
+--   conversation_id  uuid  the conversation
 --   user_id          text  the caller; null: anonymous
 --   turn_id          uuid  token of this attempt
 --
--- Returns 1 row: id. 0 rows: the turn was not this attempt's any more.
+-- Returns 1 row: id. 0 rows: the attempt had lost the turn.
 -- Index conversations_pkey, stream_batches_pkey.
 WITH
 released_turn AS (

@@ -1,13 +1,13 @@
 -- stop_turn :one
--- Ask whoever answers in this conversation to stop; the attempt learns of it from store_stream_batches.
+-- Request that the running answer of a conversation stops; its attempt learns of it from store_stream_batches.
 --
 -- Parameters
---   conversation_id  uuid         which
+--   conversation_id  uuid         the conversation
 --   user_id          text         the caller; null: anonymous
---   now              timestamptz  null: the database's clock
+--   now              timestamptz  the time; null: the database's clock
 --
--- Returns 0 or 1 row: turn_id of the attempt, and is_running (false: its lease has run out). 0: nobody
--- answers.
+-- Returns 0 or 1 row: turn_id of the attempt, and is_running (false: its lease has run out). 0: no
+-- answer is running.
 -- Index conversations_pkey.
 UPDATE conversations
 SET stopped_turn_id = conversations.turn_id

@@ -1,13 +1,13 @@
 -- add_task :one
 -- Add a task for the caller.
 --
--- May be sent again when it is unknown whether it arrived: it then finds what it stored.
+-- Retries are safe: sent again, the statement finds the task that it stored.
 --
 -- Parameters
 --   user_id      text         the caller
 --   title        text         1 to 200 characters
 --   description  text         up to 1,000 characters
---   added_at     timestamptz  made before the first try, the same in a repeated one
+--   added_at     timestamptz  set before the first try, the same in each retry
 --
 -- Returns 1 row: the columns of list_tasks.
 -- Index idx_tasks_title.

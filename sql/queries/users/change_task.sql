@@ -2,12 +2,12 @@
 -- Change a task of the caller.
 --
 -- Parameters
---   task_id      bigint       which
+--   task_id      bigint       the task
 --   user_id      text         the caller
---   title        text         null: stays as it is
---   description  text         null: stays as it is
---   completed    boolean      null: stays as it is
---   now          timestamptz  null: the database's clock
+--   title        text         null: unchanged
+--   description  text         null: unchanged
+--   completed    boolean      null: unchanged
+--   now          timestamptz  the time; null: the database's clock
 --
 -- Returns 0 or 1 row: the columns of list_tasks.
 -- Index idx_tasks_user_id.

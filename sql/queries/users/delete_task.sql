@@ -2,10 +2,10 @@
 -- Delete a task of the caller.
 --
 -- Parameters
---   task_id  bigint  which
+--   task_id  bigint  the task
 --   user_id  text    the caller
 --
--- Returns 0 or 1 row: the columns of list_tasks, as it was.
+-- Returns 0 or 1 row: the columns of list_tasks, before the deletion.
 -- Index idx_tasks_user_id.
 DELETE FROM tasks
 WHERE

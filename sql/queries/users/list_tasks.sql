@@ -3,13 +3,13 @@
 --
 -- Parameters
 --   user_id    text     the caller
---   completed  boolean  only those that are done, or are not; null: all
+--   completed  boolean  true: completed tasks only; false: open ones; null: all
 --   cursor_id  bigint   id of the last row seen; null: first page
 --   page_size  integer  rows wanted, 1 to 200
 --
 -- Returns 0 to page_size rows: id, title, description, completed, created_at, updated_at.
 -- Index idx_tasks_user_id: gives the order, so there is no sort.
--- Of types that an application's own table may not have.
+-- Casts, because an application's own table may have other types.
 SELECT
     tasks.title,
     tasks.completed,
