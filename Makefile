@@ -16,7 +16,7 @@ dev: .venv/installed ## run the whole product here: database, model, functions, 
 	@$(RUN) dev $(ARGS)
 
 test: .venv/installed tests/node/node_modules/installed ## run the tests (ARGS='-k history' for some of them)
-	@$(RUN) pytest -n 3 --dist loadfile $(ARGS)
+	@$(RUN) pytest -n 3 --dist loadfile --max-worker-restart 1 $(ARGS)
 
 test-web: .venv/installed tests/web/node_modules/installed examples/nextjs/node_modules/installed ## drive Chromium through the playground and the example (ARGS='-g stop')
 	@$(RUN) tests.web $(ARGS)

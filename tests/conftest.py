@@ -1,7 +1,10 @@
 """Fixtures: a real Postgres, a database of its own for each test, a scripted model, the product."""
 
+import asyncio
+import functools
+import inspect
 import itertools
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +20,32 @@ from tests.support.product import CRON_SECRET, JWT_SECRET, ROOT, Parley, running
 from tests.support.serving import Switchboard, serve
 
 TEMPLATE = "parley_template"
+# Before the limit of pytest-timeout, which ends the whole worker process.
+GRACE_SECONDS = 60
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Cancel an async test in its event loop when its time is over, so that others can go on.
+
+    pytest-timeout alone would end the process, or break the event loop that all tests share.
+    """
+    if inspect.iscoroutinefunction(pyfuncitem.obj):
+        mark = pyfuncitem.get_closest_marker("timeout")
+        seconds = mark.args[0] if mark else float(pyfuncitem.config.getini("timeout"))
+        pyfuncitem.obj = _limited(pyfuncitem.obj, seconds - GRACE_SECONDS)
+
+
+def _limited[**P](
+    test: Callable[P, Awaitable[None]], seconds: float
+) -> Callable[P, Awaitable[None]]:
+    @functools.wraps(test)
+    async def limited(*args: P.args, **kwargs: P.kwargs) -> None:
+        async with asyncio.timeout(seconds):
+            await test(*args, **kwargs)
+
+    return limited
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from lib.problems import AnswerInterrupted
 from tests.node.sdk import Conditions, PageResult, PageStep, Transport, run_page, texts_of
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import CHAT_ID, Parley, headers_of, token_of
+from tests.support.reading import reached
 from tests.support.runtime import RunningFunction, start_function
 
 SLOW = Reply(pieces=tuple(f"word{number} " for number in range(20)), seconds_between=0.05)
@@ -123,7 +124,7 @@ async def test_a_page_whose_function_is_killed_says_so_and_keeps_what_was_said(
             OPEN, TO_ITS_END, send("Hello!"), TO_ITS_END, transport="workflow", duration=6
         )
     )
-    await asked.wait()
+    await reached(asked, playing)
     # Until what was said is stored; what has come since would be lost.
     await asyncio.sleep(1.5)
     deployment.chat.kill()
@@ -213,7 +214,7 @@ async def test_a_page_that_comes_back_too_late_for_the_rest_shows_that_it_is_not
             conditions=conditions,
         )
     )
-    await asked.wait()
+    await reached(asked, playing)
     await asyncio.sleep(0.5)
     await parley.client.delete(f"/api/chat/{CHAT_ID}/stream", headers=headers_of("ann"))
 

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.node.sdk import RecordedRequest, WorkflowCall, WorkflowResult, run_workflow
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import CHAT_ID, Parley, sdk_body
+from tests.support.reading import reached
 
 SLOW = Reply(pieces=tuple(f"word{number} " for number in range(20)), seconds_between=0.05)
 WHOLE = "".join(SLOW.pieces)
@@ -105,7 +106,7 @@ async def test_it_does_not_ask_for_ever_for_an_answer_that_was_stopped(
     asked = asyncio.Event()
     model.on_request = asked.set
     reading = asyncio.create_task(call(parley, SEND))
-    await asked.wait()
+    await reached(asked, reading)
     await asyncio.sleep(0.3)
 
     await parley.client.delete(f"/api/chat/{CHAT_ID}/stream")

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import httpx2
 import psycopg
+import pytest
 
 from tests.support.product import CHAT_ID, headers_of, sdk_body
 
@@ -102,11 +103,26 @@ def events_of(text: str) -> list[str]:
     return [f"{event}\n\n" for event in text.replace(KEEP_ALIVE, "").split("\n\n")[:-1]]
 
 
-async def until(condition: Callable[[], bool], timeout_seconds: float = 20) -> None:
-    """Wait until something is so."""
+async def until(condition: Callable[[], bool], timeout_seconds: float = 60) -> None:
+    """Wait until a condition holds.
+
+    Raises:
+        TimeoutError: it did not hold in time, which is ample on a machine with a load of 12.
+    """
     async with asyncio.timeout(timeout_seconds):
         while not condition():  # noqa: ASYNC110 (there is no event)
             await asyncio.sleep(0.01)
+
+
+async def reached(event: asyncio.Event, task: asyncio.Task[Any]) -> None:
+    """Wait for an event that a task leads to; when the task fails first, raise its error."""
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+        if not event.is_set():
+            pytest.fail(f"the task ended before the event: {await task}")
+    finally:
+        waiting.cancel()
 
 
 async def until_stored(database: psycopg.Connection, text: str) -> None:

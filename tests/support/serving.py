@@ -51,8 +51,10 @@ async def serve(app: ASGIApp) -> AsyncGenerator[str]:
         config.timeout_graceful_shutdown = 2
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started:  # noqa: ASYNC110 (uvicorn offers no event)
-            await asyncio.sleep(0.005)
+        while not server.started:
+            await asyncio.wait({serving}, timeout=0.005)  # uvicorn offers no event
+            if serving.done():
+                await serving
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
