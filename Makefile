@@ -7,7 +7,7 @@ PIP = $(RUN) pip install --quiet --disable-pip-version-check
 LEAST = import sys; sys.exit(sys.version_info < (3, 12))
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-web test-api check format schema openapi bench install
+.PHONY: help dev test test-web test-api coverage check format migration query schema openapi bench install
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
@@ -35,6 +35,12 @@ format: .venv/installed ## put code and SQL into the layout that `make check` as
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/sqlfluff fix sql/queries sql/migrations
+
+migration: .venv/installed ## make the two files of the next migration (NAME=add_something)
+	@$(RUN) dev.new migration '$(NAME)'
+
+query: .venv/installed ## make the file of a statement (ROOM=turns NAME=list_something)
+	@$(RUN) dev.new query '$(ROOM)' '$(NAME)'
 
 schema: .venv/installed ## write sql/schema.sql, the schema that the migrations make
 	@$(RUN) tests.sql.dump_schema
