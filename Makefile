@@ -24,6 +24,12 @@ test-web: .venv/installed tests/web/node_modules/installed examples/nextjs/node_
 test-api: .venv/installed ## try the description on the running product, with requests by Schemathesis
 	@$(RUN) tests.openapi $(ARGS)
 
+coverage: .venv/installed tests/node/node_modules/installed ## run the tests and list the lines of api and lib that they miss, with a gate
+	@rm -rf .coverage
+	@$(RUN) coverage run -m pytest -n 3 --dist loadfile $(ARGS)
+	@$(RUN) coverage combine --quiet
+	@$(RUN) coverage report
+
 check: .venv/installed ## everything that is checked without running it: layout, lint, types, SQL
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
