@@ -97,7 +97,10 @@ def _anchors(document: Path) -> set[str]:
 
 
 def _definitions(path: Path) -> set[str]:
-    """Return the functions and classes that a file defines."""
+    """Return the functions and classes that a file defines, and the statements that it declares."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+    source = path.read_text(encoding="utf-8")
+    statements = set(re.findall(r"Statement\(\s*\"\w+/(\w+)\"", source))
+    return statements | {
+        node.name for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)
+    }
