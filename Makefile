@@ -34,13 +34,13 @@ check: .venv/installed ## everything that is checked without running it: layout,
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/basedpyright
-	@.venv/bin/sqlfluff lint sql/queries sql/migrations
-	@.venv/bin/squawk 'sql/migrations/*.sql'
+	@.venv/bin/sqlfluff lint sql/queries sql/functions sql/migrations
+	@.venv/bin/squawk 'sql/migrations/*.sql' 'sql/functions/*.sql'
 
 format: .venv/installed ## put code and SQL into the layout that `make check` asks for
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
-	@.venv/bin/sqlfluff fix sql/queries sql/migrations
+	@.venv/bin/sqlfluff fix sql/queries sql/functions sql/migrations
 
 migration: .venv/installed ## make the two files of the next migration (NAME=add_something)
 	@$(RUN) dev.new migration '$(NAME)'

@@ -2,14 +2,24 @@
 --
 --     psql "$DATABASE_URL_UNPOOLED" -v ON_ERROR_STOP=1 -f sql/migrate.sql
 --
--- Harmless to run again, and to run twice at once: each migration is one transaction, which first
--- takes a lock and then looks whether somebody has applied it meanwhile. A migration that fails
--- leaves nothing behind, and those after it are not tried. One that builds indexes while turns go on
--- is no transaction (apply_indexes.sql). A new migration is two lines below.
+-- Harmless to run again, and to run twice at once: each migration is one transaction, which first takes a lock
+-- and then checks whether another session has applied it. A migration that fails leaves nothing behind, and those
+-- after it are not tried. Only a migration that builds indexes while turns go on is no transaction
+-- (apply_indexes.sql). A new migration is two lines below.
+--
+-- Functions are not migrations: sql/functions has each of them once, as it is now, and all of them are applied here
+-- after the migrations, every time, in one transaction. To change a function, edit its file.
+--
+-- Code of the version before calls a function while and after it is replaced, so a function keeps its signature.
+-- A new signature (name, parameters or columns) is a second function beside the first; without DEFAULT, so that no
+-- call fits both. A migration of the version after drops the first.
+--
+-- Order: alphabetical. A body in plpgsql is looked up when it runs, so functions may call each other. A body in SQL is
+-- looked up when the function is made, so it uses tables only. A function that an index, a policy, a CHECK or a
+-- trigger uses is made by the migration of that table instead: stored entries depend on its body.
 
 \set ON_ERROR_STOP on
 \set QUIET on
-
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SELECT pg_advisory_xact_lock(hashtext('parley migrations')) \g /dev/null
@@ -76,3 +86,38 @@ COMMIT;
 \ir apply_migration.sql
 \set migration 020_list_turn_messages
 \ir apply_migration.sql
+
+-- The functions, unless a later version has migrated this database: its functions stay.
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SELECT pg_advisory_xact_lock(hashtext('parley migrations')) \g /dev/null
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '10min';
+-- SET search_path FROM CURRENT in a function fixes this path: Parley's schema, and temporary tables last, so that
+-- no other table of the same name is used.
+SELECT set_config('search_path', format('%I, pg_temp', current_schema()), TRUE) \g /dev/null
+
+SELECT NOT EXISTS (
+    SELECT FROM schema_migrations WHERE schema_migrations.name > :'migration'
+) AS is_newest \gset
+
+\if :is_newest
+    \ir functions/act_as_caller.sql
+    \ir functions/begin_turn.sql
+    \ir functions/count_use.sql
+    \ir functions/delete_old_chat_messages.sql
+    \ir functions/delete_old_conversations.sql
+    \ir functions/delete_own_account.sql
+    \ir functions/find_account.sql
+    \ir functions/finish_turn.sql
+    \ir functions/is_active_user.sql
+    \ir functions/list_slow_statements.sql
+    \ir functions/list_turn_messages.sql
+    \ir functions/own_user.sql
+    \ir functions/register_account.sql
+    \ir functions/remember_user.sql
+    \ir functions/search_conversations.sql
+\else
+    \echo leaving the functions as they are: a later version has migrated this database
+\endif
+COMMIT;

@@ -4,8 +4,6 @@ CREATE FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_a
 DECLARE
     is_active CONSTANT boolean := is_active_user(user_id);
 BEGIN
-    -- Codes of our own, which lib/database/client.py turns into answers. An error, so that nothing after it
-    -- in the same round trip happens.
     IF NOT is_active THEN
         RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
     ELSIF needs_account AND is_active IS NULL THEN
@@ -13,12 +11,12 @@ BEGIN
     END IF;
     PERFORM set_config('parley.user_id', coalesce(user_id, ''), TRUE);
     PERFORM set_config('parley.conversation_id', coalesce(conversation_id::text, ''), TRUE);
-    -- Last: from here to the end of the transaction, this is all that may be done.
+    -- Last: parley_app may not call the functions above.
     PERFORM set_config('role', 'parley_app', TRUE);
 END
 $$;
 
-COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean) IS 'Parley: to the end of the transaction, see and change what is this caller''s, and nothing else';
+COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean) IS 'Parley: limits the rest of the transaction to the rows of this caller';
 
 CREATE FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subject text, messages_per_minute integer, messages_per_day integer, retention_days integer, now timestamp with time zone) RETURNS TABLE(minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, lease_remaining_seconds double precision, current_title character varying)
     LANGUAGE plpgsql
@@ -26,10 +24,10 @@ CREATE FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id
     AS $$
 #variable_conflict use_column
 BEGIN
-    -- First, in a statement of its own. In READ COMMITTED a statement keeps the snapshot that it had before it
-    -- waited for a lock: one that locked and decided at once would not see what the request before it stored,
-    -- and would have the model answer a second time. (NO KEY: the foreign keys of messages being inserted need
-    -- not wait.)
+    -- The lock comes first, in a statement of its own. In READ COMMITTED a statement keeps the snapshot that it took
+    -- before it waited for a lock: a statement that locked and decided at once would not see the answer of the
+    -- request before it, and the model would answer a second time. (NO KEY: the foreign keys of messages that are
+    -- being inserted need not wait.)
     PERFORM FROM conversations
     WHERE
         conversations.id = begin_turn.conversation_id
@@ -62,7 +60,7 @@ BEGIN
                     AND stream_batches.turn_id = conversations.turn_id
                     AND stream_batches.user_id IS NOT DISTINCT FROM begin_turn.user_id
             ) AS has_lapsed_turn,
-            -- Not deleted yet, but not there any more for anybody: it begins anew.
+            -- Not deleted yet, but hidden from all readers: the conversation begins again.
             begin_turn.retention_days > 0
             AND conversations.updated_at
             < clock.now - make_interval(days => begin_turn.retention_days) AS is_expired
@@ -95,7 +93,7 @@ BEGIN
             )
     ),
 
-    -- The message that the request names, whosever it is.
+    -- The message that the request names, of any role.
     named_message AS (
         SELECT
             current_messages.id,
@@ -104,8 +102,8 @@ BEGIN
         WHERE current_messages.message_id = begin_turn.message_id
     ),
 
-    -- The stored question that the request is about: that of the answer to be replaced, or the one named,
-    -- or the one to be replaced, or the last. None: the message is new.
+    -- The stored question of the request: the question of the answer to be replaced, else the named message, else
+    -- the message to be replaced, else the last question. None: the message is new.
     question AS (
         SELECT
             current_messages.id,
@@ -115,7 +113,7 @@ BEGIN
                     THEN
                         current_messages.content <> begin_turn.content
                         OR coalesce(current_messages.files, '[]') <> coalesce(begin_turn.files, '[]')
-                -- Another id: it was found as the message to be replaced.
+                -- Another id: the question is the message to be replaced.
                 ELSE NOT begin_turn.regenerates
             END AS is_edited
         FROM current_messages
@@ -149,7 +147,7 @@ BEGIN
         SELECT
             question.id AS question_id,
             coalesce(question.is_edited, FALSE) AS is_edited,
-            -- To try a message again that got no answer costs its sender nothing.
+            -- A retry of a message that got no answer is not counted.
             question.id IS NULL OR question.is_edited OR coalesce(
                 answer.finish_reason NOT IN ('error', 'interrupted'), answer.id IS NOT NULL
             ) AS is_counted,
@@ -158,7 +156,7 @@ BEGIN
                 WHEN question.id IS NULL AND begin_turn.message_id IS NULL THEN 'nothing_to_answer'
                 WHEN conversation.id IS NULL THEN 'new_conversation'
                 WHEN conversation.has_lapsed_turn THEN 'lapsed'
-                -- Before 'answered': while it is regenerated, the old answer is there still.
+                -- Before 'answered', because the old answer stays while a new one is made.
                 WHEN
                     NOT question.is_edited
                     AND conversation.has_running_turn
@@ -197,8 +195,8 @@ BEGIN
         LEFT JOIN current_messages AS answer ON question.id = answer.reply_to
     ),
 
-    -- Counted only if it is about to be answered, and stored with it, or not at all. (As CASE, so that no
-    -- plan can call the function before it has looked at the decision.)
+    -- Counts only a message that is about to be answered, in the transaction that stores it. (CASE, so that no plan
+    -- calls the function before the decision is known.)
     quota AS MATERIALIZED (
         SELECT
             counted.is_allowed,
@@ -253,8 +251,8 @@ BEGIN
         RETURNING conversations.id, conversations.title
     ),
 
-    -- An edit replaces the question and all after it. (What a new answer replaces stays until there is
-    -- one: finish_turn.)
+    -- An edit replaces the question and all messages after it. (finish_turn replaces an answer, when there is a new
+    -- one.)
     superseded_messages AS (
         UPDATE chat_messages
         SET superseded_at = clock.now
@@ -268,7 +266,7 @@ BEGIN
             AND chat_messages.role <> 'system'
             AND (
                 (answerable.is_edited AND chat_messages.id >= answerable.question_id)
-                -- Expired, but not deleted yet: it has to give its id free.
+                -- A message that has expired but is not deleted yet gives up its id.
                 OR (
                     (answerable.question_id IS NULL OR answerable.is_edited)
                     AND chat_messages.message_id = begin_turn.message_id
@@ -277,7 +275,7 @@ BEGIN
         RETURNING chat_messages.id
     ),
 
-    -- Counted, so that the replaced message has given its id free before the new one takes it.
+    -- Counted, so that the replaced message gives up its id before the new message takes it.
     superseded AS (
         SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
     ),
@@ -353,10 +351,12 @@ BEGIN
     LEFT JOIN quota ON TRUE
     LEFT JOIN conversation ON TRUE
     LEFT JOIN created_conversation ON TRUE
-    -- Read, so that the turn is taken in any case.
+    -- Joined, so that the turn is taken in every plan.
     LEFT JOIN taken_turn ON TRUE;
 END
 $$;
+
+COMMENT ON FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subject text, messages_per_minute integer, messages_per_day integer, retention_days integer, now timestamp with time zone) IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
 
 CREATE FUNCTION public.count_use(counted_subject text, counted_user_id text, per_minute integer, per_day integer, counted_at timestamp with time zone, OUT is_allowed boolean, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -389,7 +389,7 @@ BEGIN
     IF NOT is_allowed THEN
         SELECT * INTO used FROM quotas WHERE quotas.subject = counted_subject;
     END IF;
-    -- A minute that is over, when it was the day that refused.
+    -- The minute may be over where the day's limit is reached.
     minute_remaining := CASE
         WHEN used.minute_ends_at <= counted_at THEN per_minute
         ELSE greatest(per_minute - used.minute_count, 0)
@@ -403,7 +403,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.count_use(counted_subject text, counted_user_id text, per_minute integer, per_day integer, counted_at timestamp with time zone, OUT is_allowed boolean, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) IS 'Parley: count one use against limits a minute and a day (0: none), and tell what is left of them';
+COMMENT ON FUNCTION public.count_use(counted_subject text, counted_user_id text, per_minute integer, per_day integer, counted_at timestamp with time zone, OUT is_allowed boolean, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) IS 'Parley: counts one use against the limits of a minute and a day (0: none); returns the uses left';
 
 CREATE FUNCTION public.delete_old_chat_messages(retention interval DEFAULT '30 days'::interval, batch integer DEFAULT NULL::integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -423,8 +423,8 @@ BEGIN
         since := messages.resume_at;
         EXIT WHEN is_one_batch OR since IS NULL;
     END LOOP;
-    -- Not before the messages are gone: until then the old ones among them are not empty, and would be
-    -- looked at with each batch.
+    -- Only when no old message is left: until then the conversations that still have one would be read again with
+    -- each batch.
     IF since IS NULL THEN
         since := '-infinity';
         LOOP
@@ -446,12 +446,12 @@ CREATE FUNCTION public.delete_old_chat_messages(retention interval, batch intege
     AS $$
 DECLARE
     started_at CONSTANT timestamptz := clock_timestamp();
-    -- least() takes no notice of NULL.
+    -- least() ignores NULL.
     expired_before CONSTANT timestamptz := least(now() - retention, until);
     conversation_ids uuid[];
     question_ids bigint[];
 BEGIN
-    -- By ctid: the rows that the batch has found are deleted where they lie, not looked up again.
+    -- By ctid, so that the rows of the batch are not looked up a second time.
     WITH gone AS (
         DELETE FROM chat_messages
         WHERE chat_messages.ctid = ANY(ARRAY(
@@ -476,8 +476,8 @@ BEGIN
     INTO deleted, resume_at, conversation_ids, question_ids
     FROM gone;
 
-    -- What tools were run for a question that was never answered. (OFFSET 0: looked up by the key, question by
-    -- question, in every plan.)
+    -- Tool runs of questions that were never answered. (OFFSET 0: each question is looked up by the key in every
+    -- plan.)
     DELETE FROM tool_runs
     WHERE tool_runs.ctid = ANY(ARRAY(
         SELECT forgotten.ctid
@@ -492,7 +492,7 @@ BEGIN
         ) AS forgotten
     ));
 
-    -- Held by a turn, or by another clean-up, which may yet fail.
+    -- A turn holds the rest, or another clean-up, which may still fail.
     is_incomplete := EXISTS (
         SELECT FROM chat_messages
         WHERE
@@ -503,7 +503,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.delete_old_chat_messages(retention interval, batch integer, since timestamp with time zone, until timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT is_incomplete boolean, OUT duration_ms double precision) IS 'Parley: one batch of delete_old_chat_messages(), of the messages stored between two times; resume_at: where the next one begins (NULL: nothing is left), is_incomplete: somebody held some of them';
+COMMENT ON FUNCTION public.delete_old_chat_messages(retention interval, batch integer, since timestamp with time zone, until timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT is_incomplete boolean, OUT duration_ms double precision) IS 'Parley: one batch of delete_old_chat_messages(), of the messages stored between two times; resume_at: where the next batch begins (NULL: nothing is left); is_incomplete: other sessions held some of them';
 
 CREATE FUNCTION public.delete_old_conversations(retention interval, batch integer, since timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) RETURNS record
     LANGUAGE plpgsql
@@ -516,7 +516,7 @@ DECLARE
     unused_ids uuid[];
     unused_at timestamptz[];
 BEGIN
-    -- The messages as a scalar, which is looked up for each conversation by an index, in every plan.
+    -- A scalar subquery: each conversation's message is looked up by an index in every plan.
     WITH unused AS (
         SELECT
             conversations.id,
@@ -542,7 +542,7 @@ BEGIN
     INTO unused_ids, resume_at
     FROM unused;
 
-    -- Looked at again, now that they are locked: a message may have come in between, and would go with it.
+    -- Checked again under the lock: a message stored in between would be deleted with the conversation.
     DELETE FROM conversations
     WHERE
         conversations.id = ANY(unused_ids)
@@ -557,7 +557,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.delete_old_conversations(retention interval, batch integer, since timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) IS 'Parley: deletes one batch of the conversations that are empty and unused for longer than the retention period; resume_at: where the next one begins (NULL: nothing is left)';
+COMMENT ON FUNCTION public.delete_old_conversations(retention interval, batch integer, since timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) IS 'Parley: deletes one batch of the conversations that are empty and unused for longer than the retention period; resume_at: where the next batch begins (NULL: nothing is left)';
 
 CREATE FUNCTION public.delete_own_account() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -566,7 +566,7 @@ CREATE FUNCTION public.delete_own_account() RETURNS void
 DECLARE
     caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
 BEGIN
-    -- An application's own `tasks` need not go with the user by themselves.
+    -- An application's own `tasks` may lack a foreign key that deletes them with the user.
     DELETE FROM tasks WHERE tasks.user_id = caller_id;
     DELETE FROM conversations WHERE conversations.user_id = caller_id;
     DELETE FROM quotas WHERE quotas.user_id = caller_id;
@@ -576,7 +576,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.delete_own_account() IS 'Parley: delete the caller and all that is theirs; of an application''s own users, all but the row itself';
+COMMENT ON FUNCTION public.delete_own_account() IS 'Parley: deletes the caller and all of the caller''s rows, but no row of an application''s own users';
 
 CREATE FUNCTION public.find_account(account_email text) RETURNS TABLE(id text, name text, hashed_password text, is_active boolean)
     LANGUAGE sql STABLE
@@ -586,7 +586,7 @@ CREATE FUNCTION public.find_account(account_email text) RETURNS TABLE(id text, n
             WHERE users.email = account_email;
         $$;
 
-COMMENT ON FUNCTION public.find_account(account_email text) IS 'Parley: the user that an e-mail address belongs to, with the hash of its password if it is a local account';
+COMMENT ON FUNCTION public.find_account(account_email text) IS 'Parley: the user of an e-mail address, with the hash of its password if it is a local account';
 
 CREATE FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls jsonb, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
     LANGUAGE plpgsql
@@ -594,8 +594,8 @@ CREATE FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id u
     AS $$
 #variable_conflict use_column
 BEGIN
-    -- First, as in begin_turn: a repeated finish_turn that waited for its own first try in the very statement
-    -- would not see what that stored.
+    -- First, as in begin_turn: a repeated call that waited for its own first try within the statement would not see
+    -- the answer that the first try stored.
     PERFORM FROM conversations
     WHERE
         conversations.id = finish_turn.conversation_id
@@ -637,12 +637,12 @@ BEGIN
         RETURNING chat_messages.id
     ),
 
-    -- Counted, so that the replaced answer has given its place free before the new one takes it.
+    -- Counted, so that the replaced answer gives up its place before the new answer takes it.
     superseded AS (
         SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
     ),
 
-    -- The answer tells what was run. One that failed is tried again, and must not run it again.
+    -- The answer has the tool calls now. A failed answer is tried again, and must not run its tools again.
     forgotten_tool_runs AS (
         DELETE FROM tool_runs
         USING released_turn
@@ -654,7 +654,7 @@ BEGIN
         RETURNING tool_runs.run_key
     ),
 
-    -- Of any attempt: whoever stores an answer is the last.
+    -- The batches of every attempt: the attempt that stores the answer is the last.
     removed_batches AS (
         DELETE FROM stream_batches
         USING released_turn
@@ -664,7 +664,7 @@ BEGIN
         RETURNING stream_batches.turn_id, stream_batches.first_part, stream_batches.parts
     ),
 
-    -- Nobody comes back to those.
+    -- Readers come back within a minute, or not at all.
     removed_streams AS (
         DELETE FROM finished_streams
         USING released_turn
@@ -758,8 +758,8 @@ BEGIN
     FROM stored_answer
     CROSS JOIN released_turn
     UNION ALL
-    -- An earlier try of this very statement; not what somebody else has stored of this answer, under its id,
-    -- when its lease had run out.
+    -- The answer that an earlier try of this call stored; not the one that another attempt stored under the same id
+    -- after the lease ran out.
     SELECT
         chat_messages.id,
         chat_messages.created_at,
@@ -777,12 +777,13 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls jsonb, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
+
 CREATE FUNCTION public.is_active_user(user_id text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
-    -- As JSON: an application's own table may lack the column. By the function's name: it may have a
-    -- column `user_id`, which would be taken instead.
+    -- The parameter with the function's name: the table may have a column `user_id`, which would take precedence.
     SELECT coalesce(to_jsonb(users) ->> 'is_active', 'true') = 'true'
     FROM users
     WHERE users.id = is_active_user.user_id;
@@ -795,7 +796,7 @@ CREATE FUNCTION public.list_slow_statements(most integer) RETURNS TABLE(statemen
     SET search_path TO 'public', 'public', 'pg_temp'
     AS $$
 BEGIN
-    -- The view can be there without the library that fills it; then to read it is an error.
+    -- The view may exist without the library that fills it; reading it is then an error.
     IF
         to_regclass('pg_stat_statements') IS NULL
         OR current_setting('pg_stat_statements.max', TRUE) IS NULL
@@ -1006,12 +1007,12 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, retention_days integer, now timestamp with time zone) IS 'Parley: the messages that a turn reads';
+
 CREATE FUNCTION public.own_user() RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
-    -- As JSON, and of columns that are named: an application's own table may lack some, and have
-    -- others that are secret. A view would keep it from changing those columns.
     SELECT jsonb_object_agg(columns.key, columns.value)
     FROM users
     CROSS JOIN LATERAL jsonb_each(to_jsonb(users)) AS columns
@@ -1020,7 +1021,7 @@ CREATE FUNCTION public.own_user() RETURNS jsonb
         AND columns.key IN ('id', 'email', 'name', 'is_active', 'created_at', 'updated_at');
 $$;
 
-COMMENT ON FUNCTION public.own_user() IS 'Parley: the caller''s row of users, without what is secret; NULL: there is none';
+COMMENT ON FUNCTION public.own_user() IS 'Parley: the caller''s row of users without its secrets; NULL: there is none';
 
 CREATE FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) RETURNS text
     LANGUAGE sql
@@ -1029,17 +1030,17 @@ CREATE FUNCTION public.register_account(account_id text, account_email text, acc
             VALUES (account_id, account_email, account_name, password_hash)
             ON CONFLICT DO NOTHING;
 
-            -- An earlier try of this very call may have made it.
+            -- Also where an earlier try of this call has made it.
             SELECT users.id FROM users WHERE users.id = account_id AND users.email = account_email;
         $$;
 
-COMMENT ON FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) IS 'Parley: make a local account and return its id; NULL: the address has one already';
+COMMENT ON FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) IS 'Parley: makes a local account and returns its id; NULL: the address has one already';
 
 CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name text) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
-            -- An address that another account has is not taken over, and is no reason to refuse.
+            -- The address of another account is not taken over; the user is stored without it.
             WITH profile AS (
                 SELECT
                     remember_user.user_name AS name,
@@ -1068,14 +1069,14 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
 
-            -- Somebody else took the address at this very moment.
+            -- Only if another session stored the address at this moment: the INSERT above then did nothing.
             INSERT INTO users (id, name)
             SELECT remember_user.user_id, remember_user.user_name
             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
         $$;
 
-COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_name text) IS 'Parley: store a token''s user, or refresh email and name';
+COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_name text) IS 'Parley: stores a token''s user, or refreshes email and name';
 
 CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) RETURNS TABLE(conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
@@ -1085,18 +1086,18 @@ DECLARE
     caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
     words tsquery := websearch_to_tsquery('pg_catalog.simple', query);
     owned_words tsquery;
-    -- A page shows the best of the newest so many, since each is ranked by reading it.
+    -- Only the newest messages are ranked, because ranking reads each of them.
     most_ranked CONSTANT integer := 500;
 BEGIN
     IF caller_id IS NULL OR numnode(words) = 0 THEN
         RETURN;
     END IF;
-    -- The last word may be just begun; but who leaves out cats does not mean to leave out categories.
+    -- The last word may be unfinished, unless it is excluded: -cat does not exclude categories.
     IF words::text LIKE '%''' AND words::text !~ '!''([^'']|'''')*''$' THEN
         words := (words::text || ':*')::tsquery;
     END IF;
-    -- As a tsquery writes a word. (quote_literal puts an E before one with a backslash, which here is a
-    -- letter; what follows would be read as operators.)
+    -- Quoted as tsquery quotes a word. (quote_literal puts an E before a text with a backslash; in a tsquery that E
+    -- would be a word, and the text after it operators.)
     owned_words := words
         && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
     RETURN QUERY
@@ -1124,7 +1125,7 @@ BEGIN
             ts_rank(to_tsvector('pg_catalog.simple', found_messages.content), words) AS score
         FROM found_messages
         UNION ALL
-        -- A title says more than a message.
+        -- A title counts twice as much as a message.
         SELECT
             conversations.id,
             NULL,
@@ -1160,7 +1161,7 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) IS 'Parley: where these words stand in the caller''s conversations: in which message (NULL: in the title)';
+COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) IS 'Parley: the caller''s conversations that hold these words, each with the best message (NULL: the title)';
 
 CREATE FUNCTION public.search_vector(owner_id text, content text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -59,7 +59,7 @@ NOT_MIGRATED = (
     psycopg.errors.UndefinedColumn,
     psycopg.errors.UndefinedFunction,
 )
-# Errors that functions of the database raise on purpose (007_caller_role.sql, 009_accounts.sql).
+# Errors that functions of the database raise on purpose (sql/functions/).
 RAISED: dict[str | None, type[Problem]] = {
     "PA001": AccountInactive,
     "PA002": AccountUnknown,

@@ -50,7 +50,8 @@ def test_up_and_down_and_up_again_twice_over_makes_the_same_schema(site: Site) -
 def test_each_way_back_leads_to_where_its_migration_came_from(site: Site, tmp_path: Path) -> None:
     sql = tmp_path / "sql"
     shutil.copytree(SQL, sql)
-    steps = re.split(r"(?=\\set migration )", (SQL / "migrate.sql").read_text())
+    migrations = (SQL / "migrate.sql").read_text().partition("\n-- The functions")[0]
+    steps = re.split(r"(?=\\set migration )", migrations)
     schemas: list[str] = []
     for count in range(1, len(steps) + 1):
         (sql / "migrate.sql").write_text("".join(steps[:count]))
@@ -161,9 +162,13 @@ def _copy_with_broken_migration(folder: Path) -> Path:
     """Copy `sql/` and add a migration that fails halfway, and one after it."""
     sql = folder / "sql"
     shutil.copytree(SQL, sql)
-    with (sql / "migrate.sql").open("a") as entry:
-        for name in ("900_broken", "901_after"):
-            entry.write(f"\\set migration {name}\n\\ir apply_migration.sql\n")
+    entry = sql / "migrate.sql"
+    migrations, functions, rest = entry.read_text().partition("\n-- The functions")
+    steps = [
+        f"\\set migration {name}\n\\ir apply_migration.sql\n"
+        for name in ("900_broken", "901_after")
+    ]
+    entry.write_text("".join([migrations, *steps, functions, rest]))
     broken = "CREATE TABLE half (); SELECT 1 / 0;"
     (sql / "migrations" / "900_broken.sql").write_text(broken)
     (sql / "migrations" / "901_after.sql").write_text("CREATE TABLE after ();")

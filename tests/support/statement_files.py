@@ -5,6 +5,7 @@ import pkgutil
 import re
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lib
@@ -13,7 +14,9 @@ from lib.database.statements import QUERIES, Statement
 PARAMETER = re.compile(r"--   (?P<name>\w+) {2,}(?P<type>\S+(?: \S+)?) {2,}\S.*")
 PLACEHOLDER = re.compile(r"%\((\w+)\)s(?:::(double precision|[a-z]+(?:\[\])?))?")
 INDEX = re.compile(r"\b(?:\w+_pkey|(?:idx|ix|uq)_\w+)\b")
-MIGRATIONS = QUERIES.parent / "migrations"
+FUNCTIONS = QUERIES.parent / "functions"
+# The last line of the header of a statement that only calls a function of the same name.
+POINTER = "-- Parameters, result and indexes: sql/functions/{name}.sql."
 # Statements whose work is one statement in a function of the same name, whose plan is kept.
 PLANNED_ONCE = {"begin_turn", "finish_turn", "list_turn_messages"}
 # Statements whose work is done inside a function of the database, which no plan shows.
@@ -69,7 +72,7 @@ NAMES = sorted(PATHS)
 
 @dataclass(frozen=True, slots=True)
 class StatementFile:
-    """One file of `sql/queries/`.
+    """One file of `sql/queries/` or `sql/functions/`.
 
     Attributes:
         name: the file's, without `.sql`.
@@ -113,11 +116,27 @@ class StatementFile:
 
 
 def read_statement(name: str) -> StatementFile:
-    """Read the file of `sql/queries/` that holds a statement."""
-    lines = PATHS[name].read_text(encoding="utf-8").splitlines()
+    """Read the file of `sql/queries/` that holds a statement.
+
+    If its header points to a function of the same name, the header goes on with the function's.
+    """
+    statement = _read(PATHS[name])
+    if statement.header[-1] != POINTER.format(name=name):
+        return statement
+    header = statement.header[:-1] + read_function(name).header[2:]
+    return StatementFile(name, header, statement.body)
+
+
+def read_function(name: str) -> StatementFile:
+    """Read the file of `sql/functions/` that makes a function of the database."""
+    return _read(FUNCTIONS / f"{name}.sql")
+
+
+def _read(path: Path) -> StatementFile:
+    lines = path.read_text(encoding="utf-8").splitlines()
     end = next(number for number, line in enumerate(lines) if not line.startswith("--"))
     body = [line for line in lines[end:] if not line.lstrip().startswith("--")]
-    return StatementFile(name, lines[:end], "\n".join(body))
+    return StatementFile(path.stem, lines[:end], "\n".join(body))
 
 
 def read_work(name: str) -> StatementFile:
@@ -128,14 +147,11 @@ def read_work(name: str) -> StatementFile:
     statement = read_statement(name)
     if name not in PLANNED_ONCE:
         return statement
-    creates = f"CREATE OR REPLACE FUNCTION {name}("
-    texts = [path.read_text(encoding="utf-8") for path in sorted(MIGRATIONS.glob("*.sql"))]
-    [*_, text] = [text for text in texts if creates in text]
-    body = text.partition(creates)[2].partition("    RETURN QUERY\n")[2].partition(";\nEND\n")[0]
-    lines = [line for line in body.splitlines() if not line.lstrip().startswith("--")]
-    types = statement.declared
+    body = read_function(name).body
     work = re.sub(
-        rf"\b{name}\.(\w+)", lambda found: f"%({found[1]})s::{types[found[1]]}", "\n".join(lines)
+        rf"\b{name}\.(\w+)",
+        lambda found: f"%({found[1]})s::{statement.declared[found[1]]}",
+        body.partition("    RETURN QUERY\n")[2].partition(";\nEND\n")[0],
     )
     return StatementFile(name, statement.header, f"{textwrap.dedent(work)};\n")
 

@@ -11,8 +11,8 @@
 --
 -- Returns 0 to page_size rows: id, title, status, created_at, updated_at, and excerpt, in which chr(2)
 -- and chr(3) stand around each word that was found.
--- Index idx_chat_messages_search, idx_conversations_search (in 010_search.sql, which says why it is a
--- function, and takes the caller from act_as_caller); conversations_pkey, chat_messages_pkey.
+-- Index idx_chat_messages_search, idx_conversations_search (within the function: sql/functions/search_conversations.sql);
+-- conversations_pkey, chat_messages_pkey.
 SELECT
     conversations.id,
     conversations.title,

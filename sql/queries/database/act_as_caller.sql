@@ -1,14 +1,6 @@
 -- act_as_caller :exec
--- To the end of the round trip, see and change what is this caller's, and nothing else.
+-- Limit the rest of the round trip to the rows of one caller.
 --
--- Sent first, in the same round trip as what the caller wants. An account that is switched off (PA001)
--- or was deleted (PA002) is an error, so nothing after it happens.
---
--- Parameters
---   user_id          text     the caller; null: anonymous
---   conversation_id  uuid     the conversation without an owner that the caller may reach; null: none
---   needs_account    boolean  true: the caller must be in `users` already
---
--- Index users_pkey.
--- A function, since it must do three things in this order (007_caller_role.sql).
+-- The function does three things in this order: it checks the account, says who the caller is, and changes the role.
+-- Parameters, result and indexes: sql/functions/act_as_caller.sql.
 SELECT act_as_caller(%(user_id)s::text, %(conversation_id)s::uuid, %(needs_account)s::boolean);

@@ -9,8 +9,8 @@
 --
 -- Returns 1 row: deleted, the number of conversations; resume_at, where the next batch begins (null: nothing
 -- is left), and duration_ms, the database's own time.
--- Index idx_conversations_updated_at, conversations_pkey; of the messages, any that begins with the
--- conversation (in 015_retention_batches.sql, which says why it is a function).
+-- Index idx_conversations_updated_at, conversations_pkey; of chat_messages any that begins with the conversation
+-- (within the function: sql/functions/delete_old_conversations.sql).
 SELECT
     batch.deleted,
     batch.resume_at,

@@ -7,7 +7,7 @@
 -- Returns 0 to page_size rows: statement, calls, total_seconds, mean_seconds, row_count. One row of nulls:
 -- pg_stat_statements is not here.
 -- Index none: reads what the database counts.
--- A function, since there may be no such view (016_metric_counters.sql).
+-- The function: sql/functions/list_slow_statements.sql.
 SELECT
     slow.statement,
     slow.calls,

@@ -1,20 +1,8 @@
 -- list_turn_messages :many
--- What a turn reads, oldest first: the question, what was said before it, and its answer.
+-- List the messages that a turn reads, oldest first, with the columns of list_messages.
 --
--- Sent after begin_turn, in the same round trip. A function (020_list_turn_messages.sql), whose plan is kept.
---
--- Parameters
---   conversation_id   uuid         which
---   user_id           text         the caller; null: anonymous
---   turn_id           uuid         token of this attempt
---   message_id        text         id of the question, unless the turn is this attempt's
---   history_messages  integer      messages wanted up to the question, system messages not counted
---   retention_days    integer      older ones are not read; 0: all are
---   now               timestamptz  null: the database's clock
---
--- Returns the columns of list_messages: at most history_messages rows up to the question, the system
--- messages before it, and its current answer if there is one.
--- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to.
+-- The function finds them; this puts them in order.
+-- Parameters, result and indexes: sql/functions/list_turn_messages.sql.
 SELECT
     listed.id,
     listed.conversation_id,

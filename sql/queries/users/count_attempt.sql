@@ -11,7 +11,7 @@
 --   now                 timestamptz  null: the database's clock
 --
 -- Returns 1 row: is_allowed, and retry_after_seconds (0: it is allowed).
--- Index quotas_pkey (in 008_quotas.sql).
+-- Index quotas_pkey (within the function: sql/functions/count_use.sql).
 WITH
 client_use AS MATERIALIZED (
     SELECT

@@ -6,7 +6,7 @@
 --
 -- Returns 0 or 1 row: id, name, hashed_password (null: no local account), is_active.
 -- Index ix_users_email.
--- A function, since an application's own table may lack the columns (009_accounts.sql).
+-- The function: sql/functions/find_account.sql.
 SELECT
     found.id,
     found.name,

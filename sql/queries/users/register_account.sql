@@ -9,7 +9,7 @@
 --
 -- Returns 1 row: user_id; null: the address has an account already.
 -- Index ix_users_email.
--- A function, since an application's own table may lack the columns (009_accounts.sql).
+-- The function: sql/functions/register_account.sql.
 SELECT register_account(
     %(user_id)s::text, %(email)s::text, %(name)s::text, %(hashed_password)s::text
 ) AS user_id;

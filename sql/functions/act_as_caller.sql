@@ -1,0 +1,34 @@
+-- act_as_caller
+-- Limits the rest of the transaction to the rows of one caller.
+--
+-- Sent first, in the round trip of the caller's statements. Row-level security then shows parley_app the rows of
+-- this caller alone. Nothing of it outlives the transaction, so it works through PgBouncer in transaction mode.
+-- Raises PA001 when the account is switched off, and PA002 when an account is needed and was deleted; either error
+-- keeps the statements after it in the round trip from running. lib/database/client.py turns the codes into problems.
+--
+-- Parameters
+--   user_id          text     the caller; null: anonymous
+--   conversation_id  uuid     the conversation without an owner that the caller may reach; null: none
+--   needs_account    boolean  true: the caller must be in `users` already
+--
+-- Index users_pkey.
+CREATE OR REPLACE FUNCTION act_as_caller(user_id text, conversation_id uuid, needs_account boolean)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    is_active CONSTANT boolean := is_active_user(user_id);
+BEGIN
+    IF NOT is_active THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
+    ELSIF needs_account AND is_active IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'the account was deleted';
+    END IF;
+    PERFORM set_config('parley.user_id', coalesce(user_id, ''), TRUE);
+    PERFORM set_config('parley.conversation_id', coalesce(conversation_id::text, ''), TRUE);
+    -- Last: parley_app may not call the functions above.
+    PERFORM set_config('role', 'parley_app', TRUE);
+END
+$$;
+COMMENT ON FUNCTION act_as_caller(text, uuid, boolean)
+IS 'Parley: limits the rest of the transaction to the rows of this caller';
+-- The role parley_app may not become another caller.
+REVOKE EXECUTE ON FUNCTION act_as_caller(text, uuid, boolean) FROM public;

@@ -1,0 +1,129 @@
+-- delete_old_chat_messages
+-- Deletes messages that are older than the retention period, in batches that give way to running turns.
+--
+-- Two functions of one name. The cron calls the first, one batch a call; an operator may call the second, which
+-- deletes all of them and the conversations left empty: SELECT delete_old_chat_messages().
+--
+-- A batch begins where the batch before ended, so that each costs the same: a batch that began at the oldest message
+-- would walk over all that the batches before it deleted, and farther each time.
+-- A row that a turn holds is left to the turn, so a batch waits for no turn, and a turn waits no longer than one
+-- batch takes. A batch waits only for a table that is being altered, and because it may hold rows that turns want,
+-- not long (lock_timeout).
+--
+-- Parameters
+--   retention  interval     the retention period
+--   batch      integer      messages to delete at most; the second function: null deletes all
+--   since      timestamptz  resume_at of the batch before, or '-infinity'
+--   until      timestamptz  only messages stored before; null: all that have expired
+--
+-- Returns 1 row: deleted; resume_at, where the next batch begins (null: nothing is left); is_incomplete (true: other
+-- sessions held some of the messages); duration_ms. The second function: the number of messages.
+-- Index idx_chat_messages_created_at, tool_runs_pkey.
+CREATE OR REPLACE FUNCTION delete_old_chat_messages(
+    retention interval,
+    batch integer,
+    since timestamptz,
+    until timestamptz,
+    OUT deleted integer,
+    OUT resume_at timestamptz,
+    OUT is_incomplete boolean,
+    OUT duration_ms double precision
+)
+LANGUAGE plpgsql VOLATILE SET lock_timeout = '50ms' SET search_path FROM CURRENT AS $$
+DECLARE
+    started_at CONSTANT timestamptz := clock_timestamp();
+    -- least() ignores NULL.
+    expired_before CONSTANT timestamptz := least(now() - retention, until);
+    conversation_ids uuid[];
+    question_ids bigint[];
+BEGIN
+    -- By ctid, so that the rows of the batch are not looked up a second time.
+    WITH gone AS (
+        DELETE FROM chat_messages
+        WHERE chat_messages.ctid = ANY(ARRAY(
+            SELECT expired.ctid
+            FROM chat_messages AS expired
+            WHERE
+                expired.created_at >= since
+                AND expired.created_at < expired_before
+            ORDER BY expired.created_at
+            LIMIT batch
+            FOR UPDATE SKIP LOCKED
+        ))
+        RETURNING
+            chat_messages.conversation_id, chat_messages.id, chat_messages.role, chat_messages.created_at
+    )
+
+    SELECT
+        count(*),
+        CASE WHEN count(*) = batch THEN max(gone.created_at) END,
+        array_agg(gone.conversation_id) FILTER (WHERE gone.role = 'user'),
+        array_agg(gone.id) FILTER (WHERE gone.role = 'user')
+    INTO deleted, resume_at, conversation_ids, question_ids
+    FROM gone;
+
+    -- Tool runs of questions that were never answered. (OFFSET 0: each question is looked up by the key in every
+    -- plan.)
+    DELETE FROM tool_runs
+    WHERE tool_runs.ctid = ANY(ARRAY(
+        SELECT forgotten.ctid
+        FROM unnest(conversation_ids, question_ids) AS question (conversation_id, id)
+        CROSS JOIN LATERAL (
+            SELECT tool_runs.ctid
+            FROM tool_runs
+            WHERE
+                tool_runs.conversation_id = question.conversation_id
+                AND tool_runs.question_id = question.id
+            OFFSET 0
+        ) AS forgotten
+    ));
+
+    -- A turn holds the rest, or another clean-up, which may still fail.
+    is_incomplete := EXISTS (
+        SELECT FROM chat_messages
+        WHERE
+            chat_messages.created_at >= since
+            AND chat_messages.created_at < coalesce(resume_at, expired_before)
+    );
+    duration_ms := extract(EPOCH FROM clock_timestamp() - started_at) * 1000;
+END
+$$;
+COMMENT ON FUNCTION delete_old_chat_messages(interval, integer, timestamptz, timestamptz)
+IS 'Parley: one batch of delete_old_chat_messages(), of the messages stored between two times; resume_at: where the next batch begins (NULL: nothing is left); is_incomplete: other sessions held some of them';
+REVOKE EXECUTE ON FUNCTION delete_old_chat_messages(interval, integer, timestamptz, timestamptz) FROM public;
+
+CREATE OR REPLACE FUNCTION delete_old_chat_messages(
+    retention interval DEFAULT '30 days',
+    batch integer DEFAULT NULL
+)
+RETURNS bigint LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
+DECLARE
+    is_one_batch CONSTANT boolean := batch IS NOT NULL;
+    batch_size CONSTANT integer := coalesce(batch, 10000);
+    deleted_count bigint := 0;
+    messages record;
+    conversations record;
+    since timestamptz := '-infinity';
+BEGIN
+    LOOP
+        SELECT * INTO messages FROM delete_old_chat_messages(retention, batch_size, since, NULL);
+        deleted_count := deleted_count + messages.deleted;
+        since := messages.resume_at;
+        EXIT WHEN is_one_batch OR since IS NULL;
+    END LOOP;
+    -- Only when no old message is left: until then the conversations that still have one would be read again with
+    -- each batch.
+    IF since IS NULL THEN
+        since := '-infinity';
+        LOOP
+            SELECT * INTO conversations FROM delete_old_conversations(retention, batch_size, since);
+            since := conversations.resume_at;
+            EXIT WHEN is_one_batch OR since IS NULL;
+        END LOOP;
+    END IF;
+    RETURN deleted_count;
+END
+$$;
+COMMENT ON FUNCTION delete_old_chat_messages(interval, integer)
+IS 'Parley: deletes chat messages older than the retention period (30 days), and the conversations left empty; all, or one batch; returns the number of messages';
+REVOKE EXECUTE ON FUNCTION delete_old_chat_messages(interval, integer) FROM public;

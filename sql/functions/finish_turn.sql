@@ -1,0 +1,255 @@
+-- finish_turn
+-- Stores the answer and gives the turn back, if this attempt still holds it.
+--
+-- Safe to repeat when it is unknown whether the first call arrived: it then returns the answer that is stored. An
+-- earlier answer, and the messages after it, become superseded only here, so that they stay until there is a new
+-- answer. The parts of the answer's stream become one row, for readers that still follow it. A function for the
+-- reasons of begin_turn.
+--
+-- Parameters
+--   conversation_id    uuid              the conversation
+--   user_id            text              the caller; null: anonymous
+--   turn_id            uuid              token of this attempt
+--   answer_message_id  text              id of the answer, as clients see it
+--   question_id        bigint            chat_messages.id of the question
+--   content            text              the answer's text; '' if it has nothing but tool calls
+--   finish_reason      text              see the column
+--   model_name         text              as the provider names it; null: unknown
+--   prompt_tokens      integer           null: unknown
+--   completion_tokens  integer           null: unknown
+--   tool_calls         jsonb             the tool calls with their results; null: none
+--   persona            text              as requested; null: none
+--   tone               text              as requested, or from the analysis; null: neither
+--   behavior           text              as requested, or from the analysis; null: neither
+--   context_type       text              from the analysis, like the next three; null: unknown
+--   signal_strength    double precision  0 to 1
+--   context_clarity    boolean           was the context clear?
+--   needs_knowledge    boolean           did the question need knowledge from elsewhere? null: false
+--   title              text              title by the model; null: none
+--   first_title        text              the automatic title; any other was set by the user, and stays
+--   stored_parts       integer           parts of the stream that are known to be stored in batches
+--   parts              text              the parts after those, up to the end of the model's answer
+--   title_parts        text              the parts that announce the new title, if the conversation takes it
+--   last_parts         text              the parts that end the stream
+--   now                timestamptz       null: the database's clock
+--
+-- Returns 0 or 1 row: id and created_at of the answer; current_title, the conversation's title. 0 rows: the lease
+-- is lost, or the conversation is deleted, and nothing was stored.
+-- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, tool_runs_pkey,
+-- stream_batches_pkey, finished_streams_pkey.
+CREATE OR REPLACE FUNCTION finish_turn(
+    conversation_id uuid,
+    user_id text,
+    turn_id uuid,
+    answer_message_id text,
+    question_id bigint,
+    content text,
+    finish_reason text,
+    model_name text,
+    prompt_tokens integer,
+    completion_tokens integer,
+    tool_calls jsonb,
+    persona text,
+    tone text,
+    behavior text,
+    context_type text,
+    signal_strength double precision,
+    context_clarity boolean,
+    needs_knowledge boolean,
+    title text,
+    first_title text,
+    stored_parts integer,
+    parts text,
+    title_parts text,
+    last_parts text,
+    now timestamptz
+)
+RETURNS TABLE (id bigint, created_at timestamptz, current_title varchar)
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+BEGIN
+    -- First, as in begin_turn: a repeated call that waited for its own first try within the statement would not see
+    -- the answer that the first try stored.
+    PERFORM FROM conversations
+    WHERE
+        conversations.id = finish_turn.conversation_id
+        AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id
+    FOR NO KEY UPDATE;
+
+    RETURN QUERY
+    WITH
+    released_turn AS (
+        UPDATE conversations
+        SET
+            turn_id = NULL,
+            turn_message_id = NULL,
+            turn_expires_at = NULL,
+            title = CASE
+                WHEN conversations.title = finish_turn.first_title
+                    THEN coalesce(finish_turn.title, conversations.title)
+                ELSE conversations.title
+            END,
+            updated_at = coalesce(finish_turn.now, now())
+        WHERE
+            conversations.id = finish_turn.conversation_id
+            AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id
+            AND conversations.turn_id = finish_turn.turn_id
+        RETURNING
+            conversations.id, conversations.user_id, conversations.title, conversations.updated_at
+    ),
+
+    superseded_messages AS (
+        UPDATE chat_messages
+        SET superseded_at = released_turn.updated_at
+        FROM released_turn
+        WHERE
+            chat_messages.conversation_id = finish_turn.conversation_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
+            AND chat_messages.superseded_at IS NULL
+            AND chat_messages.role <> 'system'
+            AND chat_messages.id > finish_turn.question_id
+        RETURNING chat_messages.id
+    ),
+
+    -- Counted, so that the replaced answer gives up its place before the new answer takes it.
+    superseded AS (
+        SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
+    ),
+
+    -- The answer has the tool calls now. A failed answer is tried again, and must not run its tools again.
+    forgotten_tool_runs AS (
+        DELETE FROM tool_runs
+        USING released_turn
+        WHERE
+            tool_runs.conversation_id = released_turn.id
+            AND tool_runs.user_id = finish_turn.user_id
+            AND tool_runs.question_id = finish_turn.question_id
+            AND finish_turn.finish_reason NOT IN ('error', 'interrupted')
+        RETURNING tool_runs.run_key
+    ),
+
+    -- The batches of every attempt: the attempt that stores the answer is the last.
+    removed_batches AS (
+        DELETE FROM stream_batches
+        USING released_turn
+        WHERE
+            stream_batches.conversation_id = released_turn.id
+            AND stream_batches.user_id IS NOT DISTINCT FROM finish_turn.user_id
+        RETURNING stream_batches.turn_id, stream_batches.first_part, stream_batches.parts
+    ),
+
+    -- Readers come back within a minute, or not at all.
+    removed_streams AS (
+        DELETE FROM finished_streams
+        USING released_turn
+        WHERE
+            finished_streams.conversation_id = released_turn.id
+            AND finished_streams.user_id IS NOT DISTINCT FROM finish_turn.user_id
+            AND finished_streams.ended_at < released_turn.updated_at - interval '1 minute'
+        RETURNING finished_streams.turn_id
+    ),
+
+    finished_stream AS (
+        INSERT INTO finished_streams (
+            conversation_id, turn_id, user_id, answer_message_id, parts, ended_at
+        )
+        SELECT
+            released_turn.id,
+            finish_turn.turn_id,
+            released_turn.user_id,
+            finish_turn.answer_message_id,
+            coalesce(
+                (
+                    SELECT string_agg(removed_batches.parts, '' ORDER BY removed_batches.first_part)
+                    FROM removed_batches
+                    WHERE
+                        removed_batches.turn_id = finish_turn.turn_id
+                        AND removed_batches.first_part < finish_turn.stored_parts
+                ),
+                ''
+            )
+            || finish_turn.parts
+            || CASE WHEN released_turn.title = finish_turn.title THEN finish_turn.title_parts ELSE '' END
+            || finish_turn.last_parts,
+            released_turn.updated_at
+        FROM released_turn
+        RETURNING finished_streams.conversation_id
+    ),
+
+    stored_answer AS (
+        INSERT INTO chat_messages (
+            conversation_id,
+            user_id,
+            message_id,
+            role,
+            content,
+            reply_to,
+            finish_reason,
+            model_name,
+            prompt_tokens,
+            completion_tokens,
+            tool_calls,
+            persona,
+            tone,
+            behavior,
+            context_type,
+            signal_strength,
+            context_clarity,
+            needs_knowledge,
+            created_at,
+            updated_at
+        )
+        SELECT
+            released_turn.id,
+            released_turn.user_id,
+            finish_turn.answer_message_id,
+            'assistant',
+            finish_turn.content,
+            finish_turn.question_id,
+            finish_turn.finish_reason,
+            finish_turn.model_name,
+            finish_turn.prompt_tokens,
+            finish_turn.completion_tokens,
+            finish_turn.tool_calls,
+            finish_turn.persona,
+            finish_turn.tone,
+            finish_turn.behavior,
+            finish_turn.context_type,
+            finish_turn.signal_strength,
+            finish_turn.context_clarity,
+            coalesce(finish_turn.needs_knowledge, FALSE),
+            released_turn.updated_at,
+            released_turn.updated_at
+        FROM released_turn
+        CROSS JOIN superseded
+        RETURNING chat_messages.id, chat_messages.created_at
+    )
+
+    SELECT
+        stored_answer.id,
+        stored_answer.created_at,
+        released_turn.title
+    FROM stored_answer
+    CROSS JOIN released_turn
+    UNION ALL
+    -- The answer that an earlier try of this call stored; not the one that another attempt stored under the same id
+    -- after the lease ran out.
+    SELECT
+        chat_messages.id,
+        chat_messages.created_at,
+        conversations.title
+    FROM chat_messages
+    INNER JOIN conversations ON chat_messages.conversation_id = conversations.id
+    WHERE
+        chat_messages.conversation_id = finish_turn.conversation_id
+        AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
+        AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id
+        AND chat_messages.message_id = finish_turn.answer_message_id
+        AND chat_messages.content = finish_turn.content
+        AND chat_messages.finish_reason IS NOT DISTINCT FROM finish_turn.finish_reason
+        AND chat_messages.superseded_at IS NULL;
+END
+$$;
+COMMENT ON FUNCTION finish_turn IS 'Parley: stores the answer and gives the turn back';
+REVOKE EXECUTE ON FUNCTION finish_turn FROM public;
+GRANT EXECUTE ON FUNCTION finish_turn TO parley_app;

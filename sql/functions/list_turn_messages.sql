@@ -1,0 +1,105 @@
+-- list_turn_messages
+-- Lists the messages that a turn reads: the question, the messages before it, and its answer.
+--
+-- Called after begin_turn, in the same round trip. A function, because its plan is kept.
+--
+-- Parameters
+--   conversation_id   uuid         the conversation
+--   user_id           text         the caller; null: anonymous
+--   turn_id           uuid         token of this attempt
+--   message_id        text         id of the question, unless the turn is this attempt's
+--   history_messages  integer      messages wanted up to the question, not counting system messages
+--   retention_days    integer      older messages are not read; 0: keep all
+--   now               timestamptz  null: the database's clock
+--
+-- Returns at most history_messages rows of chat_messages up to the question, the system messages before it, and
+-- its current answer if there is one; in no order.
+-- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to.
+CREATE OR REPLACE FUNCTION list_turn_messages(
+    conversation_id uuid,
+    user_id text,
+    turn_id uuid,
+    message_id text,
+    history_messages integer,
+    retention_days integer,
+    now timestamptz
+)
+RETURNS SETOF chat_messages
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH
+    current_messages AS NOT MATERIALIZED (
+        SELECT
+            chat_messages.id,
+            chat_messages.message_id,
+            chat_messages.role,
+            chat_messages.reply_to
+        FROM chat_messages
+        WHERE
+            chat_messages.conversation_id = list_turn_messages.conversation_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+            AND chat_messages.superseded_at IS NULL
+            AND (
+                list_turn_messages.retention_days = 0
+                OR chat_messages.created_at
+                >= coalesce(list_turn_messages.now, now())
+                - make_interval(days => list_turn_messages.retention_days)
+            )
+    ),
+
+    question AS (
+        SELECT current_messages.id
+        FROM current_messages
+        WHERE
+            current_messages.role = 'user'
+            AND current_messages.message_id = coalesce(
+                (
+                    SELECT conversations.turn_message_id
+                    FROM conversations
+                    WHERE
+                        conversations.id = list_turn_messages.conversation_id
+                        AND conversations.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                        AND (
+                            conversations.turn_id = list_turn_messages.turn_id
+                            OR list_turn_messages.message_id IS NULL
+                        )
+                ),
+                list_turn_messages.message_id
+            )
+    ),
+
+    wanted AS (
+        (
+            SELECT current_messages.id
+            FROM current_messages
+            WHERE
+                current_messages.role <> 'system'
+                AND current_messages.id <= (SELECT question.id FROM question)
+            ORDER BY current_messages.id DESC
+            LIMIT list_turn_messages.history_messages
+        )
+        UNION ALL
+        SELECT current_messages.id
+        FROM current_messages
+        WHERE
+            current_messages.role = 'system'
+            AND current_messages.id <= (SELECT question.id FROM question)
+        UNION ALL
+        SELECT current_messages.id
+        FROM current_messages
+        WHERE current_messages.reply_to = (SELECT question.id FROM question)
+    )
+
+    SELECT chat_messages.*
+    FROM chat_messages
+    WHERE
+        chat_messages.conversation_id = list_turn_messages.conversation_id
+        AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+        AND chat_messages.id = any(array(SELECT wanted.id FROM wanted));
+END
+$$;
+COMMENT ON FUNCTION list_turn_messages IS 'Parley: the messages that a turn reads';
+REVOKE EXECUTE ON FUNCTION list_turn_messages FROM public;
+GRANT EXECUTE ON FUNCTION list_turn_messages TO parley_app;

@@ -1,0 +1,108 @@
+"""The files of `sql/functions/`: each function of the database has one, and its header is true."""
+
+import re
+
+import psycopg
+import pytest
+
+from tests.support.statement_files import FUNCTIONS, read_function
+
+NAMES = sorted(path.stem for path in FUNCTIONS.glob("*.sql"))
+# Parley's functions but those that an index uses.
+CATALOG = """
+    SELECT pg_proc.proname, pg_get_function_identity_arguments(pg_proc.oid)
+    FROM pg_proc
+    WHERE
+        pg_proc.pronamespace = 'public'::regnamespace
+        AND NOT EXISTS (
+            SELECT FROM pg_depend
+            WHERE
+                pg_depend.classid = 'pg_class'::regclass
+                AND pg_depend.refclassid = 'pg_proc'::regclass
+                AND pg_depend.refobjid = pg_proc.oid
+        )
+"""
+# Of each function of a name, what it takes and what it returns, by name.
+ARGUMENTS = """
+    SELECT
+        coalesce(proargnames, '{}'),
+        coalesce(proargmodes::text[], array_fill('i'::text, ARRAY[pronargs])),
+        array(
+            SELECT format_type(kind, NULL)
+            FROM unnest(coalesce(proallargtypes, proargtypes::oid[])) WITH ORDINALITY AS a (kind, n)
+            ORDER BY n
+        )
+    FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace AND proname = %s
+    ORDER BY pronargs DESC
+"""
+
+
+def test_each_function_of_the_database_has_a_file_unless_an_index_uses_it(
+    database: psycopg.Connection,
+) -> None:
+    assert sorted({name for name, _ in database.execute(CATALOG).fetchall()}) == NAMES
+
+
+def test_migrate_sql_applies_every_function_in_alphabetical_order() -> None:
+    migrate = (FUNCTIONS.parent / "migrate.sql").read_text(encoding="utf-8")
+
+    assert re.findall(r"^ *\\ir functions/(\w+)\.sql$", migrate, re.MULTILINE) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_function_file_makes_functions_of_its_own_name_alone(name: str) -> None:
+    made = re.findall(r"\bCREATE OR REPLACE FUNCTION (\w+)", read_function(name).body)
+
+    assert {*made} == {name}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_function_header_says_purpose_parameters_result_and_index(
+    name: str, database: psycopg.Connection
+) -> None:
+    function = read_function(name)
+    [longest, *_] = database.execute(ARGUMENTS, [name]).fetchall()
+    arguments = list(zip(*longest, strict=True))
+
+    first, purpose, empty = function.header[:3]
+    assert (first, empty) == (f"-- {name}", "--")
+    assert re.fullmatch(r"-- [A-Z]\w+ .+\.", purpose)
+    assert {each: _canonical(database, kind) for each, kind in function.declared.items()} == {
+        each: kind for each, mode, kind in arguments if mode == "i"
+    }
+    returns = " ".join(function.header).partition("-- Returns ")[2]
+    assert [each for each, mode, _ in arguments if mode != "i" and each not in returns] == []
+    assert [line for line in function.header if line.startswith("-- Index ")] != []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_function_is_the_owners_and_at_most_the_callers_to_call(
+    name: str, database: psycopg.Connection
+) -> None:
+    allowed = database.execute(
+        """
+        SELECT has_function_privilege('public', oid, 'EXECUTE')
+        FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname = %s
+        """,
+        [name],
+    ).fetchall()
+
+    assert {*allowed} == {(False,)}
+
+
+def test_a_function_with_more_rights_than_its_caller_finds_parleys_tables_and_no_others(
+    database: psycopg.Connection,
+) -> None:
+    paths = database.execute("""
+        SELECT proname, proconfig FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND prosecdef
+    """).fetchall()
+
+    assert paths != []
+    assert [name for name, path in paths if path != ["search_path=public, pg_temp"]] == []
+
+
+def _canonical(database: psycopg.Connection, declared: str) -> str:
+    [(name,)] = database.execute("SELECT %s::regtype::text", [declared]).fetchall()
+    return name
