@@ -1,8 +1,8 @@
--- Apply the migration named by the psql variable `migration`, which builds indexes CONCURRENTLY and so
--- cannot be one transaction, unless it is applied already. Included by migrate.sql; not run by itself.
+-- Apply the migration named by the psql variable `migration`, unless it is applied already. It builds indexes
+-- CONCURRENTLY, and so cannot be one transaction. Included by migrate.sql; not run by itself.
 
--- One at a time. Nobody may wait for this lock within a statement: who builds an index waits for all
--- older statements, and so for those who wait for it.
+-- One session at a time. None may wait for this lock within a statement: the session that builds an index waits for
+-- all older statements, and so for the statements that wait for it.
 DO $$
 BEGIN
     WHILE NOT pg_try_advisory_lock(hashtext('parley indexes')) LOOP
@@ -19,7 +19,7 @@ SELECT NOT EXISTS (
 \if :is_pending
     \set file migrations/ :migration .sql
     \echo applying :migration
-    -- What an earlier try left half built: it costs writes, and serves nobody.
+    -- An index that an earlier try left half built costs writes, and serves no statement.
     SELECT format('DROP INDEX CONCURRENTLY %I', left_behind.relname)
     FROM pg_index
     INNER JOIN pg_class AS left_behind ON pg_index.indexrelid = left_behind.oid

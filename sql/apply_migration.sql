@@ -3,10 +3,10 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
--- To the end of the transaction, so that the second of two people waits here and then finds it done.
+-- Held to the end of the transaction: a second session waits here, and then finds the migration applied.
 SELECT pg_advisory_xact_lock(hashtext('parley migrations')) \g /dev/null
--- After the lock above, which may well take longer: no table is waited for so long that the turns
--- queueing behind that wait would notice.
+-- After the lock above, which may take longer. Turns queue behind a migration that waits for a table, so it does not
+-- wait long.
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '10min';
 

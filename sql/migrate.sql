@@ -20,23 +20,11 @@
 
 \set ON_ERROR_STOP on
 \set QUIET on
+
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SELECT pg_advisory_xact_lock(hashtext('parley migrations')) \g /dev/null
-DO $$
-BEGIN
-    IF
-        to_regclass('schema_migrations') IS NOT NULL
-        AND coalesce(obj_description(to_regclass('schema_migrations'), 'pg_class'), '')
-        NOT LIKE 'Parley:%'
-    THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'feature_not_supported',
-            MESSAGE = 'a table "schema_migrations" exists already that Parley did not make',
-            HINT = 'No table was changed. Give Parley a schema of its own, and run this again.';
-    END IF;
-END
-$$;
+\ir check_database.sql
 CREATE TABLE IF NOT EXISTS schema_migrations (
     name text PRIMARY KEY,
     applied_at timestamptz NOT NULL DEFAULT now()
@@ -46,46 +34,26 @@ COMMENT ON COLUMN schema_migrations.name IS 'Its file''s name, without .sql';
 COMMENT ON COLUMN schema_migrations.applied_at IS 'When it was applied';
 COMMIT;
 
-\set migration 001_users
+\set migration 001_caller_role
 \ir apply_migration.sql
-\set migration 002_conversations
+\set migration 002_users
 \ir apply_migration.sql
-\set migration 003_chat_messages
+\set migration 003_conversations
 \ir apply_migration.sql
-\set migration 004_tasks
+\set migration 004_chat_messages
 \ir apply_migration.sql
-\set migration 005_retention
+\set migration 005_tasks
 \ir apply_migration.sql
-\set migration 006_turn_leases
+\set migration 006_quotas
 \ir apply_migration.sql
-\set migration 007_caller_role
+\set migration 007_tool_runs
 \ir apply_migration.sql
-\set migration 008_quotas
+\set migration 008_streams
 \ir apply_migration.sql
-\set migration 009_accounts
+\set migration 009_metric_counters
 \ir apply_migration.sql
 \set migration 010_search
-\ir apply_migration.sql
-\set migration 011_search_indexes
 \ir apply_indexes.sql
-\set migration 012_tools
-\ir apply_migration.sql
-\set migration 013_mistake_index
-\ir apply_indexes.sql
-\set migration 014_streams
-\ir apply_migration.sql
-\set migration 015_retention_batches
-\ir apply_migration.sql
-\set migration 016_metric_counters
-\ir apply_migration.sql
-\set migration 017_turn_index
-\ir apply_indexes.sql
-\set migration 018_begin_turn
-\ir apply_migration.sql
-\set migration 019_finish_turn
-\ir apply_migration.sql
-\set migration 020_list_turn_messages
-\ir apply_migration.sql
 
 -- The functions, unless a later version has migrated this database: its functions stay.
 BEGIN;

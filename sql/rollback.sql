@@ -2,7 +2,9 @@
 --
 --     psql "$DATABASE_URL_UNPOOLED" -v ON_ERROR_STOP=1 -f sql/rollback.sql
 --
--- Each down file says at its top what is lost with it. With nothing applied, nothing happens.
+-- Each down file says in its first line which data is lost. It also drops the functions that name a table of the
+-- migration; the migrate.sql of the version that is to run then brings back its own functions. With nothing applied,
+-- nothing happens.
 
 \set ON_ERROR_STOP on
 \set QUIET on

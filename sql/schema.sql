@@ -918,7 +918,7 @@ COMMENT ON COLUMN public.chat_messages.needs_knowledge IS 'Did the question need
 
 COMMENT ON COLUMN public.chat_messages.is_mistake IS 'Marked as a mistake by the user';
 
-COMMENT ON COLUMN public.chat_messages.mistake_note IS 'What was wrong';
+COMMENT ON COLUMN public.chat_messages.mistake_note IS 'The user''s note on the mistake';
 
 COMMENT ON COLUMN public.chat_messages.superseded_at IS 'When an edit or a new answer replaced it; NULL: current';
 
@@ -1171,7 +1171,7 @@ CREATE FUNCTION public.search_vector(owner_id text, content text) RETURNS tsvect
         || array_to_tsvector(ARRAY[chr(1) || owner_id]);
 $$;
 
-COMMENT ON FUNCTION public.search_vector(owner_id text, content text) IS 'Parley: the words of a text, and whose it is';
+COMMENT ON FUNCTION public.search_vector(owner_id text, content text) IS 'Parley: the words of a text, and its owner as one of them';
 
 ALTER TABLE public.chat_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.chat_messages_id_seq
@@ -1199,7 +1199,7 @@ WITH (autovacuum_vacuum_scale_factor='0.02');
 
 COMMENT ON TABLE public.conversations IS 'Parley: a thread of messages';
 
-COMMENT ON COLUMN public.conversations.id IS 'Random, or UUIDv5 of owner and the id that the client made';
+COMMENT ON COLUMN public.conversations.id IS 'Random, or UUIDv5 of the owner and the client''s own id';
 
 COMMENT ON COLUMN public.conversations.user_id IS 'Owner; NULL: anonymous, reached by knowing the id';
 
@@ -1211,13 +1211,13 @@ COMMENT ON COLUMN public.conversations.created_at IS 'When the first message cam
 
 COMMENT ON COLUMN public.conversations.updated_at IS 'When it was last used; orders the list';
 
-COMMENT ON COLUMN public.conversations.turn_id IS 'Token of the attempt that is answering: who does not hold it writes nothing; NULL: the turn is free';
+COMMENT ON COLUMN public.conversations.turn_id IS 'Token of the attempt that is answering: only that attempt writes; NULL: the turn is free';
 
 COMMENT ON COLUMN public.conversations.turn_message_id IS 'message_id of the question being answered';
 
 COMMENT ON COLUMN public.conversations.turn_expires_at IS 'When the lease ends by itself: the deadline of the function that holds it, by this database''s clock';
 
-COMMENT ON COLUMN public.conversations.stopped_turn_id IS 'Token of the last attempt that was asked to stop: it is to stop if it is turn_id still';
+COMMENT ON COLUMN public.conversations.stopped_turn_id IS 'Token of the last attempt that was asked to stop: the attempt stops if it is still turn_id';
 
 CREATE TABLE public.finished_streams (
     conversation_id uuid NOT NULL,
@@ -1228,13 +1228,13 @@ CREATE TABLE public.finished_streams (
     ended_at timestamp with time zone NOT NULL
 );
 
-COMMENT ON TABLE public.finished_streams IS 'Parley: the streams of a conversation''s last answers, for who still reads them, and who comes back within a minute';
+COMMENT ON TABLE public.finished_streams IS 'Parley: the streams of a conversation''s last answers, for readers that come within a minute after the end';
 
 COMMENT ON COLUMN public.finished_streams.conversation_id IS 'The conversation';
 
 COMMENT ON COLUMN public.finished_streams.turn_id IS 'The attempt that made the answer';
 
-COMMENT ON COLUMN public.finished_streams.user_id IS 'Whose the conversation is; NULL: anonymous';
+COMMENT ON COLUMN public.finished_streams.user_id IS 'Owner of the conversation; NULL: anonymous';
 
 COMMENT ON COLUMN public.finished_streams.answer_message_id IS 'message_id of the answer';
 
@@ -1255,25 +1255,25 @@ CREATE TABLE public.metric_counters (
 )
 WITH (fillfactor='50');
 
-COMMENT ON TABLE public.metric_counters IS 'Parley: what all instances of the functions have counted; emptying it begins anew';
+COMMENT ON TABLE public.metric_counters IS 'Parley: the metrics that all instances have counted; empty it to begin again';
 
-COMMENT ON COLUMN public.metric_counters.figure IS 'What is counted, as lib/runtime/counting.py names it';
+COMMENT ON COLUMN public.metric_counters.figure IS 'The metric, as lib/runtime/counting.py names it';
 
 COMMENT ON COLUMN public.metric_counters.function IS 'The function that counted it: its file, without the suffix';
 
-COMMENT ON COLUMN public.metric_counters.label IS 'By what it is counted beside that: a statement, a code; empty: nothing';
+COMMENT ON COLUMN public.metric_counters.label IS 'The label of the metric: a statement, a code; empty: none';
 
 COMMENT ON COLUMN public.metric_counters.bound IS 'Of a histogram, the upper bound of the bucket, in seconds; Infinity: the last one, or a plain counter';
 
 COMMENT ON COLUMN public.metric_counters.count IS 'How often';
 
-COMMENT ON COLUMN public.metric_counters.total IS 'What the values in the bucket add up to, in seconds';
+COMMENT ON COLUMN public.metric_counters.total IS 'Sum of the values in the bucket, in seconds';
 
-COMMENT ON COLUMN public.metric_counters.day IS 'The last day, by UTC, on which something was counted';
+COMMENT ON COLUMN public.metric_counters.day IS 'The last day, by UTC, with a count';
 
-COMMENT ON COLUMN public.metric_counters.day_count IS 'How often, on that day';
+COMMENT ON COLUMN public.metric_counters.day_count IS 'How often on that day';
 
-COMMENT ON COLUMN public.metric_counters.day_total IS 'What the values add up to, on that day';
+COMMENT ON COLUMN public.metric_counters.day_total IS 'Sum of the values on that day';
 
 CREATE TABLE public.quotas (
     subject character varying(300) NOT NULL,
@@ -1284,17 +1284,17 @@ CREATE TABLE public.quotas (
     day_ends_at timestamp with time zone NOT NULL
 );
 
-COMMENT ON TABLE public.quotas IS 'Parley: what was used in the running minute and day, a row for each who is counted';
+COMMENT ON TABLE public.quotas IS 'Parley: uses in the running minute and day, a row for each subject';
 
-COMMENT ON COLUMN public.quotas.subject IS 'Who is counted, and for what: a user''s id, or the keyed hash of a client''s or an e-mail address';
+COMMENT ON COLUMN public.quotas.subject IS 'The subject and the kind of use: a user''s id, or the keyed hash of a client''s or an e-mail address';
 
-COMMENT ON COLUMN public.quotas.user_id IS 'The user, where it is one';
+COMMENT ON COLUMN public.quotas.user_id IS 'The user, where the subject is one';
 
-COMMENT ON COLUMN public.quotas.minute_count IS 'Used in the minute that ends at minute_ends_at';
+COMMENT ON COLUMN public.quotas.minute_count IS 'Uses in the minute that ends at minute_ends_at';
 
 COMMENT ON COLUMN public.quotas.minute_ends_at IS 'A minute after the first use that it counts';
 
-COMMENT ON COLUMN public.quotas.day_count IS 'Used in the day that ends at day_ends_at';
+COMMENT ON COLUMN public.quotas.day_count IS 'Uses in the day that ends at day_ends_at';
 
 COMMENT ON COLUMN public.quotas.day_ends_at IS 'A day after the first use that it counts';
 
@@ -1319,13 +1319,13 @@ CREATE TABLE public.stream_batches (
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
-COMMENT ON TABLE public.stream_batches IS 'Parley: what an answer that is not stored yet has said so far, in batches; finish_turn stores it and removes them';
+COMMENT ON TABLE public.stream_batches IS 'Parley: the parts of answers that are not stored yet, in batches; finish_turn stores the answer and deletes them';
 
 COMMENT ON COLUMN public.stream_batches.conversation_id IS 'The conversation';
 
 COMMENT ON COLUMN public.stream_batches.turn_id IS 'The attempt that makes the answer';
 
-COMMENT ON COLUMN public.stream_batches.user_id IS 'Whose the conversation is; NULL: anonymous';
+COMMENT ON COLUMN public.stream_batches.user_id IS 'Owner of the conversation; NULL: anonymous';
 
 COMMENT ON COLUMN public.stream_batches.first_part IS 'Number of the batch''s first part in the answer''s stream, from 0';
 
@@ -1352,7 +1352,7 @@ COMMENT ON COLUMN public.tasks.id IS 'Identifier, in the order of creation';
 
 COMMENT ON COLUMN public.tasks.user_id IS 'Owner';
 
-COMMENT ON COLUMN public.tasks.title IS 'What is to be done, 1 to 200 characters';
+COMMENT ON COLUMN public.tasks.title IS 'The task in 1 to 200 characters';
 
 COMMENT ON COLUMN public.tasks.description IS 'Details, up to 1,000 characters';
 
@@ -1384,15 +1384,15 @@ CREATE TABLE public.tool_runs (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON TABLE public.tool_runs IS 'Parley: tools that were run for a question that is not answered yet; finish_turn keeps them with the answer instead';
+COMMENT ON TABLE public.tool_runs IS 'Parley: tools that ran for a question without an answer; finish_turn stores them with the answer instead';
 
 COMMENT ON COLUMN public.tool_runs.conversation_id IS 'The conversation';
 
 COMMENT ON COLUMN public.tool_runs.question_id IS 'chat_messages.id of the question';
 
-COMMENT ON COLUMN public.tool_runs.run_key IS 'Which run: a hash of the tool, its arguments, and how many like it came before; the same in each attempt';
+COMMENT ON COLUMN public.tool_runs.run_key IS 'Hash of the tool, its arguments, and the number of equal runs before it; the same in each attempt';
 
-COMMENT ON COLUMN public.tool_runs.user_id IS 'In whose name it was run';
+COMMENT ON COLUMN public.tool_runs.user_id IS 'The user in whose name it ran';
 
 COMMENT ON COLUMN public.tool_runs.turn_id IS 'The attempt that ran it';
 
@@ -1400,11 +1400,11 @@ COMMENT ON COLUMN public.tool_runs.tool_call_id IS 'The call''s id, as the model
 
 COMMENT ON COLUMN public.tool_runs.tool_name IS 'The tool';
 
-COMMENT ON COLUMN public.tool_runs.arguments IS 'What it was called with';
+COMMENT ON COLUMN public.tool_runs.arguments IS 'Its arguments';
 
-COMMENT ON COLUMN public.tool_runs.output IS 'What came of it; NULL: the attempt ended before it could say';
+COMMENT ON COLUMN public.tool_runs.output IS 'Its result; NULL: the attempt ended before it stored one';
 
-COMMENT ON COLUMN public.tool_runs.created_at IS 'When it was run; their order';
+COMMENT ON COLUMN public.tool_runs.created_at IS 'When it ran; orders the runs';
 
 CREATE TABLE public.users (
     id character varying(255) DEFAULT (gen_random_uuid())::text NOT NULL,
@@ -1416,7 +1416,7 @@ CREATE TABLE public.users (
     updated_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
-COMMENT ON TABLE public.users IS 'Parley: the users that were seen, and local accounts';
+COMMENT ON TABLE public.users IS 'Parley: users with a turn, and local accounts';
 
 COMMENT ON COLUMN public.users.id IS 'The subject (sub) of the user''s token, or made here for a local account';
 
@@ -1557,7 +1557,7 @@ CASE
     ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
 END);
 
-COMMENT ON POLICY own_conversations ON public.conversations IS 'The caller''s, and the one without an owner whose id the caller knows';
+COMMENT ON POLICY own_conversations ON public.conversations IS 'The caller''s, and the conversation without an owner whose id the caller knows';
 
 CREATE POLICY own_finished_streams ON public.finished_streams TO parley_app USING (
 CASE
@@ -1569,7 +1569,7 @@ COMMENT ON POLICY own_finished_streams ON public.finished_streams IS 'The caller
 
 CREATE POLICY own_quotas ON public.quotas TO parley_app USING (((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif")));
 
-COMMENT ON POLICY own_quotas ON public.quotas IS 'To be read, by the user that it counts; count_use alone writes';
+COMMENT ON POLICY own_quotas ON public.quotas IS 'The caller''s, to read; only count_use writes';
 
 CREATE POLICY own_stream_batches ON public.stream_batches TO parley_app USING (
 CASE

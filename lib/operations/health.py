@@ -1,4 +1,4 @@
-"""Health: can the database be reached, and has it the migrations that this code needs?"""
+"""Health: can the database be reached, and has it the migrations of this code?"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,17 +35,18 @@ async def read_health(database: Database) -> dict[str, Any]:
 
     Raises:
         DatabaseUnavailable: see `Database.run`.
-        DatabaseNotMigrated: migrations are missing; it names them.
+        DatabaseNotMigrated: when migrations are missing, or are not those of this code; it names
+            them.
     """
     try:
         # Within the wall, as the functions work, so that it is known to stand.
         found = await database.run_as(Caller(), None, LIST_MIGRATIONS())
     except DatabaseNotMigrated as problem:
         raise DatabaseNotMigrated(
-            await _missing_without_wall(database) or problem.detail
+            await _fault_without_wall(database) or problem.detail
         ) from problem
-    if missing := _missing(found):
-        raise DatabaseNotMigrated(missing)
+    if fault := _fault_in(found):
+        raise DatabaseNotMigrated(fault)
     return {
         "status": "ok",
         "version": __version__,
@@ -53,17 +54,25 @@ async def read_health(database: Database) -> dict[str, Any]:
     }
 
 
-async def _missing_without_wall(database: Database) -> str | None:
-    """Tell which migrations are missing where those that make the wall may be among them."""
+async def _fault_without_wall(database: Database) -> str | None:
+    """Name the faulty migrations where those that make the wall may be among them."""
     try:
-        return _missing(await database.run(LIST_MIGRATIONS()))
+        return _fault_in(await database.run(LIST_MIGRATIONS()))
     except DatabaseNotMigrated:
-        return _missing([])
+        return _fault_in([])
 
 
-def _missing(applied: list[Migration]) -> str | None:
+def _fault_in(applied: list[Migration]) -> str | None:
     names = {migration.name for migration in applied}
+    # A later version's migrations come after ours, and leave this code working.
+    foreign = sorted(name for name in names.difference(NEEDED) if name < NEEDED[-1])
+    if foreign:
+        return (
+            f"The database was made by migrations that this version does not have "
+            f"({', '.join(foreign)}), and cannot be brought up to date. "
+            f"Make a new one: psql -f sql/migrate.sql on an empty database or schema"
+        )
     missing = [name for name in NEEDED if name not in names]
-    if not missing:
-        return None
-    return f"The database lacks the migrations {', '.join(missing)}: psql -f sql/migrate.sql"
+    if missing:
+        return f"The database lacks the migrations {', '.join(missing)}: psql -f sql/migrate.sql"
+    return None

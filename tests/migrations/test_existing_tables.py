@@ -69,16 +69,6 @@ FOREIGN_CONVERSATIONS = {
     """,
 }
 # Of document 1.
-MEMBER = """
-    DO $$
-    BEGIN
-        IF to_regrole('parley_app') IS NULL THEN
-            CREATE ROLE parley_app;
-        END IF;
-        GRANT parley_app TO way_out;
-    END
-    $$
-"""
 FOREIGN_CHAT_MESSAGES = """
     CREATE TABLE chat_messages (
         id serial PRIMARY KEY,
@@ -111,38 +101,13 @@ def test_users_that_cannot_serve_stop_the_migration_which_says_what_to_do(
     site: Site, users: str
 ) -> None:
     site.run(users)
-    before = _schema(site)
+    before = site.schema()
 
     complaint = site.migrate_in_vain()
 
     assert 'the existing table "users" cannot serve' in complaint
-    assert "CREATE SCHEMA parley; ALTER ROLE" in complaint
-    assert _schema(site) == before
-
-
-def test_the_way_out_that_the_message_names_works(site: Site) -> None:
-    name = site.url.rsplit("/", 1)[1]
-    site.run(f"CREATE ROLE way_out LOGIN; ALTER DATABASE {name} OWNER TO way_out")
-    try:
-        owned = Site(site.url.replace("//postgres@", "//way_out@"), site.programs)
-        owned.run(USERS_THAT_CANNOT_SERVE["numbers as ids"] + "; INSERT INTO users VALUES (1)")
-        before = _content(site, "users")
-        advice = re.search(r"CREATE SCHEMA parley;.*;", owned.migrate_in_vain())
-        assert advice
-
-        said = advice[0].replace("<the role in DATABASE_URL>", "way_out")
-        owned.run(said.replace("<database>", name))
-        site.run(MEMBER)
-        owned.migrate()
-
-        assert owned.rows("SELECT count(*) FROM users") == [(0,)]
-        assert owned.rows("SELECT id FROM public.users") == [(1,)]
-        assert _content(site, "users") == before
-        owned.roll_back_all()
-        assert _content(site, "users") == before
-    finally:
-        site.run(f"ALTER DATABASE {name} OWNER TO postgres; DROP OWNED BY way_out CASCADE")
-        site.run("DROP ROLE way_out")
+    assert "Give Parley a role and a schema of its own" in complaint
+    assert site.schema() == before
 
 
 def test_tasks_of_the_customer_are_left_as_they_are_up_and_down(site: Site) -> None:
@@ -158,14 +123,14 @@ def test_tasks_of_the_customer_are_left_as_they_are_up_and_down(site: Site) -> N
 
 def test_tasks_that_lack_columns_stop_the_migration_which_names_them(site: Site) -> None:
     site.run("CREATE TABLE tasks (id serial PRIMARY KEY, title varchar(200), completed boolean)")
-    before = site.schema("--table=tasks")
+    before = site.schema()
 
     complaint = site.migrate_in_vain()
 
     lacking = re.search(r"it lacks (.*)", complaint)
     assert lacking
     assert {*lacking[1].split(", ")} == {"user_id", "description", "created_at", "updated_at"}
-    assert site.schema("--table=tasks") == before
+    assert site.schema() == before
 
 
 @pytest.mark.parametrize(
@@ -175,24 +140,63 @@ def test_conversations_that_parley_did_not_make_stop_the_migration(
     site: Site, conversations: str
 ) -> None:
     site.run(conversations)
-    before = site.schema("--table=conversations")
+    before = site.schema()
 
     complaint = site.migrate_in_vain()
 
-    assert 'a table "conversations" exists already that Parley did not make' in complaint
-    assert "give Parley a schema of its own" in complaint
-    assert site.schema("--table=conversations") == before
+    assert "tables exist already that Parley did not make: conversations" in complaint
+    assert "Give Parley a role and a schema of its own" in complaint
+    assert site.schema() == before
 
 
 def test_chat_messages_that_parley_did_not_make_stop_the_migration(site: Site) -> None:
     site.run(FOREIGN_CHAT_MESSAGES)
-    before = site.schema("--table=chat_messages")
+    before = site.schema()
 
     complaint = site.migrate_in_vain()
 
-    assert 'a table "chat_messages" exists already that Parley did not make' in complaint
-    assert "give Parley a schema of its own" in complaint
-    assert site.schema("--table=chat_messages") == before
+    assert "tables exist already that Parley did not make: chat_messages" in complaint
+    assert "Give Parley a role and a schema of its own" in complaint
+    assert site.schema() == before
+
+
+def test_a_database_of_the_migrations_that_were_folded_is_refused_as_it_is(site: Site) -> None:
+    site.run("""
+        CREATE TABLE schema_migrations (name text PRIMARY KEY, applied_at timestamptz);
+        COMMENT ON TABLE schema_migrations IS 'Parley: the migrations that are applied';
+        INSERT INTO schema_migrations VALUES ('001_users', now()), ('002_conversations', now());
+        CREATE TABLE users (id varchar(255) PRIMARY KEY);
+        COMMENT ON TABLE users IS 'Parley: users';
+        CREATE TABLE conversations (id uuid PRIMARY KEY, user_id varchar(255) REFERENCES users);
+        COMMENT ON TABLE conversations IS 'Parley: a thread of messages';
+    """)
+    before = site.schema()
+
+    complaint = site.migrate_in_vain()
+
+    assert "made by the twenty migrations that came before version 0.1.0" in complaint
+    assert "Use an empty database or schema instead" in complaint
+    assert site.schema() == before
+    assert site.rows("SELECT count(*) FROM schema_migrations") == [(2,)]
+
+
+def test_every_table_of_parleys_is_refused_where_another_application_made_it(
+    migrated: Site,
+) -> None:
+    tables = migrated.rows("""
+        SELECT relname FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+            AND relname NOT IN ('users', 'tasks')
+        ORDER BY relname
+    """)
+    migrated.roll_back_all()
+    migrated.run("DROP TABLE schema_migrations")
+    for (table,) in tables:
+        migrated.run(f"CREATE TABLE {table} (id integer)")
+
+    complaint = migrated.migrate_in_vain()
+
+    assert f"did not make: {', '.join(str(name) for (name,) in tables)}\n" in complaint
 
 
 def test_a_list_of_migrations_of_another_tool_stops_the_migration(site: Site) -> None:
@@ -204,11 +208,6 @@ def test_a_list_of_migrations_of_another_tool_stops_the_migration(site: Site) ->
 
     assert "schema_migrations" in complaint
     assert site.schema() == before
-
-
-def _schema(site: Site) -> str:
-    """Return the schema without the list of migrations, which is made before the first of them."""
-    return site.schema("--exclude-table=schema_migrations")
 
 
 def _content(site: Site, table: str) -> tuple[str, list[tuple[object, ...]]]:

@@ -1,10 +1,10 @@
-"""014 streams, where answers are being made: applied again, taken back, and applied once more."""
+"""008 streams, where answers are being made: applied again, taken back, and applied once more."""
 
 from uuid import uuid4
 
 from tests.support.servers import SQL, Site
 
-MIGRATION = "014_streams"
+MIGRATION = "008_streams"
 ID = uuid4()
 # What Parley stores of an answer that is being made, and of one before it.
 ANSWERS = f"""

@@ -1,14 +1,9 @@
--- 014 streams: the parts of an answer while it is made, for who joins, and for when its function is killed.
+-- 008 streams: the parts of running and just finished answers, for readers that join and for killed functions.
 --
--- Locks: ACCESS EXCLUSIVE on conversations, for a moment (a nullable column, no rewrite), and SHARE ROW
--- EXCLUSIVE on conversations (foreign keys of empty tables).
--- Undo: 014_streams.down.sql; what running answers have said so far is lost if their function is killed.
+-- Locks: SHARE ROW EXCLUSIVE on conversations, for a moment (foreign keys of empty tables).
+-- Undo: 008_streams.down.sql.
 
-ALTER TABLE conversations ADD COLUMN IF NOT EXISTS stopped_turn_id uuid;
-COMMENT ON COLUMN conversations.stopped_turn_id
-IS 'Token of the last attempt that was asked to stop: it is to stop if it is turn_id still';
-
--- Inserted every quarter of a second while an answer is made, and gone when it is stored.
+-- A row is inserted every quarter of a second while an answer is made; finish_turn deletes them.
 CREATE TABLE IF NOT EXISTS stream_batches (
     conversation_id uuid NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
     turn_id uuid NOT NULL,
@@ -19,21 +14,21 @@ CREATE TABLE IF NOT EXISTS stream_batches (
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (conversation_id, turn_id, first_part)
 );
--- One entry for each answer that is being made, or was left behind: list_lapsed_turns.
+-- count_backlog: one entry for each answer that is being made, or whose function was killed.
 CREATE INDEX IF NOT EXISTS idx_stream_batches_created_at ON stream_batches (created_at) WHERE first_part = 0;
 
 COMMENT ON TABLE stream_batches
-IS 'Parley: what an answer that is not stored yet has said so far, in batches; finish_turn stores it and removes them';
+IS 'Parley: the parts of answers that are not stored yet, in batches; finish_turn stores the answer and deletes them';
 COMMENT ON COLUMN stream_batches.conversation_id IS 'The conversation';
 COMMENT ON COLUMN stream_batches.turn_id IS 'The attempt that makes the answer';
-COMMENT ON COLUMN stream_batches.user_id IS 'Whose the conversation is; NULL: anonymous';
+COMMENT ON COLUMN stream_batches.user_id IS 'Owner of the conversation; NULL: anonymous';
 COMMENT ON COLUMN stream_batches.first_part IS 'Number of the batch''s first part in the answer''s stream, from 0';
 COMMENT ON COLUMN stream_batches.part_count IS 'Parts in the batch';
 COMMENT ON COLUMN stream_batches.parts IS 'The parts, as they are sent: server-sent events';
 COMMENT ON COLUMN stream_batches.created_at IS 'When the batch was stored';
 
--- Those of the last minute, since who follows one must find its end though the next answer has ended too;
--- older ones are removed by the conversation's next answer, or the cron.
+-- The answers of the last minute, and not the last answer alone: a reader must find the end of its answer even if
+-- the next answer has ended too. The conversation's next answer deletes older rows, or the clean-up.
 CREATE TABLE IF NOT EXISTS finished_streams (
     conversation_id uuid NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
     turn_id uuid NOT NULL,
@@ -43,20 +38,21 @@ CREATE TABLE IF NOT EXISTS finished_streams (
     ended_at timestamptz NOT NULL,
     PRIMARY KEY (conversation_id, turn_id)
 );
+-- delete_old_finished_streams: the oldest.
 CREATE INDEX IF NOT EXISTS idx_finished_streams_ended_at ON finished_streams (ended_at);
 
 COMMENT ON TABLE finished_streams
-IS 'Parley: the streams of a conversation''s last answers, for who still reads them, and who comes back within a minute';
+IS 'Parley: the streams of a conversation''s last answers, for readers that come within a minute after the end';
 COMMENT ON COLUMN finished_streams.conversation_id IS 'The conversation';
 COMMENT ON COLUMN finished_streams.turn_id IS 'The attempt that made the answer';
-COMMENT ON COLUMN finished_streams.user_id IS 'Whose the conversation is; NULL: anonymous';
+COMMENT ON COLUMN finished_streams.user_id IS 'Owner of the conversation; NULL: anonymous';
 COMMENT ON COLUMN finished_streams.answer_message_id IS 'message_id of the answer';
 COMMENT ON COLUMN finished_streams.parts IS 'All of its parts, as they were sent: server-sent events';
 COMMENT ON COLUMN finished_streams.ended_at IS 'When the answer was stored';
 
 ALTER TABLE stream_batches ENABLE ROW LEVEL SECURITY;
 ALTER TABLE finished_streams ENABLE ROW LEVEL SECURITY;
--- Written outside of the wall, for all running answers of a process at once: store_stream_batches.
+-- No INSERT: store_stream_batches writes outside the wall, for all running answers of a process at once.
 GRANT SELECT, DELETE ON stream_batches TO parley_app;
 GRANT SELECT, INSERT, DELETE ON finished_streams TO parley_app;
 -- claim_conversation.

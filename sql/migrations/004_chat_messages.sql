@@ -1,21 +1,7 @@
--- 003 chat messages: what was said, in the order of `id`.
+-- 004 chat messages: the messages of conversations, in the order of `id`.
 --
 -- Locks: SHARE ROW EXCLUSIVE on users and conversations, for a moment (foreign keys of an empty table).
--- Undo: 003_chat_messages.down.sql.
-
-DO $$
-BEGIN
-    IF
-        to_regclass('chat_messages') IS NOT NULL
-        AND coalesce(obj_description(to_regclass('chat_messages'), 'pg_class'), '') NOT LIKE 'Parley:%'
-    THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'feature_not_supported',
-            MESSAGE = 'a table "chat_messages" exists already that Parley did not make',
-            HINT = 'No table was changed. Rename that table, or give Parley a schema of its own, and run this again.';
-    END IF;
-END
-$$;
+-- Undo: 004_chat_messages.down.sql.
 
 CREATE TABLE IF NOT EXISTS chat_messages (
     id bigint GENERATED ALWAYS AS IDENTITY,
@@ -44,8 +30,9 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     superseded_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    -- Not of id alone. A message is never read but within its conversation; and given an index on
-    -- id, the planner would at times walk down all messages of everybody to find the last 20 of one.
+    files jsonb,
+    -- Not of id alone. A message is read only within its conversation; and with an index on id the planner would
+    -- at times walk down all messages of all users to find the last 20 of one conversation.
     PRIMARY KEY (conversation_id, id),
     CONSTRAINT chk_message_role CHECK (role IN ('user', 'assistant', 'system')),
     CONSTRAINT chk_user_message_length CHECK (role <> 'user' OR length(content) <= 10000),
@@ -61,21 +48,28 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     CONSTRAINT chk_confidence CHECK (confidence BETWEEN 0 AND 1),
     CONSTRAINT chk_signal_strength CHECK (signal_strength BETWEEN 0 AND 1),
     CONSTRAINT chk_mistake_note_length CHECK (length(mistake_note) <= 1000)
-);
+    -- As for conversations: vacuumed in the night in which the clean-up deletes.
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
 
--- begin_turn: is that very message stored already? And it is stored once only.
+-- begin_turn: is the message stored already? It also keeps a message from being stored twice.
 CREATE UNIQUE INDEX IF NOT EXISTS uq_chat_messages_message_id
 ON chat_messages (conversation_id, message_id) WHERE superseded_at IS NULL;
--- finish_turn: a question has one current answer, whatever else goes wrong.
+-- finish_turn, list_turn_messages: a question has one current answer, even if the code is wrong.
 CREATE UNIQUE INDEX IF NOT EXISTS uq_chat_messages_reply_to
 ON chat_messages (reply_to) WHERE superseded_at IS NULL AND reply_to IS NOT NULL;
--- The ON DELETE CASCADE of users.
+-- export_messages, sum_usage, and the ON DELETE CASCADE of users.
 CREATE INDEX IF NOT EXISTS idx_chat_messages_user_id ON chat_messages (user_id, created_at);
--- delete_old_chat_messages: the oldest.
+-- delete_old_chat_messages, count_old_chat_messages, count_backlog: the oldest.
 CREATE INDEX IF NOT EXISTS idx_chat_messages_created_at ON chat_messages (created_at DESC);
--- For an operator: a conversation between two dates.
+-- count_old_conversations: the newest message of a conversation.
 CREATE INDEX IF NOT EXISTS idx_chat_messages_conversation_created
 ON chat_messages (conversation_id, created_at DESC);
+-- list_conversations, find_conversation_summary: count messages; list_messages: choose a page of them.
+CREATE INDEX IF NOT EXISTS idx_chat_messages_conversation_order
+ON chat_messages (conversation_id, id DESC) INCLUDE (user_id, role, superseded_at, created_at);
+-- list_mistakes: the order of the page. Few answers are marked, so it is small.
+CREATE INDEX IF NOT EXISTS idx_chat_messages_mistakes
+ON chat_messages (user_id, created_at DESC, id DESC) WHERE is_mistake;
 
 COMMENT ON TABLE chat_messages IS 'Parley: messages, append-only; a replaced one is marked, never changed';
 COMMENT ON COLUMN chat_messages.id IS 'Order of the messages, and the cursor of a page';
@@ -101,7 +95,39 @@ COMMENT ON COLUMN chat_messages.signal_strength IS 'How clear the question''s in
 COMMENT ON COLUMN chat_messages.context_clarity IS 'Was the context clear?';
 COMMENT ON COLUMN chat_messages.needs_knowledge IS 'Did the question need knowledge from elsewhere?';
 COMMENT ON COLUMN chat_messages.is_mistake IS 'Marked as a mistake by the user';
-COMMENT ON COLUMN chat_messages.mistake_note IS 'What was wrong';
+COMMENT ON COLUMN chat_messages.mistake_note IS 'The user''s note on the mistake';
 COMMENT ON COLUMN chat_messages.superseded_at IS 'When an edit or a new answer replaced it; NULL: current';
 COMMENT ON COLUMN chat_messages.created_at IS 'When it was stored; retention counts from here';
 COMMENT ON COLUMN chat_messages.updated_at IS 'Moves only when a flag is set: content never changes';
+COMMENT ON COLUMN chat_messages.files
+IS 'Files of a user message, each as the AI SDK has it: mediaType, url (https, or data), filename';
+
+ALTER TABLE chat_messages ENABLE ROW LEVEL SECURITY;
+-- Append-only: of a stored message a caller can change its marks, its owner (claim_conversation), and the
+-- description of an answer, which may come after the answer (describe_answer).
+GRANT SELECT, INSERT ON chat_messages TO parley_app;
+GRANT UPDATE (
+    user_id,
+    superseded_at,
+    is_mistake,
+    mistake_note,
+    updated_at,
+    tone,
+    behavior,
+    context_type,
+    signal_strength,
+    context_clarity,
+    needs_knowledge
+) ON chat_messages TO parley_app;
+
+DROP POLICY IF EXISTS own_chat_messages ON chat_messages;
+CREATE POLICY own_chat_messages ON chat_messages TO parley_app
+USING (
+    CASE
+        WHEN user_id IS NULL
+            THEN conversation_id = (SELECT nullif(current_setting('parley.conversation_id', TRUE), '')::uuid)
+        ELSE user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), ''))
+    END
+);
+COMMENT ON POLICY own_chat_messages ON chat_messages
+IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';

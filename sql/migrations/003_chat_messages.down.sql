@@ -1,3 +1,0 @@
--- Takes back 003 chat messages. Lost: every message.
-
-DROP TABLE IF EXISTS chat_messages;

@@ -1,0 +1,3 @@
+-- Takes back 003 conversations. Lost: every conversation.
+
+DROP TABLE IF EXISTS conversations;

@@ -1,0 +1,69 @@
+-- 003 conversations: threads of messages, with one owner or none, and the lease of the running turn.
+--
+-- Locks: SHARE ROW EXCLUSIVE on users, for a moment (a foreign key of an empty table).
+-- Undo: 003_conversations.down.sql.
+
+CREATE TABLE IF NOT EXISTS conversations (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id varchar(255) REFERENCES users (id) ON DELETE CASCADE,
+    title varchar(255),
+    status varchar(20) NOT NULL DEFAULT 'active',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    turn_id uuid,
+    turn_message_id varchar(255),
+    turn_expires_at timestamptz,
+    stopped_turn_id uuid,
+    CONSTRAINT chk_conversation_status CHECK (status IN ('active', 'archived'))
+    -- The clean-up deletes a thirtieth each night. Vacuumed the same night, not after a fifth is gone: until then
+    -- the next clean-up and the list read over the dead rows.
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+
+-- list_conversations: the order of the page; delete_conversations: the batch.
+CREATE INDEX IF NOT EXISTS idx_conversations_user_recent
+ON conversations (user_id, updated_at DESC, id DESC);
+-- export_conversations, and the ON DELETE CASCADE of users; narrow, so it stays cached.
+CREATE INDEX IF NOT EXISTS idx_conversations_user_id ON conversations (user_id);
+-- list_conversations of one status.
+CREATE INDEX IF NOT EXISTS idx_conversations_user_status
+ON conversations (user_id, status, updated_at DESC, id DESC);
+-- delete_old_conversations, count_old_conversations: the conversations unused for longest.
+CREATE INDEX IF NOT EXISTS idx_conversations_updated_at ON conversations (updated_at DESC);
+-- For an operator: the conversations of a period.
+CREATE INDEX IF NOT EXISTS idx_conversations_created_at ON conversations (created_at);
+-- count_backlog, list_lapsed_turns: running and lapsed turns. Few conversations have one, so it is small.
+CREATE INDEX IF NOT EXISTS idx_conversations_turn_expires_at
+ON conversations (turn_expires_at) WHERE turn_expires_at IS NOT NULL;
+
+COMMENT ON TABLE conversations IS 'Parley: a thread of messages';
+COMMENT ON COLUMN conversations.id IS 'Random, or UUIDv5 of the owner and the client''s own id';
+COMMENT ON COLUMN conversations.user_id IS 'Owner; NULL: anonymous, reached by knowing the id';
+COMMENT ON COLUMN conversations.title IS 'The beginning of the first message until there is a better one';
+COMMENT ON COLUMN conversations.status IS 'active, or archived: refuses new messages';
+COMMENT ON COLUMN conversations.created_at IS 'When the first message came';
+COMMENT ON COLUMN conversations.updated_at IS 'When it was last used; orders the list';
+COMMENT ON COLUMN conversations.turn_id
+IS 'Token of the attempt that is answering: only that attempt writes; NULL: the turn is free';
+COMMENT ON COLUMN conversations.turn_message_id IS 'message_id of the question being answered';
+COMMENT ON COLUMN conversations.turn_expires_at
+IS 'When the lease ends by itself: the deadline of the function that holds it, by this database''s clock';
+COMMENT ON COLUMN conversations.stopped_turn_id
+IS 'Token of the last attempt that was asked to stop: the attempt stops if it is still turn_id';
+
+ALTER TABLE conversations ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON conversations TO parley_app;
+
+-- In this policy and those of the other tables each setting is a subquery, so that it is read once a statement, not
+-- once a row. CASE, because the planner makes no estimate of it: it would take the same condition as OR for a filter
+-- that leaves one row, on top of the WHERE that names the caller already, and sort a whole conversation to show a
+-- page.
+DROP POLICY IF EXISTS own_conversations ON conversations;
+CREATE POLICY own_conversations ON conversations TO parley_app
+USING (
+    CASE
+        WHEN user_id IS NULL THEN id = (SELECT nullif(current_setting('parley.conversation_id', TRUE), '')::uuid)
+        ELSE user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), ''))
+    END
+);
+COMMENT ON POLICY own_conversations ON conversations
+IS 'The caller''s, and the conversation without an owner whose id the caller knows';

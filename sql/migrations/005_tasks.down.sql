@@ -1,0 +1,15 @@
+-- Takes back 005 tasks. Lost: every task, but not an application's own table.
+
+DO $$
+BEGIN
+    -- Only Parley's own table has this comment.
+    IF obj_description(to_regclass('tasks'), 'pg_class') LIKE 'Parley:%' THEN
+        DROP TABLE tasks;
+    ELSIF to_regclass('tasks') IS NOT NULL THEN
+        REVOKE ALL ON tasks FROM parley_app;
+        IF pg_get_serial_sequence('tasks', 'id') IS NOT NULL THEN
+            EXECUTE format('REVOKE ALL ON SEQUENCE %s FROM parley_app', pg_get_serial_sequence('tasks', 'id'));
+        END IF;
+    END IF;
+END
+$$;

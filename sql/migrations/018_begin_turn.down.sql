@@ -1,3 +1,0 @@
--- Takes back 018 begin turn. Lost: nothing stored.
-
-DROP FUNCTION IF EXISTS begin_turn;

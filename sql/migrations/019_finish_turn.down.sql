@@ -1,3 +1,0 @@
--- Takes back 019 finish turn. Lost: nothing stored.
-
-DROP FUNCTION IF EXISTS finish_turn;
