@@ -64,7 +64,7 @@ async def fresh(
 async def becomes_idle(database: Database) -> None:
     """Wait until a connection is there that nobody uses."""
     async with asyncio.timeout(5):
-        while database.figures()["idle"] == 0:  # noqa: ASYNC110 (it offers no event)
+        while database.pool_metrics()["idle"] == 0:  # noqa: ASYNC110 (it offers no event)
             await asyncio.sleep(0.01)
 
 

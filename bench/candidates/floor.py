@@ -3,7 +3,7 @@
 What the steps are is not written down here a second time, but heard from Parley: it takes one turn
 and reads one history, and whatever it sends, the floor sends from then on, in a pipeline as Parley
 does, with other ids. There is no pool, but a connection for each that works at once; nothing is
-checked, nothing is shielded, no row becomes an object, and no figures are kept.
+checked, nothing is shielded, no row becomes an object, and nothing is counted.
 """
 
 from typing import Any, override
@@ -15,6 +15,7 @@ from bench.candidates import parley
 from bench.workload import Place, conversation_id
 from lib.database.client import Database
 from lib.database.statements import Call
+from lib.identity.callers import Caller
 from lib.settings import settings
 from lib.turns.quota import subject_of
 
@@ -39,9 +40,9 @@ class OverheardDatabase(Database):
         self.steps: list[Step] = []
 
     @override
-    async def _step(self, calls: tuple[Call[Any], ...]) -> list[list[Any]]:
+    async def _step(self, calls: tuple[Call[Any], ...], caller: Caller | None) -> list[list[Any]]:
         self.steps.append([(call.statement.sql.encode(), call.bound()) for call in calls])
-        return await super()._step(calls)
+        return await super()._step(calls, caller)
 
 
 class Floor:

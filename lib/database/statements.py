@@ -3,10 +3,16 @@
 The one place where text becomes SQL: what is in those files is trusted, and nothing else ever is.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import LiteralString, cast
 
 QUERIES = Path(__file__).parent.parent.parent / "sql" / "queries"
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The row of an `:exec` statement, which returns no rows, or one that says nothing (void)."""
 
 
 class Statement[Row]:

@@ -11,11 +11,10 @@ import asyncio
 import json
 import math
 import time
-from dataclasses import dataclass
 from functools import cache
 
 from lib.database.client import Database, database
-from lib.database.statements import Call, Statement
+from lib.database.statements import Call, Nothing, Statement
 from lib.problems import Problem
 from lib.runtime.counting import Cells, counters
 from lib.runtime.log import log
@@ -27,11 +26,6 @@ STORE_SECONDS = 15.0
 PATIENCE_SECONDS = 1.0
 # An instance that is told to end has half a second.
 LAST_PATIENCE_SECONDS = 0.4
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """The row of add_counters: there is none."""
 
 
 ADD_COUNTERS = Statement("operations/add_counters", Nothing)
@@ -76,7 +70,7 @@ class Storing:
 
     async def at_end(self) -> None:
         """Store what was counted, since this process is to end; only over an open connection."""
-        if settings().metrics_token is not None and database().figures()["idle"]:
+        if settings().metrics_token is not None and database().pool_metrics()["idle"]:
             await self._store(LAST_PATIENCE_SECONDS)
 
     async def _store(self, patience_seconds: float) -> None:

@@ -50,7 +50,7 @@ async def read_health(database: Database) -> dict[str, Any]:
     return {
         "status": "ok",
         "version": __version__,
-        "database": {"migration": NEEDED[-1], "pool": database.figures()},
+        "database": {"migration": NEEDED[-1], "pool": database.pool_metrics()},
     }
 
 

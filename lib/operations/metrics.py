@@ -195,7 +195,7 @@ async def read_metrics(database: Database) -> Metrics:
         DatabaseNotMigrated: migrations are missing.
     """
     # Before it takes a connection itself.
-    pool = database.figures()
+    pool = database.pool_metrics()
     # A task of its own: it knows what becomes of what it adds, though nobody waits any more.
     reading = asyncio.create_task(read_database(database))
     reading.add_done_callback(_note_outcome)

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from lib.conversations.changes import delete_conversations
 from lib.database.client import Database
-from lib.database.statements import Statement
+from lib.database.statements import Nothing, Statement
 from lib.identity.callers import LOCAL_ACCOUNT_CLAIM, Caller
 from lib.identity.clients import hashed
 from lib.problems import AccountInactive, EmailTaken, NotFound, TooManyAttempts, WrongCredentials
@@ -56,13 +56,6 @@ class Registered:
     """The row of register_account."""
 
     user_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """The row of delete_own_account, which says nothing."""
-
-    delete_own_account: object
 
 
 COUNT_ATTEMPT = Statement("users/count_attempt", Attempt)

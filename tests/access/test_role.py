@@ -1,5 +1,6 @@
 """The role parley_app: what it may do, and that nobody plays it for longer than a transaction."""
 
+import time
 from uuid import UUID, uuid4
 
 import psycopg
@@ -255,10 +256,10 @@ def listing(page_size: int = 20) -> Call[ConversationSummary]:
 
 async def who_is_there(pool: Database) -> tuple[str, str | None, str | None, int]:
     """Return whom the pool's connection acts as when nobody asks."""
-    assert pool._pool
-    async with pool._pool.connection() as connection:
-        [found] = await (await connection.execute(WHO)).fetchall()
-    return found
+    connection = await pool._connections.take(time.monotonic() + 5)
+    [row] = await (await connection.execute(WHO)).fetchall()
+    await pool._connections.give_back(connection)
+    return row
 
 
 def test_nobody_but_the_role_may_call_what_works_with_more_rights_than_its_caller(

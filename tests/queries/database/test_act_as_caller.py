@@ -58,7 +58,7 @@ async def test_a_refusal_leaves_the_connection_to_the_next_caller_as_it_was(
         await _look(turns, ADA)
 
     # Outside of the wall, on that connection: what only its owner may do.
-    assert turns.database.figures()["size"] == 1
+    assert turns.database.pool_metrics()["size"] == 1
     begun = await turns.begin(user_id="eve")
     assert (await _look(turns, Caller("eve")))[0].id == begun.conversation_id
 

@@ -1,0 +1,79 @@
+"""The one place where an error of the database becomes a problem."""
+
+import psycopg
+from psycopg import errors
+
+from lib.identity.callers import Caller
+from lib.problems import (
+    AccountInactive,
+    AccountUnknown,
+    DatabaseNotMigrated,
+    DatabaseUnavailable,
+    LocalAccountsUnavailable,
+    Problem,
+)
+
+# Not the statement's fault, and perhaps over in a moment: a lost connection, too long a wait for a
+# connection or a lock, a full disk, a server that only reads.
+TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
+# Errors that functions of the database raise on purpose (007_caller_role.sql, 009_accounts.sql).
+RAISED: dict[str | None, type[Problem]] = {
+    "PA001": AccountInactive,
+    "PA002": AccountUnknown,
+    "PA003": LocalAccountsUnavailable,
+}
+NO_ROLE = (
+    "The role of DATABASE_URL may not act as parley_app. The operator grants it: GRANT parley_app "
+    "TO <role>. The role must also own Parley's tables, or be a member of the role that does."
+)
+
+
+def as_problem(error: Exception, caller: Caller | None) -> Exception:
+    """Return the problem that an error means for the client, caused by it; else the error itself.
+
+    An error that the code around a statement expects, such as a violated constraint, passes as it
+    is, but with the first line of its text alone: the other lines may show the refused row, and a
+    row of `users` has the hash of a password.
+
+    Args:
+        error: what a step raised.
+        caller: for whom the step was sent; None: for no caller.
+    """
+    if not isinstance(error, psycopg.Error):
+        return error
+    problem = _problem_of(error, caller)
+    if error.diag.message_primary is not None:
+        error.args = (error.diag.message_primary,)
+    if problem is None:
+        return error
+    problem.__cause__ = error
+    return problem
+
+
+def _problem_of(error: psycopg.Error, caller: Caller | None) -> Problem | None:
+    match error:
+        case _ if isinstance(error, TRANSIENT):
+            return DatabaseUnavailable(retry_after_seconds=5)
+        case errors.UndefinedTable() | errors.UndefinedColumn() | errors.UndefinedFunction():
+            return DatabaseNotMigrated(retry_after_seconds=60)
+        case errors.InsufficientPrivilege():
+            return DatabaseNotMigrated(NO_ROLE, retry_after_seconds=60)
+        case errors.IntegrityError():
+            return _problem_with_user(error, caller)
+        case _:
+            raised = RAISED.get(error.sqlstate)
+            return raised() if raised else None
+
+
+def _problem_with_user(error: psycopg.Error, caller: Caller | None) -> Problem | None:
+    """Return the problem if a violated constraint says that the caller cannot be a user."""
+    if isinstance(error, errors.NotNullViolation) and error.diag.table_name == "users":
+        # An application's own `users` table needs more of a new user than a token says.
+        return AccountUnknown()
+    names_user = (error.diag.constraint_name or "").endswith("_user_id_fkey")
+    if caller is None or not names_user or not isinstance(error, errors.ForeignKeyViolation):
+        return None
+    # The user was deleted at this moment. A user of an identity provider may come back.
+    if caller.has_local_account:
+        return AccountUnknown()
+    return DatabaseUnavailable(retry_after_seconds=1)
