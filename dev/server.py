@@ -10,6 +10,7 @@ import json
 import logging
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, override
 
@@ -29,8 +30,11 @@ class Server(uvicorn.Server):
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Store what there is of running answers and end their streams; then end."""
-        if answers := sys.modules.get("lib.answers.begin"):
-            await answers.interrupt_answers()
+        # Late, and whatever it raises: a checkout whose lib cannot be imported is served as well.
+        with suppress(Exception):
+            from lib.runtime.shutdown import end_work  # noqa: PLC0415
+
+            await end_work()
         await super().shutdown(sockets)
 
     @override

@@ -11,6 +11,7 @@ from lib.problems import Problem
 from lib.runtime.deadlines import Deadline
 from lib.runtime.imports import has_loaded, load
 from lib.runtime.log import log
+from lib.runtime.shutdown import at_end
 from lib.turns.request import ChatRequest
 from lib.turns.turn import Turn
 
@@ -74,3 +75,6 @@ def answer_maker() -> Callable[[Database, Answer, Deadline], Awaitable[None]]:
     from lib.answers._make import make_answer
 
     return make_answer
+
+
+at_end("work", interrupt_answers)

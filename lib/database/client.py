@@ -23,6 +23,7 @@ from lib.database.statements import Call, Nothing
 from lib.identity.callers import Caller
 from lib.runtime.counting import note_round_trip
 from lib.runtime.log import log
+from lib.runtime.shutdown import at_end
 from lib.runtime.trace import trace
 from lib.settings import Settings, settings
 
@@ -253,3 +254,12 @@ async def _execute(connection: Connection, call: Call[Any]) -> psycopg.AsyncCurs
 def database() -> Database:
     """Return the database of this process."""
     return Database(settings())
+
+
+async def _close() -> None:
+    """Close the database of this process, if it was used."""
+    if database.cache_info().currsize:
+        await database().close()
+
+
+at_end("connections", _close)

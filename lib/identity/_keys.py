@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.problems import IdentityProviderUnavailable
 from lib.runtime.log import log
+from lib.runtime.shutdown import at_end
 from lib.settings import settings
 
 if TYPE_CHECKING:
@@ -134,10 +135,13 @@ def key_set() -> KeySet:
     return KeySet(url)
 
 
-async def close() -> None:
-    """Close the key set, if it was used."""
+async def _close() -> None:
+    """End the fetch of this process, if it has used its key set."""
     if key_set.cache_info().currsize:
         await key_set().close()
+
+
+at_end("connections", _close)
 
 
 class _NotAKeySetError(Exception):

@@ -18,6 +18,7 @@ from lib.database.statements import Call, Nothing, Statement
 from lib.problems import Problem
 from lib.runtime.counting import Cells, counters
 from lib.runtime.log import log
+from lib.runtime.shutdown import at_end
 from lib.runtime.trace import trace
 from lib.settings import settings
 
@@ -109,3 +110,6 @@ async def store_counters(used: Database) -> None:
 def storing() -> Storing:
     """Return what stores the counters of this process."""
     return Storing()
+
+
+at_end("counters", lambda: storing().at_end())

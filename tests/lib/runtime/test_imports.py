@@ -114,14 +114,14 @@ async def test_what_fails_ahead_is_told_to_who_needs_it_and_keeps_nothing_else_f
 ENDING = """
 import asyncio, sys
 import lib.answers.begin
-from lib.functions import _close_process
 from lib.runtime.imports import load_ahead
+from lib.runtime.shutdown import shut_down
 
 async def main():
     load_ahead(lib.answers.begin.answer_maker)
     while "lib.answers._analysis" not in sys.modules:
         await asyncio.sleep(0)
-    await _close_process()
+    await shut_down()
 
 asyncio.run(main())
 """
