@@ -16,7 +16,7 @@ from lib.problems import (
 # Not the statement's fault, and perhaps over in a moment: a lost connection, too long a wait for a
 # connection or a lock, a full disk, a server that only reads.
 TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
-# Errors that functions of the database raise on purpose (007_caller_role.sql, 009_accounts.sql).
+# Errors that functions of the database raise on purpose (sql/functions/).
 RAISED: dict[str | None, type[Problem]] = {
     "PA001": AccountInactive,
     "PA002": AccountUnknown,
