@@ -4,7 +4,7 @@ Accepts   GET ?status=active|archived|all (active)  &limit=1..200 (20)  &cursor=
           GET, PATCH, DELETE ?id=<uuid or chat id>; PATCH {"title"?, "status"?, "claim"?: true}
           GET ?export=true  DELETE ?all=true
 Answers   200 {"conversations", "next_cursor"}; with id the conversation; DELETE 204;
-          export JSON lines {"type", …}: everything of the caller's
+          export JSON lines {"type", …}: all data of the caller
 Problems  401 unauthenticated (an anonymous caller reaches one, by its id), 403 account_inactive,
           404 not_found (not yours or not there), 409 turn_in_progress (claim), 422 invalid_request
 Database  1 round trip: list_conversations.sql and the like; more for export and DELETE ?all=true
@@ -14,23 +14,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from lib.conversations import requests
+from lib.conversations import endpoint
 from lib.functions import function
 
 
 async def get(request: Request) -> ASGIApp:
-    """Answer one conversation, one page of many, or all there is."""
-    return await requests.read(request)
+    """Answer one conversation, one page of many, or the export."""
+    return await endpoint.read(request)
 
 
 async def patch(request: Request) -> Response:
-    """Change one, or claim it."""
-    return await requests.change(request)
+    """Change or claim one conversation."""
+    return await endpoint.change(request)
 
 
 async def delete(request: Request) -> Response:
-    """Delete one or all."""
-    return await requests.delete(request)
+    """Delete one conversation, or all."""
+    return await endpoint.delete(request)
 
 
 app = function(GET=get, PATCH=patch, DELETE=delete)

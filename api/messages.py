@@ -1,4 +1,4 @@
-"""/api/messages: find answers marked as mistakes, mark them, and see what answers have cost.
+"""/api/messages: find answers marked as mistakes, mark them, and read the usage of tokens.
 
 Accepts   GET ?is_mistake=true  &limit=1..200 (50)  &cursor=<cursor>  &format=json|jsonl (json)
           GET ?usage=true  &from=<day>  &to=<day>, by UTC, both included (the last 30 days)
@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from lib.conversations.mistakes import (
     AnswersQuery,
-    WhichMessage,
+    MessageQuery,
     as_examples,
     list_mistakes,
     mark_mistake,
@@ -47,9 +47,9 @@ async def get(request: Request) -> Response:
 async def patch(request: Request) -> Response:
     """Mark an answer."""
     caller = await caller_of(request)
-    which = parse_query(request, WhichMessage)
+    query = parse_query(request, MessageQuery)
     mark = await read_body(request, mistake_mark)
-    return json_response(await mark_mistake(database(), caller, which, mark))
+    return json_response(await mark_mistake(database(), caller, query, mark))
 
 
 app = function(GET=get, PATCH=patch)

@@ -8,10 +8,10 @@ from typing import Any
 from dev.openapi.schemas import REF, Schema
 from lib.chat.forms import FilePart, PlainForm, SdkForm, UserMessage
 from lib.conversations.bodies import MAX_TITLE_CHARS, Change
+from lib.conversations.endpoint import ReadQuery
 from lib.conversations.history import HistoryQuery
 from lib.conversations.listing import ListQuery
-from lib.conversations.mistakes import AnswersQuery, WhichMessage
-from lib.conversations.requests import ReadQuery
+from lib.conversations.mistakes import AnswersQuery, MessageQuery
 from lib.tools import tools
 from lib.users.bodies import (
     MAX_PASSWORD_BYTES,
@@ -153,7 +153,7 @@ RULES: dict[type[Any], dict[str, Schema]] = {
         "usage": {"description": "What answers have cost, by day and model."},
         "is_mistake": {"description": "The answers that are marked as mistakes."},
     },
-    WhichMessage: {
+    MessageQuery: {
         "id": {"description": "The answer's id."},
         "conversation_id": {"description": ALSO_SESSION_ID},
     },

@@ -7,13 +7,13 @@ import time
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from lib.answers._prompt import provider_messages
 from lib.answers._tool_calls import HeardCalls
 from lib.answers._tool_runs import NOT_RUN, ToolRuns
 from lib.answers.answer import Answer
-from lib.conversations.message import Message
+from lib.conversations.message import FinishReason, Message
 from lib.conversations.steps import Step, ToolCall, stored_steps
 from lib.database.client import Database
 from lib.model.client import stream_answer
@@ -166,7 +166,7 @@ class _Asking:
             role="assistant",
             content=content,
             reply_to=turn.question.id,
-            finish_reason=finish_reason,
+            finish_reason=cast("FinishReason | None", finish_reason),
             model_name=self.reply.model_name,
             prompt_tokens=self._tokens.prompt,
             completion_tokens=self._tokens.completion,

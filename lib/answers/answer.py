@@ -100,7 +100,7 @@ class Answer:
 
     def tell_step(self, step: Step) -> None:
         """Pass on a step that an earlier attempt has made; with what comes first after it."""
-        self._ready(ui_stream.whole_step(self._step, step))
+        self._ready(ui_stream.complete_step(self._step, step))
         self._step += 1
 
     def end_text(self) -> None:

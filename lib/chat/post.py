@@ -198,7 +198,7 @@ def _replay(turn: Turn, answer: Message, *, wants_stream: bool) -> Response:
     if not wants_stream:
         return _json(turn, answer, {"idempotent-replayed": "true"})
     headers = ui_stream.headers(turn.conversation_id) | {"idempotent-replayed": "true"}
-    return Response(ui_stream.whole(answer), headers=headers)
+    return Response(ui_stream.complete_answer(answer), headers=headers)
 
 
 def _json(turn: Turn, answer: Message, headers: dict[str, str]) -> Response:

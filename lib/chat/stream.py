@@ -21,7 +21,7 @@ from lib.runtime.trace import trace
 from lib.streams.response import AnswerStream
 from lib.texts import storable
 from lib.turns.recover import recover_turn
-from lib.turns.stop import STOP_TURN
+from lib.turns.stop import stop_turn
 
 # The tail of a stream, for readers that ask for parts counted from its end.
 TAIL_INDEX = "x-workflow-stream-tail-index"
@@ -99,14 +99,12 @@ async def stop_answer(caller: Caller, conversation_id: UUID) -> None:
     Raises:
         Problem: see `Database.run_as`.
     """
-    whose = {"conversation_id": conversation_id, "user_id": caller.user_id}
-    reachable = caller.reachable(conversation_id)
-    found = await database().run_as(caller, reachable, STOP_TURN(**whose, now=None))
-    if not found:
+    turn = await stop_turn(database(), caller, conversation_id)
+    if turn is None:
         return
-    turn_id = found[0].turn_id
+    turn_id = turn.turn_id
     give_up_at = time.monotonic() + STOP_PATIENCE_SECONDS
-    if found[0].is_running and (running := running_answers.get(turn_id)):
+    if turn.is_running and (running := running_answers.get(turn_id)):
         running.cut("aborted")
         await running.stream.wait_until_over(STOP_PATIENCE_SECONDS)
     while (state := await _state(caller, conversation_id, turn_id)) == "running":

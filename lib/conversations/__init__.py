@@ -1,1 +1,1 @@
-"""What is stored, read back, searched, changed, marked and exported."""
+"""Conversations and their messages: stored, read back, searched, changed, marked and exported."""

@@ -1,26 +1,27 @@
 """The bodies of PATCH /api/conversations and PATCH /api/messages."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, Field, StrictBool, field_validator, model_validator
 
+from lib.conversations.conversation import ConversationStatus
 from lib.http.validation import Storable
 
-# As the column has them.
+# As many as the column holds.
 MAX_TITLE_CHARS = 255
 
 
 class Change(BaseModel, defer_build=True):
-    """The body of PATCH /api/conversations: at least one of these, and none of them null."""
+    """The body of PATCH /api/conversations: at least one of these fields, and none of them null."""
 
     title: Storable | None = None
-    status: Literal["active", "archived"] | None = None
+    status: ConversationStatus | None = None
     claim: bool | None = None
 
     @field_validator("title", "status", mode="before")
     @classmethod
     def _not_null(cls, value: object) -> object:
-        # Who sends it may want a title to go; there is no such thing.
+        # Refuse null: a title can be changed, but not removed.
         if value is None:
             message = "must not be null"
             raise ValueError(message)
@@ -38,7 +39,7 @@ class Change(BaseModel, defer_build=True):
     @field_validator("claim", mode="before")
     @classmethod
     def _true(cls, claim: object) -> object:
-        # Not as Literal[True], which is 1 as well.
+        # Literal[True] would accept 1 as well.
         if claim is not True:
             message = "must be true"
             raise ValueError(message)

@@ -1,4 +1,4 @@
-"""What becomes of a conversation: read, renamed, archived, claimed, deleted."""
+"""One conversation read, renamed, archived, claimed or deleted."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,7 @@ from uuid import UUID
 
 import psycopg
 
-from lib.conversations.conversation import LOCK_CONVERSATION, PATIENCE, ConversationId
+from lib.conversations.conversation import LOCK_CONVERSATION, ConversationId, retry_after
 from lib.conversations.listing import ConversationSummary
 from lib.database.acting import remember_user
 from lib.database.client import Database
@@ -21,13 +21,19 @@ if TYPE_CHECKING:
     from lib.conversations.bodies import Change
 
 
-# Each with up to MAX_CONVERSATION_MESSAGES messages, in one statement of ten seconds at most.
+# Small, because each conversation holds up to MAX_CONVERSATION_MESSAGES messages, and a statement
+# may take ten seconds.
 DELETE_BATCH = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The row of claim_conversation."""
+    """The row of claim_conversation.
+
+    Attributes:
+        is_claimed: the conversation is the caller's now.
+        lease_remaining_seconds: of the running turn that prevents it; None: the claim succeeded.
+    """
 
     is_claimed: bool
     lease_remaining_seconds: float | None
@@ -43,8 +49,8 @@ DELETE_CONVERSATIONS = Statement("conversations/delete_conversations", Conversat
 
 
 @query_string
-class OneQuery:
-    """The query of /api/conversations that names one."""
+class ConversationQuery:
+    """The query of /api/conversations that names one conversation."""
 
     id: str = parameter(CLIENT_ID)
 
@@ -64,13 +70,13 @@ async def find_conversation(
     One round trip: find_conversation_summary.
 
     Raises:
-        NotFound: there is no such conversation of this caller.
+        NotFound: when the caller has no such conversation.
         Problem: see `Database.run_as`.
     """
-    found = await database.run_as(
-        caller, caller.reachable(conversation_id), _summary(caller, conversation_id)
+    summaries = await database.run_as(
+        caller, caller.reachable(conversation_id), _summary_call(caller, conversation_id)
     )
-    return _only(found)
+    return _first(summaries)
 
 
 async def change_conversation(
@@ -81,18 +87,18 @@ async def change_conversation(
     One round trip: change_conversation and find_conversation_summary.
 
     Raises:
-        NotFound: there is no such conversation of this caller.
+        NotFound: when the caller has no such conversation.
         Problem: see `Database.run_as`.
     """
-    _, found = await database.run_as(
+    _, summaries = await database.run_as(
         caller,
         caller.reachable(conversation_id),
         CHANGE_CONVERSATION(
-            **_whose(caller, conversation_id), title=change.title, status=change.status
+            **_parameters(caller, conversation_id), title=change.title, status=change.status
         ),
-        _summary(caller, conversation_id),
+        _summary_call(caller, conversation_id),
     )
-    return _only(found)
+    return _first(summaries)
 
 
 async def claim_conversation(
@@ -100,68 +106,68 @@ async def claim_conversation(
 ) -> ConversationSummary:
     """Give a conversation without an owner to a user, with all its messages; return it.
 
-    One round trip: claim_conversation and find_conversation_summary. Claiming one's own changes
-    nothing, so it may be repeated.
+    One round trip: claim_conversation and find_conversation_summary. Safe to repeat: a claim of
+    the caller's own conversation changes nothing.
 
     Raises:
-        NotFound: there is none without an owner under that id, nor one of this caller.
-        TurnInProgress: an answer is just being made there.
-        AccountUnknown: this user cannot be added to an application's own `users`.
+        NotFound: when neither an anonymous caller nor this one has such a conversation.
+        TurnInProgress: when an answer is being made in the conversation.
+        AccountUnknown: when the user cannot be added to an application's own `users`.
         Problem: see `Database.run_as`.
     """
-    nobodys = {"conversation_id": conversation_id, "user_id": None}
     try:
-        _, _, claims, found = await database.run_as(
+        _, _, claims, summaries = await database.run_as(
             caller,
             conversation_id,
             remember_user(caller),
-            # First, as in begin_turn: what an answer stored while this waited must be claimed too.
-            LOCK_CONVERSATION(**nobodys),
-            CLAIM_CONVERSATION(**_whose(caller, conversation_id)),
-            _summary(caller, conversation_id),
+            # A statement of its own, as in begin_turn: the claim must see an answer that is stored
+            # while the lock is waited for.
+            LOCK_CONVERSATION(conversation_id=conversation_id, user_id=None),
+            CLAIM_CONVERSATION(**_parameters(caller, conversation_id)),
+            _summary_call(caller, conversation_id),
         )
     except psycopg.errors.NotNullViolation as error:
-        # An application's own `users`, whose rows need more than a token says.
+        # The rows of an application's own `users` need more than a token says.
         raise AccountUnknown from error
     if claims and not claims[0].is_claimed:
         raise TurnInProgress(
             "An answer is just being made in this conversation. Claim it after that.",
-            retry_after_seconds=min(claims[0].lease_remaining_seconds or PATIENCE, PATIENCE),
+            retry_after_seconds=retry_after(claims[0].lease_remaining_seconds),
         )
-    return _only(found)
+    return _first(summaries)
 
 
 async def delete_conversation(database: Database, caller: Caller, conversation_id: UUID) -> None:
     """Delete a conversation of the caller with all its messages.
 
-    One round trip: delete_conversation. An answer that is being made there ends cleanly.
+    One round trip: delete_conversation. An answer that is being made in it ends cleanly.
 
     Raises:
-        NotFound: there is no such conversation of this caller.
+        NotFound: when the caller has no such conversation.
         Problem: see `Database.run_as`.
     """
     deleted = await database.run_as(
         caller,
         caller.reachable(conversation_id),
-        DELETE_CONVERSATION(**_whose(caller, conversation_id)),
+        DELETE_CONVERSATION(**_parameters(caller, conversation_id)),
     )
-    _only(deleted)
+    _first(deleted)
 
 
 async def delete_conversations(database: Database, caller: Caller) -> None:
     """Delete all conversations of a user.
 
-    One round trip for DELETE_BATCH conversations: delete_conversations.
+    One round trip for each DELETE_BATCH conversations: delete_conversations.
 
     Raises:
-        Problem: see `Database.run_as`; what was deleted before it stays deleted.
+        Problem: see `Database.run_as`; the batches before it stay deleted.
     """
     call = DELETE_CONVERSATIONS(user_id=caller.user_id, batch_size=DELETE_BATCH)
     while len(await database.run_as(caller, None, call)) == DELETE_BATCH:
         pass
 
 
-def _whose(caller: Caller, conversation_id: UUID) -> dict[str, Any]:
+def _parameters(caller: Caller, conversation_id: UUID) -> dict[str, Any]:
     return {
         "conversation_id": conversation_id,
         "user_id": caller.user_id,
@@ -170,11 +176,11 @@ def _whose(caller: Caller, conversation_id: UUID) -> dict[str, Any]:
     }
 
 
-def _summary(caller: Caller, conversation_id: UUID) -> Call[ConversationSummary]:
-    return FIND_CONVERSATION_SUMMARY(**_whose(caller, conversation_id))
+def _summary_call(caller: Caller, conversation_id: UUID) -> Call[ConversationSummary]:
+    return FIND_CONVERSATION_SUMMARY(**_parameters(caller, conversation_id))
 
 
-def _only[Row](rows: list[Row]) -> Row:
+def _first[Row](rows: list[Row]) -> Row:
     if not rows:
         raise NotFound
     return rows[0]

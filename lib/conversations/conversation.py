@@ -2,41 +2,51 @@
 
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from lib.database.statements import Statement
 
 TITLE_CHARS = 60
-# What a client is told to wait at most before it tries again, in seconds: most answers end long
-# before their lease.
-PATIENCE = 5.0
+MAX_RETRY_AFTER_SECONDS = 5.0
+# As the column allows them (chk_conversation_status).
+ConversationStatus = Literal["active", "archived"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """A row of `conversations`, as its owner sees it."""
+    """The row of find_conversation: a row of `conversations`, as its owner sees it."""
 
     id: UUID
     title: str | None
-    status: str
+    status: ConversationStatus
     created_at: datetime
     updated_at: datetime
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as clients see it."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        """Return the conversation as clients see it."""
+        return {column.name: getattr(self, column.name) for column in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationId:
-    """The row of statements that tell which conversation they met."""
+    """The row of lock_conversation, change_conversation, delete_conversation and release_turn, and
+    a row of delete_conversations: the conversation that was locked, changed or deleted.
+    """
 
     id: UUID
 
 
 FIND_CONVERSATION = Statement("conversations/find_conversation", Conversation)
 LOCK_CONVERSATION = Statement("conversations/lock_conversation", ConversationId)
+
+
+def retry_after(lease_remaining_seconds: float | None) -> float:
+    """Return when a client may try again that met a running turn, in seconds.
+
+    At most MAX_RETRY_AFTER_SECONDS, because most answers end long before their lease.
+    """
+    return min(lease_remaining_seconds or MAX_RETRY_AFTER_SECONDS, MAX_RETRY_AFTER_SECONDS)
 
 
 def title_of(text: str) -> str:

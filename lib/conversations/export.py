@@ -1,10 +1,10 @@
-"""The export: everything of one user, as JSON lines."""
+"""The export: all data of one user, as JSON lines."""
 
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from starlette.types import Receive, Scope, Send
@@ -18,15 +18,26 @@ from lib.runtime.trace import trace
 from lib.settings import settings
 
 BATCH = 200
-# Of what is long: a message may hold megabytes of images, a stream a whole answer.
+# For long rows: a message may hold megabytes of images, and a stream holds an answer.
 SMALL_BATCH = 20
+# The `type` of each line but the last, which has the type `end`.
+type Kind = Literal[
+    "user",
+    "quota",
+    "conversation",
+    "message",
+    "task",
+    "tool_run",
+    "stream_batch",
+    "finished_stream",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileRow:
     """A row of export_profile."""
 
-    kind: str
+    kind: Literal["user", "quota"]
     content: str
 
 
@@ -89,35 +100,34 @@ EXPORT_TASKS = Statement("conversations/export_tasks", TaskRow)
 EXPORT_TOOL_RUNS = Statement("conversations/export_tool_runs", ToolRunRow)
 EXPORT_STREAM_BATCHES = Statement("conversations/export_stream_batches", StreamBatchRow)
 EXPORT_FINISHED_STREAMS = Statement("conversations/export_finished_streams", FinishedStreamRow)
-# Those whose rows are long.
-LONG = (EXPORT_MESSAGES, EXPORT_FINISHED_STREAMS)
+LONG_ROWS = (EXPORT_MESSAGES, EXPORT_FINISHED_STREAMS)
 
 
 async def export_everything(database: Database, caller: Caller) -> "Export":
-    """Return the response that streams everything of a user's: a JSON object a line.
+    """Return the response that streams all data of a user, as one JSON object a line.
 
-    Each has a `type` (user, quota, conversation, message, task, tool_run, stream_batch,
-    finished_stream) and the columns of a row. The last is `{"type": "end", "complete": true}`: a
-    stream without it was cut. One round trip a batch.
+    Each line has a `type` (see `Kind`) and the columns of a row. The last line is
+    `{"type": "end", "complete": true}`: a stream without it was cut. One round trip a batch.
 
     Raises:
-        Problem: see `Database.run_as`; later it becomes the last line.
+        Problem: see `Database.run_as`; a problem after the first batch becomes the last line.
     """
-    lines = _lines(database, caller)
-    # Before the status is sent: an account that is switched off is no stream.
-    return Export(await anext(lines), lines)
+    batches = _batches(database, caller)
+    # The first batch is read before the status is sent, so that an account that is switched off
+    # gets a 403.
+    return Export(await anext(batches), batches)
 
 
 class Export:
-    """The response. Rows are read while they are sent, so it needs the memory of one batch."""
+    """The response. It reads each batch while it sends, so it needs the memory of one."""
 
-    def __init__(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
-        """Take the lines that are read already, and those to come."""
-        self._first = first
-        self._rest = rest
+    def __init__(self, first_batch: bytes, later_batches: AsyncIterator[bytes]) -> None:
+        """Take the lines of the first batch, and those of the batches that are still to be read."""
+        self._first_batch = first_batch
+        self._later_batches = later_batches
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send everything."""
+        """Send all batches, and the last line."""
         del scope, receive
         headers = {
             "content-type": "application/x-ndjson; charset=utf-8",
@@ -126,19 +136,19 @@ class Export:
         }
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
-        await send({"type": "http.response.body", "body": self._first, "more_body": True})
-        async for lines in _to_the_end(self._rest):
-            await send({"type": "http.response.body", "body": lines, "more_body": True})
+        await send({"type": "http.response.body", "body": self._first_batch, "more_body": True})
+        async for batch in _with_end(self._later_batches):
+            await send({"type": "http.response.body", "body": batch, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _to_the_end(rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield batches of lines, then the line that tells whether that was all."""
+async def _with_end(batches: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield batches of lines, then the last line, which tells whether the export is complete."""
     end: dict[str, Any] = {"type": "end", "complete": True}
     try:
-        async for lines in rest:
-            yield lines
-    except Exception as error:  # noqa: BLE001 (the status is sent: the last resort is here)
+        async for batch in batches:
+            yield batch
+    except Exception as error:  # noqa: BLE001 (the status is sent, so this is the last resort)
         problem = error if isinstance(error, Problem) else Problem()
         trace().code = problem.code
         log("export_failed", error=error, code=problem.code)
@@ -146,34 +156,37 @@ async def _to_the_end(rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield json.dumps(end).encode() + b"\n"
 
 
-async def _lines(database: Database, caller: Caller) -> AsyncIterator[bytes]:
-    """Yield batches of lines: first who it is, even if that is nothing."""
-    whose = {"user_id": caller.user_id}
-    kept = {"retention_days": settings().retention_days, "now": None}
-    profile = await database.run_as(caller, None, EXPORT_PROFILE(**whose))
+async def _batches(database: Database, caller: Caller) -> AsyncIterator[bytes]:
+    """Yield batches of lines: the profile first, even if it is empty."""
+    user = {"user_id": caller.user_id}
+    unexpired = user | {"retention_days": settings().retention_days, "now": None}
+    profile = await database.run_as(caller, None, EXPORT_PROFILE(**user))
     yield b"".join(_line(row.kind, row.content) for row in profile)
-    paged: list[tuple[str, Statement[Any], tuple[str, ...], dict[str, Any]]] = [
-        ("conversation", EXPORT_CONVERSATIONS, ("id",), whose | kept),
-        ("message", EXPORT_MESSAGES, ("created_at", "id"), whose | kept),
-        ("task", EXPORT_TASKS, ("id",), whose),
-        ("tool_run", EXPORT_TOOL_RUNS, ("created_at", "run_key"), whose | kept),
-        ("stream_batch", EXPORT_STREAM_BATCHES, ("conversation_id", "first_part"), whose | kept),
-        ("finished_stream", EXPORT_FINISHED_STREAMS, ("conversation_id", "turn_id"), whose | kept),
+    # The statement of each kind, the columns of its order, and its parameters.
+    exports: list[tuple[Kind, Statement[Any], tuple[str, ...], dict[str, Any]]] = [
+        ("conversation", EXPORT_CONVERSATIONS, ("id",), unexpired),
+        ("message", EXPORT_MESSAGES, ("created_at", "id"), unexpired),
+        ("task", EXPORT_TASKS, ("id",), user),
+        ("tool_run", EXPORT_TOOL_RUNS, ("created_at", "run_key"), unexpired),
+        ("stream_batch", EXPORT_STREAM_BATCHES, ("conversation_id", "first_part"), unexpired),
+        ("finished_stream", EXPORT_FINISHED_STREAMS, ("conversation_id", "turn_id"), unexpired),
     ]
-    for kind, statement, order, parameters in paged:
-        last: Any = None
+    for kind, statement, order, parameters in exports:
+        last_row: Any = None
         while True:
-            size = SMALL_BATCH if statement in LONG else BATCH
-            position = {f"cursor_{column}": last and getattr(last, column) for column in order}
+            size = SMALL_BATCH if statement in LONG_ROWS else BATCH
+            position = {
+                f"cursor_{column}": last_row and getattr(last_row, column) for column in order
+            }
             rows = await database.run_as(
                 caller, None, statement(**parameters, **position, batch_size=size)
             )
             yield b"".join(_line(kind, row.content) for row in rows)
             if len(rows) < size:
                 break
-            last = rows[-1]
+            last_row = rows[-1]
 
 
-def _line(kind: str, content: str) -> bytes:
-    """Return a row as a line; its JSON is the database's own, which is not read again."""
+def _line(kind: Kind, content: str) -> bytes:
+    """Return a row as a line. The database has made its JSON, which is not parsed again."""
     return f'{{"type": "{kind}", {content.removeprefix("{")}\n'.encode()

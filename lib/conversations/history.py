@@ -34,13 +34,13 @@ async def read_history(database: Database, caller: Caller, query: HistoryQuery) 
     One round trip: find_conversation and list_messages.
 
     Raises:
-        NotFound: there is no such conversation of this caller.
-        InvalidRequest: the id is too short for an anonymous caller.
+        NotFound: when the caller has no such conversation.
+        InvalidRequest: when the id is too short for an anonymous caller.
         Problem: see `Database.run_as`.
     """
     conversation_id = conversation_id_of(query.conversation_id, caller)
     [last_id] = query.before or [None]
-    conversations, found = await database.run_as(
+    conversations, messages = await database.run_as(
         caller,
         caller.reachable(conversation_id),
         FIND_CONVERSATION(
@@ -62,7 +62,7 @@ async def read_history(database: Database, caller: Caller, query: HistoryQuery) 
     )
     if not conversations:
         raise NotFound
-    page, next_cursor = page_of(found, query.limit, lambda row: (row.id,))
+    page, next_cursor = page_of(messages, query.limit, lambda row: (row.id,))
     return {
         "conversation": conversations[0],
         "messages": page[::-1],

@@ -1,4 +1,4 @@
-"""Conversations listed and searched: many at once."""
+"""The list of a user's conversations, and the search in it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from html import escape
 from typing import Any, Literal
 from uuid import UUID
 
-from lib.conversations.conversation import Conversation
+from lib.conversations.conversation import Conversation, ConversationStatus
 from lib.database.client import Database
 from lib.database.statements import Statement
 from lib.http.cursors import cursor, page_of
@@ -17,11 +17,11 @@ from lib.settings import settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationSummary(Conversation):
-    """A conversation with what is in it.
+    """The row of find_conversation_summary and a row of list_conversations.
 
     Attributes:
-        message_count: current messages.
-        last_message: the beginning of the last of them; None: none is left.
+        message_count: the conversation's current messages.
+        last_message: the beginning of the last current message; None: there is none.
     """
 
     message_count: int
@@ -30,16 +30,16 @@ class ConversationSummary(Conversation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundConversation(Conversation):
-    """A conversation that a search has found.
+    """A row of search_conversations.
 
     Attributes:
-        excerpt: where the words stand, between chr(2) and chr(3) each.
+        excerpt: the text around the words; each word stands between chr(2) and chr(3).
     """
 
     excerpt: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as clients see it: of HTML, the excerpt has `<mark>` and nothing else."""
+        """Return the conversation as clients see it; `<mark>` is the only HTML in the excerpt."""
         marked = escape(self.excerpt).replace("\x02", "<mark>").replace("\x03", "</mark>")
         return Conversation.to_json(self) | {"excerpt": marked}
 
@@ -50,9 +50,9 @@ SEARCH_CONVERSATIONS = Statement("conversations/search_conversations", FoundConv
 
 @query_string
 class ListQuery:
-    """The query of GET /api/conversations for many: a page of the list, or of what `q` finds."""
+    """The query of GET /api/conversations for a page of the list or, with `q`, of a search."""
 
-    status: Literal["active", "archived", "all"] = parameter(
+    status: Literal[ConversationStatus, "all"] = parameter(
         one_of("active", "archived", "all"), default="active"
     )
     limit: int = parameter(whole_number(1, 200), default=20)
@@ -71,7 +71,7 @@ async def list_conversations(
         Problem: see `Database.run_as`.
     """
     updated_at, last_id = query.cursor or (None, None)
-    found = await database.run_as(
+    conversations = await database.run_as(
         caller,
         None,
         LIST_CONVERSATIONS(
@@ -80,12 +80,12 @@ async def list_conversations(
             retention_days=settings().retention_days,
             cursor_updated_at=updated_at,
             cursor_id=last_id,
-            # One more than asked for tells whether there is a next page.
+            # One row more than the page shows whether there is a next page.
             page_size=query.limit + 1,
             now=None,
         ),
     )
-    page, next_cursor = page_of(found, query.limit, lambda row: (row.updated_at, row.id))
+    page, next_cursor = page_of(conversations, query.limit, lambda row: (row.updated_at, row.id))
     return {"conversations": page, "next_cursor": next_cursor}
 
 
@@ -99,7 +99,7 @@ async def search_conversations(
     Raises:
         Problem: see `Database.run_as`.
     """
-    found = await database.run_as(
+    conversations = await database.run_as(
         caller,
         None,
         SEARCH_CONVERSATIONS(
@@ -111,4 +111,4 @@ async def search_conversations(
             now=None,
         ),
     )
-    return {"conversations": found, "next_cursor": None}
+    return {"conversations": conversations, "next_cursor": None}

@@ -3,27 +3,44 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from lib.conversations.steps import steps_of
 
+# As the columns allow them (chk_message_role, chk_finish_reason).
+Role = Literal["user", "assistant", "system"]
+FinishReason = Literal[
+    "stop",
+    "length",
+    "content_filter",
+    "tool_calls",
+    "other",
+    "aborted",
+    "timeout",
+    "error",
+    "interrupted",
+]
 
-# Not frozen, and in the order of the statements' columns: a page has up to 200 rows
-# (lib/database/_rows.py).
+
+# Not frozen, and in the order of the statements' columns, because that makes rows faster
+# (lib/database/_rows.py) and a page has up to 200.
 @dataclass(slots=True)
 class Message:
-    """A row of `chat_messages`; the migration says what each column means."""
+    """A row of list_messages, find_message and list_turn_messages.
+
+    Its fields are columns of `chat_messages`, which COMMENT ON explains in the migrations.
+    """
 
     id: int
     conversation_id: UUID
     message_id: str
-    role: str
+    role: Role
     content: str
     created_at: datetime
     updated_at: datetime
     reply_to: int | None = None
-    finish_reason: str | None = None
+    finish_reason: FinishReason | None = None
     model_name: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -45,7 +62,7 @@ class Message:
     def to_json(self) -> dict[str, Any]:
         """Return the AI SDK `UIMessage` (id, role, parts, metadata) with the columns beside it.
 
-        Fit for `useChat({messages})` as it is: ids are text, and a part has no field that is null,
+        It goes into `useChat({messages})` unchanged: ids are text, and no part has a null field,
         which the SDK's own check refuses.
         """
         columns = {name: getattr(self, name) for name in COLUMNS}
@@ -57,34 +74,34 @@ class Message:
         } | columns
 
     def _text_parts(self) -> Iterator[dict[str, Any]]:
-        """Yield the parts of what was said and called; with calls, each step begins with a part."""
+        """Yield the parts of texts and tool calls; with calls, each step begins with a part."""
         for step in steps_of(self.content, self.tool_calls):
             if self.tool_calls:
                 yield {"type": "step-start"}
             if step.text:
                 yield {"type": "text", "text": step.text}
             for call in step.calls:
-                shown = {"type": f"tool-{call.name}", "toolCallId": call.id}
+                part = {"type": f"tool-{call.name}", "toolCallId": call.id}
                 if call.error is not None:
                     outcome = {"state": "output-error", "errorText": call.error}
                 else:
                     outcome = {"state": "output-available", "output": call.output}
-                yield shown | outcome | {"input": call.arguments}
+                yield part | outcome | {"input": call.arguments}
 
     def _file_parts(self) -> Iterator[dict[str, Any]]:
         for file in self.files or []:
             yield {"type": "file"} | file
 
     def ui_metadata(self) -> dict[str, Any]:
-        """Return the metadata that the page sees: the same in the stream and in history."""
+        """Return the metadata that clients see, the same in the stream and in history."""
         if self.role != "assistant":
             return self.metadata or {}
         columns = {name: getattr(self, name) for name in ANSWER_METADATA}
         return columns | {"finish_reason": self.client_finish_reason}
 
     @property
-    def client_finish_reason(self) -> str | None:
-        """Why the answer ended, in the provider's words: one cut at the deadline was too long."""
+    def client_finish_reason(self) -> FinishReason | None:
+        """The finish reason in a provider's words: an answer cut at the deadline was too long."""
         return "length" if self.finish_reason == "timeout" else self.finish_reason
 
 
@@ -95,9 +112,10 @@ ANSWER_METADATA = (
     "prompt_tokens",
     "completion_tokens",
 )
-# Beside the UIMessage: all but the row's own number, and what is named or built otherwise.
+# The columns that stand beside the UIMessage. Its own fields carry the others, but for `id` and
+# `reply_to`, the numbers of rows, which clients do not see.
 COLUMNS = tuple(
-    each.name
-    for each in fields(Message)
-    if each.name not in {"id", "message_id", "role", "metadata", "files", "reply_to"}
+    column.name
+    for column in fields(Message)
+    if column.name not in {"id", "message_id", "role", "metadata", "files", "reply_to"}
 )

@@ -1,4 +1,4 @@
-"""Mistakes: answers that a user has marked as wrong, and what to learn from them."""
+"""Mistakes: answers that a user has marked as wrong, listed and exported for fine-tuning."""
 
 import json
 from dataclasses import dataclass
@@ -21,36 +21,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
-    """The row of mark_mistake."""
+class MarkedMessage:
+    """The row of mark_mistake: `chat_messages.id` of the answer."""
 
     id: int
 
 
 @dataclass(slots=True, kw_only=True)
 class Mistake(Message):
-    """An answer that is marked as a mistake, and the question that led to it.
+    """A row of list_mistakes: an answer marked as a mistake, and its question.
 
     Attributes:
-        question_message_id: the question's id, as clients see it; None: it is gone.
-        question: its text.
+        question_message_id: the question's id, as clients see it; None: the question is gone.
+        question: the question's text.
     """
 
     question_message_id: str | None
     question: str | None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the answer as history shows it, with the question beside."""
+        """Return the answer as history shows it, with its question beside it."""
         question = {"id": self.question_message_id, "content": self.question}
         return Message.to_json(self) | {
             "question": question if self.question_message_id is not None else None
         }
 
     def example(self) -> dict[str, Any]:
-        """Return it as a line of the chat fine-tuning format (OpenAI, "Fine-tuning").
+        """Return a line of the chat fine-tuning format (OpenAI, "Fine-tuning").
 
-        The answer has the weight 0, so it is not learnt from as it is; `mistake_note` says what
-        was wrong with it, for whoever writes a better one.
+        The answer has the weight 0, so that no model learns it. `mistake_note` says why it is
+        wrong, for the author of a better answer.
         """
         return {
             "messages": [
@@ -61,13 +61,13 @@ class Mistake(Message):
         }
 
 
-MARK_MISTAKE = Statement("conversations/mark_mistake", Marked)
+MARK_MISTAKE = Statement("conversations/mark_mistake", MarkedMessage)
 FIND_MESSAGE = Statement("conversations/find_message", Message)
 LIST_MISTAKES = Statement("conversations/list_mistakes", Mistake)
 
 
 @query_string
-class WhichMessage:
+class MessageQuery:
     """The query of PATCH /api/messages; `session_id` is another name of `conversation_id`."""
 
     id: str = parameter(CLIENT_ID)
@@ -76,9 +76,9 @@ class WhichMessage:
 
 @query_string
 class AnswersQuery(UsageQuery):
-    """The query of GET /api/messages: of mistakes or, with `usage`, of usage.
+    """The query of GET /api/messages: for mistakes or, with `usage`, for usage.
 
-    All of it must be valid, whichever is meant.
+    All parameters must be valid, also those of the other use.
     """
 
     is_mistake: Literal["true"] | None = parameter(one_of("true"), default=None)
@@ -95,55 +95,51 @@ def mistake_mark() -> "type[Mark]":
 
 
 async def mark_mistake(
-    database: Database, caller: Caller, which: WhichMessage, mark: "Mark"
+    database: Database, caller: Caller, query: MessageQuery, mark: "Mark"
 ) -> Message:
-    """Mark an answer of the caller as a mistake, or take that back; return it.
+    """Mark an answer of the caller as a mistake, or remove the mark; return the answer.
 
     One round trip: mark_mistake and find_message.
 
     Raises:
-        NotFound: there is no such answer in that conversation of this caller.
+        NotFound: when the caller has no such answer in that conversation.
         Problem: see `Database.run_as`.
     """
-    conversation_id = conversation_id_of(which.conversation_id, caller)
-    whose = {
+    conversation_id = conversation_id_of(query.conversation_id, caller)
+    parameters = {
         "conversation_id": conversation_id,
         "user_id": caller.user_id,
-        "message_id": which.id,
+        "message_id": query.id,
         "retention_days": settings().retention_days,
         "now": None,
     }
-    marked, found = await database.run_as(
+    marked, messages = await database.run_as(
         caller,
         caller.reachable(conversation_id),
-        MARK_MISTAKE(
-            **whose,
-            is_mistake=mark.is_mistake,
-            mistake_note=mark.mistake_note,
-        ),
-        FIND_MESSAGE(**whose),
+        MARK_MISTAKE(**parameters, is_mistake=mark.is_mistake, mistake_note=mark.mistake_note),
+        FIND_MESSAGE(**parameters),
     )
-    if not marked or not found:
+    if not marked or not messages:
         raise NotFound
-    return found[0]
+    return messages[0]
 
 
 async def list_mistakes(
     database: Database, caller: Caller, query: AnswersQuery
 ) -> tuple[list[Mistake], str | None]:
-    """Return one page of the answers that a user has marked, newest first, and the next cursor.
+    """Return one page of a user's mistakes, newest first, and the next cursor (None: last page).
 
     One round trip: list_mistakes.
 
     Raises:
-        InvalidRequest: nobody asks for mistakes.
+        InvalidRequest: when the query asks neither for mistakes nor for usage.
         Problem: see `Database.run_as`.
     """
     if query.is_mistake is None:
         errors = [{"field": "is_mistake", "detail": "must be true, or usage"}]
         raise InvalidRequest(errors=errors)
     created_at, last_id = query.cursor or (None, None)
-    found = await database.run_as(
+    mistakes = await database.run_as(
         caller,
         None,
         LIST_MISTAKES(
@@ -151,15 +147,15 @@ async def list_mistakes(
             retention_days=settings().retention_days,
             cursor_created_at=created_at,
             cursor_id=last_id,
-            # One more than asked for tells whether there is a next page.
+            # One row more than the page shows whether there is a next page.
             page_size=query.limit + 1,
             now=None,
         ),
     )
-    return page_of(found, query.limit, lambda row: (row.created_at, row.id))
+    return page_of(mistakes, query.limit, lambda row: (row.created_at, row.id))
 
 
 def as_examples(mistakes: list[Mistake]) -> bytes:
     """Return mistakes as JSON lines of the chat fine-tuning format."""
-    lines = [json.dumps(each.example(), ensure_ascii=False) + "\n" for each in mistakes]
+    lines = [json.dumps(mistake.example(), ensure_ascii=False) + "\n" for mistake in mistakes]
     return "".join(lines).encode()

@@ -1,8 +1,8 @@
-"""Tool calls: what the model had done on the way to an answer, as it is stored with that.
+"""The steps of an answer, as two columns store them: the text and the tool calls.
 
-An answer is made in steps, each a request to the model: text, then tool calls. The column `content`
-holds the text of all steps, with SEPARATOR between; `tool_calls` says after how much of it each
-call came. From both, the steps are found again: for the page, for the stream, for the model.
+Each step is one request to the model: text, then tool calls. The column `content` holds the text of
+all steps, with SEPARATOR between them; `tool_calls` says after how many characters each call came.
+Together they give the steps back: to the page, to the stream, and to the model.
 """
 
 import json
@@ -18,14 +18,14 @@ CUT = "Not run: the arguments are too long, or were cut. Call it again with less
 
 @dataclass(slots=True, kw_only=True)
 class ToolCall:
-    """A call, and what came of it.
+    """A tool call and its outcome.
 
     Attributes:
-        id: as the model named it; one of our own where that was none or not the only one.
-        name: the tool's.
-        arguments: what it was called with.
-        output: what it returned; only if there is no error.
-        error: why it returned nothing, for the model; None: it did return something.
+        id: the model's id of the call; Parley's own where the model gave none or repeated one.
+        name: the tool.
+        arguments: by name.
+        output: the tool's result; meaningful only without an error.
+        error: why there is no result, in words for the model; None: there is a result.
     """
 
     id: str
@@ -35,19 +35,19 @@ class ToolCall:
     error: str | None = None
 
     def arguments_text(self) -> str:
-        """Return the arguments as the provider has them, as text."""
+        """Return the arguments as JSON text, as providers want them."""
         return json.dumps(self.arguments, ensure_ascii=False, separators=(",", ":"))
 
     def result(self) -> str:
-        """Return what the model is told of it."""
-        said = {"error": self.error} if self.error is not None else self.output
-        return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+        """Return the outcome as JSON text, for the model."""
+        outcome = {"error": self.error} if self.error is not None else self.output
+        return json.dumps(outcome, ensure_ascii=False, separators=(",", ":"))
 
     def to_json(self, step: int, text_end: int) -> dict[str, Any]:
-        """Return it as it is stored.
+        """Return the call as `tool_calls` stores it.
 
         Args:
-            step: number of the step that it was made in.
+            step: number of its step in the answer, from 0.
             text_end: characters of the answer's text up to the end of that step.
         """
         outcome = {"error": self.error} if self.error is not None else {"output": self.output}
@@ -57,30 +57,30 @@ class ToolCall:
 
 @dataclass(slots=True)
 class Step:
-    """One step of an answer: what the model said, and then called."""
+    """One step of an answer: the model's text, and then its tool calls."""
 
     text: str = ""
     calls: list[ToolCall] = field(default_factory=list[ToolCall])
 
 
 def stored_steps(steps: list[Step]) -> tuple[str, list[dict[str, Any]] | None]:
-    """Return what is stored of an answer's steps: its content and its tool_calls."""
-    content, stored = "", list[dict[str, Any]]()
+    """Return the columns `content` and `tool_calls` of an answer with these steps."""
+    content, tool_calls = "", list[dict[str, Any]]()
     for number, step in enumerate(steps):
         if step.text:
             content += (SEPARATOR if content else "") + step.text
-        stored += [call.to_json(number, len(content)) for call in step.calls]
-    return content, stored or None
+        tool_calls += [call.to_json(number, len(content)) for call in step.calls]
+    return content, tool_calls or None
 
 
 def steps_of(content: str, tool_calls: list[dict[str, Any]] | None) -> Iterator[Step]:
-    """Yield an answer's steps from what is stored of it; without calls, there is one."""
+    """Yield the steps of a stored answer; without calls, it has one."""
     start = 0
     for text_end, calls in _by_step(tool_calls or []):
         yield Step(_text(content, start, text_end), calls)
         start = text_end
-    if rest := _text(content, start, len(content)):
-        yield Step(rest)
+    if last_text := _text(content, start, len(content)):
+        yield Step(last_text)
 
 
 def _text(content: str, start: int, end: int) -> str:

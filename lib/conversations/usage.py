@@ -1,4 +1,4 @@
-"""Usage: what the answers of a user have cost, in tokens."""
+"""Usage: the tokens that a user's answers have cost, by day and model."""
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -10,12 +10,12 @@ from lib.http.queries import Reader, one_of, parameter, query_string
 from lib.identity.callers import Caller
 from lib.settings import settings
 
-USUAL_DAYS = 30
+DEFAULT_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The row of sum_usage: one day and one model."""
+    """A row of sum_usage: the tokens of one day and one model."""
 
     model_name: str | None
     day: date
@@ -24,17 +24,17 @@ class Usage:
     completion_tokens: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as clients see it."""
+        """Return the row as clients see it."""
         return asdict(self)
 
 
-def _day(given: str) -> date:
+def _day(text: str) -> date:
     try:
-        day = date.fromisoformat(given)
+        day = date.fromisoformat(text)
     except ValueError:
         day = None
-    # There are more ways to write one, such as 2026-W05-6.
-    if day is None or day.isoformat() != given:
+    # fromisoformat reads other spellings too, such as 2026-W05-6.
+    if day is None or day.isoformat() != text:
         raise ValueError("must be a day, as 2026-01-31")
     return day
 
@@ -45,7 +45,7 @@ SUM_USAGE = Statement("conversations/sum_usage", Usage)
 
 @query_string
 class UsageQuery:
-    """What the query of GET /api/messages says of usage: days by UTC, both included."""
+    """The part of GET /api/messages' query that selects usage: days by UTC, both included."""
 
     usage: Literal["true"] | None = parameter(one_of("true"), default=None)
     first_day: date | None = parameter(DAY, default=None, names=("from",))
@@ -60,17 +60,17 @@ class UsageQuery:
 async def sum_usage(database: Database, caller: Caller, query: UsageQuery) -> dict[str, Any]:
     """Return the tokens of a user's answers by day and model, oldest first.
 
-    One round trip: sum_usage. Without `from`, USUAL_DAYS days; without `to`, up to today, or that
-    one day where it is still to come.
+    One round trip: sum_usage. Without `from`, DEFAULT_DAYS days; without `to`, up to today, or the
+    day of `from` alone where that is in the future.
 
     Raises:
         Problem: see `Database.run_as`.
     """
     today = datetime.now(UTC).date()
     last_day = query.last_day or max(today, query.first_day or today)
-    days_before = min(USUAL_DAYS - 1, (last_day - date.min).days)
+    days_before = min(DEFAULT_DAYS - 1, (last_day - date.min).days)
     first_day = query.first_day or last_day - timedelta(days_before)
-    found = await database.run_as(
+    usage = await database.run_as(
         caller,
         None,
         SUM_USAGE(
@@ -81,4 +81,4 @@ async def sum_usage(database: Database, caller: Caller, query: UsageQuery) -> di
             now=None,
         ),
     )
-    return {"from": first_day, "to": last_day, "usage": found}
+    return {"from": first_day, "to": last_day, "usage": usage}

@@ -1,4 +1,4 @@
-"""Responses that read a stream of parts, whoever makes the answer."""
+"""The response that sends a stream to one reader."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,17 +12,17 @@ from lib.runtime.timers import Alarm
 from lib.streams import parts as ui_stream
 from lib.streams.stream import Stream
 
-# A reader that takes nothing for so long has gone, whether or not anybody says so.
+# After this long without progress the reader counts as gone, though no disconnect was reported.
 STALL_SECONDS = 15.0
 STILL_RUNNING = "This answer is still being made. Reload to go on reading it."
 
 
 class AnswerStream:
-    """A response that reads a stream to its end.
+    """A response that sends a stream to its end, or until its reader leaves.
 
-    It may die at any time without harm to the answer; but where this process makes the answer, it
-    does not return before that is stored, since the instance may freeze then. Not Starlette's
-    `StreamingResponse`, which cancels what it reads from when the reader leaves.
+    A reader that leaves does no harm to the answer. Where this process makes the answer, the
+    response returns only after the answer is stored, because the instance may freeze then.
+    Starlette's `StreamingResponse` does not serve: it cancels its source when the reader leaves.
     """
 
     def __init__(
@@ -35,16 +35,16 @@ class AnswerStream:
         until: float | None = None,
         done: asyncio.Event | None = None,
     ) -> None:
-        """Take a stream; from here on a failure is a part of it.
+        """Take a stream; from here on a failure is a part of the stream.
 
         Args:
-            stream: which.
-            conversation_id: of which conversation.
-            headers: further ones.
+            stream: the parts of the answer.
+            conversation_id: the answer's conversation, for the headers.
+            headers: further headers.
             position: number of the first part that the reader wants.
-            until: when the reader must be told to come back, on the clock of `time.monotonic()`, in
-                seconds; None: the stream ends in time.
-            done: is set when the instance may freeze; None: it may.
+            until: when to end the response and ask the reader to come back, on the clock of
+                `time.monotonic()`, in seconds; None: the stream ends in time.
+            done: set when the instance may freeze; None: it may freeze at any time.
         """
         self._stream = stream
         self._headers = ui_stream.headers(conversation_id) | dict(headers or {})
@@ -67,7 +67,7 @@ class AnswerStream:
     async def _send(self, send: Send) -> None:
         task = asyncio.current_task()
         assert task is not None
-        # A reader that stalls is left, by cancelling the task that reads for it.
+        # Cancels this task when the reader stalls.
         stall = Alarm(task.cancel)
 
         async def send_body(body: bytes, *, more_body: bool = True) -> None:
@@ -78,13 +78,13 @@ class AnswerStream:
         raw = [(name.encode(), value.encode()) for name, value in self._headers.items()]
         try:
             await send({"type": "http.response.start", "status": 200, "headers": raw})
-            last = await self._send_parts(send_body)
-            await send_body(last, more_body=False)
+            last_parts = await self._send_parts(send_body)
+            await send_body(last_parts, more_body=False)
         finally:
             stall.close()
 
     async def _send_parts(self, send_body: Callable[[bytes], Awaitable[None]]) -> bytes:
-        """Send the parts; return what is to be said besides, where the reader must come back."""
+        """Send the parts; return those that ask the reader to come back, if it must."""
         try:
             async with (
                 asyncio.timeout_at(self._until),

@@ -1,4 +1,4 @@
-"""The parts of an answer as they come, and any number of readers, who may leave."""
+"""The stream of one answer, for any number of readers, which may leave at any time."""
 
 import time
 from collections.abc import AsyncGenerator, Generator
@@ -8,21 +8,21 @@ from lib.runtime.timers import Waiter
 from lib.streams import parts as ui_stream
 
 KEEP_ALIVE_SECONDS = 10.0
-# What ends a stream: `finish`, `abort` or `error`, and `[DONE]`.
+# The parts that end a stream: `finish`, `abort` or `error`, and `[DONE]`.
 END_PARTS = 2
 
 
 class Stream:
-    """The parts of one answer: those that are there, and those to come.
+    """The parts of one answer, to which its maker adds while readers read.
 
     Attributes:
-        parts: those that are there, each one event.
-        size: of all of them, in bytes.
-        is_over: no more will come.
+        parts: the parts so far, each one event.
+        size: size of these parts, in bytes.
+        is_over: no more parts will come.
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin without parts."""
         self.parts: list[bytes] = []
         self.size = 0
         self.is_over = False
@@ -30,7 +30,7 @@ class Stream:
 
     @property
     def reader_count(self) -> int:
-        """How many read or wait now."""
+        """The number of readers that read or wait now."""
         return len(self._readers)
 
     def add(self, *parts: bytes) -> None:
@@ -41,27 +41,28 @@ class Stream:
             reader.wake()
 
     def end(self, *parts: bytes) -> None:
-        """Add the last parts; after that, nothing is added."""
+        """Add the last parts. A second call does nothing."""
         if not self.is_over:
             self.is_over = True
             self.add(*parts)
 
     async def wait_for_first_part(self) -> None:
-        """Wait until there is a part, or the stream is over, but no longer than a proxy does."""
+        """Wait for a part or the end of the stream; at most KEEP_ALIVE_SECONDS."""
         with self._reading() as reader:
             await self._wait(reader, KEEP_ALIVE_SECONDS, 0)
 
     async def wait_until_over(self, timeout_seconds: float) -> bool:
-        """Wait until the stream is over; at most so long. Returns whether it is."""
+        """Wait until the stream is over, or the time has passed; return whether it is over."""
         with self._reading() as reader:
             await self._wait(reader, timeout_seconds, None)
         return self.is_over
 
     async def read(self, position: int = 0) -> AsyncGenerator[bytes]:
-        """Yield the parts from a position on, then each as it comes, several in one piece.
+        """Yield the parts from a position on, then new ones as they come, several in one piece.
 
-        While none come, a comment now and then keeps proxies from cutting the stream. Who asks for
-        parts that never come gets the end all the same: a stream must not merely end.
+        While none come, a comment every KEEP_ALIVE_SECONDS keeps proxies from cutting the stream.
+        A reader that starts past the end still gets the closing parts, because useChat takes a
+        stream without them for a success.
         """
         with self._reading() as reader:
             has_read = False
@@ -79,7 +80,11 @@ class Stream:
                     yield ui_stream.KEEP_ALIVE
 
     async def _wait(self, reader: Waiter, timeout_seconds: float, position: int | None) -> bool:
-        """Wait for a part at a position (None: for none), or the end; tell whether it came."""
+        """Wait for the part at a position, or the end (None: the end alone).
+
+        Returns:
+            Whether it came in time.
+        """
         give_up_at = time.monotonic() + timeout_seconds
         while not self.is_over and (position is None or len(self.parts) <= position):
             if not await reader.wait(give_up_at - time.monotonic()):

@@ -1,1 +1,1 @@
-"""A question, answered once: begin, finish, release, stop, recover."""
+"""One answer for each question: begin, finish, release, stop and recover a turn."""

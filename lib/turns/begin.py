@@ -1,17 +1,18 @@
-"""Turns: a question taken, to be answered once. The SQL decides; this calls it.
+"""The Python face of begin_turn: its verdict becomes a turn or a problem.
 
-A turn is a lease on the conversation, held under a token of its own for each attempt, which ends by
-itself at the function's deadline. Whoever has lost it writes nothing.
+The database decides (sql/queries/turns/begin_turn.sql). A turn is a lease on the conversation,
+which ends by itself at the function's deadline. Each attempt holds it under a token of its own, and
+an attempt that has lost the lease writes nothing.
 """
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, assert_never
 from uuid import UUID
 
 import psycopg
 
-from lib.conversations.conversation import PATIENCE, title_of
+from lib.conversations.conversation import retry_after, title_of
 from lib.conversations.message import Message
 from lib.database.acting import remember_user
 from lib.database.client import Database
@@ -24,7 +25,6 @@ from lib.problems import (
     MessageIdTaken,
     NotFound,
     NothingToAnswer,
-    Problem,
     QuotaExceeded,
     TurnInProgress,
 )
@@ -32,10 +32,24 @@ from lib.settings import settings
 from lib.texts import jsonb
 from lib.turns.quota import Quota, subject_of
 from lib.turns.tool_runs import LIST_TOOL_RUNS, ToolRun
-from lib.turns.turn import Turn, TurnLapsedError
+from lib.turns.turn import Turn, TurnLapsedError, TurnVerdict
 
 if TYPE_CHECKING:
     from lib.turns.request import ChatRequest
+
+# All that begin_turn can decide. tests/queries/turns/test_begin_turn_verdicts.py compares it with
+# the function's text.
+Verdict = Literal[
+    TurnVerdict,
+    "lapsed",
+    "turn_in_progress",
+    "moved_on",
+    "archived",
+    "full",
+    "message_id_taken",
+    "nothing_to_answer",
+    "over_quota",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +61,13 @@ class Decision:
     day_remaining: int | None
     day_reset_seconds: float | None
     held_turn_id: UUID | None
-    verdict: str
+    verdict: Verdict
     lease_remaining_seconds: float | None
     title: str | None
 
     @property
     def quota(self) -> Quota | None:
-        """What is left of the quota; None: nothing was counted."""
+        """The quota after this request; None: the request was not counted."""
         if (
             self.minute_remaining is None
             or self.minute_reset_seconds is None
@@ -71,17 +85,8 @@ class Decision:
 
 BEGIN_TURN = Statement("turns/begin_turn", Decision)
 LIST_TURN_MESSAGES = Statement("turns/list_turn_messages", Message)
-type BeginCalls = tuple[Call[Decision], Call[Message]]
-type Begun = tuple[Decision, list[Message], list[ToolRun]]
-REFUSALS: dict[str, type[Problem]] = {
-    "turn_in_progress": TurnInProgress,
-    "moved_on": ConversationMovedOn,
-    "archived": ConversationArchived,
-    "full": ConversationFull,
-    "message_id_taken": MessageIdTaken,
-    "nothing_to_answer": NothingToAnswer,
-    "over_quota": QuotaExceeded,
-}
+# The decision, the messages up to the question and its answer, and the tools that were run for it.
+type DecisionStep = tuple[Decision, list[Message], list[ToolRun]]
 
 
 async def begin_turn(
@@ -95,75 +100,93 @@ async def begin_turn(
     lease_ends_at: float,
     takes_turn: bool = True,
 ) -> Turn:
-    """Store a message and take the conversation's turn, unless that very message was sent before.
+    """Store a message and take the conversation's turn, unless the same message came before.
 
-    One round trip; a second where somebody else makes the same conversation at that moment, or the
-    first message of a conversation is over the quota.
+    One round trip. A second one where another session creates the same conversation at that moment,
+    or where the first message of a conversation is over the quota.
 
     Args:
-        database: where.
-        caller: who says it.
-        conversation_id: where it is said; made if there is none.
-        request: what is said.
+        database: the database that decides.
+        caller: the sender of the message.
+        conversation_id: the message's conversation, created if it does not exist.
+        request: the message, or the answer to make again.
         turn_id: token of this attempt: made before its first try, the same in its retries.
-        client: network address, by which an anonymous caller is counted.
+        client: network address, under which an anonymous caller is counted.
         lease_ends_at: the function's deadline, on the clock of `time.monotonic()`, in seconds.
-        takes_turn: False: only look whether it is answered by now.
+        takes_turn: False: only look whether the message is answered by now.
 
     Raises:
-        TurnLapsedError: first, what another attempt has left behind must be stored.
-        Problem: one of REFUSALS.
-        NotFound: the conversation is not the caller's.
+        TurnLapsedError: when the parts that a dead attempt has left must be stored first.
+        TurnInProgress: when another message of the conversation is being answered.
+        ConversationMovedOn: when the message was never answered, and newer ones are stored.
+        ConversationArchived: when the conversation takes no new messages.
+        ConversationFull: when the conversation holds MAX_CONVERSATION_MESSAGES messages.
+        MessageIdTaken: when the message's id is the id of another message.
+        NothingToAnswer: when an answer is to be made again, and there is no question.
+        QuotaExceeded: when the caller has no answers left; nothing was stored.
+        NotFound: when the conversation belongs to another caller.
         Problem: see `Database.run_as`.
     """
     attempt = _Attempt(
         caller, conversation_id, request, turn_id, client, lease_ends_at, takes_turn=takes_turn
     )
+    decision, messages, tool_runs = await _decide(database, attempt)
+    match decision.verdict:
+        case "taken" | "answered" | "being_answered" | "unanswered" as verdict:
+            return attempt.turn(verdict, decision, messages, tool_runs)
+        case "lapsed":
+            assert decision.held_turn_id is not None
+            raise TurnLapsedError(decision.held_turn_id)
+        case "turn_in_progress":
+            wait_seconds = retry_after(decision.lease_remaining_seconds)
+            raise TurnInProgress(retry_after_seconds=wait_seconds)
+        case "moved_on":
+            raise ConversationMovedOn
+        case "archived":
+            raise ConversationArchived
+        case "full":
+            raise ConversationFull
+        case "message_id_taken":
+            raise MessageIdTaken
+        case "nothing_to_answer":
+            raise NothingToAnswer
+        case "over_quota":
+            raise _quota_exceeded(decision.quota)
+        case _:
+            assert_never(decision.verdict)
+
+
+def _quota_exceeded(quota: Quota | None) -> QuotaExceeded:
+    if quota is None:
+        return QuotaExceeded()
+    return QuotaExceeded(retry_after_seconds=quota.retry_after_seconds, headers=quota.headers())
+
+
+async def _decide(database: Database, attempt: "_Attempt") -> DecisionStep:
+    """Run the step of begin_turn; a second time if it met a conversation that is just created.
+
+    Raises:
+        NotFound: when the conversation belongs to another caller.
+    """
     try:
-        decision, messages, tool_runs = await attempt.decide(database)
+        step = await attempt.decide(database)
+        decision, _, _ = step
         if decision.verdict == "over_quota" and decision.title is None:
-            # There was no conversation yet. Perhaps this very message, sent twice at once, has just
-            # made it, and was the last that the quota allows: now it is there, to be joined.
-            decision, messages, tool_runs = await attempt.decide(database)
+            # There was no conversation. The same message, sent twice at once, may have just created
+            # it and used up the quota: then the second try joins that turn.
+            return await attempt.decide(database)
     except psycopg.errors.UniqueViolation:
-        # Somebody made it at this moment: now it is there. Or it is not this caller's.
+        # Another session created the conversation at this moment, or it is another caller's.
         try:
-            decision, messages, tool_runs = await attempt.decide(database)
+            return await attempt.decide(database)
         except psycopg.errors.UniqueViolation as error:
             raise NotFound from error
-    if decision.verdict == "lapsed" and decision.held_turn_id is not None:
-        raise TurnLapsedError(decision.held_turn_id)
-    if refusal := REFUSALS.get(decision.verdict):
-        headers = decision.quota.headers() if decision.quota else {}
-        raise refusal(retry_after_seconds=_retry_after(decision), headers=headers)
-    question = next(message for message in reversed(messages) if message.role == "user")
-    return Turn(
-        id=turn_id,
-        held_id=decision.held_turn_id,
-        verdict=decision.verdict,
-        caller=caller,
-        conversation_id=conversation_id,
-        title=decision.title,
-        question=question,
-        messages=[message for message in messages if message.id <= question.id],
-        answer=next((each for each in messages if each.reply_to == question.id), None),
-        quota=decision.quota,
-        tool_runs=tool_runs,
-    )
-
-
-def _retry_after(decision: Decision) -> float | None:
-    """Return when it is worth trying again, in seconds; None: that is not known."""
-    if decision.verdict == "over_quota" and decision.quota:
-        return decision.quota.retry_after_seconds
-    if decision.verdict != "turn_in_progress":
-        return None
-    return min(decision.lease_remaining_seconds or PATIENCE, PATIENCE)
+    return step
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """What begin_turn is asked, and asked again."""
+    """One attempt at a message, with the parameters that its retries share."""
 
     caller: Caller
     conversation_id: UUID
@@ -173,60 +196,90 @@ class _Attempt:
     lease_ends_at: float
     takes_turn: bool
 
-    async def decide(self, database: Database) -> Begun:
-        """Run the step of begin_turn, and return its decision and what the turn reads.
+    async def decide(self, database: Database) -> DecisionStep:
+        """Run the step of begin_turn; return its decision and the rows that the turn needs.
 
         Raises:
-            UniqueViolation: the conversation was made by somebody else, now or long ago.
+            UniqueViolation: when the conversation belongs to another caller, or another session
+                creates it at this moment.
         """
         reachable = self.caller.reachable(self.conversation_id)
-        calls = self._calls()
+        begin, list_messages = self._begin_call(), self._messages_call()
         if self.caller.user_id is None:
-            [decision], messages = await database.run_as(self.caller, reachable, *calls)
+            [decision], messages = await database.run_as(
+                self.caller, reachable, begin, list_messages
+            )
             return decision, messages, []
         remember = remember_user(self.caller)
         _, [decision], messages, tool_runs = await database.run_as(
-            self.caller, reachable, remember, *calls, self._runs_call()
+            self.caller, reachable, remember, begin, list_messages, self._runs_call()
         )
         return decision, messages, tool_runs
+
+    def turn(
+        self,
+        verdict: TurnVerdict,
+        decision: Decision,
+        messages: list[Message],
+        tool_runs: list[ToolRun],
+    ) -> Turn:
+        """Return the turn that a decision gives to this attempt."""
+        question = next(message for message in reversed(messages) if message.role == "user")
+        answers = (message for message in messages if message.reply_to == question.id)
+        return Turn(
+            id=self.turn_id,
+            held_id=decision.held_turn_id,
+            verdict=verdict,
+            caller=self.caller,
+            conversation_id=self.conversation_id,
+            title=decision.title,
+            question=question,
+            messages=[message for message in messages if message.id <= question.id],
+            answer=next(answers, None),
+            quota=decision.quota,
+            tool_runs=tool_runs,
+        )
+
+    def _begin_call(self) -> Call[Decision]:
+        configuration, request = settings(), self.request
+        return BEGIN_TURN(
+            conversation_id=self.conversation_id,
+            user_id=self.caller.user_id,
+            message_id=request.message_id,
+            content=request.text,
+            files=jsonb(request.files),
+            metadata=jsonb(request.metadata),
+            replaced_message_id=request.replaced_message_id,
+            regenerates=request.regenerates,
+            answer_message_id=request.answer_message_id,
+            title=title_of(request.text or ""),
+            turn_id=self.turn_id,
+            # Computed when the statement is sent: a wait for a connection must not make the lease
+            # outlast the function.
+            lease_seconds=lambda: self.lease_ends_at - time.monotonic(),
+            takes_turn=self.takes_turn,
+            max_messages=configuration.max_conversation_messages,
+            quota_subject=subject_of(self.caller, self.client),
+            messages_per_minute=configuration.messages_per_minute,
+            messages_per_day=configuration.messages_per_day,
+            retention_days=configuration.retention_days,
+            now=None,
+        )
+
+    def _messages_call(self) -> Call[Message]:
+        return LIST_TURN_MESSAGES(
+            conversation_id=self.conversation_id,
+            user_id=self.caller.user_id,
+            turn_id=self.turn_id,
+            message_id=self.request.message_id,
+            history_messages=settings().history_messages,
+            retention_days=settings().retention_days,
+            now=None,
+        )
 
     def _runs_call(self) -> Call[ToolRun]:
         return LIST_TOOL_RUNS(
             conversation_id=self.conversation_id,
             user_id=self.caller.user_id,
             turn_id=self.turn_id,
-        )
-
-    def _calls(self) -> BeginCalls:
-        chosen, request = settings(), self.request
-        whose = {"conversation_id": self.conversation_id, "user_id": self.caller.user_id}
-        limits = {"retention_days": chosen.retention_days, "now": None}
-        return (
-            BEGIN_TURN(
-                **whose,
-                **limits,
-                message_id=request.message_id,
-                content=request.text,
-                files=jsonb(request.files),
-                metadata=jsonb(request.metadata),
-                replaced_message_id=request.replaced_message_id,
-                regenerates=request.regenerates,
-                answer_message_id=request.answer_message_id,
-                title=title_of(request.text or ""),
-                turn_id=self.turn_id,
-                # When it is sent: to wait for a connection must not make the lease outlast us.
-                lease_seconds=lambda: self.lease_ends_at - time.monotonic(),
-                takes_turn=self.takes_turn,
-                max_messages=chosen.max_conversation_messages,
-                quota_subject=subject_of(self.caller, self.client),
-                messages_per_minute=chosen.messages_per_minute,
-                messages_per_day=chosen.messages_per_day,
-            ),
-            LIST_TURN_MESSAGES(
-                **whose,
-                **limits,
-                turn_id=self.turn_id,
-                message_id=request.message_id,
-                history_messages=chosen.history_messages,
-            ),
         )

@@ -1,4 +1,4 @@
-"""How a turn ends: its answer is stored, or it is given back without one."""
+"""The end of a turn: store its answer, or release it without one."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,7 +16,13 @@ from lib.turns.turn import Turn
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """The row of finish_turn."""
+    """The row of finish_turn.
+
+    Attributes:
+        id: `chat_messages.id` of the answer.
+        created_at: when it was stored.
+        title: the conversation's title after that; None: it has none.
+    """
 
     id: int
     created_at: datetime
@@ -46,14 +52,14 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class TurnKey:
-    """Which turn ends, and of whose question.
+    """The turn that ends, and its question.
 
     Attributes:
         id: token of the attempt.
-        conversation_id: in which conversation.
-        user_id: whose; None: anonymous.
-        question_id: number of the question.
-        question: its text.
+        conversation_id: id of the conversation.
+        user_id: the conversation's owner; None: anonymous.
+        question_id: `chat_messages.id` of the question.
+        question: the question's text.
     """
 
     id: UUID
@@ -68,22 +74,23 @@ async def finish_turn(
 ) -> tuple[Message, str | None]:
     """Store the answer and give the turn back.
 
-    One round trip; may be repeated while it is unknown whether it arrived.
+    One round trip. Safe to repeat when a lost connection leaves it open whether the answer was
+    stored.
 
     Args:
-        database: where.
-        turn: a turn that was taken.
-        answer: what came of it; its `id` and times are not known yet.
-        title: the model's, for the conversation; None: it keeps the one that it has, as it does if
-            that is not the automatic one any more.
-        rest: of the answer's stream.
+        database: where the answer is stored.
+        turn: the turn, with the verdict `taken`.
+        answer: the answer; the database sets its `id` and times.
+        title: the model's title for the conversation, which takes it in place of the automatic
+            one only; None: the conversation keeps its title.
+        rest: the parts of the answer's stream that are not stored yet.
 
     Returns:
-        The answer as it is stored, and the conversation's title as it is now.
+        The answer as stored, and the conversation's title after that.
 
     Raises:
-        AnswerNotStored: the lease was lost, or the conversation is gone.
-        DatabaseUnavailable: see `Database.run`; it may or may not be stored.
+        AnswerNotStored: when the attempt has lost its lease, or the conversation was deleted.
+        DatabaseUnavailable: see `Database.run`; the answer may or may not be stored.
     """
     key = TurnKey(
         turn.id,
@@ -92,23 +99,24 @@ async def finish_turn(
         turn.question.id,
         turn.question.content,
     )
-    stored = await database.run_as(
+    rows = await database.run_as(
         turn.caller,
         turn.caller.reachable(turn.conversation_id),
         finish_call(key, answer, title, rest),
     )
-    if not stored:
+    if not rows:
         raise AnswerNotStored
+    [stored] = rows
     note_answer(answer.finish_reason, answer.prompt_tokens, answer.completion_tokens)
-    times = {"created_at": stored[0].created_at, "updated_at": stored[0].created_at}
-    return replace(answer, id=stored[0].id, **times), stored[0].title
+    times = {"created_at": stored.created_at, "updated_at": stored.created_at}
+    return replace(answer, id=stored.id, **times), stored.title
 
 
 def finish_call(key: TurnKey, answer: Message, title: str | None, rest: Rest) -> Call[StoredAnswer]:
     """Return the call that stores an answer and gives the turn back.
 
     Args:
-        key: which turn.
+        key: the turn and its question.
         answer: see `finish_turn`.
         title: likewise.
         rest: likewise.
@@ -159,5 +167,5 @@ def release_calls(
     conversation_id: UUID, user_id: str | None, turn_id: UUID
 ) -> tuple[Call[ConversationId], Call[ConversationId]]:
     """Return the calls of the step that gives a turn back without an answer."""
-    whose = {"conversation_id": conversation_id, "user_id": user_id}
-    return LOCK_CONVERSATION(**whose), RELEASE_TURN(**whose, turn_id=turn_id)
+    conversation = {"conversation_id": conversation_id, "user_id": user_id}
+    return LOCK_CONVERSATION(**conversation), RELEASE_TURN(**conversation, turn_id=turn_id)

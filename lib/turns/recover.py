@@ -1,7 +1,8 @@
-"""What an attempt to answer has left behind: stored in its place, once its lease has run out.
+"""Recovery: store the unfinished answer of an attempt that died, and give its turn back.
 
-Its function was killed, or ended before it could store the answer. The parts that it had kept tell
-what it had said and done; whoever comes next stores that as the answer, marked `interrupted`.
+An attempt dies when its function is killed, or ends before it has stored the answer. The parts of
+its stream that are stored already hold its text and its tool calls. The next request, or the cron,
+stores them as the answer, marked `interrupted`, once the attempt's lease has run out.
 """
 
 import time
@@ -9,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal, assert_never
 from uuid import UUID, uuid4
 
 import psycopg
@@ -27,13 +28,21 @@ from lib.streams import parts as ui_stream
 from lib.turns.finish import Rest, StoredAnswer, TurnKey, finish_call, release_calls
 from lib.turns.tool_runs import LIST_TOOL_RUNS, ToolRun
 
+# Why an unfinished answer is stored: its attempt died, or its user asked it to stop.
+RecoveryReason = Literal["interrupted", "aborted"]
 type Run = Callable[..., Awaitable[Any]]
 LAPSED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class LeftTurn:
-    """The row of find_left_turn."""
+    """The row of find_left_turn.
+
+    Attributes:
+        question_id: `chat_messages.id` of the question; None: the question is gone.
+        question_content: its text; None likewise.
+        parts: the stored parts of the answer's stream, as one text; '': none are stored.
+    """
 
     question_id: int | None
     question_content: str | None
@@ -42,7 +51,13 @@ class LeftTurn:
 
 @dataclass(frozen=True, slots=True)
 class LapsedTurn:
-    """The row of list_lapsed_turns."""
+    """A row of list_lapsed_turns.
+
+    Attributes:
+        conversation_id: id of the conversation.
+        user_id: its owner; None: anonymous.
+        turn_id: token of the dead attempt.
+    """
 
     conversation_id: UUID
     user_id: str | None
@@ -58,72 +73,72 @@ async def recover_turn(
     caller: Caller,
     conversation_id: UUID,
     turn_id: UUID,
-    finish_reason: str = "interrupted",
+    finish_reason: RecoveryReason = "interrupted",
 ) -> None:
-    """Store what an attempt has left behind, and give its turn back; once, whoever else tries.
+    """Store the unfinished answer of a dead attempt, and give its turn back.
 
-    Two round trips. Where the attempt has said nothing, or its question is gone, the turn is given
-    back without an answer.
+    Two round trips. Of several processes that try at once, one stores it. Where the attempt has
+    left no text and no tool call, or its question is gone, the turn is released without an answer.
 
     Args:
-        database: where.
-        caller: whose conversation it is.
-        conversation_id: which.
-        turn_id: token of the attempt; if the turn is not its any more, nothing is done.
-        finish_reason: what is stored as such: `interrupted`, or `aborted`.
+        database: the database of the turn.
+        caller: the conversation's owner.
+        conversation_id: id of the conversation.
+        turn_id: token of the dead attempt; nothing happens if another attempt holds the turn.
+        finish_reason: stored as the answer's.
 
     Raises:
         DatabaseUnavailable: see `Database.run`.
     """
     run = partial(database.run_as, caller, caller.reachable(conversation_id))
-    left = LapsedTurn(conversation_id, caller.user_id, turn_id)
-    await _recover(run, left, finish_reason)
+    lapsed = LapsedTurn(conversation_id, caller.user_id, turn_id)
+    await _recover(run, lapsed, finish_reason)
 
 
 async def recover_lapsed_turns(database: Database, until: float) -> int:
-    """Store what attempts have left behind, whosever they are; for the cron.
+    """Store the unfinished answers of all dead attempts, of every user; for the cron.
 
     One round trip, and two for each attempt.
 
     Args:
-        database: where.
-        until: when no other one is begun, on the clock of `time.monotonic()`, in seconds.
+        database: the database of the turns.
+        until: when to stop before the next attempt, on the clock of `time.monotonic()`, in seconds.
 
     Returns:
-        How many were stored.
+        The number of answers that were stored.
 
     Raises:
         DatabaseUnavailable: see `Database.run`.
     """
-    recovered = 0
-    for turn in await database.run(LIST_LAPSED_TURNS(batch_size=LAPSED_AT_ONCE, now=None)):
+    recovered_count = 0
+    for lapsed in await database.run(LIST_LAPSED_TURNS(batch_size=LAPSED_AT_ONCE, now=None)):
         if time.monotonic() > until:
             break
         try:
-            # Outside of the wall: the account may be switched off by now.
-            recovered += await _recover(database.run, turn, "interrupted")
+            # Not as the caller: the account may be switched off by now.
+            recovered_count += await _recover(database.run, lapsed, "interrupted")
         except DatabaseUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 (one that cannot be read must not keep the others)
-            log("turn_not_recovered", error=error, turn_id=turn.turn_id)
-    return recovered
+        except Exception as error:  # noqa: BLE001 (one unreadable turn must not keep the others)
+            log("turn_not_recovered", error=error, turn_id=lapsed.turn_id)
+    return recovered_count
 
 
-async def _recover(run: Run, lapsed: LapsedTurn, finish_reason: str) -> bool:
-    """Recover one; tell whether there was an answer, and it is this that has stored it."""
+async def _recover(run: Run, lapsed: LapsedTurn, finish_reason: RecoveryReason) -> bool:
+    """Recover one turn; return whether this call has stored an answer."""
     turn_id, user_id = lapsed.turn_id, lapsed.user_id
-    which = {"conversation_id": lapsed.conversation_id, "user_id": user_id, "turn_id": turn_id}
-    kept = {"retention_days": settings().retention_days, "now": None}
-    found, runs = await run(FIND_LEFT_TURN(**which, **kept), LIST_TOOL_RUNS(**which))
-    if not found:
+    turn = {"conversation_id": lapsed.conversation_id, "user_id": user_id, "turn_id": turn_id}
+    retention = {"retention_days": settings().retention_days, "now": None}
+    left_turns, runs = await run(FIND_LEFT_TURN(**turn, **retention), LIST_TOOL_RUNS(**turn))
+    if not left_turns:
         return False
     release = partial(run, *release_calls(lapsed.conversation_id, user_id, turn_id))
     try:
-        call = _finish_call(lapsed, found[0], runs, finish_reason)
+        call = _finish_call(lapsed, left_turns[0], runs, finish_reason)
         stored = call and await run(call)
     except (ValueError, LookupError, TypeError, psycopg.DataError, psycopg.IntegrityError) as error:
-        # Parts that cannot be read, or not be stored, such as those of another version. Or nobody
-        # could go on.
+        # The parts cannot be read or stored, for instance because another version wrote them.
+        # Without a release the conversation would stay blocked.
         log("turn_not_recovered", error=error, turn_id=turn_id)
         await release()
         return False
@@ -138,13 +153,12 @@ async def _recover(run: Run, lapsed: LapsedTurn, finish_reason: str) -> bool:
 
 
 def _finish_call(
-    lapsed: LapsedTurn, left: LeftTurn, runs: list[ToolRun], finish_reason: str
+    lapsed: LapsedTurn, left: LeftTurn, runs: list[ToolRun], finish_reason: RecoveryReason
 ) -> Call[StoredAnswer] | None:
-    """Return the call that stores what was left behind; None: there is nothing to be stored."""
-    said = _Said(left.parts.encode())
-    said.add_runs(runs)
-    answer = said.draft(lapsed.conversation_id, left.question_id or 0, finish_reason)
-    if answer is None or left.question_id is None:
+    """Return the call that stores the unfinished answer; None: there is none to store."""
+    unfinished = _UnfinishedAnswer(left.parts.encode())
+    unfinished.add_runs(runs)
+    if left.question_id is None or unfinished.is_empty:
         return None
     key = TurnKey(
         lapsed.turn_id,
@@ -153,56 +167,64 @@ def _finish_call(
         left.question_id,
         left.question_content or "",
     )
-    last = ui_stream.ABORT if finish_reason == "aborted" else _interrupted()
-    rest = Rest(0, left.parts.encode() + said.added, b"", last + ui_stream.DONE)
-    return finish_call(key, answer, None, rest)
+    answer = unfinished.message(lapsed.conversation_id, left.question_id, finish_reason)
+    parts = left.parts.encode() + unfinished.added_parts
+    return finish_call(key, answer, None, Rest(0, parts, b"", _last_parts(finish_reason)))
 
 
-def _interrupted() -> bytes:
-    return ui_stream.error(AnswerInterrupted().detail)
+def _last_parts(finish_reason: RecoveryReason) -> bytes:
+    match finish_reason:
+        case "aborted":
+            return ui_stream.ABORT + ui_stream.DONE
+        case "interrupted":
+            return ui_stream.error(AnswerInterrupted().detail) + ui_stream.DONE
+        case _:
+            assert_never(finish_reason)
 
 
-class _Said:
-    """What an attempt had said and done, as its parts tell.
+class _UnfinishedAnswer:
+    """The answer of a dead attempt, read from the stored parts of its stream.
 
     Attributes:
-        added: parts that its stream lacks, which tell what became of its tool calls.
+        added_parts: parts that the stream lacks: the outcomes of its tool calls.
     """
 
     def __init__(self, parts: bytes) -> None:
         """Read the parts."""
-        self.added = b""
+        self.added_parts = b""
         self._message_id = str(uuid4())
         self._steps: list[Step] = []
         self._calls: dict[str, ToolCall] = {}
-        # In their order, as sets have none.
-        self._open: dict[str, ToolCall] = {}
+        # A dict because a set has no order: outcomes come in the order of their calls.
+        self._open_calls: dict[str, ToolCall] = {}
         for part in ui_stream.contents(parts):
             self._read(part)
 
     def add_runs(self, runs: list[ToolRun]) -> None:
-        """Add what is known of the tools that were run beside, and end the calls that are open."""
+        """Add the outcomes of the stored tool runs, then end the calls that are still open."""
         for run in runs:
             outcome = run.to_call()
             call = self._calls.get(outcome.id)
             if call is None:
-                # The batch that told of the call was lost with the function.
-                self._step().calls.append(outcome)
-                self.added += ui_stream.tool_input_start(outcome.id, outcome.name)
-                self._tell(outcome)
-            elif outcome.id in self._open:
-                call.arguments, call.output, call.error = (
-                    outcome.arguments,
-                    outcome.output,
-                    outcome.error,
-                )
-        for call in self._open.values():
-            self._tell(call)
+                # The function died before it stored the parts of this call.
+                self._last_step().calls.append(outcome)
+                self.added_parts += ui_stream.tool_input_start(outcome.id, outcome.name)
+                self._add_outcome(outcome)
+            elif outcome.id in self._open_calls:
+                call.arguments = outcome.arguments
+                call.output, call.error = outcome.output, outcome.error
+        for call in self._open_calls.values():
+            self._add_outcome(call)
 
-    def draft(self, conversation_id: UUID, question_id: int, finish_reason: str) -> Message | None:
-        """Return the answer that it makes; None: it had said and done nothing."""
-        if not any(step.text or step.calls for step in self._steps):
-            return None
+    @property
+    def is_empty(self) -> bool:
+        """The attempt has left no text and no tool call."""
+        return not any(step.text or step.calls for step in self._steps)
+
+    def message(
+        self, conversation_id: UUID, question_id: int, finish_reason: RecoveryReason
+    ) -> Message:
+        """Return the answer as a message, with the id that its stream began with."""
         now = datetime.now(UTC)
         content, tool_calls = stored_steps(self._steps)
         return Message(
@@ -225,32 +247,34 @@ class _Said:
             case "start-step":
                 self._steps.append(Step())
             case "text-delta":
-                self._step().text += part["delta"]
+                self._last_step().text += part["delta"]
             case "tool-input-start":
-                call = ToolCall(id=part["toolCallId"], name=part["toolName"], arguments={})
-                call.error = CUT
-                self._calls[call.id] = call
-                self._open[call.id] = call
-                self._step().calls.append(call)
+                self._begin_call(part["toolCallId"], part["toolName"])
             case "tool-input-available":
                 call = self._calls[part["toolCallId"]]
                 call.arguments, call.error = part["input"], UNKNOWN
             case "tool-output-available":
-                self._end(part, output=part["output"], error=None)
+                self._end_call(part["toolCallId"], output=part["output"])
             case "tool-output-error":
-                self._end(part, output=None, error=part["errorText"])
+                self._end_call(part["toolCallId"], error=part["errorText"])
             case _:
+                # Nothing that is stored: the ends of texts and steps, and pieces of arguments.
                 pass
 
-    def _end(self, part: dict[str, Any], *, output: object, error: str | None) -> None:
-        call = self._calls[part["toolCallId"]]
-        call.output, call.error = output, error
-        self._open.pop(call.id, None)
+    def _begin_call(self, call_id: str, name: str) -> None:
+        call = ToolCall(id=call_id, name=name, arguments={}, error=CUT)
+        self._calls[call_id] = self._open_calls[call_id] = call
+        self._last_step().calls.append(call)
 
-    def _step(self) -> Step:
+    def _end_call(self, call_id: str, *, output: object = None, error: str | None = None) -> None:
+        call = self._calls[call_id]
+        call.output, call.error = output, error
+        self._open_calls.pop(call_id, None)
+
+    def _last_step(self) -> Step:
         if not self._steps:
             self._steps.append(Step())
         return self._steps[-1]
 
-    def _tell(self, call: ToolCall) -> None:
-        self.added += ui_stream.tool_input(call) + ui_stream.tool_output(call)
+    def _add_outcome(self, call: ToolCall) -> None:
+        self.added_parts += ui_stream.tool_input(call) + ui_stream.tool_output(call)

@@ -1,41 +1,44 @@
-"""What is asked for: a message to be answered, or an answer to be made again."""
+"""A chat request, whichever form the client sends it in."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Tone = Literal["casual", "technical"]
+Behavior = Literal["normal", "cautious"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """How an answer is to be; None: as the model likes.
+    """The style of an answer; a field that is None leaves it to the model.
 
     Attributes:
         persona: the name of a persona, of letters, digits, spaces and hyphens.
-        tone: one of TONES.
-        behavior: one of BEHAVIORS.
+        tone: see `lib/answers/_prompt.py` for the instruction of each.
+        behavior: likewise.
     """
 
     persona: str | None = None
-    tone: str | None = None
-    behavior: str | None = None
+    tone: Tone | None = None
+    behavior: Behavior | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """A message to be answered, or an answer to be made again.
+    """A message to answer, or an answer to make again.
 
     Attributes:
-        chat_id: what the client calls the conversation; None: a new one.
-        chat_id_field: the name that it was sent under.
+        chat_id: the client's id of the conversation; None: a new conversation.
+        chat_id_field: the field that carried `chat_id`.
         message_id: id of the user message; None: only with `regenerates`, the last one.
-        text: its text; None when `message_id` is.
+        text: the message's text; None when `message_id` is.
         replaced_message_id: the user message that this one replaces, where that has another id.
-        regenerates: answer the question again, though it is answered.
+        regenerates: answer the question again, though it has an answer.
         answer_message_id: with `regenerates`, the answer to replace; None: the last one.
-        wants_stream: the answer is to be a UI message stream, not JSON.
+        wants_stream: respond with a UI message stream, not JSON.
         files: the message's files, as AI SDK `file` parts without their type; None: it has none.
-        metadata: kept with the message, and given back.
-        style: how the answer is to be.
-        tool_choice: the tool that the model must call first; None: it chooses.
+        metadata: stored with the message and returned with it.
+        style: the style of the answer.
+        tool_choice: the tool that the model must call first; None: the model chooses.
     """
 
     chat_id: str | None = None

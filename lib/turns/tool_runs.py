@@ -1,4 +1,4 @@
-"""Tool runs: what was run for a question, noted so that no later attempt runs it again."""
+"""Tool runs: the tools already run for a question, stored so that a retry does not repeat them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,15 @@ from lib.database.statements import Statement
 
 @dataclass(frozen=True, slots=True)
 class ToolRun:
-    """A row of list_tool_runs."""
+    """A row of list_tool_runs.
+
+    Attributes:
+        run_key: identifies the run among those of its question.
+        tool_call_id: id of the call that first ran the tool.
+        tool_name: the tool.
+        arguments: the call's arguments.
+        output: `{"output": …}` or `{"error": …}`; None: the run began, and its end is not stored.
+    """
 
     run_key: str
     tool_call_id: str
@@ -18,14 +26,14 @@ class ToolRun:
     output: dict[str, Any] | None
 
     def to_call(self) -> ToolCall:
-        """Return the call as it was run, and what came of it as far as that is known."""
-        known = self.output or {"error": UNKNOWN}
+        """Return the run as a tool call; without a stored outcome, its error is UNKNOWN."""
+        outcome = self.output or {"error": UNKNOWN}
         return ToolCall(
             id=self.tool_call_id,
             name=self.tool_name,
             arguments=self.arguments,
-            output=known.get("output"),
-            error=known.get("error"),
+            output=outcome.get("output"),
+            error=outcome.get("error"),
         )
 
 
@@ -34,7 +42,7 @@ LIST_TOOL_RUNS = Statement("turns/list_tool_runs", ToolRun)
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
-    """The row of begin_tool_run and of finish_tool_run."""
+    """The row of begin_tool_run and of finish_tool_run: the run that was stored."""
 
     run_key: str
 

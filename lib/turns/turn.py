@@ -1,6 +1,7 @@
-"""A turn, as the code that answers holds it."""
+"""A turn: one attempt at the answer to one question."""
 
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 from lib.conversations.message import Message
@@ -8,28 +9,33 @@ from lib.identity.callers import Caller
 from lib.turns.quota import Quota
 from lib.turns.tool_runs import ToolRun
 
+# The verdicts of begin_turn (sql/queries/turns/begin_turn.sql) that are no refusal.
+TurnVerdict = Literal["taken", "answered", "being_answered", "unanswered"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """A question and what is to become of it.
+    """A stored question, the conversation up to it, and the attempt that may answer it.
 
     Attributes:
         id: token of this attempt.
-        held_id: token of the attempt that held the turn before this one came; None: none did.
-        verdict: `taken`, `answered`, `being_answered` or `unanswered`; see begin_turn.sql.
-        caller: whose conversation it is.
-        conversation_id: which.
-        title: the conversation's, when the turn began.
+        held_id: token of the attempt that held the turn before; None: the turn was free.
+        verdict: `taken`: this attempt must answer; `answered`: `answer` is stored;
+            `being_answered`: by the attempt `held_id`; `unanswered`: this attempt may not answer.
+        caller: the conversation's owner.
+        conversation_id: id of the conversation.
+        title: the conversation's title when the turn began.
         question: the user message.
-        messages: what is said up to the question, oldest first, the question last.
-        answer: the stored answer, where the verdict is `answered`.
-        quota: what is left of the caller's quota; None: this was not counted.
-        tool_runs: what earlier attempts at this question have run.
+        messages: the messages up to the question, oldest first, the question last.
+        answer: the stored answer to the question: the result where the verdict is `answered`, the
+            answer to replace where this attempt must answer again; None: there is none.
+        quota: the caller's quota after this request; None: this request was not counted.
+        tool_runs: tools that earlier attempts at this question have run.
     """
 
     id: UUID
     held_id: UUID | None
-    verdict: str
+    verdict: TurnVerdict
     caller: Caller
     conversation_id: UUID
     title: str | None
@@ -41,13 +47,13 @@ class Turn:
 
 
 class TurnLapsedError(Exception):
-    """The attempt that held the turn was ended before it could store what it has said.
+    """The attempt that held the turn died before it stored its answer.
 
     Attributes:
-        turn_id: its token.
+        turn_id: token of that attempt.
     """
 
     def __init__(self, turn_id: UUID) -> None:
-        """Take its token."""
+        """Take the token of the dead attempt."""
         super().__init__(f"the lease of the attempt {turn_id} has run out")
         self.turn_id = turn_id

@@ -1,10 +1,10 @@
 """/api/conversations, /api/history and /api/messages."""
 
 from dev.openapi.operations import Answer, Operation, as_json
-from lib.conversations.changes import OneQuery
+from lib.conversations.changes import ConversationQuery
+from lib.conversations.endpoint import DeleteQuery, ReadQuery
 from lib.conversations.history import HistoryQuery
-from lib.conversations.mistakes import AnswersQuery, WhichMessage
-from lib.conversations.requests import DeleteQuery, ReadQuery
+from lib.conversations.mistakes import AnswersQuery, MessageQuery
 from lib.problems import InvalidRequest, NotFound, TurnInProgress
 
 OPERATIONS = {
@@ -33,7 +33,7 @@ OPERATIONS = {
         name="changeConversation",
         summary="Rename, archive or claim one",
         caller="guest",
-        query=OneQuery,
+        query=ConversationQuery,
         body="ConversationChange",
         answers={200: as_json("ConversationSummary", "The conversation.", "x-conversation-id")},
         problems=(NotFound, TurnInProgress),
@@ -83,7 +83,7 @@ OPERATIONS = {
         name="markMistake",
         summary="Mark an answer as a mistake, or take that back",
         caller="guest",
-        query=WhichMessage,
+        query=MessageQuery,
         body="MistakeMark",
         answers={200: as_json("AssistantMessage", "The answer.")},
         problems=(InvalidRequest, NotFound),

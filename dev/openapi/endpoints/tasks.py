@@ -2,7 +2,7 @@
 
 from dev.openapi.operations import Answer, Operation, as_json
 from lib.problems import NotFound
-from lib.users.tasks import OneTask, TaskQuery
+from lib.users.tasks import TaskIdQuery, TaskQuery
 
 THIS = {"id": "$response.body#/id"}
 
@@ -27,7 +27,7 @@ OPERATIONS = {
         name="changeTask",
         summary="Change a task",
         caller="user",
-        query=OneTask,
+        query=TaskIdQuery,
         body="TaskChange",
         answers={200: as_json("Task", "The task.")},
         problems=(NotFound,),
@@ -36,7 +36,7 @@ OPERATIONS = {
         name="deleteTask",
         summary="Delete a task",
         caller="user",
-        query=OneTask,
+        query=TaskIdQuery,
         answers={204: Answer("It is deleted.")},
         problems=(NotFound,),
     ),

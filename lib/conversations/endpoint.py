@@ -1,4 +1,4 @@
-"""/api/conversations, from the request to the response: which of its uses is meant, and by whom."""
+"""The endpoint /api/conversations: reads a request, and calls the use that it asks for."""
 
 from typing import Literal
 from uuid import UUID
@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from lib.conversations.changes import (
-    OneQuery,
+    ConversationQuery,
     change_conversation,
     claim_conversation,
     conversation_change,
@@ -34,9 +34,9 @@ from lib.problems import InvalidRequest, Unauthenticated
 
 @query_string
 class ReadQuery(ListQuery):
-    """The query of GET: of one conversation, of everything, or of many.
+    """The query of GET: for one conversation, for the export, or for a page of many.
 
-    All of it must be valid, whatever is meant.
+    All parameters must be valid, also those of the other uses.
     """
 
     id: str | None = parameter(CLIENT_ID, default=None)
@@ -45,20 +45,23 @@ class ReadQuery(ListQuery):
 
 @query_string
 class DeleteQuery:
-    """The query of DELETE: of one conversation or, without `id`, of all."""
+    """The query of DELETE: for one conversation or, with `all`, for all."""
 
     id: str | None = parameter(CLIENT_ID, default=None)
     all: Literal["true"] | None = parameter(one_of("true"), default=None)
 
 
 async def read(request: Request) -> ASGIApp:
-    """Answer GET: one conversation, a page of the list or of a search, or the export."""
-    is_one = "id" in request.query_params
-    caller = await (caller_of if is_one else user_of)(request)
+    """Answer GET: one conversation, a page of the list or of a search, or the export.
+
+    An anonymous caller may read one conversation, because it knows the id.
+    """
+    names_one = "id" in request.query_params
+    caller = await (caller_of if names_one else user_of)(request)
     query = parse_query(request, ReadQuery)
     if query.id is not None:
         conversation_id = conversation_id_of(query.id, caller, "id")
-        return _conversation(await find_conversation(database(), caller, conversation_id))
+        return _response(await find_conversation(database(), caller, conversation_id))
     if query.export is not None:
         return await export_everything(database(), caller)
     if query.q is None:
@@ -70,26 +73,26 @@ async def read(request: Request) -> ASGIApp:
 
 
 async def change(request: Request) -> Response:
-    """Answer PATCH: change a conversation, or claim it first."""
+    """Answer PATCH: change a conversation; with `claim`, claim it first."""
     caller = await caller_of(request)
-    wanted = await read_body(request, conversation_change)
-    if not wanted.claim:
-        conversation_id = _named(request, caller)
-        return _conversation(await change_conversation(database(), caller, conversation_id, wanted))
+    body = await read_body(request, conversation_change)
+    if not body.claim:
+        conversation_id = _conversation_id(request, caller)
+        return _response(await change_conversation(database(), caller, conversation_id, body))
     if caller.user_id is None:
         raise Unauthenticated
-    # As an anonymous caller named it: that is whose it was until now.
-    conversation_id = _named(request, Caller())
+    # The id that the text meant for the anonymous caller, its owner until now.
+    conversation_id = _conversation_id(request, Caller())
     claimed = await claim_conversation(database(), caller, conversation_id)
-    if wanted.title is None and wanted.status is None:
-        return _conversation(claimed)
-    return _conversation(await change_conversation(database(), caller, conversation_id, wanted))
+    if body.title is None and body.status is None:
+        return _response(claimed)
+    return _response(await change_conversation(database(), caller, conversation_id, body))
 
 
 async def delete(request: Request) -> Response:
     """Answer DELETE: one conversation, or all."""
-    is_all = "all" in request.query_params and "id" not in request.query_params
-    caller = await (user_of if is_all else caller_of)(request)
+    names_all = "all" in request.query_params and "id" not in request.query_params
+    caller = await (user_of if names_all else caller_of)(request)
     query = parse_query(request, DeleteQuery)
     if query.id is not None:
         conversation_id = conversation_id_of(query.id, caller, "id")
@@ -101,9 +104,9 @@ async def delete(request: Request) -> Response:
     return Response(status_code=204)
 
 
-def _named(request: Request, caller: Caller) -> UUID:
-    return conversation_id_of(parse_query(request, OneQuery).id, caller, "id")
+def _conversation_id(request: Request, caller: Caller) -> UUID:
+    return conversation_id_of(parse_query(request, ConversationQuery).id, caller, "id")
 
 
-def _conversation(found: ConversationSummary) -> Response:
-    return json_response(found, {"x-conversation-id": str(found.id)})
+def _response(conversation: ConversationSummary) -> Response:
+    return json_response(conversation, {"x-conversation-id": str(conversation.id)})
