@@ -1,7 +1,7 @@
 """POST /api/auth: register or log in, where there are local accounts. DELETE /api/auth: leave.
 
 Accepts   POST {"action": "register" | "login", "email", "password", "name"?}
-          DELETE with a token of any kind: deletes its user and everything of theirs
+          DELETE with a token of any kind: deletes its user and all data of theirs
 Answers   POST 201 (register) or 200 {"token", "expires_at", "user"}; DELETE 204
 Problems  400, 401 wrong_credentials, unauthenticated, 403 account_inactive,
           404 not_found (POST without LOCAL_ACCOUNTS), 409 email_taken, 415, 422 invalid_request,
@@ -25,15 +25,17 @@ from lib.users.accounts import check_local_accounts, credentials, delete_account
 async def post(request: Request) -> Response:
     """Register or log in."""
     check_local_accounts()
-    given = await read_body(request, credentials)
-    if given.action == "login":
-        return json_response(await log_in(database(), given, client_of(request)))
-    signed_in = await register(database(), given, client_of(request))
-    return json_response(signed_in, status=201)
+    body = await read_body(request, credentials)
+    match body.action:
+        case "login":
+            return json_response(await log_in(database(), body, client_of(request)))
+        case "register":
+            account = await register(database(), body, client_of(request))
+            return json_response(account, status=201)
 
 
 async def delete(request: Request) -> Response:
-    """Delete the caller's account and everything of theirs."""
+    """Delete the caller's account and all data of theirs."""
     await delete_account(database(), await user_of(request))
     return Response(status_code=204)
 

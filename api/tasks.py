@@ -39,7 +39,7 @@ async def post(request: Request) -> Response:
 async def patch(request: Request) -> Response:
     """Change a task."""
     caller = await user_of(request)
-    task_id = parse_query(request, tasks.OneTask).id
+    task_id = parse_query(request, tasks.TaskIdQuery).id
     change = await read_body(request, tasks.task_change)
     return json_response(await tasks.change_task(database(), caller, task_id, change))
 
@@ -47,7 +47,7 @@ async def patch(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Delete a task."""
     caller = await user_of(request)
-    await tasks.delete_task(database(), caller, parse_query(request, tasks.OneTask).id)
+    await tasks.delete_task(database(), caller, parse_query(request, tasks.TaskIdQuery).id)
     return Response(status_code=204)
 
 

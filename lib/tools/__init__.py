@@ -1,7 +1,7 @@
-"""Tools: what the model can do for a signed-in user. Each module of this package adds some.
+"""Tools: functions that the model may call for a signed-in user. Each module here adds some.
 
-A tool is an async function under `@tool`: its docstring tells the model what it does, the pydantic
-model of its first parameter what it takes, and what it returns is given back to the model as JSON.
+A tool is an async function under `@tool`. Its docstring is its description for the model, the
+pydantic model of its first parameter declares its arguments, and the model gets its result as JSON.
 """
 
 import importlib
@@ -18,11 +18,11 @@ from lib.identity.callers import Caller
 
 
 class ToolError(Exception):
-    """A tool cannot do what it was asked; its text tells the model, in words it can act on."""
+    """A tool refuses a call. The text goes to the model, and tells it how to do better."""
 
 
 class ToolContext(Protocol):
-    """What a tool is given beside its arguments: in whose name it works, and the database.
+    """The caller and the database of a tool call, beside its arguments.
 
     Attributes:
         caller: the signed-in user.
@@ -35,32 +35,32 @@ class ToolContext(Protocol):
     @overload
     async def run[A, B](self, a: Call[A], b: Call[B], /) -> tuple[list[A], list[B]]: ...
     async def run(self, *calls: Call[Any]) -> Any:
-        """Run statements that have an effect, as the caller, who sees only what is theirs.
+        """Run statements that change data, as the caller: they see only the caller's rows.
 
-        That the tool was run is stored with the effect, or neither is; so a message that is tried
-        again after a failure has the effect once.
+        One transaction stores the change and the tool run, so a retry of the message does not
+        repeat the change.
         """
 
     async def read[A](self, call: Call[A], /) -> list[A]:
-        """Run a statement that has no effect, as the caller."""
+        """Run a statement that only reads, as the caller."""
         ...
 
     async def begin(self) -> None:
-        """Store that the tool is run now. Call it before an effect outside of the database.
+        """Store that the tool runs now. Call it before an effect outside of the database.
 
-        A message that is tried again does not have it a second time; where the first try ended in
-        between, the model is told that nobody knows what came of it.
+        A retry of the message does not repeat the effect. Where the first attempt died during the
+        effect, the model reads that its outcome is unknown.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool.
+    """A tool that the model may call.
 
     Attributes:
-        name: as the model calls it.
-        description: what it does, for the model.
-        arguments: what it takes.
+        name: the function's name, by which the model calls it.
+        description: the function's docstring, for the model.
+        arguments: the pydantic model of its arguments.
         run: the function.
     """
 
@@ -70,13 +70,13 @@ class Tool:
     run: Callable[[Any, ToolContext], Awaitable[object]]
 
     def definition(self) -> dict[str, Any]:
-        """Return it as the provider's API describes a tool, its arguments by JSON schema."""
+        """Return the tool as the provider's API describes one, its arguments by JSON schema."""
         schema = TypeAdapter(self.arguments).json_schema()
-        # Of no use to a model.
+        # These cost tokens and tell a model nothing.
         for name in ("title", "description"):
             schema.pop(name, None)
-        for described in schema.get("properties", {}).values():
-            described.pop("title", None)
+        for property_schema in schema.get("properties", {}).values():
+            property_schema.pop("title", None)
         function = {"name": self.name, "description": self.description, "parameters": schema}
         return {"type": "function", "function": function}
 
@@ -90,18 +90,18 @@ def tool[Arguments: BaseModel](
     """Offer a function to the model.
 
     Args:
-        function: `async def name(arguments: Model, context: ToolContext) -> object`, of which the
-            result is what JSON can hold, or has a method `to_json`.
+        function: `async def name(arguments: Model, context: ToolContext) -> object`. Its result is
+            JSON, or has a method `to_json`.
     """
-    first, *_ = get_type_hints(function).values()
+    arguments, *_ = get_type_hints(function).values()
     name = function.__name__
-    _tools[name] = Tool(name, (function.__doc__ or "").strip(), first, function)
+    _tools[name] = Tool(name, (function.__doc__ or "").strip(), arguments, function)
     return function
 
 
 @cache
 def tools() -> dict[str, Tool]:
-    """Return all tools, by name: those of the modules of this package."""
+    """Return the tools of all modules of this package, by name."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     return dict(_tools)

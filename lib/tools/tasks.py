@@ -4,24 +4,24 @@ from pydantic import BaseModel, Field
 
 from lib.tools import ToolContext, ToolError, tool
 from lib.users.bodies import Description, NewTask, TaskChange, Title
-from lib.users.tasks import DELETE_TASK, LIST_TASKS, Task, adding, changing
+from lib.users.tasks import DELETE_TASK, LIST_TASKS, Task, add_task_call, change_task_call
 
-MOST_LISTED = 50
+MAX_LISTED_TASKS = 50
 
 
-class WhichTasks(BaseModel, defer_build=True):
+class TaskFilter(BaseModel, defer_build=True):
     """Arguments of list_tasks."""
 
     completed: bool | None = Field(default=None, description="Only those done, or not done")
 
 
-class WhichTask(BaseModel, defer_build=True):
+class TaskId(BaseModel, defer_build=True):
     """Arguments of complete_task and delete_task."""
 
     id: int = Field(ge=0, lt=2**63, description="The task's id, from list_tasks")
 
 
-class Update(WhichTask, defer_build=True):
+class TaskUpdate(TaskId, defer_build=True):
     """Arguments of update_task."""
 
     title: Title | None = None
@@ -32,50 +32,50 @@ class Update(WhichTask, defer_build=True):
 @tool
 async def add_task(new: NewTask, context: ToolContext) -> Task:
     """Add a task to the user's list. Returns the task."""
-    [task] = await context.run(adding(context.caller, new))
+    [task] = await context.run(add_task_call(context.caller, new))
     return task
 
 
 @tool
-async def list_tasks(which: WhichTasks, context: ToolContext) -> list[Task]:
+async def list_tasks(filters: TaskFilter, context: ToolContext) -> list[Task]:
     """List the user's tasks with their ids, the newest first."""
     return await context.read(
         LIST_TASKS(
             user_id=context.caller.user_id,
-            completed=which.completed,
+            completed=filters.completed,
             cursor_id=None,
-            page_size=MOST_LISTED,
+            page_size=MAX_LISTED_TASKS,
         )
     )
 
 
 @tool
-async def update_task(update: Update, context: ToolContext) -> Task:
+async def update_task(update: TaskUpdate, context: ToolContext) -> Task:
     """Change the title or the description of a task of the user. Returns the task."""
-    given = update.model_dump(exclude={"id"}, exclude_none=True)
-    if not given:
+    fields = update.model_dump(exclude={"id"}, exclude_none=True)
+    if not fields:
         message = "Give a title, a description or completed."
         raise ToolError(message)
-    change = TaskChange.model_validate(given)
-    return _only(await context.run(changing(context.caller, update.id, change)))
+    change = TaskChange.model_validate(fields)
+    return _first(await context.run(change_task_call(context.caller, update.id, change)))
 
 
 @tool
-async def complete_task(which: WhichTask, context: ToolContext) -> Task:
+async def complete_task(task: TaskId, context: ToolContext) -> Task:
     """Mark a task of the user as done. Returns the task."""
     change = TaskChange(completed=True)
-    return _only(await context.run(changing(context.caller, which.id, change)))
+    return _first(await context.run(change_task_call(context.caller, task.id, change)))
 
 
 @tool
-async def delete_task(which: WhichTask, context: ToolContext) -> Task:
+async def delete_task(task: TaskId, context: ToolContext) -> Task:
     """Delete a task of the user. Returns the task as it was."""
-    call = DELETE_TASK(task_id=which.id, user_id=context.caller.user_id)
-    return _only(await context.run(call))
+    call = DELETE_TASK(task_id=task.id, user_id=context.caller.user_id)
+    return _first(await context.run(call))
 
 
-def _only(found: list[Task]) -> Task:
-    if not found:
+def _first(tasks: list[Task]) -> Task:
+    if not tasks:
         message = "There is no such task. list_tasks tells which there are."
         raise ToolError(message)
-    return found[0]
+    return tasks[0]

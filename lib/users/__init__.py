@@ -1,1 +1,1 @@
-"""What users have besides conversations: accounts and tasks."""
+"""Users' data besides conversations: accounts and tasks."""

@@ -1,4 +1,4 @@
-"""Accounts: local ones, with an e-mail address and a password, and the end of any account."""
+"""Accounts: register and log in to a local account, and delete an account of any kind."""
 
 import asyncio
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 TOKEN_LIFETIME = timedelta(days=7)
-# 0.2 s of CPU: nothing to who logs in, a lot to who tries a million passwords (OWASP, "Password
+# 0.2 s of CPU: little for one log-in, much for a million guessed passwords (OWASP, "Password
 # Storage": at least 10).
 BCRYPT_ROUNDS = 12
-# Of a random password that nobody has kept.
+# The hash of a random password that is stored nowhere.
 NOBODYS_HASH = "$2b$12$zlSk.DYktbzBwXmucah4WeJp.amwC8VJ0/qbGGRMESLvpDEbolTem"
-# NIST SP 800-63B, 3.2.2: no more than 100 failed attempts on an account.
+# NIST SP 800-63B, 3.2.2: at most 100 failed attempts on an account.
 ATTEMPTS = {
     "address_per_minute": 10,
     "address_per_day": 100,
@@ -43,7 +43,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The row of find_account."""
+    """The row of find_account.
+
+    Attributes:
+        id: `users.id`.
+        name: the user's name; None: unknown.
+        hashed_password: bcrypt; None: the user signs in elsewhere.
+        is_active: the account is not switched off.
+    """
 
     id: str
     name: str | None
@@ -52,15 +59,19 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
-    """The row of register_account."""
+class RegisteredAccount:
+    """The row of register_account.
+
+    Attributes:
+        user_id: the new account's; None: the address has an account already.
+    """
 
     user_id: str | None
 
 
 COUNT_ATTEMPT = Statement("users/count_attempt", Attempt)
 FIND_ACCOUNT = Statement("users/find_account", Account)
-REGISTER_ACCOUNT = Statement("users/register_account", Registered)
+REGISTER_ACCOUNT = Statement("users/register_account", RegisteredAccount)
 DELETE_OWN_ACCOUNT = Statement("users/delete_own_account", Nothing)
 
 
@@ -72,84 +83,84 @@ def credentials() -> "type[Credentials]":
 
 
 def check_local_accounts() -> None:
-    """Refuse where there are no local accounts.
+    """Refuse a request where the deployment has no local accounts.
 
     Raises:
-        NotFound: LOCAL_ACCOUNTS is not set.
+        NotFound: when LOCAL_ACCOUNTS is not set.
     """
     if not settings().local_accounts:
         raise NotFound
 
 
-async def register(database: Database, given: "Credentials", client: str) -> dict[str, Any]:
-    """Make a local account.
+async def register(database: Database, body: "Credentials", client: str) -> dict[str, Any]:
+    """Create a local account.
 
-    Two round trips: count_attempt; then register_account, after the password was hashed.
+    Two round trips: count_attempt; then register_account, with the hash of the password.
 
     Args:
-        database: where.
-        given: what the account is to be.
-        client: network address that it came from.
+        database: where accounts are stored.
+        body: address, password and name of the account.
+        client: network address of the request.
 
     Returns:
         `token`, `expires_at` and `user`.
 
     Raises:
-        EmailTaken: the address has an account, of whatever kind.
-        TooManyAttempts: from this client or for this address.
+        EmailTaken: when the address has an account of any kind.
+        TooManyAttempts: when this client, or the address, has used up its attempts.
         Problem: see `Database.run`.
     """
-    await _count_attempt(database, given.action, given.email, client)
-    password = await asyncio.to_thread(_hash, given.password)
-    [made] = await database.run(
+    await _count_attempt(database, body.action, body.email, client)
+    password = await asyncio.to_thread(_hash, body.password)
+    [account] = await database.run(
         REGISTER_ACCOUNT(
-            user_id=str(uuid4()), email=given.email, name=given.name, hashed_password=password
+            user_id=str(uuid4()), email=body.email, name=body.name, hashed_password=password
         )
     )
-    if made.user_id is None:
+    if account.user_id is None:
         raise EmailTaken
-    return _signed_in(made.user_id, given.email, given.name)
+    return _signed_in(account.user_id, body.email, body.name)
 
 
-async def log_in(database: Database, given: "Credentials", client: str) -> dict[str, Any]:
+async def log_in(database: Database, body: "Credentials", client: str) -> dict[str, Any]:
     """Log in to a local account.
 
-    One round trip: count_attempt and find_account. The same answer, after the same work, whether
-    the address is unknown, belongs to somebody without a password, or the password is wrong.
+    One round trip: count_attempt and find_account. An unknown address, an account without a
+    password and a wrong password cost the same work and get the same response.
 
     Args:
-        database: where.
-        given: who it is.
-        client: network address that it came from.
+        database: where accounts are stored.
+        body: address and password of the account.
+        client: network address of the request.
 
     Returns:
         `token`, `expires_at` and `user`.
 
     Raises:
-        WrongCredentials: there is no account with this address and password.
-        AccountInactive: there is, but it is switched off.
-        TooManyAttempts: from this client or for this address.
+        WrongCredentials: when no account has this address and password.
+        AccountInactive: when the account is switched off.
+        TooManyAttempts: when this client, or the address, has used up its attempts.
         Problem: see `Database.run`.
     """
-    account = await _count_attempt(database, given.action, given.email, client)
-    stored = account.hashed_password if account else None
-    is_right = await asyncio.to_thread(_is_password, given.password, stored)
+    account = await _count_attempt(database, body.action, body.email, client)
+    hashed_password = account.hashed_password if account else None
+    is_right = await asyncio.to_thread(_is_password, body.password, hashed_password)
     if account is None or not is_right:
         raise WrongCredentials
     if not account.is_active:
         raise AccountInactive
-    return _signed_in(account.id, given.email, account.name)
+    return _signed_in(account.id, body.email, account.name)
 
 
 async def delete_account(database: Database, caller: Caller) -> None:
-    """Delete a user and everything of theirs.
+    """Delete a user with all data of theirs.
 
     One round trip, and one for each batch of conversations.
 
     Raises:
-        Problem: see `Database.run_as`; what was deleted before it stays deleted.
+        Problem: see `Database.run_as`; the batches before it stay deleted.
     """
-    # First and in batches: somebody's whole history is too much for one statement.
+    # In batches, because all conversations of a user are too much for one statement.
     await delete_conversations(database, caller)
     await database.run_as(caller, None, DELETE_OWN_ACCOUNT())
 
@@ -157,10 +168,11 @@ async def delete_account(database: Database, caller: Caller) -> None:
 async def _count_attempt(
     database: Database, action: str, email: str, client: str
 ) -> Account | None:
-    """Count an attempt and return the account that it was about, if there is one."""
+    """Count an attempt, and return the account of its address; None: there is none."""
     [attempt], accounts = await database.run(
         COUNT_ATTEMPT(
-            # Apart, so that nobody's attempts to register keep its owner from logging in.
+            # Counted for each action, so that a stranger's attempts to register an address do
+            # not keep its owner from logging in.
             address_subject=hashed(f"{action} address", email),
             client_subject=hashed("login client", client),
             now=None,
@@ -179,35 +191,35 @@ def _hash(password: str) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()
 
 
-def _is_password(password: str, stored: str | None) -> bool:
-    """Compare a password with what is stored; without anything stored, take as long."""
+def _is_password(password: str, hashed_password: str | None) -> bool:
+    """Compare a password with a stored hash; without a hash, take as long."""
     import bcrypt
 
-    is_right = bcrypt.checkpw(password.encode(), (stored or NOBODYS_HASH).encode())
-    return is_right and stored is not None
+    is_right = bcrypt.checkpw(password.encode(), (hashed_password or NOBODYS_HASH).encode())
+    return is_right and hashed_password is not None
 
 
 def _signed_in(user_id: str, email: str, name: str | None) -> dict[str, Any]:
-    # Here, not above: with its cryptography it costs 40 ms.
+    # A late import: jwt and its cryptography cost 40 ms.
     import jwt
 
-    chosen = settings()
-    # LOCAL_ACCOUNTS needs it, as lib/settings.py has checked.
-    secret = chosen.jwt_secret or ""
+    configuration = settings()
+    # Not None where LOCAL_ACCOUNTS is set (lib/settings.py).
+    secret = configuration.jwt_secret or ""
     now = datetime.now(UTC).replace(microsecond=0)
     claims = {
         "sub": user_id,
         "email": email,
         "name": name,
-        "iss": chosen.jwt_issuer,
-        "aud": chosen.jwt_audience,
+        "iss": configuration.jwt_issuer,
+        "aud": configuration.jwt_audience,
         "iat": now,
         "exp": now + TOKEN_LIFETIME,
         LOCAL_ACCOUNT_CLAIM: True,
     }
-    given = {claim: value for claim, value in claims.items() if value is not None}
+    payload = {claim: value for claim, value in claims.items() if value is not None}
     return {
-        "token": jwt.encode(given, secret, algorithm="HS256"),
+        "token": jwt.encode(payload, secret, algorithm="HS256"),
         "expires_at": now + TOKEN_LIFETIME,
         "user": {"id": user_id, "email": email, "name": name},
     }

@@ -1,4 +1,4 @@
-"""The bodies of /api/auth and /api/tasks, of which the tools for tasks take theirs."""
+"""The bodies of /api/auth and /api/tasks; the tools for tasks take the same arguments."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ from lib.http.validation import Storable
 from lib.texts import storable
 
 MIN_PASSWORD_CHARS = 8
-# bcrypt reads no further.
+# bcrypt ignores the bytes after these.
 MAX_PASSWORD_BYTES = 72
 MAX_EMAIL_CHARS = 255
 
@@ -33,7 +33,7 @@ class Credentials(BaseModel, defer_build=True):
     @classmethod
     def _is_address(cls, email: str) -> str:
         local, at, domain = email.strip().lower().rpartition("@")
-        # Whether there is a mailbox behind it only a message to it could tell.
+        # Only the shape: no check but a message to the address can show that it has a mailbox.
         has_space = any(character.isspace() for character in local + domain)
         if not (local and at and domain) or has_space or len(local + domain) >= MAX_EMAIL_CHARS:
             message = "must be an e-mail address"
@@ -53,7 +53,7 @@ def _one_line(title: object) -> object:
     return " ".join(title.split()) if isinstance(title, str) else title
 
 
-# Measured as it is stored: spaces around it are not part of it.
+# Its length counts after the spaces are folded, as it is stored.
 Title = Annotated[
     str,
     Field(min_length=1, max_length=200, description="What is to be done"),
@@ -71,7 +71,7 @@ class NewTask(BaseModel, defer_build=True):
 
 
 class TaskChange(BaseModel, defer_build=True):
-    """The body of PATCH /api/tasks: at least one of these."""
+    """The body of PATCH /api/tasks: at least one of these fields."""
 
     title: Title | None = None
     description: Description | None = None

@@ -1,4 +1,4 @@
-"""Tasks: what a user wants done. The user works on them, and the assistant for the user."""
+"""Tasks: a user's to-do list, which the user and the assistant's tools change."""
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A row of `tasks`."""
+    """The row of list_tasks, add_task, change_task and delete_task: a row of `tasks`."""
 
     title: str
     completed: bool
@@ -29,7 +29,7 @@ class Task:
     description: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as clients and the model see it."""
+        """Return the task as clients and the model see it."""
         return asdict(self)
 
 
@@ -49,8 +49,8 @@ class TaskQuery:
 
 
 @query_string
-class OneTask:
-    """The query of /api/tasks that names one."""
+class TaskIdQuery:
+    """The query of /api/tasks that names one task."""
 
     id: int = parameter(ROW_ID)
 
@@ -78,18 +78,18 @@ async def list_tasks(database: Database, caller: Caller, query: TaskQuery) -> di
         Problem: see `Database.run_as`.
     """
     [last_id] = query.cursor or [None]
-    found = await database.run_as(
+    tasks = await database.run_as(
         caller,
         None,
         LIST_TASKS(
             user_id=caller.user_id,
             completed=None if query.completed is None else query.completed == "true",
             cursor_id=last_id,
-            # One more than asked for tells whether there is a next page.
+            # One row more than the page shows whether there is a next page.
             page_size=query.limit + 1,
         ),
     )
-    page, next_cursor = page_of(found, query.limit, lambda row: (row.id,))
+    page, next_cursor = page_of(tasks, query.limit, lambda row: (row.id,))
     return {"tasks": page, "next_cursor": next_cursor}
 
 
@@ -101,12 +101,14 @@ async def add_task(database: Database, caller: Caller, new: "NewTask") -> Task:
     Raises:
         Problem: see `Database.run_as`.
     """
-    _, [task] = await database.run_as(caller, None, remember_user(caller), adding(caller, new))
+    _, [task] = await database.run_as(
+        caller, None, remember_user(caller), add_task_call(caller, new)
+    )
     return task
 
 
-def adding(caller: Caller, new: "NewTask") -> Call[Task]:
-    """Return the call that adds a task, once, however often it is sent."""
+def add_task_call(caller: Caller, new: "NewTask") -> Call[Task]:
+    """Return the call that adds a task; sent twice, it adds one."""
     return ADD_TASK(
         user_id=caller.user_id,
         title=new.title,
@@ -115,8 +117,8 @@ def adding(caller: Caller, new: "NewTask") -> Call[Task]:
     )
 
 
-def changing(caller: Caller, task_id: int, change: "TaskChange") -> Call[Task]:
-    """Return the call that changes a task, if the caller has it."""
+def change_task_call(caller: Caller, task_id: int, change: "TaskChange") -> Call[Task]:
+    """Return the call that changes a task of the caller."""
     return CHANGE_TASK(
         task_id=task_id,
         user_id=caller.user_id,
@@ -135,10 +137,10 @@ async def change_task(
     One round trip: change_task.
 
     Raises:
-        NotFound: there is no such task of this user.
+        NotFound: when the user has no such task.
         Problem: see `Database.run_as`.
     """
-    return _only(await database.run_as(caller, None, changing(caller, task_id, change)))
+    return _first(await database.run_as(caller, None, change_task_call(caller, task_id, change)))
 
 
 async def delete_task(database: Database, caller: Caller, task_id: int) -> None:
@@ -147,13 +149,14 @@ async def delete_task(database: Database, caller: Caller, task_id: int) -> None:
     One round trip: delete_task.
 
     Raises:
-        NotFound: there is no such task of this user.
+        NotFound: when the user has no such task.
         Problem: see `Database.run_as`.
     """
-    _only(await database.run_as(caller, None, DELETE_TASK(task_id=task_id, user_id=caller.user_id)))
+    call = DELETE_TASK(task_id=task_id, user_id=caller.user_id)
+    _first(await database.run_as(caller, None, call))
 
 
-def _only(found: list[Task]) -> Task:
-    if not found:
+def _first(tasks: list[Task]) -> Task:
+    if not tasks:
         raise NotFound
-    return found[0]
+    return tasks[0]

@@ -12,7 +12,7 @@ from lib.database.client import database as shared_database
 from lib.http.cursors import encode_cursor
 from lib.identity.callers import Caller
 from lib.users.bodies import NewTask
-from lib.users.tasks import adding
+from lib.users.tasks import add_task_call
 from tests.support.product import Parley, headers_of, problem_of, rows_stored
 
 TASKS = "/api/tasks"
@@ -238,7 +238,7 @@ async def test_a_title_is_one_line_and_its_spaces_count_for_nothing(parley: Parl
 
 async def test_a_task_that_is_sent_again_after_a_lost_connection_is_one(parley: Parley) -> None:
     ann = Caller("ann")
-    call = adding(ann, NewTask(title="Buy milk"))
+    call = add_task_call(ann, NewTask(title="Buy milk"))
 
     for _ in range(3):
         await shared_database().run_as(ann, None, remember_user(ann), call)

@@ -11,7 +11,7 @@ from lib.database.client import Database
 from lib.identity.callers import Caller
 from lib.problems import AccountUnknown
 from lib.users.bodies import NewTask, TaskChange
-from lib.users.tasks import TaskQuery, add_task, adding, change_task, delete_task, list_tasks
+from lib.users.tasks import TaskQuery, add_task, add_task_call, change_task, delete_task, list_tasks
 from tests.migrations.test_existing_tables import TASKS, USERS_THAT_SERVE
 from tests.support.product import forget_process
 from tests.support.servers import Site
@@ -56,7 +56,7 @@ async def test_a_task_that_is_sent_again_is_one(
     site: Site, database: Database, time_zone: str
 ) -> None:
     _live_in(site, time_zone)
-    call = adding(ADA, NewTask(title="Buy milk"))
+    call = add_task_call(ADA, NewTask(title="Buy milk"))
 
     [first] = await database.run_as(ADA, None, call)
 

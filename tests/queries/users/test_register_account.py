@@ -7,7 +7,7 @@ import pytest
 from lib.database.client import Database
 from lib.database.statements import Call
 from lib.problems import DatabaseNotMigrated
-from lib.users.accounts import REGISTER_ACCOUNT, Registered
+from lib.users.accounts import REGISTER_ACCOUNT, RegisteredAccount
 from tests.support.steps.rows import Rows
 from tests.support.steps.turns import act_as
 
@@ -69,7 +69,7 @@ async def _register(pool: Database, user_id: str, email: str = "ada@example.com"
     return made.user_id
 
 
-def _call(user_id: str, email: str) -> Call[Registered]:
+def _call(user_id: str, email: str) -> Call[RegisteredAccount]:
     return REGISTER_ACCOUNT(
         user_id=user_id, email=email, name="Ada", hashed_password=f"hash of {user_id}"
     )
