@@ -18,8 +18,8 @@ MOST_FUNCTIONS = 12  # a Hobby deployment is refused above that
 FUNCTIONS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "api").rglob("*.py"))
 # What no function may import before its first request: it costs, or is not there.
 NOT_AT_START = {
-    "pydantic", "openai", "httpx", "httpx2", "jwt", "bcrypt", "cryptography", "dotenv", "uvicorn",
-    "fastapi",
+    "pydantic", "openai", "aiohttp", "httpx", "httpx2", "jwt", "bcrypt", "cryptography", "dotenv",
+    "uvicorn", "fastapi",
 }  # fmt: skip
 # Figures that need no explanation.
 UNSAID = ["info", "pool_max_connections", "table_vacuumed_timestamp_seconds"]

@@ -1,40 +1,41 @@
-"""The model: any OpenAI-compatible provider, asked through the `openai` package, read by ourselves.
+"""The model: any OpenAI-compatible provider. The package `openai` asks, this room reads.
 
-The package makes a pydantic object of each chunk, which costs 166 to 195 ms of CPU for 1,000
+The package would make a pydantic object of each chunk, which costs 166 to 195 ms of CPU for 1,000
 tokens; reading the lines costs a fraction of that. So the package sends the request (keys, base
 URL, errors) and hands over its raw response.
 
-Imported by the chat function alone, with its first message: `import openai` takes about 230 ms.
+Imported with the first message, by the chat function alone: `import openai` takes about 230 ms.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from http import HTTPStatus
 from math import isfinite
 from typing import Any, cast
-from urllib.request import getproxies
 
 import httpx2
 import openai
 from openai import AsyncAPIResponse
 
-from lib.model._connection import BODY, ModelTransport
-from lib.model.reply import CallPiece, Events, GarbledStreamError, Reply, pieces_in
+from lib.model._chat_completions import read_chunk
+from lib.model._connection import ModelHTTPClient, body_of
+from lib.model._events import EventStream
+from lib.model.reply import CallPiece, GarbledStreamError, Reply
 from lib.problems import AnswerWithheld, ModelFailed, ModelOverloaded, ModelRefused, ModelTimeout
 from lib.settings import settings
 
-# As the event loop sees it: 400 questions at once on a busy machine kept it from the last of their
-# connections for more than 5 s, long after the provider had taken them.
+# By the event loop's clock: with 400 requests at once on a busy machine, the loop came to the last
+# connections more than 5 s after the provider had accepted them.
 CONNECT_TIMEOUT_SECONDS = 10.0
-# Between two pieces of the provider's answer, and before the first. Who is silent for longer is
-# taken for dead, which leaves time to say so before the function's deadline.
+# Before the provider's first byte, and between any two. A longer silence counts as a failure, which
+# leaves time to report it before the function's deadline.
 SILENCE_TIMEOUT_SECONDS = 30.0
 OVERLOADED = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, 529}
 TIMED_OUT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT, 524}
 RETRY_AFTER_SECONDS = 5.0
-NO_OPTIONS: Mapping[str, Any] = {}
 MAX_RETRY_AFTER_SECONDS = 3600.0
+NO_OPTIONS: Mapping[str, Any] = {}
 
 
 async def stream_answer(
@@ -46,31 +47,31 @@ async def stream_answer(
     """Ask a model and yield the pieces of its answer as they come: text, and tool calls.
 
     Args:
-        model: which, by the provider's name.
+        model: the provider's name of the model.
         messages: the conversation in the provider's form.
-        reply: filled in on the way.
+        reply: filled in while the answer streams.
         options: further parameters of the provider's API: tools, tool_choice, response_format. Tool
-            calls are read only if tools are given.
+            calls are read only if there are tools.
 
     Raises:
-        ModelRefused: wrong key, model or settings.
-        ModelOverloaded: the provider says 429, 503 or 529.
-        ModelTimeout: no connection, or not a byte for SILENCE_TIMEOUT_SECONDS.
-        AnswerWithheld: a content filter let nothing through.
-        ModelFailed: any other failure; also a stream that was cut, garbled, or held no answer.
+        ModelRefused: when the key, the model or a parameter is wrong.
+        ModelOverloaded: when the provider answers 429, 503 or 529.
+        ModelTimeout: when there is no connection in time, or SILENCE_TIMEOUT_SECONDS of silence.
+        AnswerWithheld: when a content filter lets nothing through.
+        ModelFailed: on any other failure; also when the stream is cut or garbled, or has no answer.
     """
-    events, has_tools, is_empty = Events(), "tools" in options, True
+    events, has_tools, is_empty = EventStream(), "tools" in options, True
     try:
         async with _request(model, messages, options) as response:
-            async for received in _body_of(response.http_response):
+            async for received in body_of(response.http_response):
                 for chunk in events.feed(received):
-                    for piece in pieces_in(chunk, reply, has_tools=has_tools):
+                    for piece in read_chunk(chunk, reply, has_tools=has_tools):
                         is_empty = False
                         yield piece
-                if events.are_over:
+                if events.is_done:
                     break
     except (openai.APIError, httpx2.HTTPError, httpx2.StreamError, GarbledStreamError) as error:
-        # What goes wrong after the finish reason is no matter.
+        # A failure after the finish reason takes nothing from the answer.
         if reply.finish_reason is None:
             raise _problem_of(error) from error
     if is_empty and reply.finish_reason == "content_filter":
@@ -93,42 +94,23 @@ def _request(
 
 @cache
 def _client() -> openai.AsyncOpenAI:
-    chosen = settings()
     return openai.AsyncOpenAI(
-        http_client=_http_client(),
-        api_key=chosen.openai_api_key,
-        base_url=chosen.openai_base_url,
+        http_client=ModelHTTPClient(follow_redirects=True),
+        api_key=settings().openai_api_key,
+        base_url=settings().openai_base_url,
         timeout=httpx2.Timeout(SILENCE_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
         # The package would wait up to a minute between its tries, while the user waits and the
-        # function is paid for. The client is told when to try again instead; that costs nothing,
-        # since its message is stored.
+        # function is paid for. Parley's client learns instead when to try again; that costs
+        # nothing, because its message is stored.
         max_retries=0,
     )
 
 
-def _http_client() -> httpx2.AsyncClient | None:
-    """Return what speaks HTTP; None: what the package has for that."""
-    if getproxies():
-        # As the environment says, which a transport of one's own would take no notice of.
-        return None
-    return openai.DefaultAsyncHttpxClient(transport=ModelTransport())
-
-
 async def close() -> None:
-    """Close the connections to the provider; the next question opens new ones."""
+    """Close the connections to the provider; the next request opens new ones."""
     if _client.cache_info().currsize:
         await _client().close()
         _client.cache_clear()
-
-
-def _body_of(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """Return the body of a response as it comes: past four generators, where it is as it was sent.
-
-    Of each token they took 5% of the processor.
-    """
-    body: httpx2.AsyncByteStream | None = response.extensions.get(BODY)
-    is_encoded = "content-encoding" in response.headers
-    return response.aiter_bytes() if body is None or is_encoded else aiter(body)
 
 
 def _problem_of(error: Exception) -> ModelFailed:
@@ -140,14 +122,16 @@ def _problem_of(error: Exception) -> ModelFailed:
         return ModelOverloaded(retry_after_seconds=_retry_after(error))
     if error.status_code in TIMED_OUT:
         return ModelTimeout()
-    is_ours = error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
-    return ModelRefused() if is_ours else ModelFailed()
+    is_refusal = error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+    return ModelRefused() if is_refusal else ModelFailed()
 
 
 def _retry_after(error: openai.APIStatusError) -> float:
-    """Return what the provider says, in seconds, within reason."""
+    """Return the provider's Retry-After in seconds, within reason."""
     try:
-        said = float(error.response.headers.get("retry-after", ""))
+        seconds = float(error.response.headers.get("retry-after", ""))
     except ValueError:
         return RETRY_AFTER_SECONDS
-    return min(max(said, 1.0), MAX_RETRY_AFTER_SECONDS) if isfinite(said) else RETRY_AFTER_SECONDS
+    if not isfinite(seconds):
+        return RETRY_AFTER_SECONDS
+    return min(max(seconds, 1.0), MAX_RETRY_AFTER_SECONDS)
