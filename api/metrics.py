@@ -1,8 +1,8 @@
-"""GET /api/metrics: how it goes, in figures, for Prometheus; with ?format=json for people.
+"""GET /api/metrics: the metrics, for Prometheus; with ?format=json for people.
 
 Accepts   Authorization: Bearer $METRICS_TOKEN  ?format=prometheus (default) or json
-Answers   200 in Prometheus's text format, or JSON: what all instances have counted, the pool of
-          this process, the database. Where that is not reached, the little that is known without.
+Answers   200 in Prometheus's text format, or JSON: the counts of all instances, the pool of this
+          process, the database. Only the pool and `database_up` while the database is unreachable.
 Problems  404 not_found (always, when METRICS_TOKEN is not set), 401 unauthenticated,
           503 database_not_migrated
 Database  1 round trip: add_counters.sql, list_counters.sql, list_tables.sql, list_indexes.sql,
@@ -17,19 +17,21 @@ from lib.functions import function
 from lib.http.queries import parse_query
 from lib.http.responses import NO_STORE, json_response
 from lib.identity.operators import check_metrics_token
-from lib.operations.metrics import MetricsQuery, read_metrics
-from lib.operations.prometheus import MEDIA_TYPE, text_of
+from lib.operations.metrics import TEXT_FORMAT, MetricsQuery, read_metrics, text_writer
 from lib.operations.report import report_of
+from lib.runtime.imports import load, load_ahead
 
 
 async def get(request: Request) -> Response:
-    """Answer all figures."""
+    """Answer all metrics."""
     check_metrics_token(request)
     query = parse_query(request, MetricsQuery)
-    metrics = await read_metrics(database())
     if query.format == "json":
-        return json_response(report_of(metrics))
-    return Response(text_of(metrics), media_type=MEDIA_TYPE, headers=NO_STORE)
+        return json_response(report_of(await read_metrics(database())))
+    load_ahead(text_writer)
+    metrics = await read_metrics(database())
+    write_text = await load(text_writer)
+    return Response(write_text(metrics), media_type=TEXT_FORMAT, headers=NO_STORE)
 
 
 app = function(GET=get)

@@ -1,6 +1,7 @@
 """What GET /api/metrics reads: the counts of all instances, the pool, and the database."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -207,3 +208,14 @@ def _note_outcome(reading: asyncio.Task[Reading | None]) -> None:
     """Look how it ended, which nobody may do who has given up; asyncio would complain."""
     if not reading.cancelled():
         reading.exception()
+
+
+# As prometheus_client calls the text that it writes.
+TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def text_writer() -> Callable[[Metrics], bytes]:
+    """Return `text_of`; importing it takes 58 ms, beside the database's round trip."""
+    from lib.operations.prometheus import text_of
+
+    return text_of

@@ -1,289 +1,264 @@
-"""The figures in Prometheus's text format, version 0.0.4 (its document "Exposition formats")."""
+"""The metrics in Prometheus's text format.
+
+Importing prometheus_client takes 58 ms, most of it for an HTTP server that Parley does not use. So
+the metrics function imports this module when Prometheus asks, and no function imports it at start.
+"""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import override
+
+from prometheus_client import generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
 
 from lib import __version__
-from lib.operations.metrics import Backlog, Counter, Metrics, Reading
+from lib.operations.metrics import Backlog, Counter, Index, Metrics, SlowStatement, Table, Whole
 from lib.runtime.counting import FIGURES, Figure
 
-type Labels = Mapping[str, str]
-type Sample = tuple[Labels, float]
-# Name, kind, text, and the samples.
-type Family = tuple[str, str, str, list[Sample]]
+
+@dataclass(frozen=True, slots=True)
+class Family[Row]:
+    """A metric that is read from a row, such as that of a table or of the whole database.
+
+    Attributes:
+        name: without `parley_`; a counter's ends in `_total`, and any other metric is a gauge.
+        text: its HELP.
+        read: returns the row's value, or its values by a label of their own.
+        label: the name of that label.
+    """
+
+    name: str
+    text: str
+    read: Callable[[Row], float | Mapping[str, float]]
+    label: str = ""
 
 
-def families_of(metrics: Metrics) -> Iterator[Family]:
-    """Yield the families: without the database, the little that is known without it."""
-    yield from _process(metrics)
-    if metrics.reading is not None:
-        yield from _whole(metrics.reading)
-        yield from _tables(metrics.reading)
-        yield from _indexes(metrics.reading)
-        yield from _backlog(metrics.reading.backlog)
-        yield from _slow_statements(metrics.reading)
-
-
-def _process(metrics: Metrics) -> Iterator[Family]:
-    pool = metrics.pool
-    here = "Of the process that answered this request alone: "
-    yield "info", "gauge", "The version that answered.", [({"version": __version__}, 1)]
-    yield (
+PROCESS: tuple[Family[Metrics], ...] = (
+    Family("info", "The version that answered.", lambda _: {__version__: 1}, "version"),
+    Family(
         "database_up",
-        "gauge",
-        "1: the database answered; 0: it did not, and all its figures are missing here.",
-        [({}, metrics.reading is not None)],
-    )
-    yield (
+        "1: the database answered; 0: it did not, and all its metrics are missing here.",
+        lambda metrics: metrics.reading is not None,
+    ),
+    Family(
         "pool_connections",
-        "gauge",
-        f"{here}connections of its pool.",
-        [({"state": "in_use"}, pool["size"] - pool["idle"]), ({"state": "idle"}, pool["idle"])],
-    )
-    yield (
+        "Of the process that answered this request alone: connections of its pool.",
+        lambda metrics: {
+            "in_use": metrics.pool["size"] - metrics.pool["idle"],
+            "idle": metrics.pool["idle"],
+        },
+        "state",
+    ),
+    Family(
         "pool_max_connections",
-        "gauge",
-        f"{here}DB_POOL_MAX.",
-        [({}, pool["max"])],
-    )
-    yield (
+        "Of the process that answered this request alone: DB_POOL_MAX.",
+        lambda metrics: metrics.pool["max"],
+    ),
+    Family(
         "pool_waiting_requests",
-        "gauge",
-        f"{here}requests that wait for a connection. Of all instances see connection_wait_seconds.",
-        [({}, pool["waiting"])],
-    )
-
-
-def _whole(reading: Reading) -> Iterator[Family]:
-    whole = reading.whole
-    yield "database_bytes", "gauge", "Size of the database.", [({}, whole.size_bytes)]
-    yield (
+        "Of the process that answered this request alone: requests that wait for a connection. "
+        "Of all instances see connection_wait_seconds.",
+        lambda metrics: metrics.pool["waiting"],
+    ),
+)
+DATABASE: tuple[Family[Whole], ...] = (
+    Family("database_bytes", "Size of the database.", lambda row: row.size_bytes),
+    Family(
         "database_blocks_total",
-        "counter",
         "Blocks that were found in the database's own cache (hit), or not (read).",
-        [({"from": "hit"}, whole.blocks_hit), ({"from": "read"}, whole.blocks_read)],
-    )
-    yield (
+        lambda row: {"hit": row.blocks_hit, "read": row.blocks_read},
+        "from",
+    ),
+    Family(
         "database_connections",
-        "gauge",
-        "Connections of all clients and instances, as the database sees them, by what they do.",
-        [
-            ({"state": "active"}, whole.active_connections),
-            ({"state": "idle"}, whole.idle_connections),
-            ({"state": "idle_in_transaction"}, whole.idle_in_transaction_connections),
-        ],
-    )
-    yield "database_max_connections", "gauge", "Its max_connections.", [({}, whole.max_connections)]
-    yield "database_deadlocks_total", "counter", "Deadlocks.", [({}, whole.deadlocks)]
-    yield "database_rollbacks_total", "counter", "Transactions undone.", [({}, whole.rollbacks)]
-    yield (
+        "Connections of all clients and instances, as the database sees them, by state.",
+        lambda row: {
+            "active": row.active_connections,
+            "idle": row.idle_connections,
+            "idle_in_transaction": row.idle_in_transaction_connections,
+        },
+        "state",
+    ),
+    Family("database_max_connections", "Its max_connections.", lambda row: row.max_connections),
+    Family("database_deadlocks_total", "Deadlocks.", lambda row: row.deadlocks),
+    Family("database_rollbacks_total", "Transactions undone.", lambda row: row.rollbacks),
+    Family(
         "database_temporary_bytes_total",
-        "counter",
         "Written to temporary files, since it did not fit into memory.",
-        [({}, whole.temporary_bytes)],
-    )
-    yield (
+        lambda row: row.temporary_bytes,
+    ),
+    Family(
         "database_longest_transaction_seconds",
-        "gauge",
         "Age of the oldest open transaction: until it ends, dead rows stay.",
-        [({}, whole.longest_transaction_seconds)],
-    )
-
-
-def _tables(reading: Reading) -> Iterator[Family]:
-    named = [({"table": each.name}, each) for each in reading.tables]
-    yield (
-        "table_rows",
-        "gauge",
-        "Rows, as the database estimates them.",
-        [(labels, each.row_count) for labels, each in named],
-    )
-    yield (
+        lambda row: row.longest_transaction_seconds,
+    ),
+)
+TABLES: tuple[Family[Table], ...] = (
+    Family("table_rows", "Rows, as the database estimates them.", lambda row: row.row_count),
+    Family(
         "table_dead_rows",
-        "gauge",
         "Rows that were deleted or replaced and still take up room, estimated.",
-        [(labels, each.dead_row_count) for labels, each in named],
-    )
-    yield (
+        lambda row: row.dead_row_count,
+    ),
+    Family(
         "table_bytes",
-        "gauge",
         "Size of a table with its large values, without its indexes.",
-        [(labels, each.table_bytes) for labels, each in named],
-    )
-    yield (
+        lambda row: row.table_bytes,
+    ),
+    Family(
         "table_scans_total",
-        "counter",
         "How often it was read as a whole (sequential), or by an index.",
-        [
-            (labels | {"by": by}, scans)
-            for labels, each in named
-            for by, scans in (("sequential", each.sequential_scans), ("index", each.index_scans))
-        ],
-    )
-    yield (
+        lambda row: {"sequential": row.sequential_scans, "index": row.index_scans},
+        "by",
+    ),
+    Family(
         "table_blocks_total",
-        "counter",
         "Blocks of a table and its indexes: found in the database's own cache (hit), or not.",
-        [
-            (labels | {"from": source}, blocks)
-            for labels, each in named
-            for source, blocks in (("hit", each.blocks_hit), ("read", each.blocks_read))
-        ],
-    )
-    yield (
+        lambda row: {"hit": row.blocks_hit, "read": row.blocks_read},
+        "from",
+    ),
+    Family(
         "table_vacuumed_timestamp_seconds",
-        "gauge",
         "When it was last vacuumed; 0: never.",
-        [
-            (labels, each.vacuumed_at.timestamp() if each.vacuumed_at else 0)
-            for labels, each in named
-        ],
-    )
-
-
-def _indexes(reading: Reading) -> Iterator[Family]:
-    named = [({"table": each.table_name, "index": each.name}, each) for each in reading.indexes]
-    yield (
-        "index_bytes",
-        "gauge",
-        "Size of an index.",
-        [(labels, each.index_bytes) for labels, each in named],
-    )
-    yield (
-        "index_scans_total",
-        "counter",
-        "How often an index was used.",
-        [(labels, each.scans) for labels, each in named],
-    )
-    yield (
+        lambda row: row.vacuumed_at.timestamp() if row.vacuumed_at else 0,
+    ),
+)
+INDEXES: tuple[Family[Index], ...] = (
+    Family("index_bytes", "Size of an index.", lambda row: row.index_bytes),
+    Family("index_scans_total", "How often an index was used.", lambda row: row.scans),
+    Family(
         "index_unused",
-        "gauge",
         "1: never used since the statistics began, and it enforces no rule.",
-        [(labels, each.is_unused) for labels, each in named],
-    )
-    yield (
-        "index_invalid",
-        "gauge",
-        "1: its building failed; migrate again.",
-        [(labels, not each.is_valid) for labels, each in named],
-    )
-
-
-def _backlog(backlog: Backlog) -> Iterator[Family]:
-    oldest = backlog.oldest_message_at
-    age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0
-    yield (
+        lambda row: row.is_unused,
+    ),
+    Family("index_invalid", "1: its building failed; migrate again.", lambda row: not row.is_valid),
+)
+BACKLOG: tuple[Family[Backlog], ...] = (
+    Family(
         "oldest_message_age_seconds",
-        "gauge",
         "Age of the oldest message; a day past RETENTION_DAYS: the cron does not keep up.",
-        [({}, max(age, 0))],
-    )
-    yield "turns_running", "gauge", "Turns that are taken.", [({}, backlog.turns_running)]
-    yield (
+        lambda row: _age_seconds(row.oldest_message_at),
+    ),
+    Family("turns_running", "Turns that are taken.", lambda row: row.turns_running),
+    Family(
         "turns_lapsed",
-        "gauge",
         "Turns whose lease ran out: their function was ended before it could give them back.",
-        [({}, backlog.turns_lapsed)],
-    )
-    yield (
+        lambda row: row.turns_lapsed,
+    ),
+    Family(
         "streams_kept",
-        "gauge",
         "Answers that are not stored yet, whose parts are kept in batches.",
-        [({}, backlog.streams_kept)],
-    )
-
-
-def _slow_statements(reading: Reading) -> Iterator[Family]:
-    slow = reading.slow_statements
-    yield (
+        lambda row: row.streams_kept,
+    ),
+)
+STATISTICS: tuple[Family[bool], ...] = (
+    Family(
         "statement_statistics_available",
-        "gauge",
-        "1: the extension pg_stat_statements is there; 0: it is not, and no server figures are.",
-        [({}, slow is not None)],
-    )
-    named = [({"statement": each.statement or ""}, each) for each in slow or []]
-    yield (
+        "1: the extension pg_stat_statements is there; 0: it is not, and no server metrics are.",
+        lambda is_available: is_available,
+    ),
+)
+SLOW_STATEMENTS: tuple[Family[SlowStatement], ...] = (
+    Family(
         "statement_server_seconds_total",
-        "counter",
         "Time that the database itself took for a statement; the 20 that took most.",
-        [(labels, each.total_seconds or 0) for labels, each in named],
-    )
-    yield (
+        lambda row: row.total_seconds or 0,
+    ),
+    Family(
         "statement_server_calls_total",
-        "counter",
         "How often the database ran that statement.",
-        [(labels, each.calls or 0) for labels, each in named],
-    )
-
-
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+        lambda row: row.calls or 0,
+    ),
+)
 COUNTED = "Of all instances, each of which adds its own after a response."
 
 
 def text_of(metrics: Metrics) -> bytes:
-    """Return all figures in the text format."""
-    lines: list[str] = []
-    for name, kind, text, samples in families_of(metrics):
-        lines += _heading(name, kind, text)
-        lines += [_line(name, labels, value) for labels, value in samples]
-    if metrics.reading is not None:
+    """Return all metrics in the text format."""
+    return generate_latest(Reader(metrics))
+
+
+class Reader(Collector):
+    """Gives prometheus_client the metrics of one reading."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Take the reading."""
+        self._metrics = metrics
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics; without a database only those of the process."""
+        yield from _read(PROCESS, {(): self._metrics})
+        reading = self._metrics.reading
+        if reading is None:
+            return
+        yield from _read(DATABASE, {(): reading.whole})
+        yield from _read(TABLES, {(each.name,): each for each in reading.tables}, "table")
+        indexes = {(each.table_name, each.name): each for each in reading.indexes}
+        yield from _read(INDEXES, indexes, "table", "index")
+        yield from _read(BACKLOG, {(): reading.backlog})
+        slow = reading.slow_statements
+        yield from _read(STATISTICS, {(): slow is not None})
+        statements = {(each.statement or "",): each for each in slow or []}
+        yield from _read(SLOW_STATEMENTS, statements, "statement")
         for figure in FIGURES:
-            counted = [each for each in metrics.reading.counted if each.figure == figure.name]
-            lines += _counted(figure, counted)
-    return ("\n".join(lines) + "\n").encode()
+            # A metric that no instance has counted yet is left out.
+            if counters := [each for each in reading.counted if each.figure == figure.name]:
+                yield _sum_up(figure, counters)
 
 
-def _counted(figure: Figure, counted: list[Counter]) -> Iterator[str]:
-    """Yield the lines of something that all instances have counted; none, if they have not."""
-    if not counted:
-        return
-    text = f"{figure.text} {COUNTED}"
+def _read[Row](
+    families: Sequence[Family[Row]], rows: Mapping[tuple[str, ...], Row], *labels: str
+) -> Iterator[Metric]:
+    """Yield the metrics of some rows, which are given by the values of their labels."""
+    for family in families:
+        kind = CounterMetricFamily if family.name.endswith("_total") else GaugeMetricFamily
+        names = (*labels, family.label) if family.label else labels
+        metric = kind(f"parley_{family.name}", family.text, labels=names)
+        for row_labels, row in rows.items():
+            value = family.read(row)
+            if isinstance(value, Mapping):
+                for label, labeled_value in value.items():
+                    metric.add_metric((*row_labels, label), labeled_value)
+            else:
+                metric.add_metric(row_labels, value)
+        yield metric
+
+
+def _age_seconds(at: datetime | None) -> float:
+    return max((datetime.now(UTC) - at).total_seconds(), 0) if at else 0
+
+
+def _sum_up(figure: Figure, counters: list[Counter]) -> Metric:
+    """Return the counts of all instances: a counter, or a histogram for a metric with bounds."""
+    name, text = f"parley_{figure.name}", f"{figure.text} {COUNTED}"
+    labels = ("function", figure.label) if figure.label else ("function",)
+    series: dict[tuple[str, ...], list[Counter]] = {}
+    for counter in counters:
+        series.setdefault((counter.function, counter.label)[: len(labels)], []).append(counter)
     if not figure.bounds:
-        yield from _heading(f"{figure.name}_total", "counter", text)
-        for each in counted:
-            yield _line(f"{figure.name}_total", _labels(figure, each), each.count)
-        return
-    yield from _heading(figure.name, "histogram", text)
-    series: dict[tuple[str, str], list[Counter]] = {}
-    for each in counted:
-        series.setdefault((each.function, each.label), []).append(each)
-    for cells in series.values():
-        yield from _histogram(figure, cells)
+        metric = CounterMetricFamily(name, text, labels=labels)
+        for values, cells in series.items():
+            metric.add_metric(values, sum(cell.count for cell in cells))
+        return metric
+    metric = HistogramMetricFamily(name, text, labels=labels)
+    for values, cells in series.items():
+        buckets = [
+            # "1" rather than "1.0", so that the series that Prometheus has stored go on.
+            ("+Inf" if math.isinf(bound) else f"{bound:g}", _count_up_to(bound, cells))
+            for bound in (*figure.bounds, math.inf)
+        ]
+        metric.add_metric(values, buckets, sum(cell.total for cell in cells))
+    return metric
 
 
-def _histogram(figure: Figure, cells: list[Counter]) -> Iterator[str]:
-    """Yield one histogram: of its buckets, each holds those before it, too."""
-    labels = _labels(figure, cells[0])
-    for bound in (*figure.bounds, math.inf):
-        count = sum(each.count for each in cells if each.bound <= bound)
-        yield _line(f"{figure.name}_bucket", labels | {"le": _number(bound)}, count)
-    yield _line(f"{figure.name}_sum", labels, sum(each.total for each in cells))
-    yield _line(f"{figure.name}_count", labels, sum(each.count for each in cells))
-
-
-def _labels(figure: Figure, counter: Counter) -> dict[str, str]:
-    beside = {figure.label: counter.label} if figure.label else {}
-    return {"function": counter.function} | beside
-
-
-def _heading(name: str, kind: str, text: str) -> Iterator[str]:
-    yield f"# HELP parley_{name} {text}"
-    yield f"# TYPE parley_{name} {kind}"
-
-
-def _line(name: str, labels: Labels, value: float) -> str:
-    written = ",".join(f'{label}="{_escaped(given)}"' for label, given in labels.items())
-    return (
-        f"parley_{name}{{{written}}} {_number(value)}"
-        if written
-        else f"parley_{name} {_number(value)}"
-    )
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-def _number(value: float) -> str:
-    return "+Inf" if math.isinf(value) else repr(float(value)) if value % 1 else str(int(value))
+def _count_up_to(bound: float, cells: list[Counter]) -> int:
+    return sum(cell.count for cell in cells if cell.bound <= bound)
