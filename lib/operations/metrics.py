@@ -1,4 +1,4 @@
-"""What GET /api/metrics reads: the counts of all instances, the pool, and the database."""
+"""Reads the metrics: the counts of all instances, the pool of this process, and the database."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ MOST_SLOW_STATEMENTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A row of list_counters."""
+    """A row of list_counters: one cell of a metric, from all instances; `day_…` of today by UTC."""
 
     figure: str
     function: str
@@ -32,7 +32,7 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A row of list_tables."""
+    """A row of list_tables: one of Parley's tables; numbers of rows are estimates."""
 
     row_count: int
     dead_row_count: int
@@ -49,7 +49,13 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A row of list_indexes."""
+    """An index of Parley's tables.
+
+    Attributes:
+        scans: Uses since the statistics began.
+        is_rule: Enforces a rule, such as that a value is unique.
+        is_valid: False: building it failed; migrate again.
+    """
 
     scans: int
     is_rule: bool
@@ -60,13 +66,13 @@ class Index:
 
     @property
     def is_unused(self) -> bool:
-        """It costs each write something, and has never served anybody."""
+        """Whether no query has used it: it only costs each write time."""
         return self.scans == 0 and not self.is_rule
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """The row of describe_database."""
+class DatabaseStatistics:
+    """The row of describe_database: the whole database since its statistics began."""
 
     blocks_hit: int
     blocks_read: int
@@ -84,7 +90,14 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The row of count_backlog."""
+    """Work that waits.
+
+    Attributes:
+        oldest_message_at: Null: there is no message.
+        turns_running: Turns that hold a lease.
+        turns_lapsed: Turns whose lease ran out before their function gave them back.
+        streams_kept: Answers whose parts are kept in batches because they are not stored yet.
+    """
 
     oldest_message_at: datetime | None
     turns_running: int
@@ -94,7 +107,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class SlowStatement:
-    """A row of list_slow_statements."""
+    """A statement of Parley's, by the database's own measurement; all null: no statistics."""
 
     statement: str | None
     calls: int | None
@@ -106,37 +119,37 @@ class SlowStatement:
 LIST_COUNTERS = Statement("operations/list_counters", Counter)
 LIST_TABLES = Statement("operations/list_tables", Table)
 LIST_INDEXES = Statement("operations/list_indexes", Index)
-DESCRIBE_DATABASE = Statement("operations/describe_database", Whole)
+DESCRIBE_DATABASE = Statement("operations/describe_database", DatabaseStatistics)
 COUNT_BACKLOG = Statement("operations/count_backlog", Backlog)
 LIST_SLOW_STATEMENTS = Statement("operations/list_slow_statements", SlowStatement)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All that the database tells, at one moment.
+    """The metrics that the database has, at one moment.
 
     Attributes:
-        counted: what all instances have counted.
-        tables: Parley's.
-        indexes: theirs.
-        whole: the database as a whole.
-        backlog: what waits to be done.
-        slow_statements: the slowest; None: pg_stat_statements is not there.
+        counted: the counts of all instances.
+        tables: Parley's tables.
+        indexes: the indexes of those tables.
+        statistics: the whole database.
+        backlog: work that waits.
+        slow_statements: the slowest first; None: pg_stat_statements is missing.
     """
 
     counted: list[Counter]
     tables: list[Table]
     indexes: list[Index]
-    whole: Whole
+    statistics: DatabaseStatistics
     backlog: Backlog
     slow_statements: list[SlowStatement] | None
 
 
 async def read_database(database: Database) -> Reading | None:
-    """Store what this process has counted, and read everything. One round trip.
+    """Store the counts of this process, and read all metrics of the database. One round trip.
 
     Returns:
-        None: the database cannot be reached.
+        The metrics; None: the database cannot be reached.
 
     Raises:
         DatabaseNotMigrated: migrations are missing.
@@ -144,7 +157,7 @@ async def read_database(database: Database) -> Reading | None:
     await storing().settle()
     cells = counters().take()
     try:
-        _, counted, tables, indexes, [whole], [backlog], slow = await database.run(
+        _, counted, tables, indexes, [statistics], [backlog], slow = await database.run(
             adding(cells),
             LIST_COUNTERS(now=None),
             LIST_TABLES(),
@@ -159,11 +172,11 @@ async def read_database(database: Database) -> Reading | None:
     except Exception:
         counters().put_back(cells)
         raise
-    is_there = not (slow and slow[0].statement is None)
-    return Reading(counted, tables, indexes, whole, backlog, slow if is_there else None)
+    has_statistics = not (slow and slow[0].statement is None)
+    return Reading(counted, tables, indexes, statistics, backlog, slow if has_statistics else None)
 
 
-# Prometheus gives up after 10 seconds, and would then not learn what is wrong.
+# Prometheus gives up after 10 seconds, and would then not read `database_up` 0.
 PATIENCE_SECONDS = 5.0
 
 
@@ -178,11 +191,11 @@ class MetricsQuery:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """All figures, at one moment.
+    """All metrics, at one moment.
 
     Attributes:
-        pool: of the process that answers, and of no other.
-        reading: of the database; None: it cannot be reached.
+        pool: the connections of the process that answers.
+        reading: the metrics of the database; None: it cannot be reached.
     """
 
     pool: dict[str, int]
@@ -190,14 +203,14 @@ class Metrics:
 
 
 async def read_metrics(database: Database) -> Metrics:
-    """Read all figures: one round trip, and PATIENCE_SECONDS at most.
+    """Read all metrics in one round trip, waiting for PATIENCE_SECONDS at most.
 
     Raises:
         DatabaseNotMigrated: migrations are missing.
     """
-    # Before it takes a connection itself.
+    # First, because the reading below takes a connection itself.
     pool = database.pool_metrics()
-    # A task of its own: it knows what becomes of what it adds, though nobody waits any more.
+    # A task, which outlives the time-out: it must learn whether its counts were stored.
     reading = asyncio.create_task(read_database(database))
     reading.add_done_callback(_note_outcome)
     await asyncio.wait({reading}, timeout=PATIENCE_SECONDS)
@@ -205,7 +218,7 @@ async def read_metrics(database: Database) -> Metrics:
 
 
 def _note_outcome(reading: asyncio.Task[Reading | None]) -> None:
-    """Look how it ended, which nobody may do who has given up; asyncio would complain."""
+    """Retrieve the exception: after a time-out nothing awaits this task, and asyncio would warn."""
     if not reading.cancelled():
         reading.exception()
 

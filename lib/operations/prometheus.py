@@ -20,7 +20,15 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from lib import __version__
-from lib.operations.metrics import Backlog, Counter, Index, Metrics, SlowStatement, Table, Whole
+from lib.operations.metrics import (
+    Backlog,
+    Counter,
+    DatabaseStatistics,
+    Index,
+    Metrics,
+    SlowStatement,
+    Table,
+)
 from lib.runtime.counting import FIGURES, Figure
 
 
@@ -69,7 +77,7 @@ PROCESS: tuple[Family[Metrics], ...] = (
         lambda metrics: metrics.pool["waiting"],
     ),
 )
-DATABASE: tuple[Family[Whole], ...] = (
+DATABASE: tuple[Family[DatabaseStatistics], ...] = (
     Family("database_bytes", "Size of the database.", lambda row: row.size_bytes),
     Family(
         "database_blocks_total",
@@ -200,7 +208,7 @@ class Reader(Collector):
         reading = self._metrics.reading
         if reading is None:
             return
-        yield from _read(DATABASE, {(): reading.whole})
+        yield from _read(DATABASE, {(): reading.statistics})
         yield from _read(TABLES, {(each.name,): each for each in reading.tables}, "table")
         indexes = {(each.table_name, each.name): each for each in reading.indexes}
         yield from _read(INDEXES, indexes, "table", "index")

@@ -1,130 +1,276 @@
-"""The figures for people: GET /api/metrics?format=json."""
+"""The metrics for people: GET /api/metrics?format=json.
+
+The types are what the description of the HTTP interface says of it.
+"""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from lib import __version__
-from lib.operations.metrics import Counter, Metrics, Reading
-from lib.runtime import counting as figures
+from lib.operations.metrics import (
+    Backlog,
+    Counter,
+    DatabaseStatistics,
+    Index,
+    Metrics,
+    Reading,
+    SlowStatement,
+    Table,
+)
+from lib.runtime import counting
 from lib.runtime.counting import Figure
 
 NO_STATISTICS = "not known: the database lacks the extension pg_stat_statements"
-QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
-# Upper bound of a bucket, how often, and the values' sum.
+# Upper bound of a bucket in seconds, how often, and the sum of the values.
 type Bucket = tuple[float, int, float]
 
 
-def report_of(metrics: Metrics) -> dict[str, Any]:
-    """Return all figures; what all instances have counted today, by UTC, and ever."""
+class ProcessPool(TypedDict):
+    """The pool of the process that answers, which is no other function's.
+
+    Attributes:
+        waiting: Requests that wait for a connection.
+    """
+
+    max: int
+    size: int
+    idle: int
+    waiting: int
+    in_use: int
+
+
+class Times(TypedDict):
+    """How often something happened, and how long it took; only `count` where that is 0."""
+
+    count: int
+    mean_ms: NotRequired[float]
+    p50_ms: NotRequired[float]
+    p95_ms: NotRequired[float]
+    p99_ms: NotRequired[float]
+
+
+class StatementTimes(Times):
+    """How often a statement was sent, how long it took, and how often it failed."""
+
+    statement: str
+    errors: int
+
+
+class TurnMetrics(TypedDict):
+    """How turns ended, and how long they took."""
+
+    by_finish_reason: dict[str, int]
+    failures: dict[str, int]
+    tokens: dict[str, int]
+    duration: Times
+    first_token: Times
+    model_wait: Times
+
+
+class Counted(TypedDict):
+    """The counts of all instances.
+
+    Attributes:
+        requests: By function.
+        responses: By status.
+        problems: By code.
+    """
+
+    requests: dict[str, Times]
+    responses: dict[str, int]
+    problems: dict[str, int]
+    turns: TurnMetrics
+    connection_wait: Times
+    statements: list[StatementTimes]
+
+
+class CountedToday(Counted):
+    """The counts of all instances today, by UTC."""
+
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableMetrics(Table):
+    """One of Parley's tables.
+
+    Attributes:
+        cache_hit_rate: Share of its blocks that were in the cache; null: none was read.
+    """
+
+    cache_hit_rate: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseMetrics(DatabaseStatistics):
+    """The whole database.
+
+    Attributes:
+        cache_hit_rate: Share of the blocks that were in the cache; null: none was read.
+        slowest_statements: A text where the extension pg_stat_statements is missing.
+    """
+
+    cache_hit_rate: float | None
+    backlog: Backlog
+    tables: list[TableMetrics]
+    indexes: list[Index]
+    unused_indexes: list[str]
+    invalid_indexes: list[str]
+    slowest_statements: list[SlowStatement] | str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as clients see it."""
+        return asdict(self)
+
+
+class MetricsReport(TypedDict):
+    """All metrics; the last three are missing while the database cannot be reached."""
+
+    version: str
+    database_up: bool
+    pool_of_this_process: ProcessPool
+    today: NotRequired[CountedToday]
+    ever: NotRequired[Counted]
+    database: NotRequired[DatabaseMetrics]
+
+
+def report_of(metrics: Metrics) -> MetricsReport:
+    """Return all metrics, with the counts of today, by UTC, and of all time."""
     reading = metrics.reading
-    pool = metrics.pool
-    report: dict[str, Any] = {
+    report: MetricsReport = {
         "version": __version__,
         "database_up": reading is not None,
-        "pool_of_this_process": pool | {"in_use": pool["size"] - pool["idle"]},
+        "pool_of_this_process": _pool(metrics.pool),
     }
-    if reading is None:
-        return report
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    today = _Counted(reading.counted, lambda each: (each.bound, each.day_count, each.day_total))
-    ever = _Counted(reading.counted, lambda each: (each.bound, each.count, each.total))
-    return report | {
-        "today": {"since": midnight} | today.report(),
-        "ever": ever.report(),
-        "database": _database(reading),
+    if reading is not None:
+        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        report["today"] = {"since": midnight, **_counted(reading.counted, _of_today)}
+        report["ever"] = _counted(reading.counted, _of_all_time)
+        report["database"] = _database(reading)
+    return report
+
+
+def _pool(pool: dict[str, int]) -> ProcessPool:
+    return {
+        "max": pool["max"],
+        "size": pool["size"],
+        "idle": pool["idle"],
+        "waiting": pool["waiting"],
+        "in_use": pool["size"] - pool["idle"],
     }
 
 
-class _Counted:
-    """What all instances have counted, within some time."""
+def _of_today(counter: Counter) -> Bucket:
+    return counter.bound, counter.day_count, counter.day_total
 
-    def __init__(self, counted: list[Counter], bucket: Callable[[Counter], Bucket]) -> None:
-        """Take the rows, and what of a row belongs to that time."""
-        self._rows = [(each, bucket(each)) for each in counted if bucket(each)[1]]
 
-    def report(self) -> dict[str, Any]:
-        return {
-            "requests": {
-                function: self._times(figures.REQUESTS, function=function)
-                for function in self._functions()
-            },
-            "responses": self._counts(figures.RESPONSES),
-            "problems": self._counts(figures.PROBLEMS),
-            "turns": {
-                "by_finish_reason": self._counts(figures.FINISHES),
-                "failures": self._counts(figures.FAILURES),
-                "tokens": self._counts(figures.TOKENS),
-                "duration": self._times(figures.TURNS),
-                "first_token": self._times(figures.FIRST_TOKENS),
-                "model_wait": self._times(figures.MODEL_WAITS),
-            },
-            "connection_wait": self._times(figures.WAITS),
-            "statements": self._statements(),
-        }
+def _of_all_time(counter: Counter) -> Bucket:
+    return counter.bound, counter.count, counter.total
 
-    def _functions(self) -> list[str]:
-        return sorted({each.function for each, _ in self._of(figures.REQUESTS)})
 
-    def _of(self, figure: Figure) -> list[tuple[Counter, Bucket]]:
+def _counted(counters: list[Counter], bucket: Callable[[Counter], Bucket]) -> Counted:
+    """Return the counts of the period that a function reads from a row."""
+    counts = _Counts(counters, bucket)
+    functions = sorted({counter.function for counter, _ in counts.of(counting.REQUESTS)})
+    return {
+        "requests": {
+            function: counts.times(counting.REQUESTS, function=function) for function in functions
+        },
+        "responses": counts.by_label(counting.RESPONSES),
+        "problems": counts.by_label(counting.PROBLEMS),
+        "turns": {
+            "by_finish_reason": counts.by_label(counting.FINISHES),
+            "failures": counts.by_label(counting.FAILURES),
+            "tokens": counts.by_label(counting.TOKENS),
+            "duration": counts.times(counting.TURNS),
+            "first_token": counts.times(counting.FIRST_TOKENS),
+            "model_wait": counts.times(counting.MODEL_WAITS),
+        },
+        "connection_wait": counts.times(counting.WAITS),
+        "statements": _statements(counts),
+    }
+
+
+class _Counts:
+    """The counts of all instances in one period."""
+
+    def __init__(self, counters: list[Counter], bucket: Callable[[Counter], Bucket]) -> None:
+        """Take the rows that have counted something in the period."""
+        buckets = ((counter, bucket(counter)) for counter in counters)
+        self._rows = [(counter, bucket) for counter, bucket in buckets if bucket[1]]
+
+    def of(self, figure: Figure) -> list[tuple[Counter, Bucket]]:
+        """Return the rows of one metric."""
         return [row for row in self._rows if row[0].figure == figure.name]
 
-    def _counts(self, figure: Figure) -> dict[str, int]:
+    def by_label(self, figure: Figure) -> dict[str, int]:
+        """Return the counts of one metric by its label, over all functions."""
         counts: dict[str, int] = {}
-        for each, (_, count, _) in self._of(figure):
-            counts[each.label] = counts.get(each.label, 0) + count
+        for counter, (_, count, _) in self.of(figure):
+            counts[counter.label] = counts.get(counter.label, 0) + count
         return counts
 
-    def _times(
+    def times(
         self, figure: Figure, *, function: str | None = None, label: str | None = None
-    ) -> dict[str, Any]:
-        found = [
+    ) -> Times:
+        """Return the times of one metric, of one function or label if they are given."""
+        buckets = [
             bucket
-            for each, bucket in self._of(figure)
-            if function in {None, each.function} and label in {None, each.label}
+            for counter, bucket in self.of(figure)
+            if function in {None, counter.function} and label in {None, counter.label}
         ]
-        return _times(figure, found)
-
-    def _statements(self) -> list[dict[str, Any]]:
-        """Return the statements, those first that took the most time in all."""
-        errors = self._counts(figures.STATEMENT_ERRORS)
-        seconds: dict[str, float] = {}
-        for each, (_, _, total) in self._of(figures.STATEMENTS):
-            seconds[each.label] = seconds.get(each.label, 0.0) + total
-        return [
-            {"statement": name, "errors": errors.get(name, 0)}
-            | self._times(figures.STATEMENTS, label=name)
-            for name in sorted(seconds, key=lambda name: -seconds[name])
-        ]
+        return _times(figure, buckets)
 
 
-def _times(figure: Figure, buckets: Iterable[Bucket]) -> dict[str, Any]:
-    """Return how often, and how long: the mean and the quantiles, in milliseconds."""
+def _statements(counts: _Counts) -> list[StatementTimes]:
+    """Return the statements, those first that took the most time together."""
+    errors = counts.by_label(counting.STATEMENT_ERRORS)
+    seconds: dict[str, float] = {}
+    for counter, (_, _, total) in counts.of(counting.STATEMENTS):
+        seconds[counter.label] = seconds.get(counter.label, 0.0) + total
+    return [
+        {
+            "statement": name,
+            "errors": errors.get(name, 0),
+            **counts.times(counting.STATEMENTS, label=name),
+        }
+        for name in sorted(seconds, key=lambda name: -seconds[name])
+    ]
+
+
+def _times(figure: Figure, buckets: Iterable[Bucket]) -> Times:
     counts: dict[float, int] = {}
-    total = 0.0
+    total_seconds = 0.0
     for bound, count, seconds in buckets:
         counts[bound] = counts.get(bound, 0) + count
-        total += seconds
+        total_seconds += seconds
     number = sum(counts.values())
     if not number:
         return {"count": 0}
-    quantiles = {
-        name: round(quantile(figure.bounds, counts, share) * 1000, 1)
-        for name, share in QUANTILES.items()
+    return {
+        "count": number,
+        "mean_ms": _milliseconds(total_seconds / number),
+        "p50_ms": _milliseconds(quantile(figure.bounds, counts, 0.5)),
+        "p95_ms": _milliseconds(quantile(figure.bounds, counts, 0.95)),
+        "p99_ms": _milliseconds(quantile(figure.bounds, counts, 0.99)),
     }
-    return {"count": number, "mean_ms": round(total / number * 1000, 1)} | quantiles
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)
 
 
 def quantile(bounds: tuple[float, ...], counts: dict[float, int], share: float) -> float:
-    """Return about the value that a share of all does not exceed.
+    """Estimate the value that a share of all values does not exceed.
 
-    As Prometheus's histogram_quantile does: a bucket's values are taken to lie evenly in it; those
-    beyond the last bound are taken for it.
+    Like Prometheus's histogram_quantile: takes the values of a bucket as spread evenly over it, and
+    values beyond the last bound as that bound.
 
     Args:
-        bounds: upper bounds of all buckets but the last.
-        counts: how often, by upper bound.
+        bounds: upper bounds of all buckets but the last, which has none.
+        counts: number of values by upper bound of their bucket.
         share: 0 to 1.
     """
     rank = share * sum(counts.values())
@@ -137,24 +283,23 @@ def quantile(bounds: tuple[float, ...], counts: dict[float, int], share: float) 
     return lower
 
 
-def _database(reading: Reading) -> dict[str, Any]:
-    whole = reading.whole
+def _database(reading: Reading) -> DatabaseMetrics:
+    statistics = reading.statistics
     slow = reading.slow_statements
-    backlog = asdict(reading.backlog)
-    return asdict(whole) | {
-        "cache_hit_rate": _rate(whole.blocks_hit, whole.blocks_read),
-        "backlog": backlog,
-        "tables": [
-            asdict(each) | {"cache_hit_rate": _rate(each.blocks_hit, each.blocks_read)}
-            for each in reading.tables
+    return DatabaseMetrics(
+        **asdict(statistics),
+        cache_hit_rate=_rate(statistics.blocks_hit, statistics.blocks_read),
+        backlog=reading.backlog,
+        tables=[
+            TableMetrics(**asdict(table), cache_hit_rate=_rate(table.blocks_hit, table.blocks_read))
+            for table in reading.tables
         ],
-        "indexes": [asdict(each) for each in reading.indexes],
-        "unused_indexes": [each.name for each in reading.indexes if each.is_unused],
-        "invalid_indexes": [each.name for each in reading.indexes if not each.is_valid],
-        "slowest_statements": NO_STATISTICS if slow is None else [asdict(each) for each in slow],
-    }
+        indexes=reading.indexes,
+        unused_indexes=[index.name for index in reading.indexes if index.is_unused],
+        invalid_indexes=[index.name for index in reading.indexes if not index.is_valid],
+        slowest_statements=NO_STATISTICS if slow is None else slow,
+    )
 
 
 def _rate(hit: int, read: int) -> float | None:
-    """Return the share of blocks that were found in the cache; None: none was asked for."""
     return round(hit / (hit + read), 4) if hit + read else None

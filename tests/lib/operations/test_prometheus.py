@@ -13,12 +13,12 @@ from lib.operations.metrics import (
     TEXT_FORMAT,
     Backlog,
     Counter,
+    DatabaseStatistics,
     Index,
     Metrics,
     Reading,
     SlowStatement,
     Table,
-    Whole,
 )
 from lib.operations.prometheus import Reader, text_of
 from lib.runtime.counting import FIGURES
@@ -57,7 +57,7 @@ READING = Reading(
         Index(0, False, True, "tasks", "idx_tasks_title", 8192),
         Index(7, True, False, "users", "users_pkey", 16_384),
     ],
-    whole=Whole(990, 10, 1, 2, 4096, NOW, 1, 2, 3, 12.5, 987_654_321_012, 100),
+    statistics=DatabaseStatistics(990, 10, 1, 2, 4096, NOW, 1, 2, 3, 12.5, 987_654_321_012, 100),
     backlog=Backlog(datetime.now(UTC) + timedelta(minutes=1), 4, 5, 6),
     slow_statements=[
         SlowStatement("list_messages", 10, 1.5, 0.15, 500),
