@@ -7,7 +7,7 @@ PIP = $(RUN) pip install --quiet --disable-pip-version-check
 LEAST = import sys; sys.exit(sys.version_info < (3, 12))
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-web test-api coverage check format migration query schema openapi bench install
+.PHONY: help dev test test-web test-api coverage check format migration query schema openapi vendor bench install
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
@@ -53,6 +53,9 @@ schema: .venv/installed ## write sql/schema.sql, the schema that the migrations 
 
 openapi: .venv/installed ## write public/openapi.json, the description of the HTTP interface
 	@$(RUN) dev.openapi
+
+vendor: .venv/installed tests/web/node_modules/installed ## copy the playground's libraries from npm's packages to public/vendor
+	@$(RUN) dev.vendor
 
 bench: .venv/installed .venv-bench/installed ## measure it all beside its peers, into bench/RESULTS.md (ARGS='latency' for a part)
 	@$(RUN) bench $(ARGS)

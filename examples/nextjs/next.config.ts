@@ -8,7 +8,11 @@ const config: NextConfig = {
       source: '/(.*)',
       headers: [
         { key: 'X-Content-Type-Options', value: 'nosniff' },
-        { key: 'Content-Security-Policy', value: "frame-ancestors 'none'" },
+        // No image from elsewhere: its address could carry away what a conversation holds.
+        {
+          key: 'Content-Security-Policy',
+          value: "frame-ancestors 'none'; img-src 'self' data:",
+        },
         // The address of a guest's conversation is all it takes to read it: no link may pass it on.
         { key: 'Referrer-Policy', value: 'no-referrer' },
       ],

@@ -268,7 +268,7 @@ def test_the_page_may_run_its_own_script_and_speak_to_its_own_origin_only(
 
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == "'none'"
-    assert rules["script-src"] == "'unsafe-inline'"
+    assert rules["script-src"] == "'self' 'unsafe-inline'"
     assert rules["connect-src"] == "'self'"
     assert rules["frame-ancestors"] == "'none'"
 

@@ -12,7 +12,11 @@ from tests.support.model_server import Called, Reply, ScriptedModel, calling
 
 HALVES = ("This is the first half,", " and this is the second half.")
 LINES = tuple(f"Line {number} of a long answer.\n" for number in range(1, 81))
+NESTED = (*("> " * 500,) * 8, "the end")
 TASK = "Remember to "
+TEXT = "Write "
+PAUSE = "⏸"
+PIECE_LENGTH = 7
 
 
 class AskedModel:
@@ -24,8 +28,11 @@ class AskedModel:
         in silence         nothing is said until the question is released
         at length          80 lines; after the 40th when the question is released
         while it is down   fails with 503 until the question is released
+        in nested quotes   4,000 of them, and "the end"
         breaks off         the connection is cut in the middle, the first time
         Remember to …      a call of add_task, where tools are offered
+        Write …            the question after its first paragraph; at a ⏸ the model waits until
+                           the question is released
         all else           "You said: …", and when asked again "You said again: …"
 
     `POST /release` with the question as its body releases it.
@@ -53,6 +60,8 @@ class AskedModel:
         is_first = self._asked[question] == 1
         if scripted := self._scripted(question, is_first=is_first):
             return scripted
+        if question.startswith(TEXT):
+            return _writing(question.partition("\n\n")[2], self._released[question])
         if question.startswith(TASK) and body.get("tools"):
             return _note(question.removeprefix(TASK), body["messages"][-1]["role"])
         said = "You said" if is_first else "You said again"
@@ -64,10 +73,24 @@ class AskedModel:
             "in two halves": Reply(pieces=HALVES, until=until, pauses_after=1),
             "in silence": Reply(pieces=("You said nothing.",), until=until),
             "at length": Reply(pieces=LINES, until=until, pauses_after=40),
+            "in nested quotes": Reply(pieces=NESTED),
             "while it is down": None if until.is_set() else Reply(status=503),
             "breaks off": Reply(pieces=HALVES, cuts_after=1) if is_first else None,
         }
         return next((reply for words, reply in scripts.items() if words in question), None)
+
+
+def _writing(text: str, until: asyncio.Event) -> Reply:
+    before, pause, after = text.partition(PAUSE)
+    pieces = _pieces(before)
+    if not pause:
+        return Reply(pieces=pieces)
+    return Reply(pieces=(*pieces, *_pieces(after)), until=until, pauses_after=len(pieces))
+
+
+def _pieces(text: str) -> tuple[str, ...]:
+    """Return a text in pieces that begin and end in the middle of its Markdown."""
+    return tuple(text[at : at + PIECE_LENGTH] for at in range(0, len(text), PIECE_LENGTH))
 
 
 def _note(title: str, last_role: str) -> Reply:

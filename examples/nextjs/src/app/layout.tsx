@@ -6,6 +6,7 @@ import '@/styles/base.css'
 import '@/styles/controls.css'
 import '@/styles/shell.css'
 import '@/styles/chat.css'
+import '@/styles/markdown.css'
 import '@/styles/tasks.css'
 
 export const metadata: Metadata = {

@@ -5,6 +5,7 @@ import { isToolUIPart } from 'ai'
 import type { Message } from '@/lib/api-types'
 import { endingOf, textOf } from '@/lib/messages'
 import { CopyButton } from './CopyButton'
+import { Markdown } from './Markdown'
 import { MistakeForm } from './MistakeForm'
 import { ToolCall } from './ToolCall'
 
@@ -16,18 +17,14 @@ type Props = {
   onMark: (note: string | null) => Promise<void>
 }
 
-/** What the assistant has said and done. Its text is shown as it is: a Markdown renderer would go here. */
+/** What the assistant has said and done. */
 export function Answer({ message, isStreaming, onRegenerate, onMark }: Props) {
   const ending = isStreaming ? undefined : endingOf(message)
   return (
     <article className="answer" aria-label="Answer" aria-busy={isStreaming}>
       {message.parts.map((part, index) => {
         if (part.type === 'text') {
-          return (
-            <div key={index} className="text">
-              {part.text}
-            </div>
-          )
+          return <Markdown key={index} text={part.text} isStreaming={isStreaming} />
         }
         return isToolUIPart(part) ? <ToolCall key={part.toolCallId} part={part} /> : null
       })}

@@ -17,7 +17,8 @@ export function CopyButton({ text }: { text: string }) {
 
   return (
     <button type="button" className="link" onClick={copy}>
-      <span role="status">{outcome}</span>
+      {/* Not role="status", which would leave the button without a name. */}
+      <span aria-live="polite">{outcome}</span>
     </button>
   )
 }

@@ -1,5 +1,6 @@
 import { expectNoSeriousProblem, SCREENS } from '../../support/accessibility.ts'
 import { ask, openSide, send } from '../../support/chat.ts'
+import { GUIDE, sendForText } from '../../support/markdown.ts'
 import { question } from '../../support/model.ts'
 import { expect, test } from '../../support/test.ts'
 import { newUser } from '../../support/users.ts'
@@ -15,6 +16,11 @@ for (const { name, use } of SCREENS) {
       await chat.markMistake(chat.answers, 'That is not so.')
       await expect(chat.markOf(chat.answers)).toBeVisible()
       await expectNoSeriousProblem(chat.page, 'an answer that is marked')
+
+      await sendForText(chat, GUIDE)
+      await expect(chat.answers.last()).toContainText('the guide')
+      await chat.sendButton.waitFor()
+      await expectNoSeriousProblem(chat.page, 'an answer in Markdown')
 
       await send(chat, question('Tell me in two halves'))
       await expect(chat.answers.last()).toContainText('This is the first half,')

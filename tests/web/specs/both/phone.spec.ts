@@ -1,4 +1,5 @@
 import { ask } from '../../support/chat.ts'
+import { GUIDE, sendForText } from '../../support/markdown.ts'
 import { question } from '../../support/model.ts'
 import { expect, test } from '../../support/test.ts'
 
@@ -6,6 +7,9 @@ test.use({ viewport: { width: 360, height: 640 }, hasTouch: true, isMobile: true
 
 test('nothing is wider than the screen, whatever is said', async ({ chat }) => {
   await ask(chat, question(`${'Donaudampfschiffahrt'.repeat(10)}\n${'many words '.repeat(20)}`.trim()))
+
+  await sendForText(chat, GUIDE)
+  await expect(chat.answers.last()).toContainText('the guide')
 
   const messages = chat.page.getByRole('region', { name: 'Messages' })
   for (const each of [chat.page.locator('html'), messages]) {
