@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 
 from dev.openapi.answers import Answered, Count, Percentage
-from lib.operations.metrics import Backlog, Index, SlowStatement, Table, Whole
+from lib.operations.metrics import Backlog, DatabaseStatistics, Index, SlowStatement, Table
 
 # Left out, which is not null: of no answer is it a default.
 NOT_ALWAYS = Field(default=None)
@@ -103,7 +103,7 @@ class TableFigures(Table):
 
 
 @dataclass(frozen=True, slots=True)
-class DatabaseFigures(Whole):
+class DatabaseFigures(DatabaseStatistics):
     """The database as a whole."""
 
     cache_hit_rate: Percentage | None
