@@ -82,11 +82,11 @@ async def exported(parley: Parley, path: str = EXPORT, user: str = VICTIM) -> li
     return [json.loads(line) for line in response.text.splitlines()]
 
 
-def test_these_tables_hold_what_is_a_users(database: psycopg.Connection) -> None:
+def test_the_catalog_lists_the_tables_that_hold_a_users_data(database: psycopg.Connection) -> None:
     assert {*tables_of_users(database)} == {*tables(database)} - OF_NOBODY
 
 
-async def test_the_export_has_each_row_of_each_table_with_all_columns_but_secrets(
+async def test_the_export_has_every_row_and_column_of_a_user_except_secrets(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     rows = fill(database, VICTIM)
@@ -101,7 +101,7 @@ async def test_the_export_has_each_row_of_each_table_with_all_columns_but_secret
         assert {name: value for name, value in row.items() if name not in SECRETS} in lines, table
 
 
-async def test_the_export_is_of_the_caller_alone_whomever_the_request_names(
+async def test_the_export_ignores_a_user_that_the_request_names(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     fill(database, VICTIM)
@@ -113,7 +113,7 @@ async def test_the_export_is_of_the_caller_alone_whomever_the_request_names(
     assert BYSTANDER not in str(lines)
 
 
-async def test_who_leaves_leaves_nothing_behind_and_nobody_else_loses_anything(
+async def test_a_deleted_user_leaves_no_rows_and_other_users_lose_none(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     fill(database, BYSTANDER)
@@ -129,7 +129,7 @@ async def test_who_leaves_leaves_nothing_behind_and_nobody_else_loses_anything(
         assert not any(trace in row for row in left)
 
 
-async def test_who_has_left_has_an_empty_export_and_may_come_back(
+async def test_a_deleted_user_has_an_empty_export_and_may_come_back(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     fill(database, VICTIM)
@@ -140,7 +140,7 @@ async def test_who_has_left_has_an_empty_export_and_may_come_back(
     assert (await parley.say("Hello!", user=VICTIM)).status_code == 200
 
 
-async def test_who_leaves_takes_more_conversations_along_than_one_statement_deletes(
+async def test_deleting_a_user_deletes_more_conversations_than_one_statement(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     fill(database, BYSTANDER)
@@ -153,7 +153,7 @@ async def test_who_leaves_takes_more_conversations_along_than_one_statement_dele
     assert stored(database) == of_others
 
 
-async def test_an_export_is_paged_without_gap_or_overlap(
+async def test_an_export_is_read_in_pages_without_gap_or_overlap(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     fill(database, BYSTANDER)
@@ -173,7 +173,7 @@ async def test_an_export_is_paged_without_gap_or_overlap(
     assert said == [str(number) for number in range(650)]
 
 
-async def test_a_database_that_fails_midway_makes_the_last_line_say_so(
+async def test_a_database_error_midway_ends_the_export_with_an_incomplete_line(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     fill(database, VICTIM)
@@ -188,7 +188,7 @@ async def test_a_database_that_fails_midway_makes_the_last_line_say_so(
 
 
 @pytest.mark.environment(DB_POOL_TIMEOUT="1")
-async def test_a_database_that_is_lost_midway_makes_the_last_line_say_so(
+async def test_a_lost_database_midway_ends_the_export_with_an_incomplete_line(
     database: psycopg.Connection,
     switchboard: Switchboard,
     environment: dict[str, str],
@@ -214,7 +214,7 @@ async def test_a_database_that_is_lost_midway_makes_the_last_line_say_so(
     assert end["code"] == "database_unavailable"
 
 
-async def test_whatever_fails_midway_makes_the_last_line_say_so(
+async def test_any_error_midway_ends_the_export_with_an_incomplete_line(
     parley: Parley, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(database, VICTIM)

@@ -65,7 +65,7 @@ def differences(seen: Seen, expected: Outcome) -> str | None:
 
 @each_mechanism
 @each_use
-async def test_each_caller_reaches_what_is_theirs_and_nothing_else(
+async def test_each_caller_reaches_their_own_data_and_no_others(
     world: World, mechanism: str, use: Use
 ) -> None:
     callers = callers_of(MECHANISMS[mechanism])
@@ -95,7 +95,9 @@ async def test_each_caller_reaches_what_is_theirs_and_nothing_else(
 
 @pytest.mark.environment(AUTH_REQUIRED="true")
 @each_mechanism
-async def test_where_a_token_is_required_nobody_is_anonymous(world: World, mechanism: str) -> None:
+async def test_with_auth_required_an_anonymous_caller_is_refused(
+    world: World, mechanism: str
+) -> None:
     await world.build(callers_of(MECHANISMS[mechanism])[0])
     wrong: list[str] = []
     for use in USES:
@@ -115,7 +117,7 @@ async def test_where_a_token_is_required_nobody_is_anonymous(world: World, mecha
     ("action", "expected"),
     [("login", (401, "wrong_credentials")), ("register", (409, "email_taken"))],
 )
-async def test_logging_in_and_registering_tell_every_caller_the_same_of_another_account(
+async def test_logging_in_and_registering_answer_every_caller_alike_about_another_account(
     world: World,
     mechanism: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -96,7 +96,7 @@ def test_each_table_that_holds_a_users_data_has_row_level_security(
     assert {name for (name,) in unprotected} == {"schema_migrations"}
 
 
-def test_a_policy_lets_in_nobody_but_the_caller(database: psycopg.Connection) -> None:
+def test_every_policy_admits_the_caller_only(database: psycopg.Connection) -> None:
     policies = database.execute("""
         SELECT tablename, roles::text, qual ~ 'parley.user_id', with_check
         FROM pg_policies WHERE schemaname = 'public' ORDER BY tablename
@@ -107,11 +107,11 @@ def test_a_policy_lets_in_nobody_but_the_caller(database: psycopg.Connection) ->
     assert policies == expected
 
 
-def test_the_owner_sees_all(database: psycopg.Connection) -> None:
+def test_the_tables_owner_sees_all_rows(database: psycopg.Connection) -> None:
     assert counted(database) == [2, 2, 2, 2, 1, 1, 1]
 
 
-def test_the_role_alone_sees_nothing(database: psycopg.Connection) -> None:
+def test_the_role_parley_app_without_a_caller_sees_no_rows(database: psycopg.Connection) -> None:
     database.execute("SET ROLE parley_app")
 
     assert counted(database) == NOTHING
@@ -131,7 +131,7 @@ def test_the_role_alone_sees_nothing(database: psycopg.Connection) -> None:
         ("", None, NOTHING),
     ],
 )
-def test_a_caller_sees_what_is_theirs_and_the_anonymous_conversation_that_was_named(
+def test_a_caller_sees_their_own_rows_and_the_named_anonymous_conversation(
     database: psycopg.Connection, user_id: str | None, reachable: UUID | None, expected: list[int]
 ) -> None:
     with database.transaction():
@@ -165,7 +165,9 @@ def test_a_caller_sees_what_is_theirs_and_the_anonymous_conversation_that_was_na
         "TRUNCATE conversations CASCADE",
     ],
 )
-def test_a_caller_may_not(database: psycopg.Connection, statement: str) -> None:
+def test_a_caller_may_not_run_other_statements(
+    database: psycopg.Connection, statement: str
+) -> None:
     assert refusal_of(database, "ann", statement).startswith(("permission denied", "must be owner"))
 
 
@@ -181,14 +183,14 @@ def test_a_caller_may_not(database: psycopg.Connection, statement: str) -> None:
         "INSERT INTO tasks (user_id, title) VALUES ('ann', 'Not hers')",
     ],
 )
-def test_a_caller_stores_nothing_under_anothers_name(
+def test_a_caller_stores_no_row_for_another_user(
     database: psycopg.Connection, statement: str
 ) -> None:
     assert "row-level security" in refusal_of(database, "bob", statement)
 
 
 @pytest.mark.parametrize("name", LOG_IN)
-def test_a_caller_may_not_call_what_works_for_the_log_in(
+def test_a_caller_may_not_call_the_functions_of_the_log_in(
     database: psycopg.Connection, name: str
 ) -> None:
     # Of the function itself, not only of the table that it reads.
@@ -197,14 +199,14 @@ def test_a_caller_may_not_call_what_works_for_the_log_in(
     assert refusal.startswith(f"permission denied for function {name}")
 
 
-def test_a_caller_gives_nothing_of_theirs_away(database: psycopg.Connection) -> None:
+def test_a_caller_may_not_give_a_row_to_another_user(database: psycopg.Connection) -> None:
     for receiver in ("'ina'", "NULL"):
         statement = f"UPDATE conversations SET user_id = {receiver}"
         assert "row-level security" in refusal_of(database, "ann", statement)
 
 
 @pytest.mark.parametrize("way", ["direct", "pooled"])
-async def test_nothing_of_a_caller_outlives_the_round_trip(
+async def test_the_caller_of_a_step_is_forgotten_after_the_round_trip(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
     pgbouncer_port: int | None,
@@ -262,7 +264,7 @@ async def who_is_there(pool: Database) -> tuple[str, str | None, str | None, int
     return row
 
 
-def test_nobody_but_the_role_may_call_what_works_with_more_rights_than_its_caller(
+def test_only_the_role_parley_app_may_call_security_definer_functions(
     database: psycopg.Connection,
 ) -> None:
     open_to_all = database.execute("""

@@ -8,7 +8,7 @@ NAMES = ["a\\b", "\\", "o'brien", "it''s\\", "é\\'x", "auth0|x:y*", "a b & !c",
 
 
 @pytest.mark.parametrize("user", NAMES)
-async def test_a_user_of_any_name_finds_what_is_theirs_and_nothing_else(
+async def test_a_user_of_any_id_finds_their_own_conversations_only_over_http(
     parley: Parley, user: str
 ) -> None:
     for owner in ("bob", "b", "ann", user):

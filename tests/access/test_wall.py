@@ -235,7 +235,7 @@ def ask(
 
 @pytest.mark.parametrize("asker", ASKERS.values(), ids=list(ASKERS))
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_a_statement_without_its_conditions_yields_and_changes_nothing_of_others(
+def test_within_the_wall_a_statement_without_conditions_reaches_no_other_callers_rows(
     database: psycopg.Connection, stored: Stored, name: str, asker: Asker
 ) -> None:
     look = snapshot_query(database)
@@ -249,7 +249,7 @@ def test_a_statement_without_its_conditions_yields_and_changes_nothing_of_others
 
 
 @pytest.mark.parametrize("name", sorted({*STATEMENTS} - TELLS_NOTHING))
-def test_outside_of_the_wall_the_same_statement_would_yield_it(
+def test_outside_the_wall_a_statement_without_conditions_reaches_other_callers_rows(
     database: psycopg.Connection, stored: Stored, name: str
 ) -> None:
     # Of several victims some statements would not know which to show.

@@ -29,7 +29,7 @@ def call(number: int, **outcome: Any) -> ToolCall:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_steps_are_found_again_whatever_their_texts(count: int) -> None:
+def test_stored_steps_are_read_back_with_any_texts(count: int) -> None:
     for texts in itertools.product(TEXTS, repeat=count):
         steps = [Step(each, [call(number)]) for number, each in enumerate(texts)]
         for last in TEXTS:
@@ -43,24 +43,24 @@ def test_steps_are_found_again_whatever_their_texts(count: int) -> None:
     [{"output": {"id": 1}}, {"output": None}, {"output": []}, {"error": "No."}, {"error": ""}],
     ids=str,
 )
-def test_what_came_of_a_call_is_found_again(outcome: dict[str, Any]) -> None:
+def test_the_outcome_of_a_stored_call_is_read_back(outcome: dict[str, Any]) -> None:
     steps = [Step("a", [call(1, **outcome), call(2, output="b")]), Step("c", [call(3)])]
 
     assert [*steps_of(*stored_steps(steps))] == steps
 
 
 @pytest.mark.parametrize("text", TEXTS[1:])
-def test_without_calls_an_answer_is_one_step(text: str) -> None:
+def test_an_answer_without_calls_has_one_step(text: str) -> None:
     assert stored_steps([Step(text)]) == (text, None)
     assert [*steps_of(text, None)] == [Step(text)]
 
 
-def test_of_no_steps_nothing_is_stored() -> None:
+def test_an_answer_without_steps_stores_no_text_and_no_calls() -> None:
     assert stored_steps([]) == stored_steps([Step()]) == ("", None)
     assert [*steps_of("", None)] == []
 
 
-def test_history_shows_each_step_and_what_came_of_each_call() -> None:
+def test_history_shows_each_step_and_the_outcome_of_each_call() -> None:
     steps = [
         Step("Let me see.", [call(1, output={"id": 1}), call(2, error="No.")]),
         Step("", [call(3, output=None)]),
@@ -79,7 +79,7 @@ def test_history_shows_each_step_and_what_came_of_each_call() -> None:
     ]
 
 
-def test_an_answer_without_calls_is_its_text() -> None:
+def test_history_shows_an_answer_without_calls_as_its_text() -> None:
     assert _parts([Step("Hello!")]) == [{"type": "text", "text": "Hello!"}]
 
 

@@ -14,7 +14,7 @@ from lib.streams.stream import Stream
 
 
 @pytest.mark.parametrize("stalls", [True, False])
-async def test_a_reader_that_leaves_leaves_nothing_behind(*, stalls: bool) -> None:
+async def test_a_reader_that_leaves_leaves_no_task_behind(*, stalls: bool) -> None:
     stream = Stream()
     stream.add(b"data: {}\n\n")
     leaves = asyncio.Event()

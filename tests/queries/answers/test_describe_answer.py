@@ -25,7 +25,7 @@ NOTHING = (None, None, None, None, None, False)
 
 
 @pytest.mark.parametrize("user_id", ["ada", None])
-async def test_an_answer_gets_what_the_analysis_says_and_nothing_else_changes(
+async def test_describe_answer_stores_the_analysis_and_changes_nothing_else(
     turns: Turns, rows: Rows, user_id: str | None
 ) -> None:
     rest = "SELECT id, content, finish_reason, persona, created_at, updated_at FROM chat_messages"
@@ -39,7 +39,7 @@ async def test_an_answer_gets_what_the_analysis_says_and_nothing_else_changes(
     assert rows.run("SELECT tone FROM chat_messages WHERE role = 'user'") == [(None,)]
 
 
-async def test_what_was_chosen_stays(turns: Turns, rows: Rows) -> None:
+async def test_a_tone_and_behavior_that_the_request_chose_stay(turns: Turns, rows: Rows) -> None:
     begun = await turns.begin()
     await turns.finish(begun, tone="technical", behavior="normal")
 
@@ -50,7 +50,7 @@ async def test_what_was_chosen_stays(turns: Turns, rows: Rows) -> None:
 
 
 @pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
-async def test_anothers_answer_is_not_found(
+async def test_another_callers_answer_is_not_described(
     turns: Turns, rows: Rows, owner: str | None, intruder: str | None
 ) -> None:
     await turns.exchange(1, user_id=owner)
@@ -59,9 +59,7 @@ async def test_anothers_answer_is_not_found(
     assert rows.run(DESCRIBED) == [NOTHING]
 
 
-async def test_an_answer_that_was_replaced_meanwhile_stays_as_it_is(
-    turns: Turns, rows: Rows
-) -> None:
+async def test_a_replaced_answer_is_not_described(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
     await turns.begin("Better put")
 
@@ -69,7 +67,7 @@ async def test_an_answer_that_was_replaced_meanwhile_stays_as_it_is(
     assert rows.run(DESCRIBED) == [NOTHING]
 
 
-async def test_in_a_conversation_that_was_deleted_meanwhile_nothing_is_found(
+async def test_an_answer_of_a_deleted_conversation_is_not_described(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.exchange(1)
@@ -78,7 +76,7 @@ async def test_in_a_conversation_that_was_deleted_meanwhile_nothing_is_found(
     assert not await _describe(turns)
 
 
-async def test_an_id_counts_within_its_conversation_only(turns: Turns, rows: Rows) -> None:
+async def test_a_message_id_is_described_only_in_its_conversation(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
     turns.conversation_id = uuid4()
 

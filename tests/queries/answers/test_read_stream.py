@@ -33,7 +33,7 @@ async def test_a_running_answer_is_read_from_its_first_part_on(
 @pytest.mark.parametrize(
     ("first_part", "batches"), [(2, [0, 3]), (3, [3]), (4, [3]), (5, [None]), (100, [None])]
 )
-async def test_from_a_part_in_the_middle_of_a_batch_on_the_whole_batch_is_read(
+async def test_reading_from_the_middle_of_a_batch_returns_the_complete_batch(
     turns: Turns, streams: Streams, first_part: int, batches: list[int | None]
 ) -> None:
     begun = await turns.begin()
@@ -45,13 +45,15 @@ async def test_from_a_part_in_the_middle_of_a_batch_on_the_whole_batch_is_read(
     assert [row.first_part for row in found] == batches
 
 
-async def test_an_answer_that_has_said_nothing_yet_is_there(turns: Turns, streams: Streams) -> None:
+async def test_a_running_answer_without_parts_is_found(turns: Turns, streams: Streams) -> None:
     begun = await turns.begin()
 
     assert await streams.read() == [nothing_new(begun)]
 
 
-async def test_where_the_lease_has_run_out_it_says_so(turns: Turns, streams: Streams) -> None:
+async def test_an_answer_whose_lease_has_run_out_has_the_state_lapsed(
+    turns: Turns, streams: Streams
+) -> None:
     begun = await turns.begin()
     await streams.store(begun, "abc")
     turns.wait(seconds=LEASE_SECONDS)
@@ -73,7 +75,7 @@ async def test_an_answer_is_replayed_for_a_minute_after_its_end(
     assert found == ([batch(begun, 0, "abcd", "ended")] if is_there else [])
 
 
-async def test_who_follows_an_answer_reads_its_end_however_late(
+async def test_a_follower_reads_the_end_of_its_answer_at_any_time(
     turns: Turns, streams: Streams
 ) -> None:
     begun = await turns.begin()
@@ -87,7 +89,7 @@ async def test_who_follows_an_answer_reads_its_end_however_late(
     ("finish_reason", "is_replayed"),
     [("stop", True), ("length", True), ("interrupted", True), ("error", True), ("aborted", False)],
 )
-async def test_a_stopped_answer_is_not_replayed_but_its_followers_read_its_end(
+async def test_a_stopped_answer_is_not_replayed_except_to_its_followers(
     turns: Turns, streams: Streams, finish_reason: str, *, is_replayed: bool
 ) -> None:
     begun = await turns.begin()
@@ -97,9 +99,7 @@ async def test_a_stopped_answer_is_not_replayed_but_its_followers_read_its_end(
     assert await streams.read(turn_id=begun.turn_id) == [batch(begun, 0, "abc", "ended")]
 
 
-async def test_an_answer_that_was_replaced_since_is_not_replayed(
-    turns: Turns, streams: Streams
-) -> None:
+async def test_a_replaced_answer_is_not_replayed(turns: Turns, streams: Streams) -> None:
     first = await turns.begin()
     await turns.finish(first, parts="abc")
     edited = await turns.begin("Better put")
@@ -109,16 +109,14 @@ async def test_an_answer_that_was_replaced_since_is_not_replayed(
     assert await streams.read(turn_id=first.turn_id) == [batch(first, 0, "abc", "ended")]
 
 
-async def test_an_answer_that_was_deleted_since_is_not_replayed(
-    turns: Turns, streams: Streams, rows: Rows
-) -> None:
+async def test_a_deleted_answer_is_not_replayed(turns: Turns, streams: Streams, rows: Rows) -> None:
     await turns.finish(await turns.begin(), parts="abc")
     rows.run("DELETE FROM chat_messages")
 
     assert await streams.read() == []
 
 
-async def test_a_running_answer_comes_before_the_last_one_which_its_followers_still_read(
+async def test_a_running_answer_wins_over_the_last_one_which_its_followers_still_read(
     turns: Turns, streams: Streams
 ) -> None:
     first = await turns.begin()
@@ -129,7 +127,7 @@ async def test_a_running_answer_comes_before_the_last_one_which_its_followers_st
     assert await streams.read(turn_id=first.turn_id) == [batch(first, 0, "abc", "ended")]
 
 
-async def test_the_last_answer_is_replayed_and_those_before_it_only_to_their_followers(
+async def test_the_last_answer_is_replayed_and_earlier_ones_only_to_their_followers(
     turns: Turns, streams: Streams
 ) -> None:
     first = await turns.begin()
@@ -153,9 +151,7 @@ async def test_after_a_stopped_answer_the_one_before_it_is_not_replayed(
     assert await streams.read() == []
 
 
-async def test_of_a_turn_that_was_given_back_there_is_nothing(
-    turns: Turns, streams: Streams
-) -> None:
+async def test_a_released_turn_has_no_stream(turns: Turns, streams: Streams) -> None:
     begun = await turns.begin()
     await streams.store(begun, "abc")
     await turns.release(begun)
@@ -164,7 +160,7 @@ async def test_of_a_turn_that_was_given_back_there_is_nothing(
     assert await streams.read(turn_id=begun.turn_id) == []
 
 
-async def test_of_one_that_was_stopped_and_given_back_its_followers_learn_it(
+async def test_followers_of_a_stopped_and_released_turn_read_the_state_stopped(
     turns: Turns, streams: Streams
 ) -> None:
     begun = await turns.begin()
@@ -180,7 +176,7 @@ async def test_of_one_that_was_stopped_and_given_back_its_followers_learn_it(
 
 @pytest.mark.parametrize("owner", ["ada", None])
 @pytest.mark.parametrize("is_finished", [False, True])
-async def test_to_others_there_is_nothing(
+async def test_another_callers_stream_is_not_read(
     turns: Turns, streams: Streams, owner: str | None, *, is_finished: bool
 ) -> None:
     begun = await turns.begin(user_id=owner)
@@ -195,6 +191,6 @@ async def test_to_others_there_is_nothing(
         assert await streams.read(user_id=other, turn_id=begun.turn_id) == []
 
 
-async def test_of_a_conversation_that_does_not_exist_there_is_nothing(streams: Streams) -> None:
+async def test_an_unknown_conversation_has_no_stream(streams: Streams) -> None:
     assert await streams.read() == []
     assert await streams.read(turn_id=uuid4()) == []

@@ -13,7 +13,7 @@ BATCHES = "SELECT first_part, part_count, parts FROM stream_batches ORDER BY fir
 EVERYBODYS = "SELECT user_id, conversation_id, turn_id, parts FROM stream_batches ORDER BY parts"
 
 
-async def test_what_is_said_is_stored_batch_after_batch(
+async def test_the_parts_of_an_answer_are_stored_batch_after_batch(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -26,7 +26,7 @@ async def test_what_is_said_is_stored_batch_after_batch(
     assert rows.run(BATCHES) == [(0, 3, "abc"), (3, 2, "de")]
 
 
-async def test_answers_of_several_callers_are_stored_at_once_each_under_its_own_name(
+async def test_batches_of_several_callers_are_stored_at_once_each_for_its_owner(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = [
@@ -44,7 +44,7 @@ async def test_answers_of_several_callers_are_stored_at_once_each_under_its_own_
     ]
 
 
-async def test_where_nothing_is_new_nothing_is_stored_but_how_it_stands_is_told(
+async def test_without_new_parts_nothing_is_stored_and_the_turns_standing_is_returned(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     quiet = await turns.begin()
@@ -58,7 +58,7 @@ async def test_where_nothing_is_new_nothing_is_stored_but_how_it_stands_is_told(
     assert rows.run(BATCHES) == [(0, 1, "a")]
 
 
-async def test_a_batch_sent_again_with_more_parts_takes_the_place_of_the_one_before(
+async def test_a_batch_sent_again_with_more_parts_replaces_the_shorter_one(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -71,7 +71,7 @@ async def test_a_batch_sent_again_with_more_parts_takes_the_place_of_the_one_bef
     assert rows.run("SELECT created_at FROM stream_batches") == [(began_at,)]
 
 
-async def test_a_first_try_that_comes_after_its_repetition_takes_no_parts_away(
+async def test_a_first_try_that_arrives_after_its_retry_removes_no_parts(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -82,7 +82,7 @@ async def test_a_first_try_that_comes_after_its_repetition_takes_no_parts_away(
     assert rows.run(BATCHES) == [(0, 3, "abc")]
 
 
-async def test_who_has_lost_the_turn_stores_nothing_and_learns_of_it(
+async def test_an_attempt_that_lost_the_turn_stores_no_batch_and_learns_of_it(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     late = await turns.begin()
@@ -95,7 +95,7 @@ async def test_who_has_lost_the_turn_stores_nothing_and_learns_of_it(
     assert rows.run(BATCHES) == []
 
 
-async def test_who_is_late_but_undisturbed_still_holds_the_turn(
+async def test_an_attempt_past_its_lease_holds_the_turn_until_another_takes_it(
     turns: Turns, streams: Streams
 ) -> None:
     begun = await turns.begin()
@@ -106,7 +106,7 @@ async def test_who_is_late_but_undisturbed_still_holds_the_turn(
     assert (standing.is_held, standing.is_stored) == (True, True)
 
 
-async def test_of_what_was_finished_given_back_or_deleted_nothing_is_stored(
+async def test_no_batch_is_stored_for_a_finished_released_or_deleted_turn(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = [await turns.begin(conversation_id=uuid4()) for _ in range(3)]
@@ -122,7 +122,7 @@ async def test_of_what_was_finished_given_back_or_deleted_nothing_is_stored(
 
 
 @pytest.mark.parametrize("user_id", ["eve", None])
-async def test_the_token_of_anothers_turn_is_of_no_use(
+async def test_the_token_of_another_callers_turn_stores_no_batch(
     turns: Turns, streams: Streams, rows: Rows, user_id: str | None
 ) -> None:
     begun = await turns.begin(user_id="ada")
@@ -134,7 +134,7 @@ async def test_the_token_of_anothers_turn_is_of_no_use(
     assert rows.run(BATCHES) == []
 
 
-async def test_a_token_of_ones_own_opens_no_conversation_of_somebody_else(
+async def test_a_callers_own_token_stores_no_batch_in_another_callers_conversation(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     of_ada = await turns.begin(user_id="ada")
@@ -150,9 +150,7 @@ async def test_a_token_of_ones_own_opens_no_conversation_of_somebody_else(
     assert rows.run(BATCHES) == []
 
 
-async def test_the_stop_of_a_turn_does_not_stop_the_next_one(
-    turns: Turns, streams: Streams
-) -> None:
+async def test_a_stopped_turn_does_not_stop_the_next_one(turns: Turns, streams: Streams) -> None:
     first = await turns.begin()
     await streams.stop()
     assert (await streams.store(first, "a")).is_stopped

@@ -15,7 +15,7 @@ FINISHED = "SELECT parts FROM finished_streams"
 MANY = 20
 
 
-async def test_while_the_answer_is_being_stored_no_batch_is(
+async def test_no_batch_is_stored_while_its_answer_is_being_stored(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -29,7 +29,7 @@ async def test_while_the_answer_is_being_stored_no_batch_is(
     assert not (await streams.store(begun, "abc")).is_held
 
 
-async def test_an_answer_is_stored_after_the_batch_that_is_being_stored_and_takes_it_along(
+async def test_finish_turn_waits_for_the_batch_being_stored_and_includes_it(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -43,7 +43,7 @@ async def test_an_answer_is_stored_after_the_batch_that_is_being_stored_and_take
     assert rows.run(FINISHED) == [("abcd",)]
 
 
-async def test_whichever_of_both_comes_first_no_batch_outlives_the_turn(
+async def test_no_batch_outlives_its_turn_in_any_order(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = [await turns.begin(conversation_id=uuid4()) for _ in range(MANY)]
@@ -56,7 +56,7 @@ async def test_whichever_of_both_comes_first_no_batch_outlives_the_turn(
     assert rows.run(FINISHED) == [("abc",)] * MANY
 
 
-async def test_a_turn_is_given_back_after_the_batch_that_is_being_stored_and_removes_it(
+async def test_release_turn_waits_for_the_batch_being_stored_and_removes_it(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -69,7 +69,7 @@ async def test_a_turn_is_given_back_after_the_batch_that_is_being_stored_and_rem
     assert rows.run(COUNT) == [(0,)]
 
 
-async def test_a_conversation_is_deleted_after_the_batch_that_is_being_stored_and_with_it(
+async def test_delete_conversation_waits_for_the_batch_being_stored_and_deletes_it(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -85,7 +85,7 @@ async def test_a_conversation_is_deleted_after_the_batch_that_is_being_stored_an
     assert rows.run(COUNT) == [(0,)]
 
 
-async def test_while_a_conversation_is_being_deleted_nothing_is_stored_and_nobody_waits(
+async def test_no_batch_is_stored_while_its_conversation_is_being_deleted_and_none_waits(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()

@@ -20,7 +20,7 @@ from tests.support.steps.turns import NOON, Turns, act_as
     ],
 )
 @pytest.mark.parametrize("user_id", ["ada", None])
-async def test_what_is_given_changes_and_all_else_stays_as_it_is(
+async def test_only_the_given_fields_of_a_conversation_change(
     turns: Turns,
     rows: Rows,
     changes: dict[str, str],
@@ -36,7 +36,7 @@ async def test_what_is_given_changes_and_all_else_stays_as_it_is(
     assert rows.run("SELECT created_at, updated_at FROM conversations") == [(NOON, NOON)]
 
 
-async def test_a_turn_that_is_running_goes_on(turns: Turns) -> None:
+async def test_changing_a_conversation_does_not_disturb_its_running_turn(turns: Turns) -> None:
     begun = await turns.begin(user_id="ada")
 
     await _change(turns, "ada", title="Renamed", status="archived")
@@ -45,7 +45,7 @@ async def test_a_turn_that_is_running_goes_on(turns: Turns) -> None:
 
 
 @pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
-async def test_nobody_changes_what_is_anothers(
+async def test_another_callers_conversation_is_not_changed(
     turns: Turns, rows: Rows, owner: str | None, intruder: str | None
 ) -> None:
     await turns.begin(user_id=owner)
@@ -56,7 +56,7 @@ async def test_nobody_changes_what_is_anothers(
 
 
 @pytest.mark.parametrize(("retention_days", "is_there"), [(29, False), (30, True), (0, True)])
-async def test_what_was_not_used_for_the_retention_period_is_not_there(
+async def test_an_expired_conversation_is_not_changed(
     turns: Turns, retention_days: int, *, is_there: bool
 ) -> None:
     await turns.begin(user_id="ada")

@@ -20,7 +20,7 @@ from tests.support.steps.turns import LEASE_SECONDS, NOON, Turns
 OWNERS = "SELECT user_id FROM conversations UNION SELECT user_id FROM chat_messages"
 
 
-async def test_a_conversation_goes_over_with_all_its_messages_the_replaced_ones_too(
+async def test_a_claim_takes_all_messages_of_the_conversation_replaced_ones_too(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.exchange(1)
@@ -41,7 +41,7 @@ async def test_a_conversation_goes_over_with_all_its_messages_the_replaced_ones_
     assert rows.run("SELECT updated_at FROM conversations") == [(NOON,)]
 
 
-async def test_no_other_conversation_goes_over(turns: Turns, rows: Rows) -> None:
+async def test_a_claim_takes_no_other_conversation(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
     await turns.exchange(1, conversation_id=uuid4())
 
@@ -51,7 +51,7 @@ async def test_no_other_conversation_goes_over(turns: Turns, rows: Rows) -> None
     assert rows.run(counts) == [("ada", 2), (None, 2)]
 
 
-async def test_what_is_owned_already_is_not_claimed(turns: Turns, rows: Rows) -> None:
+async def test_an_owned_conversation_is_not_claimed(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
     await _claim(turns)
 
@@ -62,7 +62,7 @@ async def test_what_is_owned_already_is_not_claimed(turns: Turns, rows: Rows) ->
 
 
 @pytest.mark.parametrize(("seconds", "remaining"), [(0, 60), (59, 1)])
-async def test_while_an_answer_is_being_made_nothing_is_claimed(
+async def test_a_conversation_is_not_claimed_while_an_answer_is_being_made(
     turns: Turns, rows: Rows, seconds: float, remaining: float
 ) -> None:
     begun = await turns.begin()
@@ -75,7 +75,7 @@ async def test_while_an_answer_is_being_made_nothing_is_claimed(
 
 
 @pytest.mark.parametrize("is_released", [False, True])
-async def test_a_turn_that_was_given_back_or_has_ended_stands_in_nobodys_way(
+async def test_a_released_or_lapsed_turn_does_not_prevent_a_claim(
     turns: Turns, rows: Rows, *, is_released: bool
 ) -> None:
     begun = await turns.begin()
@@ -92,7 +92,7 @@ async def test_a_turn_that_was_given_back_or_has_ended_stands_in_nobodys_way(
     assert await turns.finish(begun) == []
 
 
-async def test_what_an_attempt_has_left_behind_goes_over_and_is_the_new_owners_to_recover(
+async def test_a_claim_takes_an_unfinished_answer_which_its_new_owner_recovers(
     turns: Turns, streams: Streams
 ) -> None:
     begun = await turns.begin()
@@ -112,7 +112,7 @@ async def test_what_an_attempt_has_left_behind_goes_over_and_is_the_new_owners_t
     assert await turns.finish(replace(begun, user_id="ada"), finish_reason="interrupted")
 
 
-async def test_the_stream_of_the_last_answer_goes_over_too(turns: Turns, streams: Streams) -> None:
+async def test_a_claim_takes_the_stream_of_the_last_answer(turns: Turns, streams: Streams) -> None:
     await turns.finish(await turns.begin(), parts="abc")
 
     await _claim(turns)
@@ -122,7 +122,7 @@ async def test_the_stream_of_the_last_answer_goes_over_too(turns: Turns, streams
 
 
 @pytest.mark.parametrize(("retention_days", "is_there"), [(29, False), (30, True), (0, True)])
-async def test_what_was_not_used_for_the_retention_period_is_not_there(
+async def test_an_expired_conversation_is_not_claimed(
     turns: Turns, retention_days: int, *, is_there: bool
 ) -> None:
     await turns.exchange(1)
@@ -131,7 +131,7 @@ async def test_what_was_not_used_for_the_retention_period_is_not_there(
     assert bool(await _claim(turns, retention_days=retention_days)) is is_there
 
 
-async def test_an_answer_that_is_being_stored_at_that_moment_goes_over_too(
+async def test_a_claim_takes_an_answer_that_is_being_stored_at_that_moment(
     turns: Turns, rows: Rows
 ) -> None:
     # Without the lock the claim would go on with the snapshot from before it waited.
@@ -148,7 +148,9 @@ async def test_an_answer_that_is_being_stored_at_that_moment_goes_over_too(
     assert rows.run("SELECT user_id FROM chat_messages") == [("ada",), ("ada",)]
 
 
-async def test_of_many_who_claim_at_once_one_gets_it_whole(turns: Turns, rows: Rows) -> None:
+async def test_of_many_claims_at_once_one_gets_the_complete_conversation(
+    turns: Turns, rows: Rows
+) -> None:
     await turns.exchange(1)
     names = [f"user-{number}" for number in range(20)]
 
@@ -159,7 +161,9 @@ async def test_of_many_who_claim_at_once_one_gets_it_whole(turns: Turns, rows: R
     assert rows.run(OWNERS) == [(winner,)]
 
 
-async def test_claims_among_turns_at_once_leave_no_message_behind(turns: Turns, rows: Rows) -> None:
+async def test_claims_and_turns_at_once_leave_no_message_without_its_owner(
+    turns: Turns, rows: Rows
+) -> None:
     for _ in range(15):
         conversation_id = uuid4()
         answered = await turns.begin(conversation_id=conversation_id)

@@ -12,7 +12,7 @@ LEFT = "SELECT (SELECT count(*) FROM conversations), (SELECT count(*) FROM chat_
 
 
 @pytest.mark.parametrize("user_id", ["ada", None])
-async def test_a_conversation_goes_with_its_messages_and_no_other_does(
+async def test_a_conversation_is_deleted_with_its_messages_and_no_other(
     turns: Turns, rows: Rows, user_id: str | None
 ) -> None:
     await turns.exchange(1, user_id=user_id)
@@ -24,7 +24,9 @@ async def test_a_conversation_goes_with_its_messages_and_no_other_does(
     assert rows.run(LEFT) == [(1, 2)]
 
 
-async def test_an_answer_that_is_being_made_is_stored_nowhere(turns: Turns, rows: Rows) -> None:
+async def test_an_answer_being_made_in_a_deleted_conversation_is_not_stored(
+    turns: Turns, rows: Rows
+) -> None:
     begun = await turns.begin(user_id="ada")
 
     assert await _delete(turns, "ada")
@@ -34,7 +36,7 @@ async def test_an_answer_that_is_being_made_is_stored_nowhere(turns: Turns, rows
     assert rows.run(LEFT) == [(0, 0)]
 
 
-async def test_a_message_may_begin_a_deleted_conversation_anew(turns: Turns, rows: Rows) -> None:
+async def test_a_message_may_create_a_deleted_conversation_again(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1, user_id="ada")
     await _delete(turns, "ada")
 
@@ -43,7 +45,7 @@ async def test_a_message_may_begin_a_deleted_conversation_anew(turns: Turns, row
 
 
 @pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
-async def test_nobody_deletes_what_is_anothers(
+async def test_another_callers_conversation_is_not_deleted(
     turns: Turns, rows: Rows, owner: str | None, intruder: str | None
 ) -> None:
     await turns.exchange(1, user_id=owner)
@@ -54,7 +56,7 @@ async def test_nobody_deletes_what_is_anothers(
 
 
 @pytest.mark.parametrize(("retention_days", "is_there"), [(29, False), (30, True), (0, True)])
-async def test_what_was_not_used_for_the_retention_period_is_not_there(
+async def test_an_expired_conversation_is_not_found_for_deletion(
     turns: Turns, retention_days: int, *, is_there: bool
 ) -> None:
     await turns.begin(user_id="ada")

@@ -11,7 +11,7 @@ from tests.support.steps.turns import act_as
 COUNT = "SELECT count(*) FROM conversations"
 
 
-async def test_a_batch_of_the_callers_goes_and_fewer_than_that_when_none_is_left(
+async def test_a_batch_of_the_callers_conversations_is_deleted_and_the_last_batch_is_smaller(
     pool: Database, rows: Rows
 ) -> None:
     _add(rows, "ada", 7)
@@ -23,7 +23,7 @@ async def test_a_batch_of_the_callers_goes_and_fewer_than_that_when_none_is_left
     assert rows.run("SELECT DISTINCT user_id FROM conversations") == [("eve",)]
 
 
-async def test_an_anonymous_caller_has_none_to_delete(pool: Database, rows: Rows) -> None:
+async def test_an_anonymous_caller_deletes_no_conversations(pool: Database, rows: Rows) -> None:
     _add(rows, None, 3)
 
     assert await _delete(pool, None) == []
@@ -31,9 +31,7 @@ async def test_an_anonymous_caller_has_none_to_delete(pool: Database, rows: Rows
     assert rows.run(COUNT) == [(3,)]
 
 
-async def test_who_deletes_at_the_same_moment_finds_a_full_batch_while_others_are_left(
-    pool: Database, rows: Rows
-) -> None:
+async def test_two_deletions_at_once_each_delete_a_full_batch(pool: Database, rows: Rows) -> None:
     _add(rows, "ada", 8)
     first = DELETE_CONVERSATIONS(user_id="ada", batch_size=3)
     async with rows.uncommitted(first.statement.sql, first.parameters):

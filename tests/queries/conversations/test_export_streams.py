@@ -15,7 +15,7 @@ from tests.support.steps.streams import Streams
 from tests.support.steps.turns import Turns, act_as
 
 
-async def test_batches_of_a_user_are_exported_with_every_column(
+async def test_a_users_stream_batches_are_exported_with_every_column(
     turns: Turns, streams: Streams
 ) -> None:
     begun = await turns.begin(user_id="ada")
@@ -35,7 +35,7 @@ async def test_batches_of_a_user_are_exported_with_every_column(
     }
 
 
-async def test_the_next_batch_of_batches_goes_on_after_the_last_one_seen(
+async def test_the_next_page_of_stream_batches_continues_after_the_last_one(
     turns: Turns, streams: Streams
 ) -> None:
     first, second = sorted([uuid4(), uuid4()])
@@ -52,7 +52,7 @@ async def test_the_next_batch_of_batches_goes_on_after_the_last_one_seen(
     assert seen == everything
 
 
-async def test_streams_of_a_user_are_exported_with_every_column(turns: Turns) -> None:
+async def test_a_users_finished_streams_are_exported_with_every_column(turns: Turns) -> None:
     begun = await turns.begin(user_id="ada")
     await turns.finish(begun, parts="abc")
 
@@ -69,7 +69,7 @@ async def test_streams_of_a_user_are_exported_with_every_column(turns: Turns) ->
     }
 
 
-async def test_the_next_batch_of_streams_goes_on_after_the_last_one_seen(turns: Turns) -> None:
+async def test_the_next_page_of_finished_streams_continues_after_the_last_one(turns: Turns) -> None:
     ids: list[tuple[UUID, UUID]] = []
     for _ in range(2):
         conversation_id = uuid4()
@@ -87,7 +87,7 @@ async def test_the_next_batch_of_streams_goes_on_after_the_last_one_seen(turns: 
     assert seen == sorted(ids)
 
 
-async def test_nothing_of_others_is_exported(turns: Turns, streams: Streams) -> None:
+async def test_other_callers_streams_are_not_exported(turns: Turns, streams: Streams) -> None:
     for owner in ("eve", None):
         await streams.store(await turns.begin(user_id=owner, conversation_id=uuid4()), "abc")
         await turns.finish(await turns.begin(user_id=owner, conversation_id=uuid4()))
@@ -96,7 +96,7 @@ async def test_nothing_of_others_is_exported(turns: Turns, streams: Streams) -> 
     assert await _finished(turns) == []
 
 
-async def test_what_has_expired_is_not_exported(turns: Turns, streams: Streams, rows: Rows) -> None:
+async def test_expired_streams_are_not_exported(turns: Turns, streams: Streams, rows: Rows) -> None:
     await streams.store(await turns.begin(user_id="ada", conversation_id=uuid4()), "abc")
     rows.run("UPDATE stream_batches SET created_at = %s", turns.now)
     await turns.finish(await turns.begin(user_id="ada", conversation_id=uuid4()), parts="abc")

@@ -8,7 +8,7 @@ from tests.support.steps.tool_runs import begin_run, finish_run
 from tests.support.steps.turns import Turns, act_as
 
 
-async def test_a_users_runs_are_exported_oldest_first_with_every_column(turns: Turns) -> None:
+async def test_a_users_tool_runs_are_exported_oldest_first_with_every_column(turns: Turns) -> None:
     begun = await turns.begin(user_id="ada")
     await begin_run(turns, begun)
     await finish_run(turns, begun)
@@ -31,7 +31,7 @@ async def test_a_users_runs_are_exported_oldest_first_with_every_column(turns: T
     }
 
 
-async def test_the_next_batch_goes_on_after_the_last_run_seen(turns: Turns) -> None:
+async def test_the_next_page_of_tool_runs_continues_after_the_last_one(turns: Turns) -> None:
     begun = await turns.begin(user_id="ada")
     for number in (1, 2, 3):
         turns.wait(seconds=1)
@@ -49,7 +49,7 @@ async def test_the_next_batch_goes_on_after_the_last_run_seen(turns: Turns) -> N
     assert keys == ["run-1", "run-2", "run-3"]
 
 
-async def test_those_of_somebody_else_are_not_exported(turns: Turns) -> None:
+async def test_another_users_tool_runs_are_not_exported(turns: Turns) -> None:
     await begin_run(turns, await turns.begin(user_id="eve"))
 
     assert await _export(turns) == []

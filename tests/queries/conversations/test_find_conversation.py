@@ -10,9 +10,7 @@ from tests.support.steps.turns import Turns
 
 
 @pytest.mark.parametrize("user_id", ["ada", None])
-async def test_the_callers_conversation_is_found_and_nobody_elses(
-    turns: Turns, user_id: str | None
-) -> None:
+async def test_only_the_callers_conversation_is_found(turns: Turns, user_id: str | None) -> None:
     await turns.begin(user_id=user_id, title="A greeting")
 
     found = {

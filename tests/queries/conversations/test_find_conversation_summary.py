@@ -16,7 +16,7 @@ ADD = """
 """
 
 
-async def test_the_callers_conversation_is_told_with_its_messages_and_the_last_of_them(
+async def test_a_summary_has_the_message_count_and_the_last_message(
     turns: Turns,
 ) -> None:
     await turns.exchange(1, user_id="ada")
@@ -36,15 +36,13 @@ async def test_the_callers_conversation_is_told_with_its_messages_and_the_last_o
     ]
 
 
-async def test_a_question_without_an_answer_is_the_last_message(turns: Turns) -> None:
+async def test_a_summarys_last_message_may_be_an_unanswered_question(turns: Turns) -> None:
     await turns.begin("Anybody there?", user_id="ada")
 
     assert await _told(turns) == (1, "Anybody there?")
 
 
-async def test_replaced_and_system_messages_are_not_counted_and_not_the_last(
-    turns: Turns, rows: Rows
-) -> None:
+async def test_a_summary_ignores_replaced_and_system_messages(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1, user_id="ada")
     rows.run(ADD, turns.conversation_id, "system", "Be brief.", None, turns.now)
     rows.run(ADD, turns.conversation_id, "assistant", "Replaced", turns.now, turns.now)
@@ -52,7 +50,7 @@ async def test_replaced_and_system_messages_are_not_counted_and_not_the_last(
     assert await _told(turns) == (2, "Answer 1")
 
 
-async def test_an_edit_leaves_what_it_replaced_out(turns: Turns) -> None:
+async def test_a_summary_ignores_the_messages_that_an_edit_replaced(turns: Turns) -> None:
     await turns.exchange(1, user_id="ada")
     await turns.exchange(2, user_id="ada")
     await turns.begin("Better put", message_id="question-1", user_id="ada")
@@ -60,7 +58,7 @@ async def test_an_edit_leaves_what_it_replaced_out(turns: Turns) -> None:
     assert await _told(turns) == (1, "Better put")
 
 
-async def test_expired_messages_are_not_counted_and_not_the_last(turns: Turns) -> None:
+async def test_a_summary_ignores_expired_messages(turns: Turns) -> None:
     await turns.exchange(1, user_id="ada")
     turns.wait(days=20)
     await turns.exchange(2, user_id="ada")
@@ -72,7 +70,7 @@ async def test_expired_messages_are_not_counted_and_not_the_last(turns: Turns) -
     assert await _told(turns, retention_days=0) == (4, "Answer 2")
 
 
-async def test_a_conversation_whose_messages_are_all_gone_has_no_last_one(
+async def test_a_summary_without_current_messages_has_no_last_message(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.exchange(1, user_id="ada")
@@ -92,7 +90,7 @@ async def test_a_conversation_whose_messages_are_all_gone_has_no_last_one(
         (" \n ", " \n "),
     ],
 )
-async def test_of_the_last_message_120_characters_are_told(
+async def test_a_summary_shows_120_characters_of_the_last_message(
     turns: Turns, content: str, shown: str
 ) -> None:
     await turns.finish(await turns.begin(user_id="ada"), content)
@@ -101,7 +99,9 @@ async def test_of_the_last_message_120_characters_are_told(
 
 
 @pytest.mark.parametrize("user_id", ["ada", None])
-async def test_nobody_elses_is_found(turns: Turns, user_id: str | None) -> None:
+async def test_another_callers_conversation_has_no_summary(
+    turns: Turns, user_id: str | None
+) -> None:
     await turns.exchange(1, user_id=user_id)
 
     found = {
@@ -113,7 +113,7 @@ async def test_nobody_elses_is_found(turns: Turns, user_id: str | None) -> None:
     assert list(found.values()) == [[], []]
 
 
-async def test_an_unknown_or_expired_conversation_is_not_found(turns: Turns) -> None:
+async def test_an_unknown_or_expired_conversation_has_no_summary(turns: Turns) -> None:
     await turns.exchange(1, user_id="ada")
     turns.wait(days=31)
 

@@ -11,7 +11,9 @@ from tests.support.steps.turns import Turns, act_as
 
 
 @pytest.mark.parametrize("user_id", ["ada", None])
-async def test_a_message_is_found_as_history_shows_it(turns: Turns, user_id: str | None) -> None:
+async def test_find_message_returns_a_message_as_history_shows_it(
+    turns: Turns, user_id: str | None
+) -> None:
     await turns.exchange(1, user_id=user_id, metadata='{"a": 1}', files='[{"url": "x"}]')
     _, listed = await turns.database.run(
         act_as(user_id, turns.conversation_id),
@@ -33,7 +35,7 @@ async def test_a_message_is_found_as_history_shows_it(turns: Turns, user_id: str
 
 
 @pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
-async def test_a_message_of_somebody_else_is_not_found(
+async def test_another_callers_message_is_not_found(
     turns: Turns, owner: str | None, intruder: str | None
 ) -> None:
     await turns.exchange(1, user_id=owner)
@@ -41,7 +43,7 @@ async def test_a_message_of_somebody_else_is_not_found(
     assert await _find(turns, "answer-1", user_id=intruder) == []
 
 
-async def test_an_id_counts_within_its_conversation_only(turns: Turns) -> None:
+async def test_a_message_id_is_found_only_in_its_conversation(turns: Turns) -> None:
     await turns.exchange(1)
 
     assert await _find(turns, "answer-1", conversation_id=uuid4()) == []
@@ -56,7 +58,7 @@ async def test_a_replaced_message_is_not_found(turns: Turns) -> None:
     assert [each.content for each in await _find(turns, "question-1")] == ["Better put"]
 
 
-async def test_a_message_older_than_the_retention_period_is_not_there(turns: Turns) -> None:
+async def test_an_expired_message_is_not_found(turns: Turns) -> None:
     await turns.exchange(1)
     turns.wait(days=31)
 

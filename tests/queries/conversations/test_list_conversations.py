@@ -8,7 +8,7 @@ from tests.support.steps.rows import Rows
 from tests.support.steps.turns import NOON, Turns
 
 
-async def test_the_most_recently_used_comes_first(turns: Turns) -> None:
+async def test_the_most_recently_used_conversation_is_listed_first(turns: Turns) -> None:
     older, newer = [await _talk(turns) for _ in range(2)]
     turns.wait(seconds=1)
     await turns.begin("Hello again!", conversation_id=older, message_id="m2", user_id="ada")
@@ -20,7 +20,7 @@ async def test_the_most_recently_used_comes_first(turns: Turns) -> None:
     assert (found[0].title, found[0].status) == ("A title", "active")
 
 
-async def test_pages_show_each_conversation_once_even_those_of_the_same_moment(
+async def test_pages_list_each_conversation_once_even_with_equal_times(
     turns: Turns, rows: Rows
 ) -> None:
     made = {await _talk(turns) for _ in range(7)}
@@ -38,7 +38,9 @@ async def test_pages_show_each_conversation_once_even_those_of_the_same_moment(
     assert seen == sorted(seen, reverse=True)
 
 
-async def test_archived_ones_are_listed_when_asked_for(turns: Turns, rows: Rows) -> None:
+async def test_archived_conversations_are_listed_only_when_asked_for(
+    turns: Turns, rows: Rows
+) -> None:
     active, archived = [await _talk(turns) for _ in range(2)]
     rows.run("UPDATE conversations SET status = 'archived' WHERE id = %s", archived)
 
@@ -52,7 +54,7 @@ async def test_archived_ones_are_listed_when_asked_for(turns: Turns, rows: Rows)
     }  # fmt: skip
 
 
-async def test_expired_ones_are_not_listed_though_they_are_not_deleted_yet(turns: Turns) -> None:
+async def test_expired_conversations_are_not_listed_before_they_are_deleted(turns: Turns) -> None:
     await _talk(turns)
     turns.wait(days=30)
 
@@ -62,7 +64,9 @@ async def test_expired_ones_are_not_listed_though_they_are_not_deleted_yet(turns
     assert len(await _list(turns, retention_days=0)) == 1
 
 
-async def test_those_of_others_and_of_nobody_are_not_listed(turns: Turns) -> None:
+async def test_conversations_of_other_users_and_anonymous_callers_are_not_listed(
+    turns: Turns,
+) -> None:
     own = await _talk(turns)
     await _talk(turns, "eve")
     await _talk(turns, None)

@@ -10,7 +10,7 @@ from tests.support.steps.rows import Rows
 from tests.support.steps.turns import Turns, contents
 
 
-async def test_a_page_ends_with_the_newest_message_and_the_next_goes_on_before_it(
+async def test_a_page_of_messages_ends_with_the_newest_and_the_next_page_continues_before_it(
     turns: Turns,
 ) -> None:
     for number in range(1, 4):
@@ -23,7 +23,7 @@ async def test_a_page_ends_with_the_newest_message_and_the_next_goes_on_before_i
     assert contents(second) == ["Answer 1", "Question 1"]
 
 
-async def test_a_message_comes_with_all_its_columns(turns: Turns, rows: Rows) -> None:
+async def test_a_listed_message_has_all_its_columns(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
     rows.run("""
         UPDATE chat_messages SET
@@ -77,7 +77,7 @@ async def test_expired_messages_are_not_listed_though_they_are_not_deleted_yet(
 
 
 @pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
-async def test_messages_of_somebody_else_are_not_listed(
+async def test_another_callers_messages_are_not_listed(
     turns: Turns, owner: str | None, intruder: str | None
 ) -> None:
     await turns.exchange(1, user_id=owner)

@@ -12,7 +12,7 @@ from tests.support.steps.turns import Turns, act_as, contents
 MARK = "UPDATE chat_messages SET is_mistake = TRUE WHERE role = 'assistant'"
 
 
-async def test_marked_answers_of_all_conversations_come_newest_first_with_their_questions(
+async def test_mistakes_of_all_conversations_are_listed_newest_first_with_their_questions(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.exchange(1, user_id="ada")
@@ -30,7 +30,9 @@ async def test_marked_answers_of_all_conversations_come_newest_first_with_their_
     assert found[0].conversation_id != found[1].conversation_id
 
 
-async def test_the_next_page_goes_on_after_the_last_answer_seen(turns: Turns, rows: Rows) -> None:
+async def test_the_next_page_of_mistakes_continues_after_the_last_answer(
+    turns: Turns, rows: Rows
+) -> None:
     for number in range(1, 5):
         await turns.exchange(number, user_id="ada")
     turns.wait(seconds=1)
@@ -47,7 +49,7 @@ async def test_the_next_page_goes_on_after_the_last_answer_seen(turns: Turns, ro
 
 
 @pytest.mark.parametrize("owner", ["eve", None])
-async def test_those_of_somebody_else_are_not_listed(
+async def test_another_users_mistakes_are_not_listed(
     turns: Turns, rows: Rows, owner: str | None
 ) -> None:
     await turns.exchange(1, user_id=owner)
@@ -56,9 +58,7 @@ async def test_those_of_somebody_else_are_not_listed(
     assert await _list(turns) == []
 
 
-async def test_a_marked_answer_that_was_replaced_is_still_one_to_learn_from(
-    turns: Turns, rows: Rows
-) -> None:
+async def test_a_replaced_mistake_is_still_listed(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1, user_id="ada")
     rows.run(MARK)
     await turns.begin("Better put", user_id="ada")
@@ -68,7 +68,9 @@ async def test_a_marked_answer_that_was_replaced_is_still_one_to_learn_from(
     assert (found.content, found.question) == ("Answer 1", "Question 1")
 
 
-async def test_an_answer_whose_question_is_gone_has_none(turns: Turns, rows: Rows) -> None:
+async def test_a_mistake_whose_question_is_gone_is_listed_without_it(
+    turns: Turns, rows: Rows
+) -> None:
     await turns.exchange(1, user_id="ada")
     rows.run(MARK)
     rows.run("DELETE FROM chat_messages WHERE role = 'user'")
@@ -82,7 +84,7 @@ async def test_an_answer_whose_question_is_gone_has_none(turns: Turns, rows: Row
     ("days", "retention_days", "is_listed"),
     [(30, 30, True), (30.1, 30, False), (4000, 0, True)],
 )
-async def test_an_answer_older_than_the_retention_period_is_not_listed(
+async def test_an_expired_mistake_is_not_listed(
     turns: Turns, rows: Rows, days: float, retention_days: int, *, is_listed: bool
 ) -> None:
     await turns.exchange(1, user_id="ada")
@@ -92,9 +94,7 @@ async def test_an_answer_older_than_the_retention_period_is_not_listed(
     assert bool(await _list(turns, retention_days=retention_days)) == is_listed
 
 
-async def test_a_question_older_than_the_retention_period_is_not_shown_with_its_answer(
-    turns: Turns, rows: Rows
-) -> None:
+async def test_an_expired_question_is_not_shown_with_its_mistake(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1, user_id="ada")
     turns.wait(days=20)
     again = await turns.begin(None, message_id=None, user_id="ada", regenerates=True)

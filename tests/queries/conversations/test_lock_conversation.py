@@ -11,9 +11,7 @@ from tests.support.steps.turns import Turns
 
 
 @pytest.mark.parametrize("user_id", ["ada", None])
-async def test_the_callers_conversation_is_found_and_nobody_elses(
-    turns: Turns, user_id: str | None
-) -> None:
+async def test_only_the_callers_conversation_is_locked(turns: Turns, user_id: str | None) -> None:
     await turns.begin(user_id=user_id)
 
     found = {who: await _lock(turns, who) for who in ("ada", "eve", None)}
@@ -22,7 +20,7 @@ async def test_the_callers_conversation_is_found_and_nobody_elses(
     assert [ids for who, ids in found.items() if who != user_id] == [[], []]
 
 
-async def test_a_second_caller_waits_until_the_first_has_decided(turns: Turns, rows: Rows) -> None:
+async def test_a_second_session_waits_for_the_lock_of_the_first(turns: Turns, rows: Rows) -> None:
     await turns.begin()
     whose = {"conversation_id": turns.conversation_id, "user_id": None}
     async with rows.uncommitted(LOCK_CONVERSATION.sql, whose):
@@ -33,7 +31,7 @@ async def test_a_second_caller_waits_until_the_first_has_decided(turns: Turns, r
     assert await second == [turns.conversation_id]
 
 
-async def test_messages_may_be_stored_beside_it(turns: Turns, rows: Rows) -> None:
+async def test_messages_may_be_stored_in_a_locked_conversation(turns: Turns, rows: Rows) -> None:
     await turns.begin()
     whose = {"conversation_id": turns.conversation_id, "user_id": None}
     async with rows.uncommitted(LOCK_CONVERSATION.sql, whose):

@@ -13,7 +13,7 @@ UNMARKED = [("question-1", False, None), ("answer-1", False, None)]
 
 
 @pytest.mark.parametrize("user_id", ["ada", None])
-async def test_an_answer_is_marked_with_what_was_wrong(
+async def test_an_answer_is_marked_as_a_mistake_with_a_note(
     turns: Turns, rows: Rows, user_id: str | None
 ) -> None:
     await turns.exchange(1, user_id=user_id)
@@ -27,7 +27,7 @@ async def test_an_answer_is_marked_with_what_was_wrong(
     ]  # fmt: skip
 
 
-async def test_a_mark_that_is_taken_back_takes_its_note_along(turns: Turns, rows: Rows) -> None:
+async def test_removing_a_mark_removes_its_note(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
     await _mark(turns, mistake_note="It is 4.")
 
@@ -46,14 +46,14 @@ async def test_a_second_mark_replaces_the_note(turns: Turns, rows: Rows) -> None
 
 
 @pytest.mark.parametrize("message_id", ["question-1", "unknown"])
-async def test_what_is_no_answer_is_not_marked(turns: Turns, rows: Rows, message_id: str) -> None:
+async def test_a_user_message_is_not_marked(turns: Turns, rows: Rows, message_id: str) -> None:
     await turns.exchange(1)
 
     assert not await _mark(turns, message_id=message_id)
     assert rows.run(MARKS) == UNMARKED
 
 
-async def test_an_answer_that_is_replaced_is_not_marked(turns: Turns, rows: Rows) -> None:
+async def test_a_replaced_answer_is_not_marked(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
     await turns.begin("Better put")
 
@@ -62,7 +62,7 @@ async def test_an_answer_that_is_replaced_is_not_marked(turns: Turns, rows: Rows
 
 
 @pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
-async def test_anothers_answer_is_not_marked(
+async def test_another_callers_answer_is_not_marked(
     turns: Turns, rows: Rows, owner: str | None, intruder: str | None
 ) -> None:
     await turns.exchange(1, user_id=owner)
@@ -75,7 +75,7 @@ async def test_anothers_answer_is_not_marked(
     ("days", "retention_days", "is_marked"),
     [(30, 30, True), (30.1, 30, False), (4000, 0, True)],
 )
-async def test_an_answer_older_than_the_retention_period_is_not_there(
+async def test_an_expired_answer_is_not_marked(
     turns: Turns, days: float, retention_days: int, *, is_marked: bool
 ) -> None:
     await turns.exchange(1)

@@ -14,7 +14,7 @@ STRANGE_USERS = [
 ]  # fmt: skip
 
 
-async def test_titles_and_messages_are_searched(searched: Searched) -> None:
+async def test_a_search_looks_in_titles_and_messages(searched: Searched) -> None:
     searched.add("by message", "Postgres is a database.", title="A title")
     searched.add("by title", "Something else.", title="Postgres")
     searched.add("neither", "Something else.", title="A title")
@@ -22,7 +22,7 @@ async def test_titles_and_messages_are_searched(searched: Searched) -> None:
     assert sorted(await searched.names_of("postgres")) == ["by message", "by title"]
 
 
-async def test_a_turns_messages_are_found_as_soon_as_they_are_stored(
+async def test_a_search_finds_a_turns_messages_as_soon_as_they_are_stored(
     turns: Turns, searched: Searched
 ) -> None:
     begun = await turns.begin("What is a walrus?", user_id="ada")
@@ -32,7 +32,9 @@ async def test_a_turns_messages_are_found_as_soon_as_they_are_stored(
     assert [each.id for each in await searched.find("mammal")] == [turns.conversation_id]
 
 
-async def test_the_best_comes_first_and_of_equal_ones_the_newest(searched: Searched) -> None:
+async def test_the_best_match_comes_first_and_among_equal_ones_the_newest(
+    searched: Searched,
+) -> None:
     searched.add("old", "One walrus among many other animals of the sea.", days_ago=2)
     searched.add("new", "One walrus among many other animals of the sea.", days_ago=1)
     searched.add("much", "Walrus, walrus, walrus.", "A walrus!", "Walrus again.", days_ago=5)
@@ -42,13 +44,13 @@ async def test_the_best_comes_first_and_of_equal_ones_the_newest(searched: Searc
     assert await searched.names_of("walrus", page_size=2) == ["much", "title"]
 
 
-async def test_a_conversation_is_found_once_however_often_it_says_so(searched: Searched) -> None:
+async def test_a_conversation_with_several_matches_is_found_once(searched: Searched) -> None:
     searched.add("one", *["A walrus."] * 30, title="Walrus")
 
     assert await searched.names_of("walrus") == ["one"]
 
 
-async def test_one_status_may_be_searched(searched: Searched) -> None:
+async def test_a_search_may_be_limited_to_one_status(searched: Searched) -> None:
     for status in ("active", "archived"):
         searched.add(status, "A walrus.", status=status)
 
@@ -57,7 +59,7 @@ async def test_one_status_may_be_searched(searched: Searched) -> None:
     assert sorted(await searched.names_of("walrus")) == ["active", "archived"]
 
 
-async def test_replaced_and_system_messages_are_not_found(searched: Searched) -> None:
+async def test_a_search_ignores_replaced_and_system_messages(searched: Searched) -> None:
     one = searched.add("one")
     searched.say(one, "A replaced walrus.", superseded_at=NOON)
     searched.say(one, "Speak like a walrus.", role="system")
@@ -65,7 +67,7 @@ async def test_replaced_and_system_messages_are_not_found(searched: Searched) ->
     assert await searched.names_of("walrus") == []
 
 
-async def test_expired_messages_and_conversations_are_not_found(searched: Searched) -> None:
+async def test_a_search_ignores_expired_messages_and_conversations(searched: Searched) -> None:
     one = searched.add("used since", "A seal.")
     searched.say(one, "A walrus.", created_at=NOON - timedelta(days=31))
     searched.add("not used since", "A walrus.", title="Walrus", days_ago=31)
@@ -75,7 +77,9 @@ async def test_expired_messages_and_conversations_are_not_found(searched: Search
     assert len(await searched.names_of("walrus", retention_days=0)) == 2
 
 
-async def test_what_is_others_or_nobodys_is_not_found(searched: Searched) -> None:
+async def test_a_search_finds_no_conversation_of_another_user_or_an_anonymous_caller(
+    searched: Searched,
+) -> None:
     for user_id in ("ada", "eve", None):
         searched.add(f"of {user_id}", "A walrus.", user_id=user_id, title="Walrus")
 
@@ -86,7 +90,9 @@ async def test_what_is_others_or_nobodys_is_not_found(searched: Searched) -> Non
 
 
 @pytest.mark.parametrize("words", ["-nothing", "-nothing -ever", "walrus or -x"])
-async def test_a_search_by_exclusion_finds_nobody_elses(searched: Searched, words: str) -> None:
+async def test_a_search_that_only_excludes_finds_no_other_users_conversation(
+    searched: Searched, words: str
+) -> None:
     searched.add("of ada", "A walrus.")
     searched.add("of eve", "A walrus.", user_id="eve")
 
@@ -94,7 +100,7 @@ async def test_a_search_by_exclusion_finds_nobody_elses(searched: Searched, word
 
 
 @pytest.mark.parametrize("user_id", STRANGE_USERS, ids=ascii)
-async def test_any_user_finds_what_is_theirs_and_nothing_else(
+async def test_a_user_of_any_id_finds_their_own_conversations_only(
     searched: Searched, user_id: str
 ) -> None:
     searched.add("own", "A word.", user_id=user_id, title="A word")
@@ -113,7 +119,7 @@ async def test_a_user_cannot_be_searched_for_as_a_word(searched: Searched, user_
         assert await searched.names_of(words, user_id=user_id) == []
 
 
-async def test_of_more_hits_than_are_ranked_the_newest_count(searched: Searched) -> None:
+async def test_of_more_matches_than_are_ranked_the_newest_are_ranked(searched: Searched) -> None:
     searched.add("old", "walrus walrus walrus walrus", days_ago=2)
     new = searched.add("new", title="New")
     searched.rows.run(
@@ -126,9 +132,7 @@ async def test_of_more_hits_than_are_ranked_the_newest_count(searched: Searched)
     assert await searched.names_of("walrus") == ["new"]
 
 
-async def test_the_same_is_found_when_the_plan_was_made_for_any_words(
-    searched: Searched, rows: Rows
-) -> None:
+async def test_a_search_finds_the_same_under_a_generic_plan(searched: Searched, rows: Rows) -> None:
     # As after the fifth search of a connection.
     searched.add("of ada", "A walrus.", title="Walrus")
     searched.add("of eve", "A walrus.", user_id="eve")

@@ -64,7 +64,7 @@ def animals(searched: Searched) -> Searched:
         ("walrus -", ["walrus"]),
     ],
 )
-async def test_words_phrases_or_and_not_mean_what_they_say(
+async def test_words_phrases_or_and_exclusions_select_conversations(
     animals: Searched, words: str, expected: list[str]
 ) -> None:
     assert sorted(await animals.names_of(words)) == expected
@@ -90,7 +90,7 @@ async def test_words_phrases_or_and_not_mean_what_they_say(
     ],
     ids=ascii,
 )
-async def test_without_a_word_nothing_is_found_and_nothing_fails(
+async def test_a_search_without_a_word_finds_nothing_and_does_not_fail(
     animals: Searched, words: str
 ) -> None:
     assert await animals.names_of(words) == []
@@ -113,13 +113,13 @@ async def test_without_a_word_nothing_is_found_and_nothing_fails(
         ("a:*b & | ! ( ) <->", ["category"]),
     ],
 )
-async def test_the_databases_own_syntax_is_no_syntax_here(
+async def test_tsquery_syntax_in_a_search_is_plain_text(
     animals: Searched, words: str, expected: list[str]
 ) -> None:
     assert await animals.names_of(words) == expected
 
 
-async def test_no_characters_in_whatever_order_make_a_search_fail(animals: Searched) -> None:
+async def test_no_sequence_of_characters_makes_a_search_fail(animals: Searched) -> None:
     chance = random.Random(7)
     pieces = ["a", "wal", " ", " ", '"', "'", "\\", "-", "or", "!", "&", "|", "(", ")", ":", "*"]
     pieces += ["<->", "<2>", "\x01", "\x02", "é", "日", "😀", "@", "/", ".", "http://a.b/c", "1e5"]
@@ -130,7 +130,7 @@ async def test_no_characters_in_whatever_order_make_a_search_fail(animals: Searc
 
 
 @pytest.mark.parametrize("words", ["a" * 200, "😀" * 200, "日" * 200, "a " * 100, "-a " * 66])
-async def test_a_search_may_be_as_long_as_it_may_be(animals: Searched, words: str) -> None:
+async def test_a_search_of_the_longest_allowed_text_works(animals: Searched, words: str) -> None:
     assert isinstance(await animals.names_of(words), list)
 
 
@@ -158,7 +158,7 @@ async def test_words_of_any_language_are_found(searched: Searched, text: str, wo
     assert await searched.names_of(words) == (["one"] if is_same else [])
 
 
-async def test_the_excerpt_marks_the_words_and_shows_what_is_around_them(
+async def test_an_excerpt_marks_the_words_and_shows_the_text_around_them(
     searched: Searched,
 ) -> None:
     searched.add("one", "filler " * 500 + "Here the Walrus swims." + " filler" * 500)
@@ -192,7 +192,7 @@ async def test_the_excerpt_of_a_title_is_the_title(searched: Searched) -> None:
     ],
     ids=ascii,
 )
-async def test_of_html_an_excerpt_holds_the_marks_alone(searched: Searched, text: str) -> None:
+async def test_the_marks_are_the_only_html_in_an_excerpt(searched: Searched, text: str) -> None:
     searched.add("one", text, title=None)
 
     excerpt = await searched.excerpt_of("walrus")
@@ -234,7 +234,7 @@ def _letters(first: int, last: int) -> list[str]:
         pytest.param(" ".join(["x" * 2046, "y" * 2047, "日" * 682, "z" * 5000]), id="2 KB each"),
     ],
 )
-async def test_the_longest_answers_are_stored_and_found_by_their_beginning(
+async def test_a_very_long_answer_is_stored_and_found_by_its_beginning(
     searched: Searched, text: str
 ) -> None:
     searched.add("long", f"walrus {text}")
@@ -244,7 +244,7 @@ async def test_the_longest_answers_are_stored_and_found_by_their_beginning(
     assert SAFE.fullmatch(await searched.excerpt_of("walrus"))
 
 
-async def test_what_is_beyond_the_beginning_of_a_long_answer_is_not_found(
+async def test_the_end_of_a_very_long_answer_is_not_searched(
     searched: Searched,
 ) -> None:
     searched.add("long", "a" + " filler" * 20_000 + " walrus")
@@ -252,7 +252,7 @@ async def test_what_is_beyond_the_beginning_of_a_long_answer_is_not_found(
     assert await searched.names_of("walrus") == []
 
 
-async def test_a_long_answer_is_found_within_a_conversation_that_is_claimed(
+async def test_a_long_answer_is_found_after_its_conversation_is_claimed(
     searched: Searched,
 ) -> None:
     one = searched.add("one", *["A walrus. " * 5000] * 50, user_id=None)

@@ -28,7 +28,7 @@ async def test_the_tokens_of_all_conversations_are_summed_by_day_and_model(turns
     ]
 
 
-async def test_an_answer_that_was_replaced_has_cost_as_much(turns: Turns) -> None:
+async def test_a_replaced_answers_tokens_are_summed_too(turns: Turns) -> None:
     await turns.exchange(1, user_id="ada")
     again = await turns.begin(None, message_id=None, user_id="ada", regenerates=True)
     await turns.finish(again, answer_message_id="answer-2")
@@ -36,14 +36,14 @@ async def test_an_answer_that_was_replaced_has_cost_as_much(turns: Turns) -> Non
     assert await _sum(turns) == [Usage("test-model", TODAY, 2, 14, 8)]
 
 
-async def test_what_the_provider_did_not_say_counts_as_nothing(turns: Turns) -> None:
+async def test_tokens_that_the_provider_did_not_report_count_as_zero(turns: Turns) -> None:
     begun = await turns.begin(user_id="ada")
     await turns.finish(begun, model_name=None, prompt_tokens=None, completion_tokens=None)
 
     assert await _sum(turns) == [Usage(None, TODAY, 1, 0, 0)]
 
 
-async def test_more_tokens_are_summed_than_an_integer_holds(turns: Turns, rows: Rows) -> None:
+async def test_a_sum_of_tokens_may_exceed_an_integer(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1, user_id="ada")
     await turns.exchange(2, user_id="ada")
     rows.run("UPDATE chat_messages SET prompt_tokens = 2147483647 WHERE role = 'assistant'")
@@ -52,14 +52,16 @@ async def test_more_tokens_are_summed_than_an_integer_holds(turns: Turns, rows: 
 
 
 @pytest.mark.parametrize("owner", ["eve", None])
-async def test_those_of_somebody_else_are_not_counted(turns: Turns, owner: str | None) -> None:
+async def test_another_users_tokens_are_not_summed(turns: Turns, owner: str | None) -> None:
     await turns.exchange(1, user_id=owner)
 
     assert await _sum(turns) == []
 
 
 @pytest.mark.parametrize("time_zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
-async def test_a_day_begins_and_ends_by_utc(turns: Turns, rows: Rows, time_zone: str) -> None:
+async def test_a_day_of_usage_begins_and_ends_by_utc(
+    turns: Turns, rows: Rows, time_zone: str
+) -> None:
     rows.run(f"ALTER ROLE CURRENT_USER IN DATABASE {_name(rows)} SET timezone = '{time_zone}'")
     midnight = datetime(2026, 1, 2, tzinfo=UTC)
     for number, seconds in enumerate((-86400, -0.000001, 0, 86400 - 0.000001, 86400), 1):
@@ -80,7 +82,7 @@ async def test_a_day_begins_and_ends_by_utc(turns: Turns, rows: Rows, time_zone:
     ("days", "retention_days", "is_counted"),
     [(30, 30, True), (30.1, 30, False), (4000, 0, True)],
 )
-async def test_an_answer_older_than_the_retention_period_is_not_counted(
+async def test_an_expired_answers_tokens_are_not_summed(
     turns: Turns, days: float, retention_days: int, *, is_counted: bool
 ) -> None:
     await turns.exchange(1, user_id="ada")

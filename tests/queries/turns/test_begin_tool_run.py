@@ -12,7 +12,7 @@ from tests.support.steps.turns import LEASE_SECONDS, Turns
 ALL = "SELECT user_id, run_key, tool_call_id, tool_name, arguments, output, created_at"
 
 
-async def test_a_run_is_noted_before_anything_came_of_it(turns: Turns, rows: Rows) -> None:
+async def test_a_tool_run_is_stored_before_it_has_an_outcome(turns: Turns, rows: Rows) -> None:
     begun = await turns.begin(user_id="ada")
 
     await begin_run(turns, begun)
@@ -22,7 +22,7 @@ async def test_a_run_is_noted_before_anything_came_of_it(turns: Turns, rows: Row
     ]
 
 
-async def test_the_same_run_a_second_time_is_an_error(turns: Turns, rows: Rows) -> None:
+async def test_beginning_the_same_tool_run_twice_is_an_error(turns: Turns, rows: Rows) -> None:
     begun = await turns.begin(user_id="ada")
     await begin_run(turns, begun)
 
@@ -32,7 +32,7 @@ async def test_the_same_run_a_second_time_is_an_error(turns: Turns, rows: Rows) 
     assert rows.run("SELECT tool_call_id FROM tool_runs") == [("call-of-run-1",)]
 
 
-async def test_who_lost_the_turn_to_another_attempt_runs_nothing(turns: Turns, rows: Rows) -> None:
+async def test_an_attempt_that_lost_the_turn_begins_no_tool_run(turns: Turns, rows: Rows) -> None:
     late = await turns.begin(user_id="ada")
     turns.wait(seconds=LEASE_SECONDS)
     again = await turns.begin(user_id="ada")
@@ -45,7 +45,7 @@ async def test_who_lost_the_turn_to_another_attempt_runs_nothing(turns: Turns, r
     assert rows.run("SELECT turn_id FROM tool_runs") == [(again.turn_id,)]
 
 
-async def test_whose_turn_is_over_runs_nothing(turns: Turns) -> None:
+async def test_an_attempt_whose_turn_is_over_begins_no_tool_run(turns: Turns) -> None:
     begun = await turns.begin(user_id="ada")
     await turns.finish(begun)
 
@@ -53,7 +53,7 @@ async def test_whose_turn_is_over_runs_nothing(turns: Turns) -> None:
         await begin_run(turns, begun)
 
 
-async def test_nobody_runs_anything_in_the_turn_of_somebody_else(turns: Turns, rows: Rows) -> None:
+async def test_no_tool_run_begins_in_another_callers_turn(turns: Turns, rows: Rows) -> None:
     begun = await turns.begin(user_id="ada")
     await turns.begin(user_id="eve", conversation_id=uuid4())
 

@@ -8,7 +8,7 @@ from tests.support.steps.rows import Rows
 from tests.support.steps.turns import LEASE_SECONDS, NOON, Turns
 
 
-async def test_a_first_message_makes_the_conversation_and_takes_its_turn(
+async def test_a_first_message_creates_the_conversation_and_takes_its_turn(
     turns: Turns, rows: Rows
 ) -> None:
     begun = await turns.begin("Hello!", title="A greeting", user_id="ada")
@@ -24,7 +24,9 @@ async def test_a_first_message_makes_the_conversation_and_takes_its_turn(
     ]
 
 
-async def test_the_title_comes_back_as_it_is_whoever_gave_it(turns: Turns, rows: Rows) -> None:
+async def test_begin_turn_returns_the_conversations_title_from_any_source(
+    turns: Turns, rows: Rows
+) -> None:
     made = await turns.begin("Hello!", title="A greeting")
     again = await turns.begin("Hello!", title="Not used", turn_id=made.turn_id)
     rows.run("UPDATE conversations SET title = 'My own'")
@@ -37,7 +39,9 @@ async def test_the_title_comes_back_as_it_is_whoever_gave_it(turns: Turns, rows:
     assert titles == ["A greeting", "A greeting", "My own", None, None]
 
 
-async def test_a_next_message_takes_the_turn_and_moves_updated_at(turns: Turns, rows: Rows) -> None:
+async def test_the_next_message_takes_the_turn_and_moves_updated_at(
+    turns: Turns, rows: Rows
+) -> None:
     await turns.exchange(1)
     turns.wait(seconds=30)
 
@@ -48,7 +52,7 @@ async def test_a_next_message_takes_the_turn_and_moves_updated_at(turns: Turns, 
     assert rows.run("SELECT created_at, updated_at FROM conversations") == [(NOON, turns.now)]
 
 
-async def test_a_message_that_was_answered_is_not_stored_again_and_its_answer_comes_back(
+async def test_an_answered_message_sent_twice_is_stored_once_and_gets_its_answer(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.exchange(1)
@@ -61,7 +65,7 @@ async def test_a_message_that_was_answered_is_not_stored_again_and_its_answer_co
     assert rows.run("SELECT turn_id FROM conversations") == [(None,)]
 
 
-async def test_an_answered_message_stays_answered_though_others_have_been_said_since(
+async def test_an_answered_message_stays_answered_after_later_messages(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.exchange(1)
@@ -75,7 +79,7 @@ async def test_an_answered_message_stays_answered_though_others_have_been_said_s
 
 
 @pytest.mark.parametrize("finish_reason", ["length", "content_filter", "aborted", "timeout"])
-async def test_an_answer_that_was_stopped_or_cut_is_an_answer(
+async def test_a_stopped_or_cut_answer_counts_as_an_answer(
     turns: Turns, finish_reason: str
 ) -> None:
     await turns.finish(await turns.begin(), finish_reason=finish_reason)
@@ -84,7 +88,7 @@ async def test_an_answer_that_was_stopped_or_cut_is_an_answer(
 
 
 @pytest.mark.parametrize("finish_reason", ["error", "interrupted"])
-async def test_a_message_whose_answer_broke_is_answered_anew_in_place_of_the_broken_answer(
+async def test_a_message_whose_answer_failed_is_answered_again_and_the_failed_answer_replaced(
     turns: Turns, rows: Rows, finish_reason: str
 ) -> None:
     await turns.finish(await turns.begin(), "Hel", finish_reason=finish_reason)
@@ -98,7 +102,7 @@ async def test_a_message_whose_answer_broke_is_answered_anew_in_place_of_the_bro
     assert rows.superseded(turns.conversation_id) == ["Hel"]
 
 
-async def test_a_message_whose_attempt_left_nothing_is_answered_and_not_stored_again(
+async def test_a_message_whose_attempt_left_no_answer_is_answered_and_stored_once(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.release(await turns.begin())
@@ -109,7 +113,9 @@ async def test_a_message_whose_attempt_left_nothing_is_answered_and_not_stored_a
     assert rows.said(turns.conversation_id) == ["Hello!"]
 
 
-async def test_a_message_that_is_being_answered_is_attached_to(turns: Turns, rows: Rows) -> None:
+async def test_a_message_sent_twice_joins_the_attempt_that_answers_it(
+    turns: Turns, rows: Rows
+) -> None:
     first = await turns.begin()
     turns.wait(seconds=20)
 
@@ -121,7 +127,7 @@ async def test_a_message_that_is_being_answered_is_attached_to(turns: Turns, row
     assert rows.run("SELECT turn_id FROM conversations") == [(first.turn_id,)]
 
 
-async def test_another_message_while_one_is_being_answered_has_to_wait(
+async def test_a_second_message_waits_while_the_first_is_being_answered(
     turns: Turns, rows: Rows
 ) -> None:
     first = await turns.begin()
@@ -135,7 +141,7 @@ async def test_another_message_while_one_is_being_answered_has_to_wait(
     assert rows.run("SELECT turn_id FROM conversations") == [(first.turn_id,)]
 
 
-async def test_an_unanswered_message_is_not_answered_once_others_have_been_said(
+async def test_an_unanswered_message_is_not_answered_after_later_messages(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.release(await turns.begin())
@@ -147,7 +153,7 @@ async def test_an_unanswered_message_is_not_answered_once_others_have_been_said(
     assert rows.said(turns.conversation_id) == ["Hello!", "Question 2", "Answer 2"]
 
 
-async def test_moved_on_is_told_even_while_the_other_message_is_being_answered(
+async def test_the_verdict_moved_on_comes_even_while_a_later_message_is_being_answered(
     turns: Turns,
 ) -> None:
     await turns.release(await turns.begin())
@@ -156,7 +162,9 @@ async def test_moved_on_is_told_even_while_the_other_message_is_being_answered(
     assert (await turns.begin()).verdict == "moved_on"
 
 
-async def test_an_attempt_that_asks_again_finds_its_own_turn(turns: Turns, rows: Rows) -> None:
+async def test_an_attempt_that_retries_begin_turn_gets_its_own_turn(
+    turns: Turns, rows: Rows
+) -> None:
     first = await turns.begin()
 
     again = await turns.begin(turn_id=first.turn_id)
@@ -166,7 +174,9 @@ async def test_an_attempt_that_asks_again_finds_its_own_turn(turns: Turns, rows:
     assert rows.said(turns.conversation_id) == ["Hello!"]
 
 
-async def test_a_lease_that_has_ended_keeps_nobody_waiting(turns: Turns, rows: Rows) -> None:
+async def test_the_same_message_is_answered_again_once_the_lease_has_ended(
+    turns: Turns, rows: Rows
+) -> None:
     crashed = await turns.begin()
 
     turns.wait(seconds=LEASE_SECONDS - 1)
@@ -180,7 +190,7 @@ async def test_a_lease_that_has_ended_keeps_nobody_waiting(turns: Turns, rows: R
     assert rows.said(turns.conversation_id) == ["Hello!"]
 
 
-async def test_another_message_may_be_sent_once_the_lease_has_ended(
+async def test_another_message_takes_the_turn_once_the_lease_has_ended(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.begin()
@@ -200,7 +210,7 @@ async def test_the_same_message_id_in_two_conversations_is_two_messages(turns: T
     assert other.verdict == "taken"
 
 
-async def test_regenerating_what_was_never_stored_is_a_send(turns: Turns, rows: Rows) -> None:
+async def test_regenerating_an_unknown_message_sends_it(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
 
     begun = await turns.begin("Hello?", message_id="question-2", regenerates=True)
@@ -210,9 +220,7 @@ async def test_regenerating_what_was_never_stored_is_a_send(turns: Turns, rows: 
     assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1", "Hello?"]
 
 
-async def test_regenerating_what_was_never_stored_makes_the_conversation(
-    turns: Turns, rows: Rows
-) -> None:
+async def test_regenerating_in_an_unknown_conversation_creates_it(turns: Turns, rows: Rows) -> None:
     begun = await turns.begin("Hello?", regenerates=True)
 
     assert begun.verdict == "taken"

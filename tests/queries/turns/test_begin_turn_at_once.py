@@ -33,7 +33,7 @@ async def test_forty_first_sends_of_one_message_take_one_turn(turns: Turns, rows
     assert rows.said(turns.conversation_id) == ["Hello!"]
 
 
-async def test_of_forty_first_messages_one_is_taken_and_the_others_are_told_to_wait(
+async def test_of_forty_different_first_messages_one_takes_the_turn_and_the_others_must_wait(
     turns: Turns, rows: Rows
 ) -> None:
     sends = [_send(turns, f"Hello {n}!", f"question-{n}") for n in range(MANY)]
@@ -47,7 +47,7 @@ async def test_of_forty_first_messages_one_is_taken_and_the_others_are_told_to_w
 @pytest.mark.parametrize(
     ("message_id", "verdict"), [("question-1", "being_answered"), ("question-2", None)]
 )
-async def test_who_finds_the_conversation_just_being_made_waits_and_then_decides(
+async def test_a_request_that_meets_a_conversation_being_created_waits_and_then_decides(
     turns: Turns, rows: Rows, message_id: str, verdict: str | None
 ) -> None:
     rows.run("INSERT INTO users (id) VALUES ('ada')")
@@ -65,7 +65,7 @@ async def test_who_finds_the_conversation_just_being_made_waits_and_then_decides
     assert rows.said(turns.conversation_id) == ["Hello!"]
 
 
-async def test_a_first_message_sent_twice_at_once_is_not_refused_by_the_quota_that_it_took_itself(
+async def test_a_first_message_sent_twice_at_once_is_not_refused_for_the_quota_that_it_used(
     turns: Turns, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MESSAGES_PER_MINUTE", "1")
@@ -80,7 +80,7 @@ async def test_a_first_message_sent_twice_at_once_is_not_refused_by_the_quota_th
     assert (await second).verdict == "being_answered"
 
 
-async def test_who_finds_somebody_else_making_the_conversation_is_told_it_is_not_there(
+async def test_a_conversation_that_another_user_is_creating_is_not_found(
     turns: Turns, rows: Rows
 ) -> None:
     rows.run("INSERT INTO users (id) VALUES ('ada')")
@@ -94,7 +94,7 @@ async def test_who_finds_somebody_else_making_the_conversation_is_told_it_is_not
 
 
 @pytest.mark.parametrize("seconds", [1, LEASE_SECONDS + 1])
-async def test_forty_who_waited_for_the_answer_to_be_stored_find_it(
+async def test_forty_requests_that_waited_for_the_answer_to_be_stored_return_it(
     turns: Turns, rows: Rows, seconds: float
 ) -> None:
     # The trap: a statement that waits for a lock goes on with the snapshot from before it waited.

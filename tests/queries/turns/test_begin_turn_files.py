@@ -22,7 +22,7 @@ async def test_files_and_metadata_are_stored_and_read_by_the_turn(turns: Turns, 
     ]
 
 
-async def test_without_them_nothing_is_stored(turns: Turns, rows: Rows) -> None:
+async def test_a_message_without_files_and_metadata_stores_null(turns: Turns, rows: Rows) -> None:
     await turns.begin()
 
     assert rows.run("SELECT files, metadata FROM chat_messages") == [(None, None)]
@@ -54,7 +54,7 @@ async def test_a_message_with_other_files_is_an_edit(
     assert again.question.files == json.loads((after if is_edited else before) or "null")
 
 
-async def test_a_message_with_other_metadata_is_the_same(turns: Turns) -> None:
+async def test_a_message_with_other_metadata_is_no_edit(turns: Turns) -> None:
     await turns.exchange(1, metadata='{"sent": 1}')
 
     again = await turns.begin("Question 1", metadata='{"sent": 2}')

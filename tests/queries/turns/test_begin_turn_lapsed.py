@@ -29,7 +29,7 @@ async def left(turns: Turns, streams: Streams) -> Begun:
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=list(REQUESTS))
-async def test_what_was_left_behind_must_be_stored_first_and_nothing_else_is_done(
+async def test_a_dead_attempt_with_stored_parts_makes_the_turn_lapsed_and_changes_nothing(
     turns: Turns, left: Begun, rows: Rows, request_: dict[str, Any]
 ) -> None:
     before = rows.run(STATE)
@@ -44,7 +44,7 @@ async def test_what_was_left_behind_must_be_stored_first_and_nothing_else_is_don
 
 
 @pytest.mark.parametrize("message_id", ["question-1", "question-2"])
-async def test_once_it_is_stored_the_turn_is_taken(
+async def test_the_turn_is_taken_once_the_unfinished_answer_is_stored(
     turns: Turns, left: Begun, message_id: str
 ) -> None:
     await turns.finish(left, "Hello, how", finish_reason="interrupted")
@@ -54,7 +54,7 @@ async def test_once_it_is_stored_the_turn_is_taken(
     assert (begun.verdict, begun.held_turn_id) == ("taken", None)
 
 
-async def test_where_nothing_was_said_the_turn_is_taken_over_at_once(turns: Turns) -> None:
+async def test_the_turn_of_a_dead_attempt_without_parts_is_taken_over_at_once(turns: Turns) -> None:
     late = await turns.begin()
     turns.wait(seconds=LEASE_SECONDS)
 
@@ -63,7 +63,7 @@ async def test_where_nothing_was_said_the_turn_is_taken_over_at_once(turns: Turn
     assert (begun.verdict, begun.held_turn_id) == ("taken", late.turn_id)
 
 
-async def test_as_long_as_the_lease_lasts_the_answer_is_being_made(
+async def test_an_attempt_whose_lease_runs_is_still_answering(
     turns: Turns, streams: Streams
 ) -> None:
     running = await turns.begin()
@@ -77,7 +77,7 @@ async def test_as_long_as_the_lease_lasts_the_answer_is_being_made(
     assert (other.verdict, other.held_turn_id) == ("turn_in_progress", running.turn_id)
 
 
-async def test_an_attempt_that_asks_again_itself_still_holds_its_turn(
+async def test_an_attempt_that_retries_begin_turn_still_holds_its_turn(
     turns: Turns, left: Begun
 ) -> None:
     again = await turns.begin(turn_id=left.turn_id)
@@ -85,13 +85,11 @@ async def test_an_attempt_that_asks_again_itself_still_holds_its_turn(
     assert (again.verdict, again.held_turn_id) == ("taken", left.turn_id)
 
 
-async def test_nobody_holds_the_turn_of_a_new_conversation(turns: Turns) -> None:
+async def test_a_new_conversation_has_no_held_turn(turns: Turns) -> None:
     assert (await turns.begin()).held_turn_id is None
 
 
-async def test_what_was_left_behind_in_another_conversation_is_in_nobodys_way(
-    turns: Turns, left: Begun
-) -> None:
+async def test_a_lapsed_turn_does_not_block_another_conversation(turns: Turns, left: Begun) -> None:
     assert left.conversation_id == turns.conversation_id
 
     assert (await turns.begin(conversation_id=uuid4())).verdict == "taken"

@@ -31,7 +31,7 @@ async def test_each_new_message_is_counted_until_none_is_left_in_the_minute(
     assert counted(rows) == {"somebody": Counted(2, 2)}
 
 
-async def test_a_minute_later_there_are_more_until_the_day_is_used_up(
+async def test_a_new_minute_allows_more_messages_until_the_day_is_used_up(
     turns: Turns, rows: Rows
 ) -> None:
     for number in range(2):
@@ -48,7 +48,7 @@ async def test_a_minute_later_there_are_more_until_the_day_is_used_up(
     assert counted(rows) == {"somebody": Counted(1, 1)}
 
 
-async def test_what_is_over_the_quota_leaves_nothing_not_even_the_conversation(
+async def test_a_message_over_the_quota_stores_nothing_not_even_its_conversation(
     turns: Turns, rows: Rows
 ) -> None:
     rows.run("INSERT INTO users (id) VALUES ('ada')")
@@ -91,7 +91,7 @@ async def test_a_message_that_is_sent_again_is_not_counted_again(turns: Turns, r
 
 @pytest.mark.parametrize("regenerates", [False, True])
 @pytest.mark.parametrize("finish_reason", ["error", "interrupted", None])
-async def test_to_try_again_after_a_failure_is_not_counted_and_needs_no_quota(
+async def test_a_retry_after_a_failure_is_not_counted_and_needs_no_quota(
     turns: Turns, rows: Rows, finish_reason: str | None, *, regenerates: bool
 ) -> None:
     failed = await turns.begin(messages_per_minute=1)
@@ -106,7 +106,7 @@ async def test_to_try_again_after_a_failure_is_not_counted_and_needs_no_quota(
     assert counted(rows) == {"somebody": Counted(1, 1)}
 
 
-async def test_to_take_over_a_lost_turn_is_not_counted(turns: Turns, rows: Rows) -> None:
+async def test_taking_over_a_lost_turn_is_not_counted(turns: Turns, rows: Rows) -> None:
     await turns.begin(messages_per_day=5)
     turns.wait(seconds=61)
 
@@ -114,7 +114,7 @@ async def test_to_take_over_a_lost_turn_is_not_counted(turns: Turns, rows: Rows)
     assert counted(rows) == {"somebody": Counted(1, 1)}
 
 
-async def test_an_edit_and_another_answer_are_counted(turns: Turns, rows: Rows) -> None:
+async def test_edits_and_regenerated_answers_are_counted(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1, **TWO)
     edited = await turns.begin("Better put", message_id="question-1", **TWO)
     await turns.finish(edited, answer_message_id="answer-2")
@@ -126,7 +126,9 @@ async def test_an_edit_and_another_answer_are_counted(turns: Turns, rows: Rows) 
     assert counted(rows) == {"somebody": Counted(1, 3)}
 
 
-async def test_what_is_refused_for_another_reason_is_not_counted(turns: Turns, rows: Rows) -> None:
+async def test_a_message_refused_for_another_reason_is_not_counted(
+    turns: Turns, rows: Rows
+) -> None:
     await turns.exchange(1)
     limits: dict[str, Any] = {"messages_per_minute": 5}
     verdicts = [
@@ -148,7 +150,7 @@ async def test_what_is_refused_for_another_reason_is_not_counted(turns: Turns, r
     assert counted(rows) == {}
 
 
-async def test_who_is_counted_is_nobody_else(turns: Turns, rows: Rows) -> None:
+async def test_callers_are_counted_separately(turns: Turns, rows: Rows) -> None:
     for user_id in ("ada", "eve", None):
         begun = await turns.begin(user_id=user_id, conversation_id=uuid4(), messages_per_minute=1)
         assert begun.verdict == "taken"
@@ -157,7 +159,7 @@ async def test_who_is_counted_is_nobody_else(turns: Turns, rows: Rows) -> None:
     assert rows.run("SELECT user_id FROM quotas ORDER BY subject") == [("ada",), ("eve",), (None,)]
 
 
-async def test_where_there_are_no_limits_nothing_is_counted(turns: Turns, rows: Rows) -> None:
+async def test_without_limits_no_message_is_counted(turns: Turns, rows: Rows) -> None:
     begun = [await _say(turns, number, minute=0, day=0) for number in range(5)]
 
     assert {(each.verdict, each.quota) for each in begun} == {("taken", None)}
@@ -165,7 +167,7 @@ async def test_where_there_are_no_limits_nothing_is_counted(turns: Turns, rows: 
 
 
 @pytest.mark.parametrize("is_one_conversation", [False, True])
-async def test_of_many_at_once_exactly_as_many_as_may_be_are_taken(
+async def test_of_many_messages_at_once_exactly_as_many_as_the_quota_allows_are_taken(
     turns: Turns, rows: Rows, *, is_one_conversation: bool
 ) -> None:
     shared = uuid4()
@@ -195,7 +197,7 @@ async def test_of_many_at_once_exactly_as_many_as_may_be_are_taken(
 
 
 @pytest.mark.parametrize("switched_off", ["nestloop", "hashjoin", "mergejoin", "material"])
-async def test_a_refused_message_is_not_counted_whatever_the_plan(
+async def test_a_refused_message_is_not_counted_under_any_plan(
     turns: Turns, rows: Rows, switched_off: str
 ) -> None:
     await turns.exchange(1)

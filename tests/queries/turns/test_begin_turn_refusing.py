@@ -70,7 +70,7 @@ async def test_the_id_of_an_answer_is_refused_as_the_id_of_a_question(
 
 
 @pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
-async def test_a_conversation_of_somebody_else_is_not_told_from_one_that_is_being_made(
+async def test_another_users_conversation_looks_like_one_that_is_being_created(
     turns: Turns, rows: Rows, owner: str | None, intruder: str | None
 ) -> None:
     await turns.exchange(1, user_id=owner)
@@ -86,7 +86,7 @@ async def test_a_conversation_of_somebody_else_is_not_told_from_one_that_is_bein
     assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1"]
 
 
-async def test_expired_messages_count_as_gone(turns: Turns, rows: Rows) -> None:
+async def test_an_expired_message_is_stored_again_as_a_new_one(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
     turns.wait(days=31)
 
@@ -113,7 +113,9 @@ async def test_expired_messages_are_neither_read_nor_regenerated_nor_counted(
     assert sent.said == ["Question 2"]
 
 
-async def test_messages_as_old_as_the_period_are_not_yet_gone(turns: Turns) -> None:
+async def test_a_message_exactly_as_old_as_the_retention_period_is_not_expired(
+    turns: Turns,
+) -> None:
     await turns.exchange(1)
     turns.wait(days=30)
 
@@ -127,7 +129,7 @@ async def test_without_a_retention_period_nothing_expires(turns: Turns) -> None:
     assert (await turns.begin("Question 1", retention_days=0)).verdict == "answered"
 
 
-async def test_the_id_of_an_expired_message_may_name_another_replacement(
+async def test_the_id_of_an_expired_message_may_be_used_for_a_replacement(
     turns: Turns,
 ) -> None:
     await turns.exchange(1)

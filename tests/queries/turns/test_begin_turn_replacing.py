@@ -13,7 +13,7 @@ from tests.support.steps.rows import Rows
 from tests.support.steps.turns import LEASE_SECONDS, Turns
 
 
-async def test_another_text_under_the_same_id_replaces_the_message_and_all_after_it(
+async def test_a_new_text_under_the_same_id_replaces_the_message_and_all_later_ones(
     turns: Turns, rows: Rows
 ) -> None:
     for number in (1, 2, 3):
@@ -29,7 +29,7 @@ async def test_another_text_under_the_same_id_replaces_the_message_and_all_after
     ]  # fmt: skip
 
 
-async def test_an_edit_that_is_sent_again_is_done_once(turns: Turns, rows: Rows) -> None:
+async def test_an_edit_sent_twice_is_stored_once(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
     edited = await turns.begin("Better put")
 
@@ -41,9 +41,7 @@ async def test_an_edit_that_is_sent_again_is_done_once(turns: Turns, rows: Rows)
     assert rows.superseded(turns.conversation_id) == ["Question 1", "Answer 1"]
 
 
-async def test_an_edit_of_the_message_that_is_being_answered_has_to_wait(
-    turns: Turns, rows: Rows
-) -> None:
+async def test_an_edit_waits_while_its_message_is_being_answered(turns: Turns, rows: Rows) -> None:
     await turns.begin()
 
     assert (await turns.begin("Better put")).verdict == "turn_in_progress"
@@ -87,7 +85,7 @@ async def test_a_message_may_replace_another_under_an_id_of_its_own(
     assert rows.said(turns.conversation_id) == ["Better put"]
 
 
-async def test_replacing_a_message_that_is_not_there_is_a_send(turns: Turns, rows: Rows) -> None:
+async def test_replacing_an_unknown_message_sends_a_new_one(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
 
     sent = await turns.begin("And you?", message_id="question-2", replaced_message_id="gone")
@@ -99,7 +97,7 @@ async def test_replacing_a_message_that_is_not_there_is_a_send(turns: Turns, row
 @pytest.mark.parametrize(
     "named", [("question-1", None), (None, None), (None, "answer-1"), ("question-1", "answer-1")]
 )
-async def test_an_answer_is_made_again_however_it_is_named(
+async def test_an_answer_is_regenerated_by_its_own_id_its_questions_id_or_none(
     turns: Turns, rows: Rows, named: tuple[str | None, str | None]
 ) -> None:
     await turns.exchange(1)
@@ -119,7 +117,7 @@ async def test_an_answer_is_made_again_however_it_is_named(
     assert rows.superseded(turns.conversation_id) == ["Answer 1"]
 
 
-async def test_an_earlier_answer_made_again_replaces_all_that_was_said_after_its_question(
+async def test_regenerating_an_earlier_answer_replaces_all_messages_after_its_question(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.exchange(1)
@@ -133,9 +131,7 @@ async def test_an_earlier_answer_made_again_replaces_all_that_was_said_after_its
     assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1, again"]
 
 
-async def test_what_an_answer_would_replace_stays_when_it_comes_to_nothing(
-    turns: Turns, rows: Rows
-) -> None:
+async def test_the_old_answer_stays_when_its_regeneration_fails(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
     await turns.exchange(2)
 
@@ -145,7 +141,7 @@ async def test_what_an_answer_would_replace_stays_when_it_comes_to_nothing(
     assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1", "Question 2", "Answer 2"]
 
 
-async def test_a_message_whose_answer_is_being_made_again_waits_for_the_new_one(
+async def test_a_message_whose_answer_is_being_regenerated_waits_for_the_new_answer(
     turns: Turns,
 ) -> None:
     await turns.exchange(1)
@@ -156,7 +152,9 @@ async def test_a_message_whose_answer_is_being_made_again_waits_for_the_new_one(
     assert again.verdict == "being_answered"
 
 
-async def test_who_may_not_take_the_turn_learns_that_nobody_answers(turns: Turns) -> None:
+async def test_a_request_that_may_not_take_the_turn_gets_the_verdict_unanswered(
+    turns: Turns,
+) -> None:
     await turns.release(await turns.begin())
 
     again = await turns.begin(takes_turn=False)
@@ -165,7 +163,7 @@ async def test_who_may_not_take_the_turn_learns_that_nobody_answers(turns: Turns
     assert (await turns.begin()).verdict == "taken"
 
 
-async def test_the_answer_that_is_named_counts_not_the_message_beside_it(
+async def test_the_named_answer_decides_what_is_regenerated_not_the_message_beside_it(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.exchange(1)
@@ -181,9 +179,7 @@ async def test_the_answer_that_is_named_counts_not_the_message_beside_it(
     assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1, again"]
 
 
-async def test_making_an_answer_again_with_a_changed_text_is_an_edit(
-    turns: Turns, rows: Rows
-) -> None:
+async def test_regenerating_with_a_changed_text_is_an_edit(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
 
     begun = await turns.begin("Better put", regenerates=True, answer_message_id="answer-1")
@@ -193,7 +189,7 @@ async def test_making_an_answer_again_with_a_changed_text_is_an_edit(
     assert rows.superseded(turns.conversation_id) == ["Question 1", "Answer 1"]
 
 
-async def test_the_last_question_is_answered_though_its_first_attempt_left_nothing(
+async def test_regenerating_answers_the_last_question_that_got_no_answer(
     turns: Turns,
 ) -> None:
     await turns.exchange(1)
@@ -205,7 +201,7 @@ async def test_the_last_question_is_answered_though_its_first_attempt_left_nothi
     assert begun.said == ["Question 1", "Answer 1", "Hello?"]
 
 
-async def test_an_answer_that_is_being_made_is_attached_to_not_made_again(
+async def test_regenerating_an_answer_that_is_being_made_joins_its_attempt(
     turns: Turns,
 ) -> None:
     first = await turns.begin()
@@ -216,7 +212,7 @@ async def test_an_answer_that_is_being_made_is_attached_to_not_made_again(
     assert again.question.id == first.question.id
 
 
-async def test_the_last_answer_is_attached_to_while_it_is_being_made_though_nothing_is_named(
+async def test_regenerating_without_an_id_joins_the_attempt_at_the_last_answer(
     turns: Turns,
 ) -> None:
     # By the real clock, which `lib` goes by.
@@ -237,7 +233,7 @@ async def test_the_last_answer_is_attached_to_while_it_is_being_made_though_noth
     assert attached.question.id == first.question.id
 
 
-async def test_an_earlier_answer_is_not_made_again_while_another_is_being_made(
+async def test_an_earlier_answer_is_not_regenerated_while_another_is_being_made(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.exchange(1)
@@ -250,7 +246,7 @@ async def test_an_earlier_answer_is_not_made_again_while_another_is_being_made(
 
 
 @pytest.mark.parametrize("has_conversation", [True, False])
-async def test_without_any_question_there_is_nothing_to_answer(
+async def test_regenerating_in_an_empty_conversation_finds_nothing_to_answer(
     turns: Turns, rows: Rows, *, has_conversation: bool
 ) -> None:
     if has_conversation:
@@ -263,7 +259,7 @@ async def test_without_any_question_there_is_nothing_to_answer(
     assert rows.run("SELECT count(*) FROM conversations") == [(int(has_conversation),)]
 
 
-async def test_replaced_messages_are_marked_and_otherwise_stay_as_they_were(
+async def test_replaced_messages_are_marked_and_otherwise_unchanged(
     turns: Turns, rows: Rows
 ) -> None:
     columns = "id, content, message_id, reply_to, finish_reason, created_at, updated_at"

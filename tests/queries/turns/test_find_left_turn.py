@@ -10,7 +10,9 @@ from tests.support.steps.streams import Streams
 from tests.support.steps.turns import LEASE_SECONDS, Turns
 
 
-async def test_it_finds_the_question_and_all_parts_in_order(turns: Turns, streams: Streams) -> None:
+async def test_find_left_turn_returns_the_question_and_all_parts_in_order(
+    turns: Turns, streams: Streams
+) -> None:
     begun = await turns.begin("Hello!")
     for parts, first_part in (("kl", 10), ("ab", 0), ("cdefghij", 2)):
         await streams.store(begun, parts, first_part)
@@ -20,7 +22,7 @@ async def test_it_finds_the_question_and_all_parts_in_order(turns: Turns, stream
     assert found == [LeftTurn(begun.question.id, "Hello!", "abcdefghijkl")]
 
 
-async def test_an_attempt_that_has_said_nothing_is_found_without_parts(
+async def test_an_attempt_without_stored_parts_is_found_with_an_empty_text(
     turns: Turns, streams: Streams
 ) -> None:
     begun = await turns.begin()
@@ -31,7 +33,7 @@ async def test_an_attempt_that_has_said_nothing_is_found_without_parts(
 @pytest.mark.parametrize(
     "loss", ["DELETE FROM chat_messages", "UPDATE chat_messages SET superseded_at = now()"]
 )
-async def test_where_the_question_is_gone_it_says_so(
+async def test_a_left_turn_whose_question_is_gone_has_no_question_id(
     turns: Turns, streams: Streams, rows: Rows, loss: str
 ) -> None:
     begun = await turns.begin()
@@ -51,9 +53,7 @@ async def test_an_expired_question_is_gone(turns: Turns, streams: Streams) -> No
     assert await streams.find_left(begun, retention_days=30) == [LeftTurn(None, None, "abc")]
 
 
-async def test_of_an_attempt_that_does_not_hold_the_turn_any_more_nothing_is_found(
-    turns: Turns, streams: Streams
-) -> None:
+async def test_an_attempt_that_lost_the_turn_is_not_found(turns: Turns, streams: Streams) -> None:
     late = await turns.begin()
     turns.wait(seconds=LEASE_SECONDS)
     again = await turns.begin()
@@ -65,7 +65,9 @@ async def test_of_an_attempt_that_does_not_hold_the_turn_any_more_nothing_is_fou
 
 
 @pytest.mark.parametrize("owner", ["ada", None])
-async def test_others_find_nothing(turns: Turns, streams: Streams, owner: str | None) -> None:
+async def test_another_callers_left_turn_is_not_found(
+    turns: Turns, streams: Streams, owner: str | None
+) -> None:
     begun = await turns.begin(user_id=owner)
     await streams.store(begun, "abc")
 
@@ -74,7 +76,7 @@ async def test_others_find_nothing(turns: Turns, streams: Streams, owner: str | 
     assert await streams.find_left(begun, owner)
 
 
-async def test_what_is_left_in_another_conversation_is_not_mixed_in(
+async def test_parts_of_another_conversation_are_not_returned(
     turns: Turns, streams: Streams
 ) -> None:
     begun = await turns.begin()

@@ -13,7 +13,7 @@ from tests.support.steps.turns import Turns
 OUTPUTS = "SELECT run_key, output FROM tool_runs ORDER BY run_key"
 
 
-async def test_what_came_of_a_run_is_noted_with_it_alone(turns: Turns, rows: Rows) -> None:
+async def test_a_tool_runs_outcome_is_stored_with_that_run_only(turns: Turns, rows: Rows) -> None:
     begun = await turns.begin(user_id="ada")
     await begin_run(turns, begun, "run-1")
     await begin_run(turns, begun, "run-2")
@@ -24,7 +24,7 @@ async def test_what_came_of_a_run_is_noted_with_it_alone(turns: Turns, rows: Row
 
 
 @pytest.mark.parametrize("parameters", [{"run_key": "run-2"}, {"question_id": 99}])
-async def test_another_run_is_not_found(
+async def test_an_unknown_tool_run_is_not_finished(
     turns: Turns, rows: Rows, parameters: dict[str, Any]
 ) -> None:
     begun = await turns.begin(user_id="ada")
@@ -34,7 +34,7 @@ async def test_another_run_is_not_found(
     assert rows.run(OUTPUTS) == [("run-1", None)]
 
 
-async def test_anothers_run_is_not_found(turns: Turns, rows: Rows) -> None:
+async def test_another_callers_tool_run_is_not_finished(turns: Turns, rows: Rows) -> None:
     begun = await turns.begin(user_id="ada")
     await begin_run(turns, begun)
     await turns.begin(user_id="eve", conversation_id=uuid4())
@@ -43,7 +43,7 @@ async def test_anothers_run_is_not_found(turns: Turns, rows: Rows) -> None:
     assert rows.run(OUTPUTS) == [("run-1", None)]
 
 
-async def test_a_run_whose_question_is_answered_is_gone(turns: Turns) -> None:
+async def test_a_tool_run_whose_question_is_answered_is_gone(turns: Turns) -> None:
     begun = await turns.begin(user_id="ada")
     await begin_run(turns, begun)
     await turns.finish(begun)

@@ -12,7 +12,7 @@ from tests.support.steps.rows import Rows
 from tests.support.steps.turns import FIRST_TITLE, LEASE_SECONDS, Turns
 
 
-async def test_the_answer_is_stored_with_what_is_known_of_it_and_the_turn_is_free(
+async def test_finish_turn_stores_the_answer_with_its_columns_and_frees_the_turn(
     turns: Turns, rows: Rows
 ) -> None:
     begun = await turns.begin(user_id="ada")
@@ -33,7 +33,7 @@ async def test_the_answer_is_stored_with_what_is_known_of_it_and_the_turn_is_fre
     assert rows.run(f"SELECT {turn} FROM conversations") == [(None, None, None, turns.now)]
 
 
-async def test_sent_again_it_finds_what_it_stored(turns: Turns, rows: Rows) -> None:
+async def test_finish_turn_sent_twice_returns_the_stored_answer(turns: Turns, rows: Rows) -> None:
     begun = await turns.begin()
     first = await turns.finish(begun)
     turns.wait(seconds=1)
@@ -42,7 +42,7 @@ async def test_sent_again_it_finds_what_it_stored(turns: Turns, rows: Rows) -> N
     assert rows.said(turns.conversation_id) == ["Hello!", "Hello, how are you?"]
 
 
-async def test_the_title_is_stored_with_the_answer_and_found_when_it_is_sent_again(
+async def test_finish_turn_stores_the_title_and_returns_it_when_sent_twice(
     turns: Turns, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -64,7 +64,7 @@ async def test_without_a_title_the_conversation_keeps_its_own(turns: Turns, rows
 
 
 @pytest.mark.parametrize("own", ["My own", None])
-async def test_a_title_that_is_not_the_automatic_one_is_never_changed(
+async def test_a_title_that_the_user_chose_is_never_replaced(
     turns: Turns, rows: Rows, own: str | None
 ) -> None:
     begun = await turns.begin()
@@ -76,9 +76,7 @@ async def test_a_title_that_is_not_the_automatic_one_is_never_changed(
     assert rows.run("SELECT title FROM conversations") == [(own,)]
 
 
-async def test_who_lost_the_turn_to_another_attempt_stores_nothing(
-    turns: Turns, rows: Rows
-) -> None:
+async def test_an_attempt_that_lost_the_turn_stores_no_answer(turns: Turns, rows: Rows) -> None:
     late = await turns.begin()
     turns.wait(seconds=LEASE_SECONDS)
     again = await turns.begin()
@@ -88,7 +86,7 @@ async def test_who_lost_the_turn_to_another_attempt_stores_nothing(
     assert rows.said(turns.conversation_id) == ["Hello!"]
 
 
-async def test_who_is_late_but_undisturbed_still_stores_the_answer(
+async def test_an_attempt_past_its_lease_stores_its_answer_if_no_other_took_the_turn(
     turns: Turns, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -98,9 +96,7 @@ async def test_who_is_late_but_undisturbed_still_stores_the_answer(
     assert rows.said(turns.conversation_id) == ["Hello!", "Hello, how are you?"]
 
 
-async def test_in_a_conversation_that_was_deleted_meanwhile_nothing_is_stored(
-    turns: Turns, rows: Rows
-) -> None:
+async def test_no_answer_is_stored_in_a_deleted_conversation(turns: Turns, rows: Rows) -> None:
     begun = await turns.begin()
     rows.run("DELETE FROM conversations")
 
@@ -108,7 +104,7 @@ async def test_in_a_conversation_that_was_deleted_meanwhile_nothing_is_stored(
     assert rows.said(turns.conversation_id) == []
 
 
-async def test_without_the_turn_an_answer_of_somebody_elses_is_not_found(turns: Turns) -> None:
+async def test_another_callers_answer_is_not_returned(turns: Turns) -> None:
     begun = await turns.begin(user_id="ada")
     await turns.finish(begun)
     intruder = await turns.begin(user_id="eve", conversation_id=uuid4())
@@ -118,7 +114,7 @@ async def test_without_the_turn_an_answer_of_somebody_elses_is_not_found(turns: 
     assert await turns.finish(forged) == []
 
 
-async def test_a_question_has_one_current_answer_whatever_else_goes_wrong(
+async def test_a_second_current_answer_to_a_question_violates_a_constraint(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.exchange(1)
@@ -132,7 +128,7 @@ async def test_a_question_has_one_current_answer_whatever_else_goes_wrong(
         rows.run(second)
 
 
-async def test_an_id_names_one_current_message_whatever_else_goes_wrong(
+async def test_a_second_current_message_with_an_id_violates_a_constraint(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.exchange(1)
@@ -145,9 +141,7 @@ async def test_an_id_names_one_current_message_whatever_else_goes_wrong(
         rows.run(second)
 
 
-async def test_how_the_answer_was_to_be_and_what_the_analysis_says_is_stored(
-    turns: Turns, rows: Rows
-) -> None:
+async def test_the_answers_style_and_analysis_are_stored(turns: Turns, rows: Rows) -> None:
     columns: dict[str, Any] = {
         "persona": "guide",
         "tone": "casual",
@@ -164,7 +158,7 @@ async def test_how_the_answer_was_to_be_and_what_the_analysis_says_is_stored(
     assert rows.run(stored) == [tuple(columns.values())]
 
 
-async def test_what_is_not_known_is_null_but_no_knowledge_was_needed(
+async def test_unknown_columns_of_an_answer_are_null_and_needs_knowledge_is_false(
     turns: Turns, rows: Rows
 ) -> None:
     await turns.finish(await turns.begin())
@@ -175,9 +169,7 @@ async def test_what_is_not_known_is_null_but_no_knowledge_was_needed(
     ]
 
 
-async def test_the_tools_that_were_called_are_stored_with_the_answer(
-    turns: Turns, rows: Rows
-) -> None:
+async def test_the_answers_tool_calls_are_stored(turns: Turns, rows: Rows) -> None:
     calls = [{"id": "call-1", "name": "add_task", "step": 0, "text_end": 0}]
 
     await turns.finish(await turns.begin(user_id="ada"), tool_calls=json.dumps(calls))

@@ -12,7 +12,7 @@ BATCHES = "SELECT turn_id, parts FROM stream_batches"
 FINISHED = "SELECT parts FROM finished_streams"
 
 
-async def test_its_batches_and_the_rest_become_one_piece(
+async def test_finish_turn_joins_the_batches_and_the_unstored_parts_into_one_stream(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin(user_id="ada")
@@ -29,7 +29,7 @@ async def test_its_batches_and_the_rest_become_one_piece(
     assert rows.run(BATCHES) == []
 
 
-async def test_a_batch_of_which_nobody_knows_whether_it_was_stored_does_not_come_twice(
+async def test_a_batch_that_was_stored_unnoticed_is_not_in_the_stream_twice(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -42,14 +42,14 @@ async def test_a_batch_of_which_nobody_knows_whether_it_was_stored_does_not_come
     assert rows.run(FINISHED) == [("abcdefg",)]
 
 
-async def test_without_batches_the_rest_is_all(turns: Turns, rows: Rows) -> None:
+async def test_without_batches_the_unstored_parts_are_the_stream(turns: Turns, rows: Rows) -> None:
     await turns.finish(await turns.begin(), parts="abc", last_parts="d")
 
     assert rows.run(FINISHED) == [("abcd",)]
 
 
 @pytest.mark.parametrize(("own_title", "stream"), [(None, "a+title+b"), ("My own", "ab")])
-async def test_a_new_title_is_told_if_the_conversation_takes_it(
+async def test_the_stream_carries_a_new_title_only_if_the_conversation_takes_it(
     turns: Turns, rows: Rows, own_title: str | None, stream: str
 ) -> None:
     begun = await turns.begin()
@@ -62,7 +62,7 @@ async def test_a_new_title_is_told_if_the_conversation_takes_it(
     assert rows.run(FINISHED) == [(stream,)]
 
 
-async def test_sent_again_it_leaves_the_stream_as_it_is(
+async def test_finish_turn_sent_twice_leaves_the_stream_unchanged(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -75,7 +75,7 @@ async def test_sent_again_it_leaves_the_stream_as_it_is(
 
 
 @pytest.mark.parametrize(("seconds", "kept"), [(60, ["abc", "de"]), (61, ["de"])])
-async def test_the_next_answer_removes_it_when_it_is_a_minute_old(
+async def test_the_next_answer_removes_a_stream_that_is_a_minute_old(
     turns: Turns, rows: Rows, seconds: float, kept: list[str]
 ) -> None:
     other = await turns.begin(conversation_id=uuid4())
@@ -91,7 +91,7 @@ async def test_the_next_answer_removes_it_when_it_is_a_minute_old(
     assert rows.run(f"{FINISHED} WHERE conversation_id = %s", other.conversation_id) == [("other",)]
 
 
-async def test_who_has_lost_the_turn_leaves_the_streams_of_others_alone(
+async def test_an_attempt_that_lost_the_turn_changes_no_stream(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     late = await turns.begin()

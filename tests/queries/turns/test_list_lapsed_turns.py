@@ -12,7 +12,7 @@ def lapsed(begun: Begun) -> LapsedTurn:
     return LapsedTurn(begun.conversation_id, begun.user_id, begun.turn_id)
 
 
-async def test_those_that_ran_out_are_listed_whosever_they_are_the_first_before_the_others(
+async def test_lapsed_turns_of_all_callers_are_listed_the_oldest_first(
     turns: Turns, streams: Streams
 ) -> None:
     begun: list[Begun] = []
@@ -28,16 +28,14 @@ async def test_those_that_ran_out_are_listed_whosever_they_are_the_first_before_
     assert await streams.list_lapsed(batch_size=2) == [lapsed(each) for each in begun[:2]]
 
 
-async def test_as_long_as_the_lease_lasts_nothing_is_left_behind(
-    turns: Turns, streams: Streams
-) -> None:
+async def test_a_turn_whose_lease_runs_is_not_listed(turns: Turns, streams: Streams) -> None:
     await streams.store(await turns.begin(), "abc")
     turns.wait(seconds=LEASE_SECONDS - 1)
 
     assert await streams.list_lapsed() == []
 
 
-async def test_an_attempt_that_has_said_nothing_is_listed_too_for_its_turn_is_to_be_given_back(
+async def test_a_lapsed_turn_without_parts_is_listed_too_so_that_it_is_released(
     turns: Turns, streams: Streams
 ) -> None:
     begun = await turns.begin()
@@ -46,9 +44,7 @@ async def test_an_attempt_that_has_said_nothing_is_listed_too_for_its_turn_is_to
     assert await streams.list_lapsed() == [lapsed(begun)]
 
 
-async def test_what_was_recovered_or_given_back_is_not_listed_again(
-    turns: Turns, streams: Streams
-) -> None:
+async def test_recovered_and_released_turns_are_not_listed(turns: Turns, streams: Streams) -> None:
     recovered, released = [await turns.begin(conversation_id=uuid4()) for _ in range(2)]
     await streams.store(recovered, "abc")
     await streams.store(released, "abc")

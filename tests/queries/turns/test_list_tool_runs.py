@@ -9,7 +9,7 @@ from tests.support.steps.tool_runs import begin_run, finish_run, list_runs
 from tests.support.steps.turns import LEASE_SECONDS, Turns
 
 
-async def test_the_next_attempt_finds_what_the_earlier_ones_have_run_in_order(
+async def test_the_next_attempt_gets_the_tool_runs_of_earlier_attempts_in_order(
     turns: Turns,
 ) -> None:
     for run_key in ("run-2", "run-1"):
@@ -27,7 +27,7 @@ async def test_the_next_attempt_finds_what_the_earlier_ones_have_run_in_order(
 
 
 @pytest.mark.parametrize("finish_reason", ["error", "interrupted"])
-async def test_a_broken_answer_does_not_forget_what_was_run(
+async def test_a_failed_answer_keeps_its_tool_runs_for_the_next_attempt(
     turns: Turns, finish_reason: str
 ) -> None:
     begun = await turns.begin(user_id="ada")
@@ -40,7 +40,7 @@ async def test_a_broken_answer_does_not_forget_what_was_run(
 
 
 @pytest.mark.parametrize("finish_reason", ["stop", "length", "timeout", "aborted", "tool_calls"])
-async def test_an_answer_keeps_what_was_run_so_another_one_runs_it_anew(
+async def test_a_regenerated_answer_does_not_get_the_tool_runs_of_the_stored_one(
     turns: Turns, finish_reason: str
 ) -> None:
     begun = await turns.begin(user_id="ada")
@@ -53,7 +53,7 @@ async def test_an_answer_keeps_what_was_run_so_another_one_runs_it_anew(
     assert await list_runs(turns, again) == []
 
 
-async def test_an_edited_question_is_another_one(turns: Turns) -> None:
+async def test_an_edited_question_does_not_get_the_tool_runs_of_the_original(turns: Turns) -> None:
     begun = await turns.begin(user_id="ada")
     await begin_run(turns, begun)
     await turns.release(begun)
@@ -63,7 +63,7 @@ async def test_an_edited_question_is_another_one(turns: Turns) -> None:
     assert await list_runs(turns, edited) == []
 
 
-async def test_without_the_turn_nothing_is_listed(turns: Turns) -> None:
+async def test_an_attempt_without_the_turn_gets_no_tool_runs(turns: Turns) -> None:
     begun = await turns.begin(user_id="ada")
     await begin_run(turns, begun)
 
@@ -71,7 +71,7 @@ async def test_without_the_turn_nothing_is_listed(turns: Turns) -> None:
 
 
 @pytest.mark.parametrize("intruder", ["eve", None])
-async def test_those_of_somebody_else_are_not_listed(turns: Turns, intruder: str | None) -> None:
+async def test_another_callers_tool_runs_are_not_listed(turns: Turns, intruder: str | None) -> None:
     begun = await turns.begin(user_id="ada")
     await begin_run(turns, begun)
     await turns.begin(user_id="eve", conversation_id=uuid4())

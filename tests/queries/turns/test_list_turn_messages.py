@@ -8,7 +8,9 @@ from tests.support.steps.rows import Rows
 from tests.support.steps.turns import Turns, contents
 
 
-async def test_the_last_messages_up_to_the_question_come_oldest_first(turns: Turns) -> None:
+async def test_list_turn_messages_returns_the_last_messages_up_to_the_question_oldest_first(
+    turns: Turns,
+) -> None:
     for number in range(1, 5):
         await turns.exchange(number)
 
@@ -17,7 +19,7 @@ async def test_the_last_messages_up_to_the_question_come_oldest_first(turns: Tur
     ]  # fmt: skip
 
 
-async def test_what_was_said_after_the_question_is_left_out_but_its_answer_is_not(
+async def test_messages_after_the_question_are_left_out_except_its_answer(
     turns: Turns,
 ) -> None:
     for number in range(1, 4):
@@ -28,7 +30,7 @@ async def test_what_was_said_after_the_question_is_left_out_but_its_answer_is_no
     ]  # fmt: skip
 
 
-async def test_system_messages_come_too_and_do_not_count(turns: Turns, rows: Rows) -> None:
+async def test_system_messages_are_returned_beyond_the_limit(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1)
     rows.run(
         """
@@ -48,7 +50,7 @@ async def test_system_messages_come_too_and_do_not_count(turns: Turns, rows: Row
     ]  # fmt: skip
 
 
-async def test_the_question_of_this_attempts_turn_comes_before_the_one_that_is_named(
+async def test_the_question_of_the_attempts_turn_wins_over_the_named_message(
     turns: Turns,
 ) -> None:
     await turns.exchange(1)
@@ -63,14 +65,14 @@ async def test_the_question_of_this_attempts_turn_comes_before_the_one_that_is_n
     assert await _read(turns, message_id=None, turn_id=begun.turn_id) == found
 
 
-async def test_replaced_messages_are_not_read(turns: Turns) -> None:
+async def test_a_turn_does_not_read_replaced_messages(turns: Turns) -> None:
     await turns.exchange(1)
     await turns.begin("Better put")
 
     assert await _read(turns, message_id="question-1") == ["Better put"]
 
 
-async def test_expired_messages_are_not_read(turns: Turns) -> None:
+async def test_a_turn_does_not_read_expired_messages(turns: Turns) -> None:
     await turns.exchange(1)
     turns.wait(days=31)
     await turns.exchange(2)
@@ -82,7 +84,9 @@ async def test_expired_messages_are_not_read(turns: Turns) -> None:
     assert len(await _read(turns, message_id="question-2", retention_days=0)) == 4
 
 
-async def test_nothing_is_read_for_an_unknown_question_or_for_somebody_else(turns: Turns) -> None:
+async def test_no_messages_are_returned_for_an_unknown_question_or_another_caller(
+    turns: Turns,
+) -> None:
     await turns.exchange(1, user_id="ada")
 
     assert await _read(turns, message_id="unknown", user_id="ada") == []

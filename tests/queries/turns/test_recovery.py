@@ -29,7 +29,7 @@ async def left(turns: Turns, pool: Database) -> Begun:
     return begun
 
 
-async def test_many_who_recover_at_once_store_one_answer(
+async def test_many_recoveries_at_once_store_one_answer(
     left: Begun, pool: Database, rows: Rows
 ) -> None:
     recoveries = [recover(pool, left) for _ in range(MANY)]
@@ -46,7 +46,7 @@ async def test_many_who_recover_at_once_store_one_answer(
     assert rows.run("SELECT count(*) FROM stream_batches") == [(0,)]
 
 
-async def test_many_who_recover_an_answer_without_an_id_store_one(
+async def test_many_recoveries_of_an_answer_without_an_id_store_one(
     turns: Turns, pool: Database, rows: Rows
 ) -> None:
     # Each of them would name it by an id of its own.
@@ -58,7 +58,7 @@ async def test_many_who_recover_an_answer_without_an_id_store_one(
     assert [content for _, content, _ in rows.run(ANSWERS)] == ["Hello, how "]
 
 
-async def test_who_comes_back_late_with_the_whole_answer_does_not_take_what_was_recovered_for_it(
+async def test_an_attempt_that_finishes_late_does_not_mistake_the_recovered_answer_for_its_own(
     turns: Turns, left: Begun, pool: Database, rows: Rows
 ) -> None:
     await recover(pool, left)
@@ -68,7 +68,7 @@ async def test_who_comes_back_late_with_the_whole_answer_does_not_take_what_was_
     assert rows.run(ANSWERS) == [("answer-1", "Hello, how ", "interrupted")]
 
 
-async def test_what_is_stored_after_all_is_not_recovered(
+async def test_an_answer_that_its_attempt_stores_late_is_not_recovered(
     turns: Turns, left: Begun, pool: Database, rows: Rows
 ) -> None:
     finish = turns.finishing(left, "Hello, how are you?")
@@ -80,7 +80,7 @@ async def test_what_is_stored_after_all_is_not_recovered(
     assert rows.run(ANSWERS) == [("answer-1", "Hello, how are you?", "stop")]
 
 
-async def test_a_turn_taken_meanwhile_is_not_disturbed(
+async def test_recovery_does_not_disturb_an_attempt_that_has_taken_over(
     turns: Turns, left: Begun, pool: Database, rows: Rows
 ) -> None:
     await recover(pool, left)
@@ -92,7 +92,7 @@ async def test_a_turn_taken_meanwhile_is_not_disturbed(
     assert rows.run("SELECT turn_id FROM conversations") == [(again.turn_id,)]
 
 
-async def test_where_nothing_was_said_the_turn_is_given_back(
+async def test_a_lapsed_turn_without_parts_is_released(
     turns: Turns, pool: Database, rows: Rows
 ) -> None:
     begun = await turns.begin()

@@ -8,7 +8,7 @@ from tests.support.steps.streams import Said, Streams
 from tests.support.steps.turns import LEASE_SECONDS, Turns
 
 
-async def test_the_turn_is_free_for_the_next_message_and_nothing_else_changes(
+async def test_a_released_turn_is_free_for_the_next_message_and_nothing_else_changes(
     turns: Turns, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -21,7 +21,7 @@ async def test_the_turn_is_free_for_the_next_message_and_nothing_else_changes(
     assert (await turns.begin("And you?", message_id="question-2")).verdict == "taken"
 
 
-async def test_a_turn_that_another_attempt_has_taken_over_is_not_given_back(
+async def test_a_turn_that_another_attempt_has_taken_over_is_not_released(
     turns: Turns, rows: Rows
 ) -> None:
     late = await turns.begin()
@@ -32,7 +32,7 @@ async def test_a_turn_that_another_attempt_has_taken_over_is_not_given_back(
     assert rows.run("SELECT turn_id FROM conversations") == [(again.turn_id,)]
 
 
-async def test_nobody_gives_back_the_turn_of_somebody_else(turns: Turns, rows: Rows) -> None:
+async def test_another_callers_turn_is_not_released(turns: Turns, rows: Rows) -> None:
     begun = await turns.begin(user_id="ada")
 
     for intruder in ("eve", None):
@@ -40,7 +40,7 @@ async def test_nobody_gives_back_the_turn_of_somebody_else(turns: Turns, rows: R
     assert rows.run("SELECT turn_id FROM conversations") == [(begun.turn_id,)]
 
 
-async def test_what_it_has_said_is_removed_and_what_others_say_is_not(
+async def test_release_turn_removes_the_attempts_batches_and_no_others(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin(user_id="ada")
@@ -52,7 +52,7 @@ async def test_what_it_has_said_is_removed_and_what_others_say_is_not(
     assert rows.run("SELECT turn_id FROM stream_batches") == [(other.turn_id,)]
 
 
-async def test_who_has_lost_the_turn_removes_nothing_of_who_has_it(
+async def test_an_attempt_that_lost_the_turn_removes_no_batches_of_its_successor(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     late = await turns.begin()
@@ -65,7 +65,7 @@ async def test_who_has_lost_the_turn_removes_nothing_of_who_has_it(
     assert rows.run("SELECT turn_id FROM stream_batches") == [(again.turn_id,)]
 
 
-async def test_the_stream_of_the_answer_before_stays(
+async def test_release_turn_keeps_the_stream_of_the_previous_answer(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     await turns.exchange(1)

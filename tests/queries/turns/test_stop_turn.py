@@ -12,7 +12,7 @@ from tests.support.steps.turns import LEASE_SECONDS, Turns
 STATE = "SELECT turn_id, turn_message_id, turn_expires_at, updated_at FROM conversations"
 
 
-async def test_it_asks_the_attempt_that_holds_the_turn_and_takes_nothing_from_it(
+async def test_stop_turn_asks_the_attempt_to_stop_and_leaves_it_the_turn(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
@@ -26,13 +26,13 @@ async def test_it_asks_the_attempt_that_holds_the_turn_and_takes_nothing_from_it
     assert await turns.finish(begun, finish_reason="aborted")
 
 
-async def test_to_ask_twice_is_to_ask_once(turns: Turns, streams: Streams) -> None:
+async def test_stop_turn_sent_twice_stops_the_attempt_once(turns: Turns, streams: Streams) -> None:
     await turns.begin()
 
     assert await streams.stop() == await streams.stop()
 
 
-async def test_of_a_lease_that_has_run_out_it_says_so(turns: Turns, streams: Streams) -> None:
+async def test_stop_turn_reports_a_lease_that_has_run_out(turns: Turns, streams: Streams) -> None:
     begun = await turns.begin()
     turns.wait(seconds=LEASE_SECONDS)
 
@@ -40,7 +40,7 @@ async def test_of_a_lease_that_has_run_out_it_says_so(turns: Turns, streams: Str
 
 
 @pytest.mark.parametrize("is_finished", [False, True])
-async def test_where_nobody_answers_there_is_nobody_to_be_asked(
+async def test_stop_turn_finds_no_attempt_in_an_idle_conversation(
     turns: Turns, streams: Streams, *, is_finished: bool
 ) -> None:
     assert await streams.stop() == []
@@ -54,7 +54,7 @@ async def test_where_nobody_answers_there_is_nobody_to_be_asked(
 
 
 @pytest.mark.parametrize("owner", ["ada", None])
-async def test_nobody_stops_the_answer_of_somebody_else(
+async def test_another_callers_answer_is_not_stopped(
     turns: Turns, streams: Streams, owner: str | None
 ) -> None:
     begun = await turns.begin(user_id=owner)
@@ -64,7 +64,7 @@ async def test_nobody_stops_the_answer_of_somebody_else(
     assert not (await streams.store(begun, "a")).is_stopped
 
 
-async def test_an_answer_that_is_being_stored_at_that_moment_is_not_stopped_any_more(
+async def test_an_answer_that_is_being_stored_is_not_stopped(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     finish = turns.finishing(await turns.begin(), "Hello")

@@ -4,7 +4,7 @@ from lib.users.tasks import Task
 from tests.support.steps.tasks import Tasks
 
 
-async def test_a_task_is_added_as_it_is_given(tasks: Tasks) -> None:
+async def test_a_task_is_stored_as_the_caller_sent_it(tasks: Tasks) -> None:
     added = await tasks.add("Buy milk", description="Two litres")
 
     assert added == Task(
@@ -18,14 +18,14 @@ async def test_a_task_is_added_as_it_is_given(tasks: Tasks) -> None:
     assert await tasks.page() == [added]
 
 
-async def test_sent_again_it_finds_what_it_stored(tasks: Tasks) -> None:
+async def test_add_task_sent_twice_stores_one_task(tasks: Tasks) -> None:
     added = await tasks.add("Buy milk")
 
     assert await tasks.add("Buy milk") == added
     assert await tasks.page() == [added]
 
 
-async def test_sent_again_it_finds_the_task_as_it_is_by_now(tasks: Tasks) -> None:
+async def test_add_task_sent_twice_returns_the_task_with_its_later_changes(tasks: Tasks) -> None:
     added = await tasks.add("Buy milk")
     [changed] = await tasks.change(added, completed=True)
 

@@ -20,7 +20,7 @@ from tests.support.steps.tasks import Tasks
     ],
     ids=str,
 )
-async def test_what_is_given_changes_and_all_else_stays(
+async def test_only_the_given_fields_of_a_task_change(
     tasks: Tasks, changes: dict[str, Any]
 ) -> None:
     added = await tasks.add("Buy milk", description="Two litres")
@@ -33,7 +33,7 @@ async def test_what_is_given_changes_and_all_else_stays(
     assert await tasks.page() == [other, *changed]
 
 
-async def test_a_task_that_is_done_may_be_undone(tasks: Tasks) -> None:
+async def test_a_completed_task_may_be_reopened(tasks: Tasks) -> None:
     added = await tasks.add("Buy milk")
     await tasks.change(added, completed=True)
 
@@ -42,7 +42,7 @@ async def test_a_task_that_is_done_may_be_undone(tasks: Tasks) -> None:
     assert not changed.completed
 
 
-async def test_anothers_task_is_not_found_and_stays(tasks: Tasks) -> None:
+async def test_another_users_task_is_not_changed(tasks: Tasks) -> None:
     added = await tasks.add("Buy milk")
 
     assert await tasks.change(added, user_id="eve", title="Mine") == []

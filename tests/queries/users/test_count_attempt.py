@@ -25,7 +25,7 @@ async def test_an_attempt_is_counted_for_its_address_and_for_its_client(
     assert rows.run("SELECT DISTINCT user_id FROM quotas") == [(None,)]
 
 
-async def test_an_address_has_so_many_attempts_wherever_they_come_from(
+async def test_an_addresss_attempts_are_limited_across_all_clients(
     pool: Database, rows: Rows
 ) -> None:
     for number in range(3):
@@ -38,7 +38,7 @@ async def test_an_address_has_so_many_attempts_wherever_they_come_from(
     assert await _attempt(pool, address_subject="address b") == ALLOWED
 
 
-async def test_a_client_has_so_many_attempts_whatever_addresses_it_tries(
+async def test_a_clients_attempts_are_limited_across_all_addresses(
     pool: Database, rows: Rows
 ) -> None:
     for number in range(5):
@@ -52,7 +52,7 @@ async def test_a_client_has_so_many_attempts_whatever_addresses_it_tries(
     assert "address a" not in counted(rows)
 
 
-async def test_attempts_count_anew_a_minute_later_and_until_the_day_is_used_up_a_day_later(
+async def test_attempts_are_allowed_again_after_a_minute_and_after_a_used_up_day(
     pool: Database,
 ) -> None:
     attempts = [
@@ -68,7 +68,9 @@ async def test_attempts_count_anew_a_minute_later_and_until_the_day_is_used_up_a
     ]  # fmt: skip
 
 
-async def test_of_many_at_once_exactly_as_many_as_may_be_pass(pool: Database, rows: Rows) -> None:
+async def test_of_many_attempts_at_once_exactly_the_limit_is_allowed(
+    pool: Database, rows: Rows
+) -> None:
     attempts = await asyncio.gather(
         *[_attempt(pool, client_subject=f"client {number}") for number in range(40)]
     )
@@ -78,7 +80,7 @@ async def test_of_many_at_once_exactly_as_many_as_may_be_pass(pool: Database, ro
 
 
 @pytest.mark.parametrize("switched_off", ["nestloop", "hashjoin", "mergejoin", "material"])
-async def test_a_refused_client_costs_the_address_nothing_whatever_the_plan(
+async def test_a_refused_clients_attempt_does_not_count_for_the_address_under_any_plan(
     pool: Database, rows: Rows, switched_off: str
 ) -> None:
     await _attempt(pool, client_per_minute=1, address_subject="address b")
@@ -102,20 +104,20 @@ async def test_a_refused_client_costs_the_address_nothing_whatever_the_plan(
         (5, 9, (True, 4, 60, 8, 86_400)),
     ],
 )
-def test_a_first_use_is_always_allowed(
+def test_the_first_attempt_is_always_allowed(
     rows: Rows, per_minute: int, per_day: int, told: tuple[object, ...]
 ) -> None:
     assert rows.run(USE, per_minute, per_day, NOON) == [told]
 
 
-def test_zero_is_no_limit_however_often(rows: Rows) -> None:
+def test_a_limit_of_zero_allows_any_number_of_attempts(rows: Rows) -> None:
     for number in range(1, 4):
         [(is_allowed, *_)] = rows.run(USE, 0, 0, NOON)
         assert is_allowed
         assert counted(rows) == {"somebody": Counted(number, number)}
 
 
-def test_the_end_of_a_minute_is_not_in_it(rows: Rows) -> None:
+def test_an_attempt_at_the_end_of_a_minute_counts_for_the_next_one(rows: Rows) -> None:
     rows.run(USE, 1, 0, NOON)
 
     [(just_before, *_)] = rows.run(USE, 1, 0, NOON + timedelta(seconds=59.999999))
@@ -124,7 +126,7 @@ def test_the_end_of_a_minute_is_not_in_it(rows: Rows) -> None:
     assert (just_before, at_its_end) == (False, True)
 
 
-def test_a_limit_that_was_lowered_below_what_is_used_leaves_nothing_and_not_less(
+def test_a_limit_lowered_below_the_count_leaves_zero_attempts(
     rows: Rows,
 ) -> None:
     for _ in range(3):
@@ -134,13 +136,13 @@ def test_a_limit_that_was_lowered_below_what_is_used_leaves_nothing_and_not_less
     assert counted(rows) == {"somebody": Counted(3, 3)}
 
 
-def test_when_the_day_refuses_the_minute_that_is_over_is_told_as_unused(rows: Rows) -> None:
+def test_when_the_day_refuses_a_minute_that_is_over_counts_as_unused(rows: Rows) -> None:
     rows.run(USE, 1, 1, NOON)
 
     assert rows.run(USE, 1, 1, NOON + timedelta(hours=1)) == [(False, 1, 0, 0, 82_800)]
 
 
-def test_a_user_who_is_deleted_takes_the_counters_along(rows: Rows) -> None:
+def test_deleting_a_user_deletes_the_users_counters(rows: Rows) -> None:
     rows.run("INSERT INTO users (id) VALUES ('ada')")
     rows.run("SELECT count_use('user ada', 'ada', 1, 1, now())")
 

@@ -18,7 +18,7 @@ async def test_a_task_that_is_gone_is_not_found(tasks: Tasks) -> None:
     assert await tasks.delete(added) == []
 
 
-async def test_anothers_task_is_not_found_and_stays(tasks: Tasks) -> None:
+async def test_another_users_task_is_not_deleted(tasks: Tasks) -> None:
     added = await tasks.add("Buy milk")
 
     assert await tasks.delete(added, user_id="eve") == []

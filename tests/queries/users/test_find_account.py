@@ -9,7 +9,7 @@ from tests.support.steps.rows import Rows
 from tests.support.steps.turns import act_as
 
 
-async def test_the_user_of_an_address_is_found_with_what_a_log_in_needs(
+async def test_find_account_returns_the_columns_that_a_log_in_needs(
     pool: Database, rows: Rows
 ) -> None:
     rows.run("""
@@ -22,13 +22,13 @@ async def test_the_user_of_an_address_is_found_with_what_a_log_in_needs(
 
 
 @pytest.mark.parametrize("email", ["", "a", "ada@example.co", "ADA@EXAMPLE.COM", "%@example.com"])
-async def test_any_other_address_is_nobodys(pool: Database, rows: Rows, email: str) -> None:
+async def test_an_unknown_address_has_no_account(pool: Database, rows: Rows, email: str) -> None:
     rows.run("INSERT INTO users (id, email) VALUES ('1', 'ada@example.com'), ('2', NULL)")
 
     assert await _find(pool, email) == []
 
 
-async def test_within_the_wall_nobody_may_look_for_accounts(pool: Database) -> None:
+async def test_a_caller_within_the_wall_may_not_find_accounts(pool: Database) -> None:
     with pytest.raises(DatabaseNotMigrated):
         await pool.run(act_as("ada"), FIND_ACCOUNT(email="ada@example.com"))
 

@@ -6,7 +6,7 @@ from tests.support.steps.rows import Rows
 from tests.support.steps.tasks import Tasks
 
 
-async def test_a_users_tasks_are_listed_newest_first_and_nobody_elses(tasks: Tasks) -> None:
+async def test_a_users_own_tasks_are_listed_newest_first(tasks: Tasks) -> None:
     for title in ("One", "Two", "Three"):
         await tasks.add(title)
     await tasks.add("Another's", user_id="eve")
@@ -16,7 +16,7 @@ async def test_a_users_tasks_are_listed_newest_first_and_nobody_elses(tasks: Tas
     assert await tasks.titles(user_id="nobody") == []
 
 
-async def test_the_next_page_goes_on_before_the_last_task_seen(tasks: Tasks) -> None:
+async def test_the_next_page_of_tasks_continues_before_the_last_one(tasks: Tasks) -> None:
     for title in ("One", "Two", "Three"):
         await tasks.add(title)
 
@@ -30,7 +30,7 @@ async def test_the_next_page_goes_on_before_the_last_task_seen(tasks: Tasks) -> 
 @pytest.mark.parametrize(
     ("completed", "titles"), [(True, ["Done"]), (False, ["To do"]), (None, ["To do", "Done"])]
 )
-async def test_those_that_are_done_or_are_not_are_listed_alone(
+async def test_completed_and_open_tasks_are_listed_separately(
     tasks: Tasks, *, completed: bool | None, titles: list[str]
 ) -> None:
     await tasks.change(await tasks.add("Done"), completed=True)

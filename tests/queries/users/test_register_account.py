@@ -15,19 +15,23 @@ ALL = "SELECT id, email, name, hashed_password, is_active FROM users ORDER BY id
 ADA = ("1", "ada@example.com", "Ada", "hash of 1", True)
 
 
-async def test_an_account_is_made_with_its_password(pool: Database, rows: Rows) -> None:
+async def test_register_account_stores_an_account_with_its_password(
+    pool: Database, rows: Rows
+) -> None:
     assert await _register(pool, "1") == "1"
 
     assert rows.run(ALL) == [ADA]
 
 
-async def test_a_repeated_try_finds_what_it_made(pool: Database, rows: Rows) -> None:
+async def test_register_account_sent_twice_returns_the_stored_account(
+    pool: Database, rows: Rows
+) -> None:
     assert [await _register(pool, "1") for _ in range(2)] == ["1", "1"]
 
     assert rows.run(ALL) == [ADA]
 
 
-async def test_an_address_that_has_an_account_is_not_given_to_another(
+async def test_an_address_with_an_account_is_not_registered_again(
     pool: Database, rows: Rows
 ) -> None:
     await _register(pool, "1")
@@ -37,7 +41,7 @@ async def test_an_address_that_has_an_account_is_not_given_to_another(
     assert rows.run(ALL) == [ADA]
 
 
-async def test_the_user_of_a_token_is_not_given_a_password_by_somebody_else(
+async def test_a_user_of_an_identity_provider_does_not_get_a_password(
     pool: Database, rows: Rows
 ) -> None:
     rows.run("INSERT INTO users (id, email) VALUES ('ada', 'ada@example.com')")
@@ -48,7 +52,7 @@ async def test_the_user_of_a_token_is_not_given_a_password_by_somebody_else(
     assert rows.run(ALL) == [("ada", "ada@example.com", None, None, True)]
 
 
-async def test_of_many_who_register_one_address_at_once_one_makes_an_account(
+async def test_of_many_registrations_of_one_address_at_once_one_succeeds(
     pool: Database, rows: Rows
 ) -> None:
     made = await asyncio.gather(*[_register(pool, str(number)) for number in range(20)])
@@ -57,7 +61,9 @@ async def test_of_many_who_register_one_address_at_once_one_makes_an_account(
     assert rows.run("SELECT id, hashed_password FROM users") == [(winner, f"hash of {winner}")]
 
 
-async def test_within_the_wall_nobody_may_make_accounts(pool: Database, rows: Rows) -> None:
+async def test_a_caller_within_the_wall_may_not_register_accounts(
+    pool: Database, rows: Rows
+) -> None:
     with pytest.raises(DatabaseNotMigrated):
         await pool.run(act_as("ada"), _call("1", "ada@example.com"))
 
