@@ -79,6 +79,7 @@ SELECT NOT EXISTS (
     \ir functions/find_account.sql
     \ir functions/finish_turn.sql
     \ir functions/is_active_user.sql
+    \ir functions/is_kept.sql
     \ir functions/list_slow_statements.sql
     \ir functions/list_turn_messages.sql
     \ir functions/own_user.sql

@@ -61,9 +61,7 @@ BEGIN
                     AND stream_batches.user_id IS NOT DISTINCT FROM begin_turn.user_id
             ) AS has_lapsed_turn,
             -- Not deleted yet, but hidden from all readers: the conversation begins again.
-            begin_turn.retention_days > 0
-            AND conversations.updated_at
-            < clock.now - make_interval(days => begin_turn.retention_days) AS is_expired
+            NOT is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_expired
         FROM conversations
         CROSS JOIN clock
         WHERE
@@ -85,12 +83,7 @@ BEGIN
             chat_messages.conversation_id = begin_turn.conversation_id
             AND chat_messages.user_id IS NOT DISTINCT FROM begin_turn.user_id
             AND chat_messages.superseded_at IS NULL
-            AND (
-                begin_turn.retention_days = 0
-                OR chat_messages.created_at
-                >= coalesce(begin_turn.now, now())
-                - make_interval(days => begin_turn.retention_days)
-            )
+            AND is_kept(chat_messages.created_at, begin_turn.retention_days, begin_turn.now)
     ),
 
     -- The message that the request names, of any role.
@@ -791,6 +784,12 @@ $$;
 
 COMMENT ON FUNCTION public.is_active_user(user_id text) IS 'Parley: may this user use the product? NULL: there is no such user';
 
+CREATE FUNCTION public.is_kept(stored_at timestamp with time zone, retention_days integer, now timestamp with time zone) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN ((retention_days = 0) OR (stored_at >= (COALESCE(now, now()) - make_interval(days => retention_days))));
+
+COMMENT ON FUNCTION public.is_kept(stored_at timestamp with time zone, retention_days integer, now timestamp with time zone) IS 'Parley: does a retention period of so many days (0: keep all) still keep a row stored at that time?';
+
 CREATE FUNCTION public.list_slow_statements(most integer) RETURNS TABLE(statement text, calls bigint, total_seconds double precision, mean_seconds double precision, row_count bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'public', 'pg_temp'
@@ -947,12 +946,7 @@ BEGIN
             chat_messages.conversation_id = list_turn_messages.conversation_id
             AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
             AND chat_messages.superseded_at IS NULL
-            AND (
-                list_turn_messages.retention_days = 0
-                OR chat_messages.created_at
-                >= coalesce(list_turn_messages.now, now())
-                - make_interval(days => list_turn_messages.retention_days)
-            )
+            AND is_kept(chat_messages.created_at, list_turn_messages.retention_days, list_turn_messages.now)
     ),
 
     question AS (

@@ -1,9 +1,9 @@
 -- begin_turn
 -- Decides whether a message is answered now; if so, stores it and takes the turn.
 --
--- Exactly once is decided here: requests may be repeated any number of times and in any order, and a question
--- still gets one current answer. A function, because it locks the conversation before it looks at what is stored, and because
--- its plan is kept: planning takes longer than all that the statement does.
+-- Exactly once is decided here: requests may be repeated any number of times and in any order, and a question still
+-- gets one current answer. A function, because it locks the conversation before it reads the messages, and because its
+-- plan is kept: planning takes longer than all that the statement does.
 --
 -- Parameters
 --   conversation_id      uuid              the conversation; created if there is none
@@ -117,9 +117,7 @@ BEGIN
                     AND stream_batches.user_id IS NOT DISTINCT FROM begin_turn.user_id
             ) AS has_lapsed_turn,
             -- Not deleted yet, but hidden from all readers: the conversation begins again.
-            begin_turn.retention_days > 0
-            AND conversations.updated_at
-            < clock.now - make_interval(days => begin_turn.retention_days) AS is_expired
+            NOT is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_expired
         FROM conversations
         CROSS JOIN clock
         WHERE
@@ -141,12 +139,7 @@ BEGIN
             chat_messages.conversation_id = begin_turn.conversation_id
             AND chat_messages.user_id IS NOT DISTINCT FROM begin_turn.user_id
             AND chat_messages.superseded_at IS NULL
-            AND (
-                begin_turn.retention_days = 0
-                OR chat_messages.created_at
-                >= coalesce(begin_turn.now, now())
-                - make_interval(days => begin_turn.retention_days)
-            )
+            AND is_kept(chat_messages.created_at, begin_turn.retention_days, begin_turn.now)
     ),
 
     -- The message that the request names, of any role.

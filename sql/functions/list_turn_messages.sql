@@ -41,12 +41,7 @@ BEGIN
             chat_messages.conversation_id = list_turn_messages.conversation_id
             AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
             AND chat_messages.superseded_at IS NULL
-            AND (
-                list_turn_messages.retention_days = 0
-                OR chat_messages.created_at
-                >= coalesce(list_turn_messages.now, now())
-                - make_interval(days => list_turn_messages.retention_days)
-            )
+            AND is_kept(chat_messages.created_at, list_turn_messages.retention_days, list_turn_messages.now)
     ),
 
     question AS (

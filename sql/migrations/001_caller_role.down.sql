@@ -1,5 +1,6 @@
 -- Takes back 001 caller role. Lost: nothing stored; the role parley_app itself, unless another database uses it.
 
+DROP FUNCTION IF EXISTS is_kept;
 REVOKE ALL ON schema_migrations FROM parley_app;
 
 DO $$

@@ -4,6 +4,7 @@ Asked of `EXPLAIN (GENERIC_PLAN)`, over 20,000 rows: a small table is read whole
 """
 
 import json
+import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -177,7 +178,11 @@ CALLS_WITHIN = {
     ),
 }
 # Read no table.
-WITHOUT_TABLES = {"search_vector"}
+WITHOUT_TABLES = {"search_vector", "is_kept"}
+# A call of is_kept, and the condition that Postgres puts in its place.
+IS_KEPT = re.compile(r"\bis_kept\(([\w.]+), (\$\d+::integer), (\$\d+::timestamptz)\)")
+CONDITION = r"(\2 = 0 OR \1 >= coalesce(\3, now()) - make_interval(days => \2))"
+RETAINED = sorted(name for name in NAMES if "is_kept(" in read_work(name).body)
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +215,28 @@ def test_a_statement_uses_the_indexes_that_its_header_names_and_reads_no_large_t
     assert named <= used <= named | TOSS_UP
     read_whole = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
     assert not read_whole & LARGE_TABLES
+
+
+@pytest.mark.parametrize("name", RETAINED)
+def test_is_kept_costs_a_plan_nothing_because_its_condition_takes_the_place_of_the_call(
+    name: str, large: psycopg.Connection
+) -> None:
+    work = read_work(name).numbered
+    written_out = IS_KEPT.sub(CONDITION, work)
+    assert "is_kept" not in written_out
+
+    plan = _explain(large, name, work)
+
+    assert "make_interval" in plan
+    assert plan == _explain(large, name, written_out)
+
+
+def test_no_statement_writes_out_the_retention_condition_that_is_kept_has() -> None:
+    assert "find_conversation" in RETAINED
+    assert [name for name in NAMES if "retention_days)s::integer = 0" in read_work(name).body] == [
+        # Looks for the oldest time in an index, within its function.
+        "search_conversations"
+    ]
 
 
 @pytest.mark.parametrize("name", ["list_conversations", "list_messages", "list_lapsed_turns"])
@@ -319,7 +346,13 @@ def _run(large: psycopg.Connection, call: Call[Any]) -> dict[str, Any]:
 
 def _plan(large: psycopg.Connection, name: str) -> list[dict[str, Any]]:
     """Return the nodes of a statement's generic plan."""
-    explained = f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {read_work(name).numbered}"
+    explained = _explain(large, name, read_work(name).numbered)
+    return list(_nodes(json.loads(explained)[0]["Plan"]))
+
+
+def _explain(large: psycopg.Connection, name: str, sql: str) -> str:
+    """Return the generic plan of a statement's SQL, run as the statement is, as JSON."""
+    explained = f"EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) {sql}"
     with large.transaction(force_rollback=True):
         if name not in WITHOUT_CALLER:
             # Within the wall, as the functions run it.
@@ -327,7 +360,7 @@ def _plan(large: psycopg.Connection, name: str) -> list[dict[str, Any]]:
         # As bytes without parameters: the server itself gets to see $1 and $2.
         result = large.pgconn.exec_(explained.encode())
         assert not result.error_message, result.error_message.decode()
-    return list(_nodes(json.loads(result.get_value(0, 0) or b"")[0]["Plan"]))
+    return (result.get_value(0, 0) or b"").decode()
 
 
 def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

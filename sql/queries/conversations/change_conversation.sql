@@ -18,9 +18,5 @@ SET
 WHERE
     conversations.id = %(conversation_id)s::uuid
     AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
-    AND (
-        %(retention_days)s::integer = 0
-        OR conversations.updated_at
-        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
-    )
+    AND is_kept(conversations.updated_at, %(retention_days)s::integer, %(now)s::timestamptz)
 RETURNING conversations.id;

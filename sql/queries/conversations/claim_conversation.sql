@@ -26,12 +26,7 @@ anonymous_conversation AS (
     WHERE
         conversations.id = %(conversation_id)s::uuid
         AND conversations.user_id IS NULL
-        AND (
-            %(retention_days)s::integer = 0
-            OR conversations.updated_at
-            >= coalesce(%(now)s::timestamptz, now())
-            - make_interval(days => %(retention_days)s::integer)
-        )
+        AND is_kept(conversations.updated_at, %(retention_days)s::integer, %(now)s::timestamptz)
 ),
 
 claimed_conversation AS (

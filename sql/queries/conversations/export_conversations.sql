@@ -21,12 +21,7 @@ owned_conversations AS MATERIALIZED (
     WHERE
         conversations.user_id = %(user_id)s::text
         AND (%(cursor_id)s::uuid IS NULL OR conversations.id > %(cursor_id)s::uuid)
-        AND (
-            %(retention_days)s::integer = 0
-            OR conversations.updated_at
-            >= coalesce(%(now)s::timestamptz, now())
-            - make_interval(days => %(retention_days)s::integer)
-        )
+        AND is_kept(conversations.updated_at, %(retention_days)s::integer, %(now)s::timestamptz)
 )
 
 SELECT

@@ -24,10 +24,6 @@ WHERE
         coalesce(%(cursor_conversation_id)s::uuid, '00000000-0000-0000-0000-000000000000'),
         coalesce(%(cursor_turn_id)s::uuid, '00000000-0000-0000-0000-000000000000')
     )
-    AND (
-        %(retention_days)s::integer = 0
-        OR finished_streams.ended_at
-        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
-    )
+    AND is_kept(finished_streams.ended_at, %(retention_days)s::integer, %(now)s::timestamptz)
 ORDER BY finished_streams.conversation_id, finished_streams.turn_id
 LIMIT %(batch_size)s::integer;

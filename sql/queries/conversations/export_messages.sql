@@ -21,10 +21,6 @@ WHERE
     AND (chat_messages.created_at, chat_messages.id) > (
         coalesce(%(cursor_created_at)s::timestamptz, '-infinity'), coalesce(%(cursor_id)s::bigint, 0)
     )
-    AND (
-        %(retention_days)s::integer = 0
-        OR chat_messages.created_at
-        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
-    )
+    AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
 ORDER BY chat_messages.created_at, chat_messages.id
 LIMIT %(batch_size)s::integer;

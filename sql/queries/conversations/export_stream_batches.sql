@@ -33,12 +33,7 @@ CROSS JOIN
                 coalesce(%(cursor_conversation_id)s::uuid, '00000000-0000-0000-0000-000000000000'),
                 coalesce(%(cursor_first_part)s::integer, -1)
             )
-            AND (
-                %(retention_days)s::integer = 0
-                OR stream_batches.created_at
-                >= coalesce(%(now)s::timestamptz, now())
-                - make_interval(days => %(retention_days)s::integer)
-            )
+            AND is_kept(stream_batches.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
         ORDER BY stream_batches.first_part
         LIMIT %(batch_size)s::integer
     ) AS batches

@@ -21,10 +21,6 @@ WHERE
     AND (tool_runs.created_at, tool_runs.run_key) > (
         coalesce(%(cursor_created_at)s::timestamptz, '-infinity'), coalesce(%(cursor_run_key)s::text, '')
     )
-    AND (
-        %(retention_days)s::integer = 0
-        OR tool_runs.created_at
-        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
-    )
+    AND is_kept(tool_runs.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
 ORDER BY tool_runs.created_at, tool_runs.run_key
 LIMIT %(batch_size)s::integer;

@@ -27,12 +27,7 @@ CROSS JOIN
             AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
             AND chat_messages.superseded_at IS NULL
             AND chat_messages.role <> 'system'
-            AND (
-                %(retention_days)s::integer = 0
-                OR chat_messages.created_at
-                >= coalesce(%(now)s::timestamptz, now())
-                - make_interval(days => %(retention_days)s::integer)
-            )
+            AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
     ) AS counted
 LEFT JOIN LATERAL (
     SELECT chat_messages.id
@@ -42,12 +37,7 @@ LEFT JOIN LATERAL (
         AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
         AND chat_messages.superseded_at IS NULL
         AND chat_messages.role <> 'system'
-        AND (
-            %(retention_days)s::integer = 0
-            OR chat_messages.created_at
-            >= coalesce(%(now)s::timestamptz, now())
-            - make_interval(days => %(retention_days)s::integer)
-        )
+        AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
     ORDER BY chat_messages.id DESC
     LIMIT 1
 ) AS newest ON TRUE
@@ -59,8 +49,4 @@ LEFT JOIN chat_messages AS last_message
 WHERE
     conversations.id = %(conversation_id)s::uuid
     AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
-    AND (
-        %(retention_days)s::integer = 0
-        OR conversations.updated_at
-        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
-    );
+    AND is_kept(conversations.updated_at, %(retention_days)s::integer, %(now)s::timestamptz);

@@ -33,12 +33,7 @@ CROSS JOIN
             AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
             AND chat_messages.superseded_at IS NULL
             AND chat_messages.role <> 'system'
-            AND (
-                %(retention_days)s::integer = 0
-                OR chat_messages.created_at
-                >= coalesce(%(now)s::timestamptz, now())
-                - make_interval(days => %(retention_days)s::integer)
-            )
+            AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
     ) AS counted
 LEFT JOIN LATERAL (
     SELECT chat_messages.id
@@ -48,12 +43,7 @@ LEFT JOIN LATERAL (
         AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
         AND chat_messages.superseded_at IS NULL
         AND chat_messages.role <> 'system'
-        AND (
-            %(retention_days)s::integer = 0
-            OR chat_messages.created_at
-            >= coalesce(%(now)s::timestamptz, now())
-            - make_interval(days => %(retention_days)s::integer)
-        )
+        AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
     ORDER BY chat_messages.id DESC
     LIMIT 1
 ) AS newest ON TRUE
@@ -69,10 +59,6 @@ WHERE
         coalesce(%(cursor_updated_at)s::timestamptz, 'infinity'),
         coalesce(%(cursor_id)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
     )
-    AND (
-        %(retention_days)s::integer = 0
-        OR conversations.updated_at
-        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
-    )
+    AND is_kept(conversations.updated_at, %(retention_days)s::integer, %(now)s::timestamptz)
 ORDER BY conversations.updated_at DESC, conversations.id DESC
 LIMIT %(page_size)s::integer;

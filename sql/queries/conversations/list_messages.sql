@@ -54,12 +54,7 @@ WHERE
             AND page.id < coalesce(%(cursor_id)s::bigint, 9223372036854775807)
             AND (%(include_superseded)s::boolean OR page.superseded_at IS NULL)
             AND (%(include_system)s::boolean OR page.role <> 'system')
-            AND (
-                %(retention_days)s::integer = 0
-                OR page.created_at
-                >= coalesce(%(now)s::timestamptz, now())
-                - make_interval(days => %(retention_days)s::integer)
-            )
+            AND is_kept(page.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
         ORDER BY page.id DESC
         LIMIT %(page_size)s::integer
     ))

@@ -47,11 +47,7 @@ LEFT JOIN chat_messages AS question
         answer.conversation_id = question.conversation_id
         AND answer.reply_to = question.id
         AND question.user_id = %(user_id)s::text
-        AND (
-            %(retention_days)s::integer = 0
-            OR question.created_at
-            >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
-        )
+        AND is_kept(question.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
 WHERE
     answer.user_id = %(user_id)s::text
     AND answer.is_mistake
@@ -59,10 +55,6 @@ WHERE
         coalesce(%(cursor_created_at)s::timestamptz, 'infinity'),
         coalesce(%(cursor_id)s::bigint, 9223372036854775807)
     )
-    AND (
-        %(retention_days)s::integer = 0
-        OR answer.created_at
-        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
-    )
+    AND is_kept(answer.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
 ORDER BY answer.created_at DESC, answer.id DESC
 LIMIT %(page_size)s::integer;

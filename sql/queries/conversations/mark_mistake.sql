@@ -23,9 +23,5 @@ WHERE
     AND chat_messages.message_id = %(message_id)s::text
     AND chat_messages.superseded_at IS NULL
     AND chat_messages.role = 'assistant'
-    AND (
-        %(retention_days)s::integer = 0
-        OR chat_messages.created_at
-        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
-    )
+    AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
 RETURNING chat_messages.id;

@@ -23,11 +23,7 @@ WHERE
     AND chat_messages.role = 'assistant'
     AND chat_messages.created_at >= %(first_day)s::date::timestamp AT TIME ZONE 'UTC'
     AND chat_messages.created_at < (%(last_day)s::date + 1)::timestamp AT TIME ZONE 'UTC'
-    AND (
-        %(retention_days)s::integer = 0
-        OR chat_messages.created_at
-        >= coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
-    )
+    AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
 GROUP BY
     (chat_messages.created_at AT TIME ZONE 'UTC')::date,
     chat_messages.model_name

@@ -32,12 +32,7 @@ LEFT JOIN chat_messages
         AND conversations.turn_message_id = chat_messages.message_id
         AND chat_messages.superseded_at IS NULL
         AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
-        AND (
-            %(retention_days)s::integer = 0
-            OR chat_messages.created_at
-            >= coalesce(%(now)s::timestamptz, now())
-            - make_interval(days => %(retention_days)s::integer)
-        )
+        AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
 WHERE
     conversations.id = %(conversation_id)s::uuid
     AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
