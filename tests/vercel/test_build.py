@@ -217,18 +217,22 @@ def test_a_bundle_holds_what_runs_and_nothing_else(deployment: Deployment) -> No
         assert {path.suffix for path in ours} == {".py", ".sql"}
 
 
-def test_a_bundle_holds_all_of_lib_and_sql_but_the_schema_for_reviewers(
+def test_a_bundle_holds_all_of_lib_and_of_sql_what_a_function_reads(
     deployment: Deployment,
 ) -> None:
-    wanted = {
-        path.relative_to(PROJECT).as_posix()
-        for pattern in ("lib/**/*.py", "sql/**/*.sql")
-        for path in PROJECT.glob(pattern)
+    sources = {path.relative_to(PROJECT) for path in PROJECT.glob("lib/**/*.py")}
+    statements = {path.relative_to(PROJECT) for path in PROJECT.glob("sql/queries/**/*.sql")}
+    # Health compares their names with the database's.
+    migrations = {
+        path.relative_to(PROJECT)
+        for path in PROJECT.glob("sql/migrations/*.sql")
+        if not path.name.endswith(".down.sql")
     }
 
-    wanted.remove("sql/schema.sql")
+    wanted = {path.as_posix() for path in sources | statements | migrations}
     for config in deployment.functions.values():
-        assert wanted <= config["filePathMap"].keys()
+        ours = {name for name in config["filePathMap"] if name.startswith(("lib/", "sql/"))}
+        assert ours == wanted
 
 
 def test_a_bundle_holds_the_packages_that_are_required(deployment: Deployment) -> None:
