@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -42,8 +42,11 @@ def find_pgbouncer() -> str | None:
 
 
 @contextmanager
-def running_pgbouncer(server_url: str, folder: Path) -> Generator[int]:
-    """Run PgBouncer before a server; yield its port on 127.0.0.1."""
+def running_pgbouncer(
+    server_url: str, folder: Path, roles: Sequence[str] = ("postgres",)
+) -> Generator[int]:
+    """Run PgBouncer before a server, for some of its roles; yield its port on 127.0.0.1."""
+    (folder / "users.txt").write_text("".join(f'"{role}" ""\n' for role in roles))
     process, port = _start(server_url, folder)
     try:
         yield port
@@ -69,7 +72,6 @@ def _start(server_url: str, folder: Path) -> tuple[subprocess.Popen[bytes], int]
 
 def _configure(server_url: str, folder: Path, own_port: int) -> Path:
     server = urlsplit(server_url)
-    (folder / "users.txt").write_text('"postgres" ""\n')
     configuration = folder / "pgbouncer.ini"
     configuration.write_text(
         CONFIGURATION.format(
