@@ -5,7 +5,7 @@
 writes the port that it listens on, then reads the one-way delay in milliseconds, a line each, and
 answers each line with itself. What is sent in either direction arrives that much later, in order,
 however much is on its way; nothing is slowed otherwise. The first proxy of the tests (tests.proxy)
-counts, and waits while it delays: for these figures it would be the bottleneck.
+counts, and waits while it delays: here it would be the bottleneck.
 """
 
 import asyncio

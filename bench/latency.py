@@ -140,7 +140,7 @@ async def measure_case(case: Case, workers: Sequence[Worker], rounds: int) -> Me
 
 
 async def cost_of_proxy(directly: Worker, behind: Worker, between: Network) -> list[str]:
-    """Compare the floor with and without the proxy, which is in all other figures."""
+    """Compare the floor with and without the proxy, which is in all other measurements."""
     lines = ["what the proxy costs the floor, without a delay"]
     await between.delay(0)
     for concurrency, count in ((1, 100), (32, 320)):
@@ -159,7 +159,7 @@ async def cost_of_proxy(directly: Worker, behind: Worker, between: Network) -> l
 
 
 def table(case: Case, measured: Measured) -> list[str]:
-    """Return the figures of one case, and how they relate."""
+    """Return the metrics of one case, and how they relate."""
     lines = [
         "",
         str(case),

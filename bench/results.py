@@ -1,6 +1,6 @@
 """bench/RESULTS.md: what each program printed, and which targets were met.
 
-A program says of a figure what it was to be, at the end of a line: `history  1.05 (at most 1.3)`.
+A program prints a metric's target at the end of its line: `history  1.05 (at most 1.3)`.
 Such lines are gathered from what was printed, and are all that is known of it here. A program that
 is not run again keeps its section.
 """
@@ -31,14 +31,14 @@ HEAD = """# Results
 
 `make bench` measures all of this again and writes this file, in about twenty minutes;
 `make bench ARGS='latency'` measures one part. What is measured, and how, each program says in its
-first lines (`bench/<name>.py`). Figures are medians, and candidates take turns within one run;
+first lines (`bench/<name>.py`). Metrics are medians, and candidates take turns within one run;
 ratios can be compared with those of another machine, milliseconds cannot.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure that was to be at most, or at least, so much."""
+    """A metric and its target, which it must not exceed or not fall below."""
 
     what: str
     value: float
@@ -52,7 +52,7 @@ class Target:
 
 
 def targets_in(printed: str) -> list[Target]:
-    """Return what a program says of its figures."""
+    """Return the metrics that a program has printed."""
     return [
         Target(
             found["what"].strip(),
@@ -81,7 +81,7 @@ def write(sections: Mapping[str, str]) -> None:
 
 def summary(sections: Mapping[str, str]) -> str:
     """Return the table of all targets."""
-    lines = ["| program | figure | measured | target | |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| program | metric | measured | target | |", "| --- | --- | --- | --- | --- |"]
     for name, text in sorted(sections.items()):
         lines += [
             f"| `{name}` | {each.what} | {each.value:g} | {each.sense} {each.limit:g} |"

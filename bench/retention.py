@@ -148,7 +148,7 @@ def main() -> None:
 
 
 def table(measured: Measured, single_delete: float, pace: float) -> list[str]:
-    """Return the figures, and how they relate."""
+    """Return the metrics, and how they relate."""
     report = dict(measured.report)
     own_ms = report.pop("own_ms")
     speed = report["deleted"] / measured.seconds

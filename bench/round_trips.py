@@ -99,7 +99,7 @@ async def measure() -> dict[str, dict[Kind, Counted]]:
 
 
 def table(way: str, counted: Mapping[Kind, Counted]) -> list[str]:
-    """Return the figures of one way, and whether Parley's are what they are to be."""
+    """Return the metrics of one way, and whether Parley reaches its targets."""
     lines = [f"{way:{WIDTH}}    turn  history  first history"]
     for kind, each in counted.items():
         if each.failure:

@@ -96,10 +96,10 @@ async def main() -> None:
             # What a session has done is counted when it ends.
             for candidate in candidates:
                 candidate.function.stop()
-            figures = [database_figures(each, given.answers * given.runs) for each in candidates]
+            metrics = [database_metrics(each, given.answers * given.runs) for each in candidates]
             postgres.stop()
     sys.stdout.write(f"$ {shlex.join(['python', '-m', 'bench.streams', *sys.argv[1:]])}\n")
-    sys.stdout.write(table(candidates, figures, given.answers * given.runs))
+    sys.stdout.write(table(candidates, metrics, given.answers * given.runs))
 
 
 def start_candidates(postgres: RunningPostgres, port: int, folder: Path) -> list[Candidate]:
@@ -184,11 +184,11 @@ async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
 
 def cpu_seconds_of(process_id: int) -> float:
     """Return how long a process has worked, as Linux counts it (proc(5): utime and stime)."""
-    figures = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return (int(figures[11]) + int(figures[12])) / os.sysconf("SC_CLK_TCK")
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def database_figures(candidate: Candidate, answers: int) -> tuple[float, float]:
+def database_metrics(candidate: Candidate, answers: int) -> tuple[float, float]:
     """Return transactions, and rows of batches, for each answer."""
     with psycopg.connect(candidate.database_url, autocommit=True) as database:
         row = database.execute(
@@ -210,12 +210,12 @@ def commits_of(url: str) -> int:
 
 
 def table(
-    candidates: Sequence[Candidate], figures: Sequence[tuple[float, float]], answers: int
+    candidates: Sequence[Candidate], metrics: Sequence[tuple[float, float]], answers: int
 ) -> str:
     """Return what was measured, and how one relates to the other."""
     lines = [f"{'':8}  p50 ms  p99 ms  cpu ms  statements  batches"]
     measured: list[tuple[float, float, float]] = []
-    for candidate, (statements, batches) in zip(candidates, figures, strict=True):
+    for candidate, (statements, batches) in zip(candidates, metrics, strict=True):
         cpu_ms = sum(candidate.cpu_seconds) / answers * 1000
         measured.append((candidate.percentile(50), candidate.percentile(99), cpu_ms))
         lines.append(

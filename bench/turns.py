@@ -51,7 +51,7 @@ TOGETHER = 10
 # Each quarter of a second of 8, at 13 tokens a second.
 BATCHES = 32
 BATCH = [text_delta(0, " token")] * 3
-FIGURES = {
+METRICS = {
     "processor, in the database": ("database_seconds", 1000, "ms"),
     "processor, in the function": ("function_seconds", 1000, "ms"),
     "write-ahead log": ("written_bytes", 0.001, "KB"),
@@ -186,9 +186,9 @@ def main() -> None:
         f"$ python -m bench.turns  # {count:,} turns, {machine()}",
         f"{'a turn':26}  with its stream  without",
     ]
-    for name, (field_name, factor, unit) in FIGURES.items():
-        figures = [per_turn(*used, field_name, count) * factor for used in (whole, bare)]
-        lines.append(f"{name:26}  {figures[0]:12,.2f} {unit}  {figures[1]:.2f} {unit}")
+    for name, (field_name, factor, unit) in METRICS.items():
+        metrics = [per_turn(*used, field_name, count) * factor for used in (whole, bare)]
+        lines.append(f"{name:26}  {metrics[0]:12,.2f} {unit}  {metrics[1]:.2f} {unit}")
     sys.stdout.write("\n".join(lines) + "\n")
 
 

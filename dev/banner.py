@@ -20,7 +20,7 @@ As a user {user}:
   {token}
   curl {url}/api/conversations -H "authorization: Bearer $TOKEN"
 
-The nightly cleanup, and the figures:
+The nightly cleanup, and the metrics:
   curl {url}/api/cron/cleanup -H {cron}
   curl '{url}/api/metrics?format=json' -H {metrics}
 

@@ -1237,7 +1237,7 @@ COMMENT ON COLUMN public.finished_streams.parts IS 'All of its parts, as they we
 COMMENT ON COLUMN public.finished_streams.ended_at IS 'When the answer was stored';
 
 CREATE TABLE public.metric_counters (
-    figure character varying(100) NOT NULL,
+    metric character varying(100) NOT NULL,
     function character varying(100) NOT NULL,
     label character varying(100) NOT NULL,
     bound double precision NOT NULL,
@@ -1251,7 +1251,7 @@ WITH (fillfactor='50');
 
 COMMENT ON TABLE public.metric_counters IS 'Parley: the metrics that all instances have counted; empty it to begin again';
 
-COMMENT ON COLUMN public.metric_counters.figure IS 'The metric, as lib/runtime/counting.py names it';
+COMMENT ON COLUMN public.metric_counters.metric IS 'The metric, as lib/runtime/counting.py names it';
 
 COMMENT ON COLUMN public.metric_counters.function IS 'The function that counted it: its file, without the suffix';
 
@@ -1436,7 +1436,7 @@ ALTER TABLE ONLY public.finished_streams
     ADD CONSTRAINT finished_streams_pkey PRIMARY KEY (conversation_id, turn_id);
 
 ALTER TABLE ONLY public.metric_counters
-    ADD CONSTRAINT metric_counters_pkey PRIMARY KEY (figure, function, label, bound);
+    ADD CONSTRAINT metric_counters_pkey PRIMARY KEY (metric, function, label, bound);
 
 ALTER TABLE ONLY public.quotas
     ADD CONSTRAINT quotas_pkey PRIMARY KEY (subject);

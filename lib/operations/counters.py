@@ -36,11 +36,11 @@ def adding(cells: Cells) -> Call[Nothing]:
     """Return what adds cells to the table.
 
     Sent again, when the connection was lost after it had arrived, it adds them twice. That is rare,
-    and figures bear it.
+    and metrics bear it.
     """
     rows = [
         {
-            "figure": figure,
+            "metric": metric,
             "function": function,
             "label": label,
             # As text, since JSON has no infinity.
@@ -48,7 +48,7 @@ def adding(cells: Cells) -> Call[Nothing]:
             "count": count,
             "total": total,
         }
-        for (figure, function, label, bound), (count, total) in cells.items()
+        for (metric, function, label, bound), (count, total) in cells.items()
     ]
     return ADD_COUNTERS(counters=json.dumps(rows), now=None)
 

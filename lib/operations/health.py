@@ -31,7 +31,7 @@ def read_liveness() -> dict[str, Any]:
 
 
 async def read_health(database: Database) -> dict[str, Any]:
-    """Return that all is well, with the pool's figures. One round trip; two if it is not.
+    """Return that all is well, with the pool's metrics. One round trip; two if it is not.
 
     Raises:
         DatabaseUnavailable: see `Database.run`.

@@ -20,7 +20,7 @@ MOST_SLOW_STATEMENTS = 20
 class Counter:
     """A row of list_counters: one cell of a metric, from all instances; `day_…` of today by UTC."""
 
-    figure: str
+    metric: str
     function: str
     label: str
     bound: float

@@ -29,7 +29,8 @@ from lib.operations.metrics import (
     SlowStatement,
     Table,
 )
-from lib.runtime.counting import FIGURES, Figure
+from lib.runtime.counting import METRICS
+from lib.runtime.counting import Metric as CountedMetric
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +218,10 @@ class Reader(Collector):
         yield from _read(STATISTICS, {(): slow is not None})
         statements = {(each.statement or "",): each for each in slow or []}
         yield from _read(SLOW_STATEMENTS, statements, "statement")
-        for figure in FIGURES:
+        for metric in METRICS:
             # A metric that no instance has counted yet is left out.
-            if counters := [each for each in reading.counted if each.figure == figure.name]:
-                yield _sum_up(figure, counters)
+            if counters := [each for each in reading.counted if each.metric == metric.name]:
+                yield _sum_up(metric, counters)
 
 
 def _read[Row](
@@ -245,14 +246,14 @@ def _age_seconds(at: datetime | None) -> float:
     return max((datetime.now(UTC) - at).total_seconds(), 0) if at else 0
 
 
-def _sum_up(figure: Figure, counters: list[Counter]) -> Metric:
+def _sum_up(metric: CountedMetric, counters: list[Counter]) -> Metric:
     """Return the counts of all instances: a counter, or a histogram for a metric with bounds."""
-    name, text = f"parley_{figure.name}", f"{figure.text} {COUNTED}"
-    labels = ("function", figure.label) if figure.label else ("function",)
+    name, text = f"parley_{metric.name}", f"{metric.text} {COUNTED}"
+    labels = ("function", metric.label) if metric.label else ("function",)
     series: dict[tuple[str, ...], list[Counter]] = {}
     for counter in counters:
         series.setdefault((counter.function, counter.label)[: len(labels)], []).append(counter)
-    if not figure.bounds:
+    if not metric.bounds:
         metric = CounterMetricFamily(name, text, labels=labels)
         for values, cells in series.items():
             metric.add_metric(values, sum(cell.count for cell in cells))
@@ -262,7 +263,7 @@ def _sum_up(figure: Figure, counters: list[Counter]) -> Metric:
         buckets = [
             # "1" rather than "1.0", so that the series that Prometheus has stored go on.
             ("+Inf" if math.isinf(bound) else f"{bound:g}", _count_up_to(bound, cells))
-            for bound in (*figure.bounds, math.inf)
+            for bound in (*metric.bounds, math.inf)
         ]
         metric.add_metric(values, buckets, sum(cell.total for cell in cells))
     return metric

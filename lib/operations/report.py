@@ -20,7 +20,7 @@ from lib.operations.metrics import (
     Table,
 )
 from lib.runtime import counting
-from lib.runtime.counting import Figure
+from lib.runtime.counting import Metric
 
 NO_STATISTICS = "not known: the database lacks the extension pg_stat_statements"
 # Upper bound of a bucket in seconds, how often, and the sum of the values.
@@ -201,27 +201,27 @@ class _Counts:
         buckets = ((counter, bucket(counter)) for counter in counters)
         self._rows = [(counter, bucket) for counter, bucket in buckets if bucket[1]]
 
-    def of(self, figure: Figure) -> list[tuple[Counter, Bucket]]:
+    def of(self, metric: Metric) -> list[tuple[Counter, Bucket]]:
         """Return the rows of one metric."""
-        return [row for row in self._rows if row[0].figure == figure.name]
+        return [row for row in self._rows if row[0].metric == metric.name]
 
-    def by_label(self, figure: Figure) -> dict[str, int]:
+    def by_label(self, metric: Metric) -> dict[str, int]:
         """Return the counts of one metric by its label, over all functions."""
         counts: dict[str, int] = {}
-        for counter, (_, count, _) in self.of(figure):
+        for counter, (_, count, _) in self.of(metric):
             counts[counter.label] = counts.get(counter.label, 0) + count
         return counts
 
     def times(
-        self, figure: Figure, *, function: str | None = None, label: str | None = None
+        self, metric: Metric, *, function: str | None = None, label: str | None = None
     ) -> Times:
         """Return the times of one metric, of one function or label if they are given."""
         buckets = [
             bucket
-            for counter, bucket in self.of(figure)
+            for counter, bucket in self.of(metric)
             if function in {None, counter.function} and label in {None, counter.label}
         ]
-        return _times(figure, buckets)
+        return _times(metric, buckets)
 
 
 def _statements(counts: _Counts) -> list[StatementTimes]:
@@ -240,7 +240,7 @@ def _statements(counts: _Counts) -> list[StatementTimes]:
     ]
 
 
-def _times(figure: Figure, buckets: Iterable[Bucket]) -> Times:
+def _times(metric: Metric, buckets: Iterable[Bucket]) -> Times:
     counts: dict[float, int] = {}
     total_seconds = 0.0
     for bound, count, seconds in buckets:
@@ -252,9 +252,9 @@ def _times(figure: Figure, buckets: Iterable[Bucket]) -> Times:
     return {
         "count": number,
         "mean_ms": _milliseconds(total_seconds / number),
-        "p50_ms": _milliseconds(quantile(figure.bounds, counts, 0.5)),
-        "p95_ms": _milliseconds(quantile(figure.bounds, counts, 0.95)),
-        "p99_ms": _milliseconds(quantile(figure.bounds, counts, 0.99)),
+        "p50_ms": _milliseconds(quantile(metric.bounds, counts, 0.5)),
+        "p95_ms": _milliseconds(quantile(metric.bounds, counts, 0.95)),
+        "p99_ms": _milliseconds(quantile(metric.bounds, counts, 0.99)),
     }
 
 

@@ -1,7 +1,7 @@
-"""What a process counts while it works: how often, and how long.
+"""The metrics that a process counts while it works: how often, and for how long.
 
-It costs a microsecond and no round trip. What each process has counted is added up in the database
-(lib/operations/counters.py), and shown by GET /api/metrics.
+Counting costs a microsecond and no round trip. The database adds up the counters of all processes
+(lib/operations/counters.py), and GET /api/metrics shows the sums.
 """
 
 import math
@@ -13,18 +13,18 @@ from functools import cache
 from lib.runtime.trace import trace
 
 # Upper bounds of the histograms' buckets, in seconds.
-QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-LASTING = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+QUICK_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SLOW_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """Something that is counted, by function.
+class Metric:
+    """A metric, which is counted for each function of `api/`.
 
     Attributes:
-        name: as Prometheus sees it, without `parley_` before and `_total` behind it.
-        text: what it tells.
-        label: by what it is counted, beside the function; "": nothing else.
+        name: as Prometheus sees it, without the prefix `parley_` and the suffix `_total`.
+        text: its help text.
+        label: the name of the label that it has beside `function`; "": none.
         bounds: of a histogram, the upper bounds of its buckets; none: it is a plain counter.
     """
 
@@ -34,57 +34,57 @@ class Figure:
     bounds: tuple[float, ...] = ()
 
 
-REQUESTS = Figure(
+REQUESTS = Metric(
     "request_seconds",
-    "Requests, from their arrival until all is done: a stream, until its end.",
-    bounds=LASTING,
+    "Requests, from their arrival to their end; a stream, to the end of the stream.",
+    bounds=SLOW_BOUNDS,
 )
-RESPONSES = Figure("responses", "Responses by HTTP status; none: its client had left.", "status")
-PROBLEMS = Figure(
+RESPONSES = Metric("responses", "Responses by HTTP status; none: the client left first.", "status")
+PROBLEMS = Metric(
     "problems",
-    "Problems by their code, those told within a stream too.",
+    "Problems by code, including problems within a stream.",
     "code",
 )
-STATEMENTS = Figure(
+STATEMENTS = Metric(
     "statement_seconds",
-    "Statements of sql/queries/: the round trip that each was sent in, which those sent together "
+    "Statements of sql/queries/: the time of their round trip, which statements sent together "
     "share; without the wait for a connection.",
     "statement",
-    QUICK,
+    QUICK_BOUNDS,
 )
-STATEMENT_ERRORS = Figure(
+STATEMENT_ERRORS = Metric(
     "statement_errors",
-    "Statements whose round trip ended in an error, such as one that the product expects.",
+    "Statements whose round trip ended in an error, including errors that Parley expects.",
     "statement",
 )
-WAITS = Figure(
+WAITS = Metric(
     "connection_wait_seconds",
-    "Waits for a connection out of the pool, connecting included.",
-    bounds=QUICK,
+    "Waits for a connection from the pool, including the time to connect.",
+    bounds=QUICK_BOUNDS,
 )
-FIRST_TOKENS = Figure(
+FIRST_TOKENS = Metric(
     "first_token_seconds",
     "Answers: from the request's arrival to the model's first token.",
-    bounds=LASTING,
+    bounds=SLOW_BOUNDS,
 )
-MODEL_WAITS = Figure(
-    "model_wait_seconds", "Answers: from asking the model to its first token.", bounds=LASTING
+MODEL_WAITS = Metric(
+    "model_wait_seconds", "Answers: from asking the model to its first token.", bounds=SLOW_BOUNDS
 )
-TURNS = Figure(
+TURNS = Metric(
     "turn_seconds",
-    "Turns whose answer was stored: from the request's arrival until then.",
-    bounds=LASTING,
+    "Turns whose answer was stored: from the request's arrival until it was stored.",
+    bounds=SLOW_BOUNDS,
 )
-FINISHES = Figure(
-    "turns", "Turns whose answer was stored, by its finish_reason; null: other.", "finish_reason"
+FINISHES = Metric(
+    "turns", "Turns whose answer was stored, by finish_reason; other: it has none.", "finish_reason"
 )
-FAILURES = Figure(
+FAILURES = Metric(
     "turn_failures",
-    "Turns that ended in a problem, whether or not some of the answer was stored.",
+    "Turns that ended in a problem, even if part of the answer was stored.",
     "code",
 )
-TOKENS = Figure("tokens", "Tokens of stored answers, as the provider counts them.", "kind")
-FIGURES = (
+TOKENS = Metric("tokens", "Tokens of stored answers, as the provider counts them.", "kind")
+METRICS = (
     REQUESTS,
     RESPONSES,
     PROBLEMS,
@@ -98,31 +98,32 @@ FIGURES = (
     FAILURES,
     TOKENS,
 )
-# A figure's name, the function, what else it is counted by, and the upper bound of the bucket
-# (infinite for a plain counter): how often, and what the values add up to.
+# A metric's name, the function, the label's value, and the bucket's upper bound (infinite for a
+# plain counter).
 type Key = tuple[str, str, str, float]
+# The count and the sum of the values, by key.
 type Cells = dict[Key, tuple[int, float]]
 
 
 class Counters:
-    """What this process has counted and not yet handed on."""
+    """The counts of this process that are not yet in the database."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start with no counts."""
         self._cells: Cells = {}
 
     def add(self, key: Key, count: int, total: float) -> None:
         """Add to a cell."""
-        before = self._cells.get(key, (0, 0.0))
-        self._cells[key] = (before[0] + count, before[1] + total)
+        old_count, old_total = self._cells.get(key, (0, 0.0))
+        self._cells[key] = (old_count + count, old_total + total)
 
     def take(self) -> Cells:
-        """Hand on what was counted, and begin anew."""
+        """Return all cells, and start again with none."""
         taken, self._cells = self._cells, {}
         return taken
 
     def put_back(self, cells: Cells) -> None:
-        """Take back what could not be handed on."""
+        """Add cells back that could not be stored."""
         for key, (count, total) in cells.items():
             self.add(key, count, total)
 
@@ -133,26 +134,26 @@ def counters() -> Counters:
     return Counters()
 
 
-def count(figure: Figure, label: str = "", amount: int = 1) -> None:
-    """Count something of the running request."""
+def count(metric: Metric, label: str = "", amount: int = 1) -> None:
+    """Add to a plain counter, for the running request."""
     if amount:
-        counters().add((figure.name, trace().function, label, math.inf), amount, 0.0)
+        counters().add((metric.name, trace().function, label, math.inf), amount, 0.0)
 
 
-def observe(figure: Figure, seconds: float, label: str = "") -> None:
-    """Count something of the running request that took so long."""
-    place = bisect_left(figure.bounds, seconds)
-    bound = figure.bounds[place] if place < len(figure.bounds) else math.inf
-    counters().add((figure.name, trace().function, label, bound), 1, seconds)
+def observe(metric: Metric, seconds: float, label: str = "") -> None:
+    """Add a duration to a histogram, for the running request."""
+    place = bisect_left(metric.bounds, seconds)
+    bound = metric.bounds[place] if place < len(metric.bounds) else math.inf
+    counters().add((metric.name, trace().function, label, bound), 1, seconds)
 
 
 def note_request() -> None:
-    """Count the request that is over."""
-    now = trace()
-    observe(REQUESTS, now.seconds)
-    count(RESPONSES, str(now.status or "none"))
-    if now.code is not None:
-        count(PROBLEMS, now.code)
+    """Count the running request, which has ended."""
+    request = trace()
+    observe(REQUESTS, request.seconds)
+    count(RESPONSES, str(request.status or "none"))
+    if request.code is not None:
+        count(PROBLEMS, request.code)
 
 
 def note_wait(seconds: float) -> None:
@@ -171,17 +172,17 @@ def note_round_trip(statements: Iterable[str], seconds: float, *, has_failed: bo
 
 
 def note_first_token(model_seconds: float) -> None:
-    """Count that the model has begun to answer, so many seconds after it was asked."""
-    now = trace()
-    now.model_seconds = model_seconds
+    """Count the model's first token, which came so many seconds after the model was asked."""
+    request = trace()
+    request.model_seconds = model_seconds
     observe(MODEL_WAITS, model_seconds)
-    observe(FIRST_TOKENS, now.seconds)
+    observe(FIRST_TOKENS, request.seconds)
 
 
 def note_answer(
     finish_reason: str | None, prompt_tokens: int | None, completion_tokens: int | None
 ) -> None:
-    """Count a turn whose answer is stored."""
+    """Count a turn whose answer this request has stored."""
     observe(TURNS, trace().seconds)
     note_finish(finish_reason)
     count(TOKENS, "prompt", prompt_tokens or 0)
@@ -189,11 +190,11 @@ def note_answer(
 
 
 def note_finish(finish_reason: str | None) -> None:
-    """Count an answer that is stored, whoever has made it."""
+    """Count a stored answer, even if another process made it."""
     count(FINISHES, finish_reason or "other")
 
 
 def note_failed_turn(code: str) -> None:
-    """Count a turn that ended in a problem, which may be told in the stream alone."""
+    """Count a turn that ended in a problem, even if only its stream says so."""
     trace().code = code
     count(FAILURES, code)

@@ -6,7 +6,7 @@
 -- Some hundred rows, each updated by every instance from time to time. With room on the page and no second index,
 -- an update leaves no index entry for vacuum.
 CREATE TABLE IF NOT EXISTS metric_counters (
-    figure varchar(100) NOT NULL,
+    metric varchar(100) NOT NULL,
     function varchar(100) NOT NULL,
     label varchar(100) NOT NULL,
     bound double precision NOT NULL,
@@ -15,11 +15,11 @@ CREATE TABLE IF NOT EXISTS metric_counters (
     day date NOT NULL,
     day_count bigint NOT NULL,
     day_total double precision NOT NULL,
-    PRIMARY KEY (figure, function, label, bound)
+    PRIMARY KEY (metric, function, label, bound)
 ) WITH (fillfactor = 50);
 
 COMMENT ON TABLE metric_counters IS 'Parley: the metrics that all instances have counted; empty it to begin again';
-COMMENT ON COLUMN metric_counters.figure IS 'The metric, as lib/runtime/counting.py names it';
+COMMENT ON COLUMN metric_counters.metric IS 'The metric, as lib/runtime/counting.py names it';
 COMMENT ON COLUMN metric_counters.function IS 'The function that counted it: its file, without the suffix';
 COMMENT ON COLUMN metric_counters.label IS 'The label of the metric: a statement, a code; empty: none';
 COMMENT ON COLUMN metric_counters.bound

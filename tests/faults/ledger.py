@@ -39,7 +39,7 @@ def audit(url: str, threads: list[Thread], injected: Counter[str]) -> list[str]:
     Args:
         url: the database, directly.
         threads: all conversations.
-        injected: how often each fault was, for the figures.
+        injected: how often each fault was injected, for the report.
 
     Returns:
         What is wrong, a line each; empty: nothing is.

@@ -4,15 +4,15 @@
 -- The order of the index lets two instances that add at once wait in turn, without a deadlock.
 --
 -- Parameters
---   counters  jsonb        a list of {figure, function, label, bound, count, total}
+--   counters  jsonb        a list of {metric, function, label, bound, count, total}
 --   now       timestamptz  the time; null: the database's clock
 --
 -- Index metric_counters_pkey.
 INSERT INTO metric_counters AS already (
-    figure, function, label, bound, count, total, day, day_count, day_total
+    metric, function, label, bound, count, total, day, day_count, day_total
 )
 SELECT
-    counted.figure,
+    counted.metric,
     counted.function,
     counted.label,
     counted.bound,
@@ -24,15 +24,15 @@ SELECT
 FROM
     jsonb_to_recordset(%(counters)s::jsonb)
         AS counted (
-            figure text,
+            metric text,
             function text,
             label text,
             bound double precision,
             count bigint,
             total double precision
         )
-ORDER BY counted.figure, counted.function, counted.label, counted.bound
-ON CONFLICT (figure, function, label, bound) DO UPDATE SET
+ORDER BY counted.metric, counted.function, counted.label, counted.bound
+ON CONFLICT (metric, function, label, bound) DO UPDATE SET
     count = already.count + excluded.count,
     total = already.total + excluded.total,
     day_count = CASE

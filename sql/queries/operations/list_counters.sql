@@ -4,7 +4,7 @@
 -- Parameters
 --   now  timestamptz  the time; null: the database's clock
 --
--- Returns a row a metric, function, label and bucket, in that order: figure, function, label, bound,
+-- Returns a row a metric, function, label and bucket, in that order: metric, function, label, bound,
 -- count, total, and for today day_count and day_total.
 -- Index none: reads all of some hundred rows.
 WITH
@@ -13,7 +13,7 @@ today AS (
 )
 
 SELECT
-    metric_counters.figure,
+    metric_counters.metric,
     metric_counters.function,
     metric_counters.label,
     metric_counters.bound,
@@ -23,4 +23,4 @@ SELECT
     CASE WHEN metric_counters.day = today.day THEN metric_counters.day_total ELSE 0 END AS day_total
 FROM metric_counters
 CROSS JOIN today
-ORDER BY metric_counters.figure, metric_counters.function, metric_counters.label, metric_counters.bound;
+ORDER BY metric_counters.metric, metric_counters.function, metric_counters.label, metric_counters.bound;

@@ -1,4 +1,4 @@
-"""Figures: what is counted, and what is made of it."""
+"""Metrics: how a process counts, and which quantiles the buckets give."""
 
 import math
 from collections.abc import Iterator
@@ -6,14 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from lib.operations.report import quantile
-from lib.runtime import counting as figures
-from lib.runtime.counting import Counters, Figure
+from lib.runtime.counting import Counters, Metric, counters, observe
 from tests.support.product import forget_process
 
 
 @pytest.fixture(autouse=True)
 def _process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have a process whose settings are in order."""
+    """Run in a process whose settings are valid."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://parley@/parley")
     forget_process()
     yield
@@ -35,7 +34,7 @@ BOUNDS = (0.1, 0.2, 0.4)
         ({0.1: 90, math.inf: 10}, 0.99, 0.4),
     ],
 )
-def test_a_quantile_is_as_prometheus_computes_it(
+def test_a_quantile_is_computed_as_prometheus_does(
     counts: dict[float, int], share: float, expected: float
 ) -> None:
     assert quantile(BOUNDS, counts, share) == pytest.approx(expected)
@@ -44,15 +43,15 @@ def test_a_quantile_is_as_prometheus_computes_it(
 @pytest.mark.parametrize(
     ("seconds", "bound"), [(0.0, 0.1), (0.1, 0.1), (0.11, 0.2), (0.4, 0.4), (0.41, math.inf)]
 )
-def test_a_value_falls_into_the_bucket_whose_bound_it_does_not_exceed(
+def test_a_duration_is_counted_in_the_lowest_bucket_that_can_hold_it(
     seconds: float, bound: float
 ) -> None:
-    figures.observe(Figure("tried_seconds", "", bounds=BOUNDS), seconds)
+    observe(Metric("tried_seconds", "", bounds=BOUNDS), seconds)
 
-    assert figures.counters().take() == {("tried_seconds", "none", "", bound): (1, seconds)}
+    assert counters().take() == {("tried_seconds", "none", "", bound): (1, seconds)}
 
 
-def test_what_is_put_back_is_added_to_what_was_counted_meanwhile() -> None:
+def test_counts_that_are_put_back_are_added_to_the_counts_made_meanwhile() -> None:
     counted = Counters()
     key = ("tried", "none", "", math.inf)
     counted.add(key, 1, 0.5)
