@@ -1,8 +1,9 @@
-"""What can go wrong for a client: one class a case, answered as RFC 9457 problem details.
+"""The problems that a client can get, one class each, as RFC 9457 problem details.
 
-Each has a stable `code`, an HTTP status, and as its docstring's first line the text that a client
-gets unless the place that raises it says something more precise. That text is for people, and never
-carries a provider's words, a statement or a secret: the cause goes to the log (`raise … from`).
+A class has a stable `code`, an HTTP status, and, as the first line of its docstring, the text that
+the client gets unless the raising code gives a more precise one. People read that text: it says
+how to go on, and it never carries a provider's words, a statement or a secret. The cause goes to
+the log (`raise … from`).
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 
 
 class Problem(Exception):
-    """Something went wrong on our side. Please try again; if it stays, tell the operator."""
+    """Something went wrong. Try again; if it persists, tell the operator the request_id."""
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -24,13 +25,13 @@ class Problem(Exception):
         headers: Mapping[str, str] | None = None,
         errors: list[dict[str, str]] | None = None,
     ) -> None:
-        """Take what is known about this one case.
+        """Take the details of this case.
 
         Args:
-            detail: what was wrong and what to do; by default the class's own text.
-            retry_after_seconds: when it is worth trying again (header Retry-After, rounded up).
-            headers: further headers of the answer.
-            errors: `{"field", "detail"}` of each field that is not valid.
+            detail: the fault and the way on; by default the class's own text.
+            retry_after_seconds: the header Retry-After, rounded up.
+            headers: further headers of the response.
+            errors: `{"field", "detail"}` for each field that is not valid.
         """
         self.detail = detail or (self.__doc__ or "").partition("\n")[0]
         super().__init__(self.detail)
@@ -53,127 +54,127 @@ class Problem(Exception):
 
 
 class MalformedRequest(Problem):
-    """The body is not JSON."""
+    """The body is not valid JSON."""
 
     code = "malformed_request"
     status = HTTPStatus.BAD_REQUEST
 
 
 class Unauthenticated(Problem):
-    """Sign in first: this needs a valid token in the header Authorization: Bearer."""
+    """Sign in first: send a valid token in the header Authorization: Bearer."""
 
     code = "unauthenticated"
     status = HTTPStatus.UNAUTHORIZED
 
     def __init__(self, detail: str | None = None) -> None:
-        """Say what was wrong with the token; RFC 6750 wants the header."""
+        """Take the fault of the token; RFC 6750 requires the header."""
         super().__init__(detail, headers={"www-authenticate": "Bearer"})
 
 
 class IdentityProviderUnavailable(Problem):
-    """The identity provider does not answer, so the token cannot be checked. Try again soon."""
+    """The identity provider does not answer, so your token cannot be checked. Try again soon."""
 
     code = "identity_provider_unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class AccountInactive(Problem):
-    """This account is switched off."""
+    """This account is switched off. Ask the operator to switch it on."""
 
     code = "account_inactive"
     status = HTTPStatus.FORBIDDEN
 
 
 class AccountUnknown(Problem):
-    """The token is valid, but its user has no account in this application."""
+    """Your token is valid, but you have no account in this application. Register first."""
 
     code = "account_unknown"
     status = HTTPStatus.FORBIDDEN
 
 
 class NotFound(Problem):
-    """There is no such thing here, or it is not yours."""
+    """It does not exist, or it belongs to another user."""
 
     code = "not_found"
     status = HTTPStatus.NOT_FOUND
 
 
 class LocalAccountsUnavailable(Problem):
-    """This application keeps its accounts elsewhere: sign in there."""
+    """This application keeps its accounts elsewhere. Sign in there."""
 
     code = "local_accounts_unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class WrongCredentials(Problem):
-    """There is no account with this address and password."""
+    """The email address or the password is wrong."""
 
     code = "wrong_credentials"
     status = HTTPStatus.UNAUTHORIZED
 
     def __init__(self, detail: str | None = None) -> None:
-        """Say nothing that tells one case from the other; RFC 9110 wants the header with a 401."""
+        """Use the same text for both cases; RFC 9110 requires the header with a 401."""
         super().__init__(detail, headers={"www-authenticate": "Bearer"})
 
 
 class EmailTaken(Problem):
-    """This address has an account already. Log in instead."""
+    """An account with this email address exists already. Log in instead."""
 
     code = "email_taken"
     status = HTTPStatus.CONFLICT
 
 
 class TooManyAttempts(Problem):
-    """There were too many attempts. Try again later."""
+    """Too many attempts. Try again later."""
 
     code = "too_many_attempts"
     status = HTTPStatus.TOO_MANY_REQUESTS
 
 
 class QuotaExceeded(Problem):
-    """You have sent as many messages as you may for now. Try again later; nothing was stored."""
+    """You have reached your message limit, so nothing was stored. Try again later."""
 
     code = "quota_exceeded"
     status = HTTPStatus.TOO_MANY_REQUESTS
 
 
 class MethodNotAllowed(Problem):
-    """This address does not take that method."""
+    """This URL does not support that method. The header Allow lists the methods to use."""
 
     code = "method_not_allowed"
     status = HTTPStatus.METHOD_NOT_ALLOWED
 
 
 class TurnInProgress(Problem):
-    """Another message of this conversation is just being answered. Send this one again after it."""
+    """Another message in this conversation is being answered. Send this one again afterwards."""
 
     code = "turn_in_progress"
     status = HTTPStatus.CONFLICT
 
 
 class ConversationMovedOn(Problem):
-    """This message was never answered, and others have been said since. Send it as a new one."""
+    """This message was never answered, and the conversation went on. Send it as a new message."""
 
     code = "conversation_moved_on"
     status = HTTPStatus.CONFLICT
 
 
 class ConversationArchived(Problem):
-    """This conversation is archived. Make it active again to go on with it."""
+    """This conversation is archived. Set its status to active to continue it."""
 
     code = "conversation_archived"
     status = HTTPStatus.CONFLICT
 
 
 class ConversationFull(Problem):
-    """This conversation holds as many messages as it may. Start a new one."""
+    """This conversation has reached its message limit. Start a new one."""
 
     code = "conversation_full"
     status = HTTPStatus.CONFLICT
 
 
 class MessageIdTaken(Problem):
-    """Another message of this conversation has that id. Send this one under a new id."""
+    """Another message in this conversation has this id. Send this one with a new id."""
 
     code = "message_id_taken"
     status = HTTPStatus.CONFLICT
@@ -194,7 +195,7 @@ class UnsupportedMediaType(Problem):
 
 
 class InvalidRequest(Problem):
-    """The request is not valid."""
+    """The request is not valid. Correct the fields that are listed in errors."""
 
     code = "invalid_request"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
@@ -215,47 +216,47 @@ class ModelNotConfigured(Problem):
 
 
 class ModelFailed(Problem):
-    """The model could not answer. Your message is stored; send it again to try once more."""
+    """The model could not answer. Your message is stored; send it again to retry."""
 
     code = "model_failed"
     status = HTTPStatus.BAD_GATEWAY
 
 
 class ModelRefused(ModelFailed):
-    """The model's provider refused: a wrong key or setting, or too long a conversation."""
+    """The provider refused: the API key or a setting is wrong, or the conversation is too long."""
 
     code = "model_refused"
 
 
 class ModelOverloaded(ModelFailed):
-    """The model has too much to do. Your message is stored; send it again in a moment."""
+    """The model is overloaded. Your message is stored; send it again in a moment."""
 
     code = "model_overloaded"
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class ModelTimeout(ModelFailed):
-    """The model took too long. Your message is stored; send it again to try once more."""
+    """The model took too long. Your message is stored; send it again to retry."""
 
     code = "model_timeout"
     status = HTTPStatus.GATEWAY_TIMEOUT
 
 
 class AnswerWithheld(ModelFailed):
-    """The model's provider held the answer back as unsuitable. Put the question differently."""
+    """The model's provider withheld the answer as unsuitable. Rephrase your message."""
 
     code = "answer_withheld"
 
 
 class AnswerInterrupted(Problem):
-    """The server was restarted during this answer. Send your message again to try once more."""
+    """The server restarted during this answer. Send your message again to retry."""
 
     code = "answer_interrupted"
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class AnswerStopped(Problem):
-    """This answer was stopped before it began. Send your message again to have it answered."""
+    """This answer was stopped before it began. Send your message again to get an answer."""
 
     code = "answer_stopped"
     status = HTTPStatus.CONFLICT
@@ -269,7 +270,7 @@ class AnswerNotStored(Problem):
 
 
 class DatabaseUnavailable(Problem):
-    """The database cannot be reached. Please try again in a moment."""
+    """The database cannot be reached. Try again in a moment."""
 
     code = "database_unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE
