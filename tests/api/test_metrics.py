@@ -355,7 +355,7 @@ def counted(database: psycopg.Connection, statement: str) -> int:
     """Return how often a statement is counted in the table."""
     [(found,)] = database.execute(
         "SELECT coalesce(sum(count), 0)::int FROM metric_counters "
-        "WHERE figure = 'statement_seconds' AND label = %s",
+        "WHERE metric = 'statement_seconds' AND label = %s",
         [statement],
     ).fetchall()
     return found

@@ -19,7 +19,7 @@ def test_what_an_instance_has_counted_is_stored_when_it_is_told_to_end(
             function.wait_for("end", count=3)
 
     assert database.execute(
-        "SELECT function, label, count FROM metric_counters WHERE figure = 'responses'"
+        "SELECT function, label, count FROM metric_counters WHERE metric = 'responses'"
     ).fetchall() == [("api/health", "200", 6)]
 
 

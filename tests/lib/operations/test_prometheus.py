@@ -21,7 +21,7 @@ from lib.operations.metrics import (
     Table,
 )
 from lib.operations.prometheus import Reader, text_of
-from lib.runtime.counting import FIGURES
+from lib.runtime.counting import METRICS
 from tests.support.product import ROOT
 
 NOW = datetime(2026, 7, 1, 12, 0, 0, tzinfo=UTC)
@@ -94,7 +94,7 @@ def test_without_a_database_the_text_has_the_process_alone() -> None:
 
 def test_each_metric_is_in_the_document_for_operators() -> None:
     document = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-    counters = [counter(figure.name, "api/chat", "", 1) for figure in FIGURES]
+    counters = [counter(metric.name, "api/chat", "", 1) for metric in METRICS]
     metrics = Metrics(POOL, replace(READING, counted=counters))
 
     names = {
