@@ -1,34 +1,32 @@
-"""What is answered: a model for each kind of thing, named as in the description."""
+"""Answers: a model of each kind that lib builds without a class of its own."""
 
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from dev.openapi.problems import all_problems
+from lib.conversations.conversation import Conversation
+from lib.conversations.listing import ConversationSummary
+from lib.conversations.usage import Usage
+from lib.operations.clean_up import CleanUpReport
+from lib.operations.report import MetricsReport, Pool
+from lib.users.tasks import Task
+
 
 class Answered(BaseModel):
-    """A part of an answer: its docstrings are what the description says of it."""
+    """A part of an answer; its docstrings are the texts of the description."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 Percentage = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
 ClientId = Annotated[str, Field(min_length=1, max_length=255)]
-type ConversationStatus = Literal["active", "archived"]
+ModelReason = Literal["stop", "length", "content_filter", "tool_calls", "other"]
 type FinishReason = Annotated[
-    Literal[
-        "stop",
-        "length",
-        "content_filter",
-        "tool_calls",
-        "other",
-        "aborted",
-        "timeout",
-        "error",
-        "interrupted",
-    ],
+    Literal[ModelReason, "aborted", "timeout", "error", "interrupted"],
     Field(
         description="Why an answer ended: the model's reason, or `aborted` (stopped), `timeout` "
         "(cut before the deadline), `error` (the model failed), `interrupted` (the function was "
@@ -37,33 +35,19 @@ type FinishReason = Annotated[
 ]
 
 
-class Conversation(Answered):
-    """A conversation."""
-
-    id: UUID
-    title: str | None
-    status: ConversationStatus
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
-
-
-class ConversationSummary(Conversation):
-    """A conversation, with what is in it."""
-
-    message_count: Count
-    last_message: str | None
-    """The beginning of the last message."""
-
-
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FoundConversation(Conversation):
-    """A conversation that a search has found."""
+    """A conversation that a search has found.
+
+    Attributes:
+        excerpt: text around the words: HTML whose only markup is `<mark>`.
+    """
 
     excerpt: str
-    """Where the words stand: HTML in which `<mark>` is all that is not escaped."""
 
 
 class ConversationPage(Answered):
-    """One page of conversations: summaries, or what a search has found."""
+    """One page of conversations: summaries, or the results of a search."""
 
     conversations: list[ConversationSummary | FoundConversation]
     next_cursor: str | None
@@ -71,7 +55,7 @@ class ConversationPage(Answered):
 
 
 class TextPart(Answered):
-    """Text that was said."""
+    """Text of a message."""
 
     type: Literal["text"]
     text: str
@@ -101,28 +85,28 @@ class ToolCalled(Answered):
 
 
 class ToolResultPart(ToolCalled):
-    """A tool that was called, and what it returned; `type` is `tool-` and its name."""
+    """A tool that was called, and its output; `type` is `tool-` and its name."""
 
     state: Literal["output-available"]
     output: Any
 
 
 class ToolErrorPart(ToolCalled):
-    """A tool that was called, and why it returned nothing; `type` is `tool-` and its name."""
+    """A tool that was called, and its error; `type` is `tool-` and its name."""
 
     state: Literal["output-error"]
     errorText: str  # noqa: N815 (the SDK's own name)
 
 
 class AnswerMetadata(Answered):
-    """What the AI SDK's `metadata` of an answer holds."""
+    """The AI SDK's `metadata` of an answer."""
 
     conversation_id: UUID
     finish_reason: FinishReason | None
     """As in the message, but `length` for `timeout`."""
     model_name: str | None
-    prompt_tokens: Count | None
-    completion_tokens: Count | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
 
 
 class ToolResult(Answered):
@@ -133,9 +117,9 @@ class ToolResult(Answered):
     arguments: dict[str, Any]
     output: Any = None
     error: str = ""
-    step: Count
+    step: int
     """Number of the step that it was made in."""
-    text_end: Count
+    text_end: int
     """Characters of `content` up to the end of that step."""
 
 
@@ -148,8 +132,8 @@ class StoredMessage(Answered):
     """The whole text; the steps of an answer have an empty line between."""
     finish_reason: FinishReason | None
     model_name: str | None
-    prompt_tokens: Count | None
-    completion_tokens: Count | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
     tool_calls: list[ToolResult] | None
     persona: str | None
     tone: Literal["casual", "technical"] | None
@@ -162,7 +146,7 @@ class StoredMessage(Answered):
     is_mistake: bool
     mistake_note: str | None
     superseded_at: AwareDatetime | None
-    """When it was edited or answered anew; null: it counts."""
+    """When it was edited or answered again; null: it is current."""
     created_at: AwareDatetime
     updated_at: AwareDatetime
 
@@ -173,7 +157,7 @@ class UserMessage(StoredMessage):
     role: Literal["user", "system"]
     parts: list[Annotated[TextPart | FilePart, Field(discriminator="type")]]
     metadata: dict[str, Any]
-    """What was sent with it."""
+    """As the client sent it."""
 
 
 class AssistantMessage(StoredMessage):
@@ -206,7 +190,7 @@ class HistoryPage(Answered):
 
 
 class Question(Answered):
-    """What an answer was given to."""
+    """The message that led to an answer."""
 
     id: ClientId
     content: str
@@ -233,7 +217,7 @@ class ExampleTurn(Answered):
     role: Literal["user", "assistant"]
     content: str
     weight: Literal[0] = 0
-    """Of the answer: it is not learnt from as it is."""
+    """Of the answer: fine-tuning must not learn it as it is."""
 
 
 class MistakeExample(Answered):
@@ -243,33 +227,12 @@ class MistakeExample(Answered):
     mistake_note: str | None
 
 
-class Usage(Answered):
-    """What the answers of one day by one model have cost."""
-
-    model_name: str | None
-    day: date
-    messages: Count
-    prompt_tokens: Count
-    completion_tokens: Count
-
-
 class UsageReport(Answered):
-    """What answers have cost, by day and model."""
+    """The tokens of answers, by day and model."""
 
     first_day: Annotated[date, Field(alias="from")]
     to: date
     usage: list[Usage]
-
-
-class Task(Answered):
-    """A task."""
-
-    id: Count
-    title: str
-    description: str
-    completed: bool
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
 
 
 class TaskPage(Answered):
@@ -281,7 +244,7 @@ class TaskPage(Answered):
 
 
 class User(Answered):
-    """Who has signed in."""
+    """The user that has signed in."""
 
     id: str
     email: str
@@ -296,20 +259,23 @@ class SignedIn(Answered):
     user: User
 
 
+ExportedRow = Literal[
+    "user",
+    "quota",
+    "conversation",
+    "message",
+    "task",
+    "tool_run",
+    "stream_batch",
+    "finished_stream",
+]
+
+
 class ExportRow(Answered):
     """A line of the export: a row of the database, with its columns beside `type`."""
 
     model_config = ConfigDict(extra="allow")
-    type: Literal[
-        "user",
-        "quota",
-        "conversation",
-        "message",
-        "task",
-        "tool_run",
-        "stream_batch",
-        "finished_stream",
-    ]
+    type: ExportedRow
 
 
 class ExportEnd(Answered):
@@ -324,13 +290,67 @@ class ExportEnd(Answered):
 type ExportLine = ExportRow | ExportEnd
 
 
-class CleanUpReport(Answered):
-    """What a clean-up has deleted, or would delete."""
+class DatabaseHealth(Answered):
+    """The database, as one process sees it."""
 
-    deleted: Count
-    """Messages."""
-    conversations_deleted: Count
-    batches: Count
-    remaining: bool
-    """Time was over first, or somebody held some of it."""
-    seconds: Annotated[float, Field(ge=0)]
+    migration: str
+    """The newest migration."""
+    pool: Pool
+
+
+class Health(Answered):
+    """The process answers, and so does the database, which `live` leaves out."""
+
+    status: Literal["ok"]
+    version: str
+    database: Annotated[DatabaseHealth, Field(default=None)]
+
+
+class FieldError(Answered):
+    """The error of one field."""
+
+    field: str
+    detail: str
+
+
+type ProblemCode = Annotated[
+    str,
+    Field(
+        description="The kind of problem: stable, for programs.",
+        json_schema_extra={"enum": [*sorted(each.code for each in all_problems())]},
+    ),
+]
+
+
+class Problem(Answered):
+    """Problem details (RFC 9457)."""
+
+    type: Literal["about:blank"]
+    title: str
+    """The status in words."""
+    status: Annotated[int, Field(ge=400, le=599)]
+    code: ProblemCode
+    detail: str
+    """The error and its remedy, for people."""
+    request_id: str
+    """The same as in the log."""
+    errors: Annotated[list[FieldError], Field(default=None, min_length=1)]
+    """With `invalid_request`: each field that is not valid."""
+
+
+type ConversationOrPage = ConversationSummary | ConversationPage
+type MistakesOrUsage = MistakePage | UsageReport
+ANSWERS = (
+    ChatAnswer,
+    HistoryPage,
+    ConversationOrPage,
+    ExportLine,
+    MistakesOrUsage,
+    MistakeExample,
+    TaskPage,
+    SignedIn,
+    CleanUpReport,
+    Health,
+    MetricsReport,
+    Problem,
+)

@@ -1,154 +1,92 @@
 """The parts of the AI SDK's UI message stream that Parley sends (lib/streams/parts.py)."""
 
-# ruff: noqa: N815 (the names are the SDK's)
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from dev.openapi.schemas import REF, Schema
+from lib.streams.parts import FINISH_REASONS
 
-from pydantic import Field
-
-from dev.openapi.answers import Answered, AnswerMetadata
-
-
-class StartMetadata(Answered):
-    """What is known of an answer at its beginning."""
-
-    conversation_id: UUID
+TEXT: Schema = {"type": "string"}
+ID: Schema = {"type": "string", "format": "uuid"}
+ANYTHING: Schema = {"type": "object", "additionalProperties": True}
 
 
-class StartChunk(Answered):
-    """An answer begins; `messageId` is its id."""
-
-    type: Literal["start"]
-    messageId: str
-    messageMetadata: StartMetadata
-
-
-class StartStepChunk(Answered):
-    """The model is asked, or asked again after tools were called."""
-
-    type: Literal["start-step"]
+def _object(description: str, **properties: Schema) -> Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "required": [*properties],
+        "additionalProperties": False,
+    }
 
 
-class TextStartChunk(Answered):
-    """Text begins."""
-
-    type: Literal["text-start"]
-    id: str
-
-
-class TextDeltaChunk(Answered):
-    """A piece of text."""
-
-    type: Literal["text-delta"]
-    id: str
-    delta: str
-
-
-class TextEndChunk(Answered):
-    """Text ends."""
-
-    type: Literal["text-end"]
-    id: str
-
-
-class ToolInputStartChunk(Answered):
-    """A tool is called, with what is being said."""
-
-    type: Literal["tool-input-start"]
-    toolCallId: str
-    toolName: str
-
-
-class ToolInputDeltaChunk(Answered):
-    """A piece of what a tool is called with, as JSON text."""
-
-    type: Literal["tool-input-delta"]
-    toolCallId: str
-    inputTextDelta: str
-
-
-class ToolInputAvailableChunk(Answered):
-    """What a tool is called with."""
-
-    type: Literal["tool-input-available"]
-    toolCallId: str
-    toolName: str
-    input: dict[str, Any]
+# By type: the meaning of a part, and its other fields.
+CHUNKS: dict[str, tuple[str, dict[str, Schema]]] = {
+    "start": (
+        "An answer begins; `messageId` is its id.",
+        {
+            "messageId": TEXT,
+            "messageMetadata": _object("The metadata of the beginning.", conversation_id=ID),
+        },
+    ),
+    "start-step": ("The model is asked, or asked again after tools were called.", {}),
+    "text-start": ("Text begins.", {"id": TEXT}),
+    "text-delta": ("A piece of text.", {"id": TEXT, "delta": TEXT}),
+    "text-end": ("Text ends.", {"id": TEXT}),
+    "tool-input-start": ("A tool call begins.", {"toolCallId": TEXT, "toolName": TEXT}),
+    "tool-input-delta": (
+        "A piece of a tool call's arguments, as JSON text.",
+        {"toolCallId": TEXT, "inputTextDelta": TEXT},
+    ),
+    "tool-input-available": (
+        "The arguments of a tool call.",
+        {"toolCallId": TEXT, "toolName": TEXT, "input": ANYTHING},
+    ),
+    "tool-output-available": ("The output of a tool.", {"toolCallId": TEXT, "output": {}}),
+    "tool-output-error": ("The error of a tool.", {"toolCallId": TEXT, "errorText": TEXT}),
+    "data-conversation": (
+        "The model has given the conversation a title; this is no part of the message.",
+        {
+            "data": _object("The conversation's new title.", id=ID, title=TEXT),
+            "transient": {"type": "boolean", "const": True},
+        },
+    ),
+    "finish-step": ("A step is over.", {}),
+    "finish": (
+        "The answer is over, and stored.",
+        {
+            "finishReason": {"type": "string", "enum": [*FINISH_REASONS.values(), "other"]},
+            "messageMetadata": {"$ref": f"{REF}AnswerMetadata"},
+        },
+    ),
+    "abort": ("The answer was stopped; the text until then is stored.", {}),
+    "error": ("The answer has failed; the text is for the user.", {"errorText": TEXT}),
+}
 
 
-class ToolOutputAvailableChunk(Answered):
-    """What a tool has returned."""
-
-    type: Literal["tool-output-available"]
-    toolCallId: str
-    output: Any
-
-
-class ToolOutputErrorChunk(Answered):
-    """Why a tool has returned nothing."""
-
-    type: Literal["tool-output-error"]
-    toolCallId: str
-    errorText: str
-
-
-class ConversationTitle(Answered):
-    """A conversation's new title."""
-
-    id: UUID
-    title: str
-
-
-class ConversationChunk(Answered):
-    """The conversation has got its title by the model; this is no part of the message."""
-
-    type: Literal["data-conversation"]
-    data: ConversationTitle
-    transient: Literal[True]
+def chunk_schemas() -> dict[str, Schema]:
+    """Return a component for each type of part, their union, and the event that carries one."""
+    names = {kind: _name_of(kind) for kind in CHUNKS}
+    chunks = {
+        names[kind]: _object(text, type={"type": "string", "const": kind}, **fields)
+        for kind, (text, fields) in CHUNKS.items()
+    }
+    references = {kind: REF + name for kind, name in names.items()}
+    union: Schema = {
+        "oneOf": [{"$ref": reference} for reference in references.values()],
+        "discriminator": {"propertyName": "type", "mapping": references},
+    }
+    part: Schema = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": f"{REF}UIMessageChunk"},
+    }
+    event: Schema = {
+        "type": "object",
+        "description": "An event: its `data` is a part or, as the last one, `[DONE]`.",
+        "properties": {"data": {"anyOf": [{"type": "string", "const": "[DONE]"}, part]}},
+        "required": ["data"],
+    }
+    return chunks | {"UIMessageChunk": union, "UIMessageEvent": event}
 
 
-class FinishStepChunk(Answered):
-    """A step is over."""
-
-    type: Literal["finish-step"]
-
-
-class FinishChunk(Answered):
-    """The answer is over, and stored."""
-
-    type: Literal["finish"]
-    finishReason: Literal["stop", "length", "content-filter", "tool-calls", "error", "other"]
-    messageMetadata: AnswerMetadata
-
-
-class AbortChunk(Answered):
-    """The answer was stopped; what there was is stored."""
-
-    type: Literal["abort"]
-
-
-class ErrorChunk(Answered):
-    """The answer has failed, in words for the user."""
-
-    type: Literal["error"]
-    errorText: str
-
-
-type UIMessageChunk = Annotated[
-    StartChunk
-    | StartStepChunk
-    | TextStartChunk
-    | TextDeltaChunk
-    | TextEndChunk
-    | ToolInputStartChunk
-    | ToolInputDeltaChunk
-    | ToolInputAvailableChunk
-    | ToolOutputAvailableChunk
-    | ToolOutputErrorChunk
-    | ConversationChunk
-    | FinishStepChunk
-    | FinishChunk
-    | AbortChunk
-    | ErrorChunk,
-    Field(discriminator="type"),
-]
+def _name_of(kind: str) -> str:
+    return kind.removeprefix("data-").title().replace("-", "") + "Chunk"

@@ -2,87 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 from dev.functions import load_functions
-from dev.openapi import answers, chunks, reports
+from dev.openapi.answers import ANSWERS
+from dev.openapi.chunks import chunk_schemas
 from dev.openapi.endpoints import ENDPOINTS
 from dev.openapi.headers import header_components
-from dev.openapi.problems import problem_schemas
-from dev.openapi.rules import RULES
-from dev.openapi.schemas import REF, Components, Schema
+from dev.openapi.problems import share_responses
+from dev.openapi.requests import REQUESTS
+from dev.openapi.schemas import Schema, schemas_of
 from lib import __version__
-from lib.chat.forms import FilePart, PlainForm, SdkForm, TextPart, UserMessage
-from lib.conversations.bodies import Change, Mark
-from lib.users.bodies import Credentials, NewTask, TaskChange
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-REQUESTS: dict[str, Any] = {
-    "ChatRequest": PlainForm | SdkForm,
-    "SentTextPart": TextPart,
-    "SentFilePart": FilePart,
-    "SentUserMessage": UserMessage,
-    "ConversationChange": Change,
-    "MistakeMark": Mark,
-    "Credentials": Credentials,
-    "NewTask": NewTask,
-    "TaskChange": TaskChange,
-}
-RENAMED = {"PlainForm": "PlainChatRequest", "SdkForm": "UIChatRequest"}
-ANSWERS: dict[str, Any] = {
-    "ChatAnswer": answers.ChatAnswer,
-    "HistoryPage": answers.HistoryPage,
-    "Message": answers.Message,
-    "ConversationOrPage": answers.ConversationSummary | answers.ConversationPage,
-    "ConversationSummary": answers.ConversationSummary,
-    "ExportLine": answers.ExportLine,
-    "MistakesOrUsage": answers.MistakePage | answers.UsageReport,
-    "MistakeExample": answers.MistakeExample,
-    "TaskPage": answers.TaskPage,
-    "SignedIn": answers.SignedIn,
-    "CleanUpReport": answers.CleanUpReport,
-    "UIMessageChunk": chunks.UIMessageChunk,
-    "Health": reports.Health,
-    "Metrics": reports.Metrics,
-}
-# What no model says.
-OTHERS: dict[str, Schema] = {
-    "UIMessageEvent": {
-        "type": "object",
-        "description": "An event: its `data` is a part or, as the last one, `[DONE]`.",
-        "properties": {
-            "data": {
-                "anyOf": [
-                    {"type": "string", "const": "[DONE]"},
-                    {
-                        "type": "string",
-                        "contentMediaType": "application/json",
-                        "contentSchema": {"$ref": f"{REF}UIMessageChunk"},
-                    },
-                ]
-            }
-        },
-        "required": ["data"],
-    },
-    "SentOtherMessage": {
-        "type": "object",
-        "description": "An answer, as the page has it. It is not read: the server has its own.",
-        "properties": {"role": {"type": "string", "const": "assistant"}},
-        "required": ["role"],
-    },
-    "SentMessage": {
-        "oneOf": [{"$ref": f"{REF}SentUserMessage"}, {"$ref": f"{REF}SentOtherMessage"}],
-        "discriminator": {
-            "propertyName": "role",
-            "mapping": {
-                "user": f"{REF}SentUserMessage",
-                "assistant": f"{REF}SentOtherMessage",
-            },
-        },
-    },
-    "PrometheusText": {"type": "string", "description": "Its text format, version 0.0.4."},
-}
+PROMETHEUS_TEXT: Schema = {"type": "string", "description": "Its text format, version 0.0.4."}
 BEARER = {"type": "http", "scheme": "bearer"}
 SECURITY_SCHEMES = {
     "token": BEARER
@@ -122,6 +54,7 @@ def describe() -> Schema:
         "paths": paths,
         "components": {
             "schemas": _schemas(),
+            "responses": share_responses(paths),
             "headers": header_components(),
             "securitySchemes": SECURITY_SCHEMES,
         },
@@ -129,10 +62,11 @@ def describe() -> Schema:
 
 
 def _schemas() -> dict[str, Schema]:
-    components = Components()
-    components.add(REQUESTS, "validation", RENAMED, RULES)
-    components.add(ANSWERS, "serialization")
-    return dict(sorted((components.schemas | problem_schemas() | OTHERS).items()))
+    requests, answers = schemas_of(REQUESTS, "validation"), schemas_of(ANSWERS, "serialization")
+    if different := [name for name in requests.keys() & answers if requests[name] != answers[name]]:
+        raise ValueError(f"schemas of requests and answers have one name: {different}")
+    others = chunk_schemas() | {"PrometheusText": PROMETHEUS_TEXT}
+    return dict(sorted((requests | answers | others).items()))
 
 
 def _check_operations() -> None:

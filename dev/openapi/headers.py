@@ -7,7 +7,7 @@ from dev.openapi.schemas import Schema
 NUMBER: Schema = {"type": "integer", "minimum": 0}
 TEXT: Schema = {"type": "string"}
 UUID: Schema = {"type": "string", "format": "uuid"}
-# By name: what it is, its schema, and whether each answer that names it has it.
+# By name: the description, the schema, and whether each answer that names the header has it.
 HEADERS: dict[str, tuple[str, Schema, bool]] = {
     "server-timing": (
         "Milliseconds until the answer began: of the database, of the model, in all.",
@@ -37,12 +37,11 @@ HEADERS: dict[str, tuple[str, Schema, bool]] = {
     "ratelimit-remaining": ("Of that one: answers left.", NUMBER, False),
     "ratelimit-reset": ("Of that one: seconds until it is whole again.", NUMBER, False),
 }
-ALL = ("server-timing",)
 
 
 def headers_of(names: Iterable[str]) -> dict[str, Schema]:
     """Return the headers of a response, as references; `ratelimit` stands for all of its kind."""
-    wanted = [*ALL, *names]
+    wanted = ["server-timing", *names]
     if "ratelimit" in wanted:
         wanted += [name for name in HEADERS if name.startswith("ratelimit-")]
     return {name: {"$ref": f"#/components/headers/{name}"} for name in wanted}

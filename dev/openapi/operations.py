@@ -1,4 +1,4 @@
-"""Operations: one method of one address each, and the part of the description that it becomes."""
+"""Operations: one method of one address each, and its part of the description."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,8 +6,7 @@ from typing import Literal
 
 from dev.openapi.headers import headers_of
 from dev.openapi.problems import problem_responses
-from dev.openapi.rules import RULES
-from dev.openapi.schemas import REF, Schema, parameters_in, ruled
+from dev.openapi.schemas import REF, Schema, parameters_in
 from lib.problems import (
     AccountInactive,
     AccountUnknown,
@@ -24,7 +23,7 @@ from lib.problems import (
 
 type Caller = Literal["anybody", "guest", "user", "cron", "metrics"]
 
-# Whom an operation lets in, as OpenAPI says it: any one of these does.
+# The callers that an operation lets in, as OpenAPI says it: any one of these suffices.
 SECURITY: dict[Caller, list[dict[str, list[str]]]] = {
     "anybody": [],
     "guest": [{"token": []}, {}],
@@ -42,10 +41,10 @@ class Answer:
     """A success.
 
     Attributes:
-        text: what it means.
+        text: the meaning of the answer.
         content: components by media type; none: no body.
-        headers: beside those that each answer has.
-        links: operations that go on with what it holds: their parameters, as runtime expressions.
+        headers: headers that not all answers have.
+        links: operations that use parts of the answer: their parameters, as runtime expressions.
     """
 
     text: str
@@ -57,27 +56,26 @@ class Answer:
 def as_json(
     component: str, text: str, *headers: str, links: Mapping[str, Mapping[str, str]] | None = None
 ) -> Answer:
-    """Return an answer that is JSON."""
+    """Return an answer in JSON."""
     return Answer(text, {"application/json": component}, headers, links or {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What one method of one address offers.
+    """One method of one address.
 
     Attributes:
-        name: the operation's, for programs.
-        summary: what it does, in some words.
-        text: what else is to be said.
-        caller: whom it lets in.
+        name: the name for programs.
+        summary: the purpose in a few words.
+        text: further facts.
+        caller: the callers that it lets in.
         path: schemas of the path's parameters.
-        query: its query string.
-        more_query: schemas of parameters that are not read as one.
-        body: the component that describes its body.
-        answers: its successes, by status.
-        problems: those that are its own; what follows from the rest is added.
-        problem_headers: headers that its problems may have.
-        asks_database: whether the database may fail it.
+        query: the query string.
+        more_query: schemas of parameters that no query string reads.
+        body: the component that describes the body.
+        answers: the successes, by status.
+        problems: the problems of its own; those of its caller, body and query are added.
+        problem_headers: headers that the problems may have.
     """
 
     name: str
@@ -91,10 +89,9 @@ class Operation:
     answers: Mapping[int, Answer]
     problems: tuple[type[Problem], ...] = ()
     problem_headers: tuple[str, ...] = ()
-    asks_database: bool = True
 
     def to_openapi(self, tag: str) -> Schema:
-        """Return it as the description says it."""
+        """Return the operation as OpenAPI has it."""
         responses = {str(status): _success(each) for status, each in self.answers.items()}
         told: Schema = {"operationId": self.name, "summary": self.summary}
         if self.text:
@@ -112,10 +109,8 @@ class Operation:
     def _parameters(self) -> Iterator[Schema]:
         for name, schema in self.path.items():
             yield _parameter(name, "path", schema, is_required=True)
-        rules = RULES.get(self.query, {}) if self.query else {}
         for name, schema, is_required in parameters_in(self.query) if self.query else ():
-            told = ruled(schema, rules.get(name, {}))
-            yield _parameter(name, "query", told, is_required=is_required)
+            yield _parameter(name, "query", schema, is_required=is_required)
         for name, schema in self.more_query.items():
             yield _parameter(name, "query", schema, is_required=False)
 
@@ -130,8 +125,7 @@ class Operation:
             yield from OF_BODIES
         if self.query:
             yield InvalidRequest
-        if self.asks_database:
-            yield from OF_DATABASE
+        yield from OF_DATABASE
 
 
 def _parameter(name: str, place: str, schema: Schema, *, is_required: bool) -> Schema:

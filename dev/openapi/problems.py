@@ -1,5 +1,7 @@
-"""Problems: what each answer that is no success looks like, and which codes it can have."""
+"""Responses that are problems: the codes that each can have, and the headers."""
 
+import json
+from collections import defaultdict
 from collections.abc import Iterable
 from itertools import groupby
 
@@ -9,53 +11,14 @@ from dev.openapi.schemas import REF, Schema
 from lib.problems import Problem
 
 MEDIA_TYPE = "application/problem+json"
-# Those that need another header than each answer has; by status.
-HEADERS = {
-    401: ("www-authenticate",),
-    409: ("retry-after",),
-    429: ("retry-after",),
-    503: ("retry-after",),
-}
+# By status: the headers that other responses lack.
+HEADERS = {401: ("www-authenticate",)} | dict.fromkeys((409, 429, 503), ("retry-after",))
 
 
 def all_problems() -> list[type[Problem]]:
-    """Return each class of problem there is."""
-    found = vars(lib.problems).values()
-    return [each for each in found if isinstance(each, type) and issubclass(each, Problem)]
-
-
-def problem_schemas() -> dict[str, Schema]:
-    """Return the components that describe a problem."""
-    error: Schema = {
-        "type": "object",
-        "description": "What is wrong with one field.",
-        "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
-        "required": ["field", "detail"],
-        "additionalProperties": False,
-    }
-    errors: Schema = {"type": "array", "items": {"$ref": f"{REF}FieldError"}, "minItems": 1}
-    properties: dict[str, Schema] = {
-        "type": {"const": "about:blank", "type": "string"},
-        "title": {"type": "string", "description": "The status in words."},
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "code": {"$ref": f"{REF}ProblemCode"},
-        "detail": {"type": "string", "description": "What was wrong and what to do, for people."},
-        "request_id": {"type": "string", "description": "What the log calls the request."},
-        "errors": errors | {"description": "With `invalid_request`: each field that is not valid."},
-    }
-    problem: Schema = {
-        "type": "object",
-        "description": "Problem details (RFC 9457).",
-        "properties": properties,
-        "required": [name for name in properties if name != "errors"],
-        "additionalProperties": False,
-    }
-    codes: Schema = {
-        "type": "string",
-        "description": "What went wrong: stable, for programs.",
-        "enum": sorted(each.code for each in all_problems()),
-    }
-    return {"FieldError": error, "Problem": problem, "ProblemCode": codes}
+    """Return all classes of problems."""
+    classes = vars(lib.problems).values()
+    return [each for each in classes if isinstance(each, type) and issubclass(each, Problem)]
 
 
 def problem_responses(
@@ -67,6 +30,35 @@ def problem_responses(
         str(int(status)): _response(int(status), list(each), headers)
         for status, each in groupby(ordered, key=lambda each: each.status)
     }
+
+
+def share_responses(paths: dict[str, Schema]) -> dict[str, Schema]:
+    """Replace the problems that several operations answer alike by references; return them by name.
+
+    Raises:
+        ValueError: two responses have one name, because they differ in their headers alone.
+    """
+    places: defaultdict[str, list[tuple[Schema, str]]] = defaultdict(list)
+    for operation in (operation for methods in paths.values() for operation in methods.values()):
+        for status, response in operation["responses"].items():
+            if MEDIA_TYPE in response.get("content", {}):
+                places[json.dumps(response)].append((operation["responses"], status))
+    shared: dict[str, Schema] = {}
+    for text, users in places.items():
+        if len(users) > 1:
+            response = json.loads(text)
+            name = _name_of(response)
+            if name in shared:
+                raise ValueError(f"two responses are called {name}")
+            shared[name] = response
+            for responses, status in users:
+                responses[status] = {"$ref": f"#/components/responses/{name}"}
+    return dict(sorted(shared.items()))
+
+
+def _name_of(response: Schema) -> str:
+    codes = response["content"][MEDIA_TYPE]["schema"]["allOf"][1]["properties"]["code"]["enum"]
+    return "Or".join(code.title().replace("_", "") for code in codes)
 
 
 def _response(status: int, problems: list[type[Problem]], headers: tuple[str, ...]) -> Schema:

@@ -1,146 +1,138 @@
-"""JSON schemas of models, as components of the description: under one name each, tidied up."""
+"""JSON schemas of lib's models and dataclasses, as components of the description."""
 
-from collections.abc import Iterator, Mapping
+import inspect
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING
-from typing import Any, cast
+from typing import Any, override
 
 from pydantic import TypeAdapter
-from pydantic.json_schema import JsonSchemaMode
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+from pydantic_core import core_schema
 
-from lib.http.queries import names_of, parameters_of
+from lib.http.queries import NO_NUL, names_of, parameters_of
+from lib.texts import storable
 
 REF = "#/components/schemas/"
+ATTRIBUTE = re.compile(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 
 type Schema = dict[str, Any]
 
 
-class Components:
-    """The schemas that operations refer to."""
+def schemas_of(types: Iterable[Any], mode: JsonSchemaMode) -> dict[str, Schema]:
+    """Return the schemas of types and of all that they consist of, by the names of the classes.
 
-    def __init__(self) -> None:
-        """Begin with none."""
-        self.schemas: dict[str, Schema] = {}
+    Args:
+        types: models, dataclasses, typed dictionaries, and unions of them under `type`.
+        mode: "validation" for requests, "serialization" for answers.
 
-    def add(
-        self,
-        models: Mapping[str, Any],
-        mode: JsonSchemaMode,
-        renamed: Mapping[str, str] | None = None,
-        rules: Mapping[type[Any], Mapping[str, Schema]] | None = None,
-    ) -> None:
-        """Add models and all that they consist of.
-
-        Args:
-            models: models, dataclasses or unions, by the names that they are to have.
-            mode: how pydantic uses them: to read requests, or to write answers.
-            renamed: the names of those that they consist of, where the classes' own do not do.
-            rules: what is to be said of models and their fields besides.
-
-        Raises:
-            ValueError: two of them have one name.
-        """
-        inputs: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
-            (name, mode, TypeAdapter(model)) for name, model in models.items()
-        ]
-        found, whole = TypeAdapter.json_schemas(inputs, ref_template=REF + "{model}")
-        names: dict[str, str] = dict(renamed or {})
-        for (name, _), schema in found.items():
-            reference = str(schema.get("$ref", "")).removeprefix(REF)
-            if reference and reference != name and reference in whole["$defs"]:
-                names[reference] = name
-            elif not reference:
-                whole["$defs"][name] = schema
-        more = {model.__name__: told for model, told in (rules or {}).items()}
-        definitions = cast("dict[str, Schema]", whole["$defs"])
-        for name, schema in definitions.items():
-            chosen = names.get(name, name)
-            if chosen in self.schemas or "__" in chosen:
-                message = f"two schemas are called {chosen}"
-                raise ValueError(message)
-            tidied = _tidy(_renamed(schema, names), is_answer=mode == "serialization")
-            self.schemas[chosen] = _ruled(tidied, more.get(name, {}))
+    Raises:
+        ValueError: two classes have one name.
+    """
+    _, content = TypeAdapter.json_schemas(
+        [(index, mode, TypeAdapter(each)) for index, each in enumerate(types)],
+        ref_template=REF + "{model}",
+        schema_generator=_Generator,
+    )
+    if ambiguous := [name for name in content["$defs"] if "__" in name]:
+        raise ValueError(f"several classes have one name: {ambiguous}")
+    return content["$defs"]
 
 
 def parameters_in(query: type) -> Iterator[tuple[str, Schema, bool]]:
-    """Yield a query string's parameters: the name, the schema, and whether it must be given."""
-    for each in parameters_of(query):
-        [name, *_] = names_of(each)
-        is_required = each.default is MISSING
-        default = {} if is_required or each.default is None else {"default": each.default}
-        schema = dict(sorted((default | each.metadata["reader"].schema).items()))
-        yield name, _tidy(schema, is_answer=False), is_required
+    """Yield a query string's parameters: the name, the schema, and whether it is required."""
+    described = _attributes_of(query)
+    for parameter in parameters_of(query):
+        name, *others = names_of(parameter)
+        schema = dict(parameter.metadata["reader"].schema)
+        texts = [described.get(parameter.name), schema.get("description")]
+        texts += [f"`{other}` is another name of it." for other in others]
+        if text := " ".join(filter(None, texts)):
+            schema["description"] = text
+        is_required = parameter.default is MISSING
+        if not is_required and parameter.default is not None:
+            schema["default"] = parameter.default
+        yield name, schema, is_required
 
 
-def ruled(schema: Schema, rule: Schema) -> Schema:
-    """Return a schema with what a rule says besides; None takes away."""
-    return {name: value for name, value in (schema | rule).items() if value is not None}
+class _Generator(GenerateJsonSchema):
+    """Writes schemas without titles, and with the descriptions of `Attributes:` in docstrings.
 
-
-def _ruled(schema: Schema, rules: Mapping[str, Schema]) -> Schema:
-    """Return a model's schema with what rules say of it and, by name, of its fields.
-
-    Raises:
-        KeyError: a rule is about a field that is not there.
+    Answers have neither defaults nor fields without a name, and none of their numbers is negative.
     """
-    told = {**schema, **rules.get("", {})}
-    if "properties" in schema:
-        told["properties"] = dict(schema["properties"])
-    for name, rule in rules.items():
-        if name:
-            told["properties"][name] = ruled(told["properties"][name], rule)
-    return told
+
+    @override
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    @override
+    def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
+        return self._described(super().model_schema(schema), schema["cls"])
+
+    @override
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> Schema:
+        return self._described(super().dataclass_schema(schema), schema["cls"])
+
+    @override
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> Schema:
+        return self._described(super().typed_dict_schema(schema), schema.get("cls", dict))
+
+    def _described(self, schema: Schema, cls: type) -> Schema:
+        schema.pop("title", None)
+        schema["description"] = _summary_of(cls)
+        attributes = _attributes_of(cls)
+        for name, field in schema.get("properties", {}).items():
+            if text := field.get("description") or attributes.get(name):
+                field["description"] = _sentence(text)
+        if self.mode == "serialization":
+            schema.setdefault("additionalProperties", False)
+        return schema
+
+    @override
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
+        if self.mode == "serialization" or schema.get("default") is None:
+            return self.generate_inner(schema["schema"])
+        return super().default_schema(schema)
+
+    @override
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        # A dataclass answers with all its fields, also those that have a default.
+        is_answered = self.mode == "serialization" and field["type"] == "dataclass-field"
+        return is_answered or super().field_is_required(field, total)
+
+    @override
+    def function_after_schema(self, schema: core_schema.AfterValidatorFunctionSchema) -> Schema:
+        pattern = {"pattern": NO_NUL} if schema["function"]["function"] is storable else {}
+        return pattern | super().function_after_schema(schema)
+
+    @override
+    def int_schema(self, schema: core_schema.IntSchema) -> Schema:
+        return self._not_negative(super().int_schema(schema))
+
+    @override
+    def float_schema(self, schema: core_schema.FloatSchema) -> Schema:
+        return self._not_negative(super().float_schema(schema))
+
+    def _not_negative(self, schema: Schema) -> Schema:
+        return {"minimum": 0} | schema if self.mode == "serialization" else schema
 
 
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 (JSON)
-    if isinstance(value, dict):
-        content = cast("Schema", value)
-        return {name: _renamed(each, names) for name, each in content.items()}
-    if isinstance(value, list):
-        return [_renamed(each, names) for each in cast("list[Any]", value)]
-    if isinstance(value, str) and value.startswith(REF):
-        name = value.removeprefix(REF)
-        return REF + names.get(name, name)
-    return value
+def _summary_of(cls: type) -> str:
+    """Return a docstring before its `Attributes:`, which a class may inherit, in one line."""
+    return " ".join((inspect.getdoc(cls) or "").partition("Attributes:")[0].split())
 
 
-def _tidy(schema: Schema, *, is_answer: bool) -> Schema:
-    """Return a schema without what only pydantic wants to say.
-
-    In answers, fields that are not named are not there, and what is not there has no default.
-    """
-    tidied: Schema = {}
-    for name, value in schema.items():
-        if name in {"properties", "$defs"}:
-            tidied[name] = {
-                each: _tidy(described, is_answer=is_answer) for each, described in value.items()
-            }
-        elif isinstance(value, dict) and name != "mapping":
-            tidied[name] = _tidy(cast("Schema", value), is_answer=is_answer)
-        elif isinstance(value, list):
-            items = cast("list[object]", value)
-            tidied[name] = [_tidied_item(each, is_answer=is_answer) for each in items]
-        elif name == "description":
-            tidied[name] = " ".join(cast("str", value).split())
-        elif name != "title" and not (name == "default" and (is_answer or value is None)):
-            tidied[name] = value
-    if is_answer and "properties" in tidied:
-        tidied.setdefault("additionalProperties", False)
-    if not is_answer and _is_free_text(tidied):
-        tidied["pattern"] = NO_NUL
-    return tidied
+def _attributes_of(cls: type) -> dict[str, str]:
+    """Return the texts of `Attributes:` in a class's docstring and in those that it inherits."""
+    found: dict[str, str] = {}
+    # A typed dictionary has its bases only there, and TypedDict, which is no class, among them.
+    for base in reversed(getattr(cls, "__orig_bases__", cls.__bases__)):
+        found |= _attributes_of(base) if inspect.isclass(base) else {}
+    attributes = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2]
+    return found | {name: _sentence(text) for name, text in ATTRIBUTE.findall(attributes)}
 
 
-def _tidied_item(item: object, *, is_answer: bool) -> object:
-    if not isinstance(item, dict):
-        return item
-    return _tidy(cast("Schema", item), is_answer=is_answer)
-
-
-# What Postgres cannot store is refused in each text (lib/texts.py).
-NO_NUL = r"^[^\u0000]*$"
-
-
-def _is_free_text(schema: Schema) -> bool:
-    return schema.get("type") == "string" and not {"pattern", "format", "enum", "const"} & set(
-        schema
-    )
+def _sentence(text: str) -> str:
+    """Return a text of a docstring as readers of JSON expect it: one line, and null for None."""
+    line = " ".join(text.split()).replace("None", "null")
+    return line[:1].upper() + line[1:]

@@ -48,7 +48,11 @@ PersonaName = Annotated[Storable, Field(pattern=r"^\w[\w .'-]{0,63}$")]
 
 
 class Options(BaseModel, defer_build=True):
-    """What either form may say beside the message: how it is to be answered."""
+    """What either form may say beside the message: how it is to be answered.
+
+    Attributes:
+        tool_choice: the tool that the model must call first; for users.
+    """
 
     persona: PersonaName | None = None
     tone: Literal["casual", "technical", "auto"] = "auto"
@@ -66,7 +70,16 @@ class Options(BaseModel, defer_build=True):
 
 
 class PlainForm(Options, defer_build=True):
-    """`{"message": "text", …}`; `session_id` is another name of `conversation_id`."""
+    """`{"message": "text", …}`.
+
+    Attributes:
+        message: at most MAX_MESSAGE_CHARS characters (1,000 by default).
+        conversation_id: the UUID of a conversation, or any other text, which stands for one
+            conversation of each user; without a token it needs 16 characters. Left out: a new
+            conversation. `session_id` is another name of it.
+        message_id: sent again with the same id, a message is answered once.
+        stream: a UI message stream is wanted, as with `Accept`.
+    """
 
     message: Storable
     conversation_id: ClientId | None = Field(
@@ -77,7 +90,11 @@ class PlainForm(Options, defer_build=True):
 
 
 class UserMessage(BaseModel, defer_build=True):
-    """The part of an AI SDK `UIMessage` that is read: of the newest user message alone."""
+    """The part of an AI SDK `UIMessage` that is read: of the newest user message alone.
+
+    Attributes:
+        parts: some text or an image; at most 10 images.
+    """
 
     id: ClientId | None = None
     role: Literal["user"]
@@ -94,7 +111,11 @@ class TextPart(BaseModel, defer_build=True):
 
 
 class FilePart(BaseModel, defer_build=True):
-    """A part of a user message: an image, which the provider fetches or finds in the URL itself."""
+    """A part of a user message: an image, which the provider fetches or finds in the URL itself.
+
+    Attributes:
+        url: `https://…`, or `data:`, the media type, `;base64,…`.
+    """
 
     type: Literal["file"]
     mediaType: Literal["image/png", "image/jpeg", "image/gif", "image/webp"]  # noqa: N815 (SDK's)
@@ -117,7 +138,15 @@ class FilePart(BaseModel, defer_build=True):
 
 
 class SdkForm(Options, defer_build=True):
-    """`{"id", "messages", "trigger", "messageId"?}` or `{"id", "message", …}`: AI SDK 5 to 7."""
+    """`{"id", "messages", "trigger", "messageId"?}` or `{"id", "message", …}`: AI SDK 5 to 7.
+
+    Attributes:
+        id: the UUID of a conversation, or any other text, which stands for one conversation of each
+            user; without a token it needs 16 characters.
+        messages: only the newest user message is read.
+        message: the newest message alone, instead of `messages`.
+        messageId: the message that is edited, or the answer to make again.
+    """
 
     id: ClientId
     messages: list[object] | None = None

@@ -12,7 +12,11 @@ MAX_TITLE_CHARS = 255
 
 
 class Change(BaseModel, defer_build=True):
-    """The body of PATCH /api/conversations: at least one of these fields, and none of them null."""
+    """The body of PATCH /api/conversations: at least one of these fields, and none of them null.
+
+    Attributes:
+        claim: give an anonymous conversation to the user who asks.
+    """
 
     title: Storable | None = None
     status: ConversationStatus | None = None

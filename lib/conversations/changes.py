@@ -11,7 +11,7 @@ from lib.conversations.listing import ConversationSummary
 from lib.database.acting import remember_user
 from lib.database.client import Database
 from lib.database.statements import Call, Statement
-from lib.http.ids import CLIENT_ID
+from lib.http.ids import CHAT_ID
 from lib.http.queries import parameter, query_string
 from lib.identity.callers import Caller
 from lib.problems import AccountUnknown, NotFound, TurnInProgress
@@ -52,7 +52,7 @@ DELETE_CONVERSATIONS = Statement("conversations/delete_conversations", Conversat
 class ConversationQuery:
     """The query of /api/conversations that names one conversation."""
 
-    id: str = parameter(CLIENT_ID)
+    id: str = parameter(CHAT_ID)
 
 
 def conversation_change() -> "type[Change]":

@@ -15,7 +15,7 @@ ConversationStatus = Literal["active", "archived"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """The row of find_conversation: a row of `conversations`, as its owner sees it."""
+    """A conversation, as its owner sees it."""
 
     id: UUID
     title: str | None

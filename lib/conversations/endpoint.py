@@ -25,7 +25,7 @@ from lib.conversations.listing import (
 )
 from lib.database.client import database
 from lib.http.bodies import read_body
-from lib.http.ids import CLIENT_ID, conversation_id_of
+from lib.http.ids import CHAT_ID, conversation_id_of
 from lib.http.queries import one_of, parameter, parse_query, query_string
 from lib.http.responses import json_response
 from lib.identity.callers import Caller, caller_of, user_of
@@ -37,9 +37,13 @@ class ReadQuery(ListQuery):
     """The query of GET: for one conversation, for the export, or for a page of many.
 
     All parameters must be valid, also those of the other uses.
+
+    Attributes:
+        id: one conversation.
+        export: all data of the user.
     """
 
-    id: str | None = parameter(CLIENT_ID, default=None)
+    id: str | None = parameter(CHAT_ID, default=None)
     export: Literal["true"] | None = parameter(one_of("true"), default=None)
 
 
@@ -47,7 +51,7 @@ class ReadQuery(ListQuery):
 class DeleteQuery:
     """The query of DELETE: for one conversation or, with `all`, for all."""
 
-    id: str | None = parameter(CLIENT_ID, default=None)
+    id: str | None = parameter(CHAT_ID, default=None)
     all: Literal["true"] | None = parameter(one_of("true"), default=None)
 
 

@@ -7,7 +7,7 @@ from lib.conversations.message import Message
 from lib.database.client import Database
 from lib.database.statements import Statement
 from lib.http.cursors import cursor, page_of
-from lib.http.ids import CLIENT_ID, conversation_id_of
+from lib.http.ids import CHAT_ID, conversation_id_of
 from lib.http.queries import one_of, parameter, query_string, whole_number
 from lib.identity.callers import Caller
 from lib.problems import NotFound
@@ -18,9 +18,13 @@ LIST_MESSAGES = Statement("conversations/list_messages", Message)
 
 @query_string
 class HistoryQuery:
-    """The query of GET /api/history; `session_id` is another name of `conversation_id`."""
+    """The query of GET /api/history.
 
-    conversation_id: str = parameter(CLIENT_ID, names=("conversation_id", "session_id"))
+    Attributes:
+        include: also messages that were replaced, or that the operator has written.
+    """
+
+    conversation_id: str = parameter(CHAT_ID, names=("conversation_id", "session_id"))
     limit: int = parameter(whole_number(1, 200), default=50)
     before: tuple[int] | None = parameter(cursor(int), default=None)
     include: Literal["superseded", "system", "all"] | None = parameter(

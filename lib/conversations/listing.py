@@ -17,10 +17,10 @@ from lib.settings import settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationSummary(Conversation):
-    """The row of find_conversation_summary and a row of list_conversations.
+    """A conversation with its number of messages and the last one.
 
     Attributes:
-        message_count: the conversation's current messages.
+        message_count: current messages.
         last_message: the beginning of the last current message; None: there is none.
     """
 
@@ -50,7 +50,11 @@ SEARCH_CONVERSATIONS = Statement("conversations/search_conversations", FoundConv
 
 @query_string
 class ListQuery:
-    """The query of GET /api/conversations for a page of the list or, with `q`, of a search."""
+    """The query of GET /api/conversations for a page of the list or, with `q`, of a search.
+
+    Attributes:
+        q: searches for words, `"a phrase"`, `or`, `-not`.
+    """
 
     status: Literal[ConversationStatus, "all"] = parameter(
         one_of("active", "archived", "all"), default="active"

@@ -10,7 +10,7 @@ from lib.conversations.usage import UsageQuery
 from lib.database.client import Database
 from lib.database.statements import Statement
 from lib.http.cursors import cursor, page_of
-from lib.http.ids import CLIENT_ID, conversation_id_of
+from lib.http.ids import CHAT_ID, CLIENT_ID, conversation_id_of
 from lib.http.queries import one_of, parameter, query_string, whole_number
 from lib.identity.callers import Caller
 from lib.problems import InvalidRequest, NotFound
@@ -68,10 +68,14 @@ LIST_MISTAKES = Statement("conversations/list_mistakes", Mistake)
 
 @query_string
 class MessageQuery:
-    """The query of PATCH /api/messages; `session_id` is another name of `conversation_id`."""
+    """The query of PATCH /api/messages.
+
+    Attributes:
+        id: the answer's id.
+    """
 
     id: str = parameter(CLIENT_ID)
-    conversation_id: str = parameter(CLIENT_ID, names=("conversation_id", "session_id"))
+    conversation_id: str = parameter(CHAT_ID, names=("conversation_id", "session_id"))
 
 
 @query_string
@@ -79,6 +83,9 @@ class AnswersQuery(UsageQuery):
     """The query of GET /api/messages: for mistakes or, with `usage`, for usage.
 
     All parameters must be valid, also those of the other use.
+
+    Attributes:
+        is_mistake: the answers that are marked as mistakes.
     """
 
     is_mistake: Literal["true"] | None = parameter(one_of("true"), default=None)

@@ -15,7 +15,7 @@ DEFAULT_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A row of sum_usage: the tokens of one day and one model."""
+    """The tokens of the answers of one day by one model."""
 
     model_name: str | None
     day: date
@@ -45,7 +45,13 @@ SUM_USAGE = Statement("conversations/sum_usage", Usage)
 
 @query_string
 class UsageQuery:
-    """The part of GET /api/messages' query that selects usage: days by UTC, both included."""
+    """The query of GET /api/messages about usage.
+
+    Attributes:
+        usage: the tokens of answers, by day and model.
+        first_day: the first day, by UTC; without it, 30 days.
+        last_day: the last day, by UTC, included; without it, today.
+    """
 
     usage: Literal["true"] | None = parameter(one_of("true"), default=None)
     first_day: date | None = parameter(DAY, default=None, names=("from",))

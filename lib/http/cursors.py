@@ -57,7 +57,14 @@ def cursor(*columns: type[Column]) -> Reader[Any]:
         except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(NOT_GIVEN_OUT) from error
 
-    return Reader(read, type="string", maxLength=MAX_CHARS)
+    return Reader(
+        read,
+        type="string",
+        format=f"{'-'.join(column.__name__ for column in columns)}-cursor".lower(),
+        minLength=1,
+        maxLength=MAX_CHARS,
+        description="The `next_cursor` of the page before.",
+    )
 
 
 def _position(given: str, columns: tuple[type[Column], ...]) -> tuple[Column, ...]:

@@ -4,7 +4,7 @@ import json
 import re
 from uuid import UUID, uuid5
 
-from lib.http.queries import text, whole_number
+from lib.http.queries import Reader, text, whole_number
 from lib.identity.callers import Caller
 from lib.problems import InvalidRequest
 
@@ -15,6 +15,13 @@ MIN_ANONYMOUS_CHARS = 16
 MAX_CHARS = 255
 # An id that a client made, of a conversation or of a message.
 CLIENT_ID = text(least=1, most=MAX_CHARS)
+# The same of a conversation.
+CHAT_ID = Reader(
+    CLIENT_ID.read,
+    **CLIENT_ID.schema,
+    description="The UUID of a conversation, or any other text, which stands for one conversation "
+    "of each user. Without a token it needs 16 characters.",
+)
 # A bigint of Postgres.
 ROW_ID = whole_number(0, 2**63 - 1)
 

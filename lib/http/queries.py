@@ -17,6 +17,8 @@ from lib.texts import storable
 
 # As pydantic reads them, but for its digits and spaces of all scripts.
 WHOLE = re.compile(r"\s*([+-]?[0-9]+(?:_[0-9]+)*)(?:\.0+)?\s*", re.ASCII)
+# `storable` refuses NUL.
+NO_NUL = r"^[^\u0000]*$"
 NO_INTEGER = "Input should be a valid integer, unable to parse string as an integer"
 
 
@@ -25,7 +27,8 @@ class Reader[Value]:
 
     Attributes:
         read: returns the value; raises ValueError with what is wrong, in words for the client.
-        schema: what the text may be, as JSON Schema: for the description of the interface.
+        schema: JSON Schema of the text, with a `description` where it needs one: for the
+            description of the HTTP interface. `Attributes:` of a query string add to it.
     """
 
     def __init__(self, read: Callable[[str], Value], **schema: Any) -> None:  # noqa: ANN401 (JSON)
@@ -44,7 +47,8 @@ def text(least: int = 0, most: int = 255) -> Reader[str]:
             raise ValueError(f"String should have at most {_characters(most)}")
         return storable(given)
 
-    return Reader(read, type="string", maxLength=most, **({"minLength": least} if least else {}))
+    minimum = {"minLength": least} if least else {}
+    return Reader(read, type="string", pattern=NO_NUL, maxLength=most, **minimum)
 
 
 def whole_number(least: int, most: int) -> Reader[int]:

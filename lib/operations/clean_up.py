@@ -87,14 +87,14 @@ DELETE_OLD_FINISHED_STREAMS = Statement("operations/delete_old_finished_streams"
 
 
 @dataclass(slots=True)
-class Report:
-    """What a clean-up has done.
+class CleanUpReport:
+    """The work of a clean-up, or of a dry run.
 
     Attributes:
         deleted: messages.
-        conversations_deleted: those left empty and unused.
-        batches: of either.
-        remaining: whether it left something: time was over first, or somebody held it.
+        conversations_deleted: conversations left empty and unused.
+        batches: batches of messages and conversations.
+        remaining: something is left: time ran out first, or another session held it.
         seconds: how long it took.
     """
 
@@ -138,7 +138,7 @@ class Pace:
             self.size = max(SMALLEST_BATCH, min(fitting, 2 * self.size, LARGEST_BATCH))
 
 
-async def clean_up(database: Database) -> Report:
+async def clean_up(database: Database) -> CleanUpReport:
     """Delete counters that count nothing any more, old messages, and conversations left empty.
 
     First, what killed functions have left behind of their answers is stored. Then it goes on until
@@ -174,7 +174,7 @@ class Deletion:
 
     database: Database
     retention_days: int
-    report: Report = field(default_factory=Report)
+    report: CleanUpReport = field(default_factory=CleanUpReport)
 
     async def delete_messages(self) -> bool:
         """Delete messages, oldest first; tell whether none is left.

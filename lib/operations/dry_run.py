@@ -6,7 +6,7 @@ from datetime import datetime
 
 from lib.database.client import Database
 from lib.database.statements import Statement
-from lib.operations.clean_up import Report, has_time, paced
+from lib.operations.clean_up import CleanUpReport, has_time, paced
 from lib.settings import settings
 
 MESSAGE_BATCH, CONVERSATION_BATCH = 10_000, 1000
@@ -33,7 +33,7 @@ COUNT_OLD_CHAT_MESSAGES = Statement("operations/count_old_chat_messages", Messag
 COUNT_OLD_CONVERSATIONS = Statement("operations/count_old_conversations", ConversationCount)
 
 
-async def count_expired(database: Database) -> Report:
+async def count_expired(database: Database) -> CleanUpReport:
     """Return what a clean-up with time enough would report; delete nothing.
 
     Batch after batch, like the clean-up; `remaining` says that time was over before the end.
@@ -56,7 +56,7 @@ class Counting:
 
     database: Database
     retention_days: int
-    report: Report = field(default_factory=Report)
+    report: CleanUpReport = field(default_factory=CleanUpReport)
 
     async def count_messages(self) -> bool:
         """Count messages, oldest first; tell whether it came to the end."""

@@ -52,8 +52,8 @@ class Index:
     """An index of Parley's tables.
 
     Attributes:
-        scans: Uses since the statistics began.
-        is_rule: Enforces a rule, such as that a value is unique.
+        scans: uses since the statistics began.
+        is_rule: enforces a rule, such as that a value is unique.
         is_valid: False: building it failed; migrate again.
     """
 
@@ -93,10 +93,10 @@ class Backlog:
     """Work that waits.
 
     Attributes:
-        oldest_message_at: Null: there is no message.
-        turns_running: Turns that hold a lease.
-        turns_lapsed: Turns whose lease ran out before their function gave them back.
-        streams_kept: Answers whose parts are kept in batches because they are not stored yet.
+        oldest_message_at: None: there is no message.
+        turns_running: turns that hold a lease.
+        turns_lapsed: turns whose lease ran out before their function gave them back.
+        streams_kept: answers whose parts are kept in batches because they are not stored yet.
     """
 
     oldest_message_at: datetime | None
@@ -107,7 +107,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class SlowStatement:
-    """A statement of Parley's, by the database's own measurement; all null: no statistics."""
+    """A statement of Parley's, by the database's own measurement."""
 
     statement: str | None
     calls: int | None
@@ -130,7 +130,7 @@ class Reading:
 
     Attributes:
         counted: the counts of all instances.
-        tables: Parley's tables.
+        tables: the tables of Parley.
         indexes: the indexes of those tables.
         statistics: the whole database.
         backlog: work that waits.

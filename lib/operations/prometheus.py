@@ -254,19 +254,19 @@ def _sum_up(metric: CountedMetric, counters: list[Counter]) -> Metric:
     for counter in counters:
         series.setdefault((counter.function, counter.label)[: len(labels)], []).append(counter)
     if not metric.bounds:
-        metric = CounterMetricFamily(name, text, labels=labels)
+        family = CounterMetricFamily(name, text, labels=labels)
         for values, cells in series.items():
-            metric.add_metric(values, sum(cell.count for cell in cells))
-        return metric
-    metric = HistogramMetricFamily(name, text, labels=labels)
+            family.add_metric(values, sum(cell.count for cell in cells))
+        return family
+    family = HistogramMetricFamily(name, text, labels=labels)
     for values, cells in series.items():
         buckets = [
             # "1" rather than "1.0", so that the series that Prometheus has stored go on.
             ("+Inf" if math.isinf(bound) else f"{bound:g}", _count_up_to(bound, cells))
             for bound in (*metric.bounds, math.inf)
         ]
-        metric.add_metric(values, buckets, sum(cell.total for cell in cells))
-    return metric
+        family.add_metric(values, buckets, sum(cell.total for cell in cells))
+    return family
 
 
 def _count_up_to(bound: float, cells: list[Counter]) -> int:

@@ -27,17 +27,22 @@ NO_STATISTICS = "not known: the database lacks the extension pg_stat_statements"
 type Bucket = tuple[float, int, float]
 
 
-class ProcessPool(TypedDict):
-    """The pool of the process that answers, which is no other function's.
+class Pool(TypedDict):
+    """The connections of one process to the database.
 
     Attributes:
-        waiting: Requests that wait for a connection.
+        waiting: requests that wait for a connection.
     """
 
     max: int
     size: int
     idle: int
     waiting: int
+
+
+class ProcessPool(Pool):
+    """The connections of the process that answers; other functions have their own."""
+
     in_use: int
 
 
@@ -73,9 +78,9 @@ class Counted(TypedDict):
     """The counts of all instances.
 
     Attributes:
-        requests: By function.
-        responses: By status.
-        problems: By code.
+        requests: by function.
+        responses: by status.
+        problems: by code.
     """
 
     requests: dict[str, Times]
@@ -97,7 +102,7 @@ class TableMetrics(Table):
     """One of Parley's tables.
 
     Attributes:
-        cache_hit_rate: Share of its blocks that were in the cache; null: none was read.
+        cache_hit_rate: share of its blocks that were in the cache; None: none was read.
     """
 
     cache_hit_rate: float | None
@@ -108,7 +113,7 @@ class DatabaseMetrics(DatabaseStatistics):
     """The whole database.
 
     Attributes:
-        cache_hit_rate: Share of the blocks that were in the cache; null: none was read.
+        cache_hit_rate: share of the blocks that were in the cache; None: none was read.
         slowest_statements: A text where the extension pg_stat_statements is missing.
     """
 

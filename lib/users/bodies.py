@@ -22,7 +22,11 @@ MAX_EMAIL_CHARS = 255
 
 
 class Credentials(BaseModel, defer_build=True):
-    """The body of POST /api/auth."""
+    """The body of POST /api/auth.
+
+    Attributes:
+        password: at most 72 bytes.
+    """
 
     action: Literal["register", "login"]
     email: Annotated[Storable, Field(max_length=MAX_EMAIL_CHARS)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """The row of list_tasks, add_task, change_task and delete_task: a row of `tasks`."""
+    """A task of a user."""
 
     title: str
     completed: bool

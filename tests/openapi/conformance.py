@@ -52,6 +52,8 @@ def check(request: httpx2.Request, response: httpx2.Response) -> None:
         return
     described = operation["responses"].get(str(response.status_code))
     assert described is not None, f"{what} is not described: {response.text}"
+    if "$ref" in described:
+        described = description()["components"]["responses"][described["$ref"].rsplit("/", 1)[1]]
     _check_headers(what, described["headers"], response)
     if request.method != "HEAD":
         _check_body(what, described.get("content", {}), response)

@@ -24,10 +24,9 @@ TIMES = strategies.datetimes(
     timezones=strategies.timezones(),
 )
 
-schemathesis.openapi.format("tasks-cursor", IDS.map(encode_cursor))
-schemathesis.openapi.format("history-cursor", IDS.map(encode_cursor))
-schemathesis.openapi.format("conversations-cursor", strategies.builds(encode_cursor, TIMES, UUIDS))
-schemathesis.openapi.format("mistakes-cursor", strategies.builds(encode_cursor, TIMES, IDS))
+schemathesis.openapi.format("int-cursor", IDS.map(encode_cursor))
+schemathesis.openapi.format("datetime-uuid-cursor", strategies.builds(encode_cursor, TIMES, UUIDS))
+schemathesis.openapi.format("datetime-int-cursor", strategies.builds(encode_cursor, TIMES, IDS))
 # Measured in bytes.
 schemathesis.openapi.format(
     "password",

@@ -41,7 +41,7 @@ def test_each_reference_leads_somewhere_and_each_component_is_used() -> None:
     references = {each for each in _references(whole) if each.startswith("#/components/")}
     components = {
         f"#/components/{kind}/{name}"
-        for kind in ("schemas", "headers")
+        for kind in ("schemas", "responses", "headers")
         for name in whole["components"][kind]
     }
 
@@ -51,7 +51,8 @@ def test_each_reference_leads_somewhere_and_each_component_is_used() -> None:
 def test_each_code_of_a_problem_can_be_answered_by_some_operation() -> None:
     found = vars(sys.modules[Problem.__module__]).values()
     problems = [each for each in found if isinstance(each, type) and issubclass(each, Problem)]
-    text = json.dumps(description()["paths"])
+    described = description()
+    text = json.dumps([described["paths"], described["components"]["responses"]])
 
     # Methods that are not described.
     unsaid = [each.code for each in problems if f'"{each.code}"' not in text]

@@ -1,13 +1,16 @@
-"""What each address offers, by tag: the only place that names statuses and problems of each."""
+"""The operations of each address, by tag, with their statuses and problems."""
 
 from dev.openapi.endpoints import accounts, chat, conversations, operators, tasks
 from dev.openapi.operations import Operation
 
-# By tag: what it is about, and its operations by method and address.
+# By tag: a description, and the operations by method and address.
 ENDPOINTS: dict[str, tuple[str, dict[tuple[str, str], Operation]]] = {
     "Chat": ("Messages and their answers.", chat.OPERATIONS),
-    "Conversations": ("What was said, and what becomes of it.", conversations.OPERATIONS),
+    "Conversations": (
+        "Conversations and their messages: read, search, change, delete.",
+        conversations.OPERATIONS,
+    ),
     "Tasks": ("Tasks, which the assistant can work on too.", tasks.OPERATIONS),
-    "Accounts": ("Users of Parley's own, and the end of any.", accounts.OPERATIONS),
-    "Operation": ("For who runs it.", operators.OPERATIONS),
+    "Accounts": ("Local accounts; the deletion of any user.", accounts.OPERATIONS),
+    "Operation": ("For operators.", operators.OPERATIONS),
 }

@@ -8,37 +8,37 @@ from lib.problems import NotFound
 
 LIVE: Schema = {
     "type": "string",
-    "description": "Only whether the function answers: the database is not asked.",
+    "description": "Leave out the database: only whether the function answers.",
 }
 
 OPERATIONS = {
     ("GET", "/api/health"): Operation(
         name="readHealth",
-        summary="Is everything there that a request needs?",
+        summary="Tell whether the function and its database work",
         caller="anybody",
         more_query={"live": LIVE},
-        answers={200: as_json("Health", "Yes.")},
+        answers={200: as_json("Health", "They do.")},
     ),
     ("GET", "/api/metrics"): Operation(
         name="readMetrics",
-        summary="How it goes, in figures",
-        text="Of all instances and of the database, where `METRICS_TOKEN` is set.",
+        summary="Read the metrics",
+        text="Of all instances and of the database; 404 unless `METRICS_TOKEN` is set.",
         caller="metrics",
         query=MetricsQuery,
         answers={
             200: Answer(
                 "For Prometheus, or as JSON.",
-                {"text/plain": "PrometheusText", "application/json": "Metrics"},
+                {"text/plain": "PrometheusText", "application/json": "MetricsReport"},
             )
         },
         problems=(NotFound,),
     ),
     ("GET", "/api/cron/cleanup"): Operation(
         name="cleanUp",
-        summary="Delete what is older than the retention period",
+        summary="Delete messages older than the retention period",
         text="Vercel's cron calls it every night.",
         caller="cron",
         query=CleanUpQuery,
-        answers={200: as_json("CleanUpReport", "What was deleted, or would be.")},
+        answers={200: as_json("CleanUpReport", "The rows deleted, or counted.")},
     ),
 }

@@ -159,7 +159,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Is everything there that a request needs? */
+        /** Tell whether the function and its database work */
         get: operations["readHealth"];
         put?: never;
         post?: never;
@@ -177,8 +177,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * How it goes, in figures
-         * @description Of all instances and of the database, where `METRICS_TOKEN` is set.
+         * Read the metrics
+         * @description Of all instances and of the database; 404 unless `METRICS_TOKEN` is set.
          */
         get: operations["readMetrics"];
         put?: never;
@@ -197,7 +197,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Delete what is older than the retention period
+         * Delete messages older than the retention period
          * @description Vercel's cron calls it every night.
          */
         get: operations["cleanUp"];
@@ -213,7 +213,7 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description The answer was stopped; what there was is stored. */
+        /** @description The answer was stopped; the text until then is stored. */
         AbortChunk: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -221,7 +221,7 @@ export interface components {
              */
             type: "abort";
         };
-        /** @description What the AI SDK's `metadata` of an answer holds. */
+        /** @description The AI SDK's `metadata` of an answer. */
         AnswerMetadata: {
             /** Format: uuid */
             conversation_id: string;
@@ -253,7 +253,7 @@ export interface components {
             needs_knowledge: boolean;
             is_mistake: boolean;
             mistake_note: string | null;
-            /** @description When it was edited or answered anew; null: it counts. */
+            /** @description When it was edited or answered again; null: it is current. */
             superseded_at: string | null;
             /** Format: date-time */
             created_at: string;
@@ -267,11 +267,15 @@ export interface components {
             parts: (components["schemas"]["TextPart"] | components["schemas"]["StepStartPart"] | components["schemas"]["ToolResultPart"] | components["schemas"]["ToolErrorPart"])[];
             metadata: components["schemas"]["AnswerMetadata"];
         };
-        /** @description The row of count_backlog. */
+        /** @description Work that waits. */
         Backlog: {
+            /** @description Null: there is no message. */
             oldest_message_at: string | null;
+            /** @description Turns that hold a lease. */
             turns_running: number;
+            /** @description Turns whose lease ran out before their function gave them back. */
             turns_lapsed: number;
+            /** @description Answers whose parts are kept in batches because they are not stored yet. */
             streams_kept: number;
         };
         /** @description A question, and its answer. */
@@ -283,17 +287,20 @@ export interface components {
             finish_reason: components["schemas"]["FinishReason"] | null;
         };
         ChatRequest: components["schemas"]["PlainChatRequest"] | components["schemas"]["UIChatRequest"];
-        /** @description What a clean-up has deleted, or would delete. */
+        /** @description The work of a clean-up, or of a dry run. */
         CleanUpReport: {
             /** @description Messages. */
             deleted: number;
+            /** @description Conversations left empty and unused. */
             conversations_deleted: number;
+            /** @description Batches of messages and conversations. */
             batches: number;
-            /** @description Time was over first, or somebody held some of it. */
+            /** @description Something is left: time ran out first, or another session held it. */
             remaining: boolean;
+            /** @description How long it took. */
             seconds: number;
         };
-        /** @description A conversation. */
+        /** @description A conversation, as its owner sees it. */
         Conversation: {
             /** Format: uuid */
             id: string;
@@ -314,19 +321,24 @@ export interface components {
              */
             claim?: true;
         };
-        /** @description The conversation has got its title by the model; this is no part of the message. */
+        /** @description The model has given the conversation a title; this is no part of the message. */
         ConversationChunk: {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "data-conversation";
-            data: components["schemas"]["ConversationTitle"];
+            /** @description The conversation's new title. */
+            data: {
+                /** Format: uuid */
+                id: string;
+                title: string;
+            };
             /** @constant */
             transient: true;
         };
         ConversationOrPage: components["schemas"]["ConversationSummary"] | components["schemas"]["ConversationPage"];
-        /** @description One page of conversations: summaries, or what a search has found. */
+        /** @description One page of conversations: summaries, or the results of a search. */
         ConversationPage: {
             conversations: (components["schemas"]["ConversationSummary"] | components["schemas"]["FoundConversation"])[];
             /** @description Leads to the next page, as `cursor`; null: this is the last. */
@@ -334,7 +346,7 @@ export interface components {
         };
         /** @enum {string} */
         ConversationStatus: "active" | "archived";
-        /** @description A conversation, with what is in it. */
+        /** @description A conversation with its number of messages and the last one. */
         ConversationSummary: {
             /** Format: uuid */
             id: string;
@@ -344,17 +356,12 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description Current messages. */
             message_count: number;
-            /** @description The beginning of the last message. */
+            /** @description The beginning of the last current message; null: none is left. */
             last_message: string | null;
         };
-        /** @description A conversation's new title. */
-        ConversationTitle: {
-            /** Format: uuid */
-            id: string;
-            title: string;
-        };
-        /** @description What all instances have counted. */
+        /** @description The counts of all instances. */
         Counted: {
             /** @description By function. */
             requests: {
@@ -368,11 +375,11 @@ export interface components {
             problems: {
                 [key: string]: number;
             };
-            turns: components["schemas"]["TurnFigures"];
+            turns: components["schemas"]["TurnMetrics"];
             connection_wait: components["schemas"]["Times"];
             statements: components["schemas"]["StatementTimes"][];
         };
-        /** @description What all instances have counted today, by UTC. */
+        /** @description The counts of all instances today, by UTC. */
         CountedToday: {
             /** @description By function. */
             requests: {
@@ -386,7 +393,7 @@ export interface components {
             problems: {
                 [key: string]: number;
             };
-            turns: components["schemas"]["TurnFigures"];
+            turns: components["schemas"]["TurnMetrics"];
             connection_wait: components["schemas"]["Times"];
             statements: components["schemas"]["StatementTimes"][];
             /** Format: date-time */
@@ -404,8 +411,14 @@ export interface components {
             password: string;
             name?: string | null;
         };
-        /** @description The database as a whole. */
-        DatabaseFigures: {
+        /** @description The database, as one process sees it. */
+        DatabaseHealth: {
+            /** @description The newest migration. */
+            migration: string;
+            pool: components["schemas"]["Pool"];
+        };
+        /** @description The whole database. */
+        DatabaseMetrics: {
             blocks_hit: number;
             blocks_read: number;
             deadlocks: number;
@@ -418,21 +431,17 @@ export interface components {
             longest_transaction_seconds: number;
             size_bytes: number;
             max_connections: number;
+            /** @description Share of the blocks that were in the cache; null: none was read. */
             cache_hit_rate: number | null;
             backlog: components["schemas"]["Backlog"];
-            tables: components["schemas"]["TableFigures"][];
+            tables: components["schemas"]["TableMetrics"][];
             indexes: components["schemas"]["Index"][];
             unused_indexes: string[];
             invalid_indexes: string[];
+            /** @description A text where the extension pg_stat_statements is missing. */
             slowest_statements: components["schemas"]["SlowStatement"][] | string;
         };
-        /** @description The database, as one process sees it. */
-        DatabaseHealth: {
-            /** @description The newest migration. */
-            migration: string;
-            pool: components["schemas"]["Pool"];
-        };
-        /** @description The answer has failed, in words for the user. */
+        /** @description The answer has failed; the text is for the user. */
         ErrorChunk: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -447,7 +456,7 @@ export interface components {
             role: "user" | "assistant";
             content: string;
             /**
-             * @description Of the answer: it is not learnt from as it is.
+             * @description Of the answer: fine-tuning must not learn it as it is.
              * @constant
              */
             weight?: 0;
@@ -468,7 +477,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description What is wrong with one field. */
+        /** @description The error of one field. */
         FieldError: {
             field: string;
             detail: string;
@@ -519,10 +528,10 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
-            /** @description Where the words stand: HTML in which `<mark>` is all that is not escaped. */
+            /** @description Text around the words: HTML whose only markup is `<mark>`. */
             excerpt: string;
         };
-        /** @description All is well. */
+        /** @description The process answers, and so does the database, which `live` leaves out. */
         Health: {
             /** @constant */
             status: "ok";
@@ -536,24 +545,27 @@ export interface components {
             /** @description Leads to the page before this one, as `before`; null: this is the first. */
             next_cursor: string | null;
         };
-        /** @description A row of list_indexes. */
+        /** @description An index of Parley's tables. */
         Index: {
+            /** @description Uses since the statistics began. */
             scans: number;
+            /** @description Enforces a rule, such as that a value is unique. */
             is_rule: boolean;
+            /** @description False: building it failed; migrate again. */
             is_valid: boolean;
             table_name: string;
             name: string;
             index_bytes: number;
         };
         Message: components["schemas"]["UserMessage"] | components["schemas"]["AssistantMessage"];
-        /** @description All figures; the last three are not there while the database cannot be reached. */
-        Metrics: {
+        /** @description All metrics; the last three are missing while the database cannot be reached. */
+        MetricsReport: {
             version: string;
             database_up: boolean;
             pool_of_this_process: components["schemas"]["ProcessPool"];
             today?: components["schemas"]["CountedToday"];
             ever?: components["schemas"]["Counted"];
-            database?: components["schemas"]["DatabaseFigures"];
+            database?: components["schemas"]["DatabaseMetrics"];
         };
         /** @description An answer that is marked as a mistake. */
         Mistake: {
@@ -577,7 +589,7 @@ export interface components {
             needs_knowledge: boolean;
             is_mistake: boolean;
             mistake_note: string | null;
-            /** @description When it was edited or answered anew; null: it counts. */
+            /** @description When it was edited or answered again; null: it is current. */
             superseded_at: string | null;
             /** Format: date-time */
             created_at: string;
@@ -617,7 +629,7 @@ export interface components {
              */
             description?: string;
         };
-        /** @description `{"message": "text", …}`; `session_id` is another name of `conversation_id`. */
+        /** @description `{"message": "text", …}`. */
         PlainChatRequest: {
             persona?: string | null;
             /**
@@ -635,11 +647,11 @@ export interface components {
             } | null;
             /** @description The tool that the model must call first; for users. */
             tool_choice?: ("add_task" | "complete_task" | "delete_task" | "list_tasks" | "update_task") | null;
-            /** @description At most as many characters as MAX_MESSAGE_CHARS says (1000). */
+            /** @description At most MAX_MESSAGE_CHARS characters (1,000 by default). */
             message: string;
-            /** @description A UUID is the conversation's id; any other text stands for one, for each user another. Without a token it needs 16 characters. `session_id` is another name of it. Without one, a new one is made. */
+            /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user; without a token it needs 16 characters. Left out: a new conversation. `session_id` is another name of it. */
             conversation_id?: string | null;
-            /** @description Sent again with the same id, it is answered once. */
+            /** @description Sent again with the same id, a message is answered once. */
             message_id?: string | null;
             /** @description A UI message stream is wanted, as with `Accept`. */
             stream?: boolean | null;
@@ -649,7 +661,7 @@ export interface components {
             max: number;
             size: number;
             idle: number;
-            /** @description Requests that wait for one. */
+            /** @description Requests that wait for a connection. */
             waiting: number;
         };
         /** @description Problem details (RFC 9457). */
@@ -660,30 +672,30 @@ export interface components {
             title: string;
             status: number;
             code: components["schemas"]["ProblemCode"];
-            /** @description What was wrong and what to do, for people. */
+            /** @description The error and its remedy, for people. */
             detail: string;
-            /** @description What the log calls the request. */
+            /** @description The same as in the log. */
             request_id: string;
             /** @description With `invalid_request`: each field that is not valid. */
             errors?: components["schemas"]["FieldError"][];
         };
         /**
-         * @description What went wrong: stable, for programs.
+         * @description The kind of problem: stable, for programs.
          * @enum {string}
          */
         ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_moved_on" | "database_not_migrated" | "database_unavailable" | "email_taken" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "too_many_attempts" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
-        /** @description The connections of the process that answers, and of no other. */
+        /** @description The connections of the process that answers; other functions have their own. */
         ProcessPool: {
             max: number;
             size: number;
             idle: number;
-            /** @description Requests that wait for one. */
+            /** @description Requests that wait for a connection. */
             waiting: number;
             in_use: number;
         };
         /** @description Its text format, version 0.0.4. */
         PrometheusText: string;
-        /** @description What an answer was given to. */
+        /** @description The message that led to an answer. */
         Question: {
             id: string;
             content: string;
@@ -727,7 +739,7 @@ export interface components {
              * @enum {string}
              */
             role: "user";
-            /** @description At least some text, or an image; at most 10 images. */
+            /** @description Some text or an image; at most 10 images. */
             parts: (components["schemas"]["SentTextPart"] | components["schemas"]["SentFilePart"])[];
             metadata?: {
                 [key: string]: unknown;
@@ -740,7 +752,7 @@ export interface components {
             expires_at: string;
             user: components["schemas"]["User"];
         };
-        /** @description A row of list_slow_statements. */
+        /** @description A statement of Parley's, by the database's own measurement. */
         SlowStatement: {
             statement: string | null;
             calls: number | null;
@@ -756,12 +768,11 @@ export interface components {
              */
             type: "start";
             messageId: string;
-            messageMetadata: components["schemas"]["StartMetadata"];
-        };
-        /** @description What is known of an answer at its beginning. */
-        StartMetadata: {
-            /** Format: uuid */
-            conversation_id: string;
+            /** @description The metadata of the beginning. */
+            messageMetadata: {
+                /** Format: uuid */
+                conversation_id: string;
+            };
         };
         /** @description The model is asked, or asked again after tools were called. */
         StartStepChunk: {
@@ -771,7 +782,7 @@ export interface components {
              */
             type: "start-step";
         };
-        /** @description The same of one statement. */
+        /** @description How often a statement was sent, how long it took, and how often it failed. */
         StatementTimes: {
             count: number;
             mean_ms?: number;
@@ -786,8 +797,8 @@ export interface components {
             /** @constant */
             type: "step-start";
         };
-        /** @description A table of Parley's. */
-        TableFigures: {
+        /** @description One of Parley's tables. */
+        TableMetrics: {
             row_count: number;
             dead_row_count: number;
             sequential_scans: number;
@@ -799,18 +810,19 @@ export interface components {
             blocks_read: number;
             vacuumed_at: string | null;
             analyzed_at: string | null;
+            /** @description Share of its blocks that were in the cache; null: none was read. */
             cache_hit_rate: number | null;
         };
-        /** @description A task. */
+        /** @description A task of a user. */
         Task: {
-            id: number;
             title: string;
-            description: string;
             completed: boolean;
+            id: number;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            description: string;
         };
         /** @description The body of PATCH /api/tasks: at least one of these. */
         TaskChange: {
@@ -843,7 +855,7 @@ export interface components {
             type: "text-end";
             id: string;
         };
-        /** @description Text that was said. */
+        /** @description Text of a message. */
         TextPart: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -861,7 +873,7 @@ export interface components {
             type: "text-start";
             id: string;
         };
-        /** @description How often, and how long; only the number where that is 0. */
+        /** @description How often something happened, and how long it took; only `count` where that is 0. */
         Times: {
             count: number;
             mean_ms?: number;
@@ -869,7 +881,7 @@ export interface components {
             p95_ms?: number;
             p99_ms?: number;
         };
-        /** @description A tool that was called, and why it returned nothing; `type` is `tool-` and its name. */
+        /** @description A tool that was called, and its error; `type` is `tool-` and its name. */
         ToolErrorPart: {
             type: string;
             toolCallId: string;
@@ -880,7 +892,7 @@ export interface components {
             state: "output-error";
             errorText: string;
         };
-        /** @description What a tool is called with. */
+        /** @description The arguments of a tool call. */
         ToolInputAvailableChunk: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -893,7 +905,7 @@ export interface components {
                 [key: string]: unknown;
             };
         };
-        /** @description A piece of what a tool is called with, as JSON text. */
+        /** @description A piece of a tool call's arguments, as JSON text. */
         ToolInputDeltaChunk: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -903,7 +915,7 @@ export interface components {
             toolCallId: string;
             inputTextDelta: string;
         };
-        /** @description A tool is called, with what is being said. */
+        /** @description A tool call begins. */
         ToolInputStartChunk: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -913,7 +925,7 @@ export interface components {
             toolCallId: string;
             toolName: string;
         };
-        /** @description What a tool has returned. */
+        /** @description The output of a tool. */
         ToolOutputAvailableChunk: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -923,7 +935,7 @@ export interface components {
             toolCallId: string;
             output: unknown;
         };
-        /** @description Why a tool has returned nothing. */
+        /** @description The error of a tool. */
         ToolOutputErrorChunk: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -947,7 +959,7 @@ export interface components {
             /** @description Characters of `content` up to the end of that step. */
             text_end: number;
         };
-        /** @description A tool that was called, and what it returned; `type` is `tool-` and its name. */
+        /** @description A tool that was called, and its output; `type` is `tool-` and its name. */
         ToolResultPart: {
             type: string;
             toolCallId: string;
@@ -958,8 +970,8 @@ export interface components {
             state: "output-available";
             output: unknown;
         };
-        /** @description What became of turns. */
-        TurnFigures: {
+        /** @description How turns ended, and how long they took. */
+        TurnMetrics: {
             by_finish_reason: {
                 [key: string]: number;
             };
@@ -991,11 +1003,11 @@ export interface components {
             } | null;
             /** @description The tool that the model must call first; for users. */
             tool_choice?: ("add_task" | "complete_task" | "delete_task" | "list_tasks" | "update_task") | null;
-            /** @description A UUID is the conversation's id; any other text stands for one, for each user another. Without a token it needs 16 characters. */
+            /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user; without a token it needs 16 characters. */
             id: string;
-            /** @description Of these only the newest user message is read. */
+            /** @description Only the newest user message is read. */
             messages?: components["schemas"]["SentMessage"][] | null;
-            /** @description Instead of `messages`: the newest alone. */
+            /** @description The newest message alone, instead of `messages`. */
             message?: components["schemas"]["SentMessage"] | null;
             /**
              * @default submit-message
@@ -1010,7 +1022,7 @@ export interface components {
         UIMessageEvent: {
             data: "[DONE]" | string;
         };
-        /** @description What the answers of one day by one model have cost. */
+        /** @description The cost of the answers of one day by one model: a row of sum_usage. */
         Usage: {
             model_name: string | null;
             /** Format: date */
@@ -1019,7 +1031,7 @@ export interface components {
             prompt_tokens: number;
             completion_tokens: number;
         };
-        /** @description What answers have cost, by day and model. */
+        /** @description The tokens of answers, by day and model. */
         UsageReport: {
             /** Format: date */
             from: string;
@@ -1027,7 +1039,7 @@ export interface components {
             to: string;
             usage: components["schemas"]["Usage"][];
         };
-        /** @description Who has signed in. */
+        /** @description The user that has signed in. */
         User: {
             id: string;
             email: string;
@@ -1055,7 +1067,7 @@ export interface components {
             needs_knowledge: boolean;
             is_mistake: boolean;
             mistake_note: string | null;
-            /** @description When it was edited or answered anew; null: it counts. */
+            /** @description When it was edited or answered again; null: it is current. */
             superseded_at: string | null;
             /** Format: date-time */
             created_at: string;
@@ -1067,13 +1079,181 @@ export interface components {
              */
             role: "system" | "user";
             parts: (components["schemas"]["TextPart"] | components["schemas"]["FilePart"])[];
-            /** @description What was sent with it. */
+            /** @description As the client sent it. */
             metadata: {
                 [key: string]: unknown;
             };
         };
     };
-    responses: never;
+    responses: {
+        /**
+         * @description `account_inactive`: This account is switched off.
+         *
+         *     `account_unknown`: The token is valid, but its user has no account in this application.
+         */
+        AccountInactiveOrAccountUnknown: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "account_inactive" | "account_unknown";
+                    /** @constant */
+                    status?: 403;
+                };
+            };
+        };
+        /**
+         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+         *
+         *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
+         */
+        DatabaseNotMigratedOrDatabaseUnavailable: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                "retry-after": components["headers"]["retry-after"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "database_not_migrated" | "database_unavailable";
+                    /** @constant */
+                    status?: 503;
+                };
+            };
+        };
+        /**
+         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+         *
+         *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
+         *
+         *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
+         */
+        DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                "retry-after": components["headers"]["retry-after"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
+                    /** @constant */
+                    status?: 503;
+                };
+            };
+        };
+        /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
+        InternalError: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "internal_error";
+                    /** @constant */
+                    status?: 500;
+                };
+            };
+        };
+        /** @description `invalid_request`: The request is not valid. */
+        InvalidRequest: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "invalid_request";
+                    /** @constant */
+                    status?: 422;
+                };
+            };
+        };
+        /** @description `malformed_request`: The body is not JSON. */
+        MalformedRequest: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "malformed_request";
+                    /** @constant */
+                    status?: 400;
+                };
+            };
+        };
+        /** @description `not_found`: There is no such thing here, or it is not yours. */
+        NotFound: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "not_found";
+                    /** @constant */
+                    status?: 404;
+                };
+            };
+        };
+        /** @description `payload_too_large`: The body is too large. */
+        PayloadTooLarge: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "payload_too_large";
+                    /** @constant */
+                    status?: 413;
+                };
+            };
+        };
+        /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
+        Unauthenticated: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                "www-authenticate": components["headers"]["www-authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "unauthenticated";
+                    /** @constant */
+                    status?: 401;
+                };
+            };
+        };
+        /** @description `unsupported_media_type`: Send JSON, with the header Content-Type: application/json. */
+        UnsupportedMediaType: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "unsupported_media_type";
+                    /** @constant */
+                    status?: 415;
+                };
+            };
+        };
+    };
     parameters: never;
     requestBodies: never;
     headers: {
@@ -1500,93 +1680,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     stopAnswer: {
@@ -1609,78 +1707,10 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     readConversations: {
@@ -1690,9 +1720,9 @@ export interface operations {
                 limit?: number;
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description What to search for: words, `"a phrase"`, `or`, `-not`. */
+                /** @description Searches for words, `"a phrase"`, `or`, `-not`. */
                 q?: string;
-                /** @description One conversation. A UUID is the conversation's id; any other text stands for one, for each user another. Without a token it needs 16 characters. */
+                /** @description One conversation. The UUID of a conversation, or any other text, which stands for one conversation of each user. Without a token it needs 16 characters. */
                 id?: string;
                 /** @description Everything of the user's. */
                 export?: "true";
@@ -1716,113 +1746,18 @@ export interface operations {
                     "application/x-ndjson": components["schemas"]["ExportLine"];
                 };
             };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `not_found`: There is no such thing here, or it is not yours. */
-            404: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not_found";
-                        /** @constant */
-                        status?: 404;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     deleteConversations: {
         parameters: {
             query?: {
+                /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user. Without a token it needs 16 characters. */
                 id?: string;
                 all?: "true";
             };
@@ -1840,113 +1775,18 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `not_found`: There is no such thing here, or it is not yours. */
-            404: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not_found";
-                        /** @constant */
-                        status?: 404;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     changeConversation: {
         parameters: {
             query: {
+                /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user. Without a token it needs 16 characters. */
                 id: string;
             };
             header?: never;
@@ -1970,71 +1810,10 @@ export interface operations {
                     "application/json": components["schemas"]["ConversationSummary"];
                 };
             };
-            /** @description `malformed_request`: The body is not JSON. */
-            400: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "malformed_request";
-                        /** @constant */
-                        status?: 400;
-                    };
-                };
-            };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `not_found`: There is no such thing here, or it is not yours. */
-            404: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not_found";
-                        /** @constant */
-                        status?: 404;
-                    };
-                };
-            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            404: components["responses"]["NotFound"];
             /** @description `turn_in_progress`: Another message of this conversation is just being answered. Send this one again after it. */
             409: {
                 headers: {
@@ -2051,99 +1830,22 @@ export interface operations {
                     };
                 };
             };
-            /** @description `payload_too_large`: The body is too large. */
-            413: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "payload_too_large";
-                        /** @constant */
-                        status?: 413;
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Send JSON, with the header Content-Type: application/json. */
-            415: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unsupported_media_type";
-                        /** @constant */
-                        status?: 415;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     readHistory: {
         parameters: {
             query: {
-                /** @description A UUID is the conversation's id; any other text stands for one, for each user another. Without a token it needs 16 characters. `session_id` is another name of it. */
+                /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user. Without a token it needs 16 characters. `session_id` is another name of it. */
                 conversation_id: string;
                 limit?: number;
                 /** @description The `next_cursor` of the page before. */
                 before?: string;
-                /** @description Also what was replaced, or what the operator has written. */
+                /** @description Also messages that were replaced, or that the operator has written. */
                 include?: "superseded" | "system" | "all";
             };
             header?: never;
@@ -2163,118 +1865,22 @@ export interface operations {
                     "application/json": components["schemas"]["HistoryPage"];
                 };
             };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `not_found`: There is no such thing here, or it is not yours. */
-            404: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not_found";
-                        /** @constant */
-                        status?: 404;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     readAnswers: {
         parameters: {
             query?: {
-                /** @description What answers have cost, by day and model. */
+                /** @description The tokens of answers, by day and model. */
                 usage?: "true";
-                /** @description First day, by UTC; 30 days unless it is given. */
+                /** @description The first day, by UTC; without it, 30 days. */
                 from?: string;
-                /** @description Last day, by UTC. */
+                /** @description The last day, by UTC, included; without it, today. */
                 to?: string;
                 /** @description The answers that are marked as mistakes. */
                 is_mistake?: "true";
@@ -2301,93 +1907,11 @@ export interface operations {
                     "application/jsonl": components["schemas"]["MistakeExample"];
                 };
             };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     markMistake: {
@@ -2395,7 +1919,7 @@ export interface operations {
             query: {
                 /** @description The answer's id. */
                 id: string;
-                /** @description A UUID is the conversation's id; any other text stands for one, for each user another. Without a token it needs 16 characters. `session_id` is another name of it. */
+                /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user. Without a token it needs 16 characters. `session_id` is another name of it. */
                 conversation_id: string;
             };
             header?: never;
@@ -2418,153 +1942,15 @@ export interface operations {
                     "application/json": components["schemas"]["AssistantMessage"];
                 };
             };
-            /** @description `malformed_request`: The body is not JSON. */
-            400: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "malformed_request";
-                        /** @constant */
-                        status?: 400;
-                    };
-                };
-            };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `not_found`: There is no such thing here, or it is not yours. */
-            404: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not_found";
-                        /** @constant */
-                        status?: 404;
-                    };
-                };
-            };
-            /** @description `payload_too_large`: The body is too large. */
-            413: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "payload_too_large";
-                        /** @constant */
-                        status?: 413;
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Send JSON, with the header Content-Type: application/json. */
-            415: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unsupported_media_type";
-                        /** @constant */
-                        status?: 415;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     listTasks: {
@@ -2591,93 +1977,11 @@ export interface operations {
                     "application/json": components["schemas"]["TaskPage"];
                 };
             };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     addTask: {
@@ -2703,138 +2007,14 @@ export interface operations {
                     "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description `malformed_request`: The body is not JSON. */
-            400: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "malformed_request";
-                        /** @constant */
-                        status?: 400;
-                    };
-                };
-            };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `payload_too_large`: The body is too large. */
-            413: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "payload_too_large";
-                        /** @constant */
-                        status?: 413;
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Send JSON, with the header Content-Type: application/json. */
-            415: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unsupported_media_type";
-                        /** @constant */
-                        status?: 415;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     deleteTask: {
@@ -2856,108 +2036,12 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `not_found`: There is no such thing here, or it is not yours. */
-            404: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not_found";
-                        /** @constant */
-                        status?: 404;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     changeTask: {
@@ -2985,153 +2069,15 @@ export interface operations {
                     "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description `malformed_request`: The body is not JSON. */
-            400: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "malformed_request";
-                        /** @constant */
-                        status?: 400;
-                    };
-                };
-            };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `not_found`: There is no such thing here, or it is not yours. */
-            404: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not_found";
-                        /** @constant */
-                        status?: 404;
-                    };
-                };
-            };
-            /** @description `payload_too_large`: The body is too large. */
-            413: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "payload_too_large";
-                        /** @constant */
-                        status?: 413;
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Send JSON, with the header Content-Type: application/json. */
-            415: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unsupported_media_type";
-                        /** @constant */
-                        status?: 415;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     signIn: {
@@ -3167,21 +2113,7 @@ export interface operations {
                     "application/json": components["schemas"]["SignedIn"];
                 };
             };
-            /** @description `malformed_request`: The body is not JSON. */
-            400: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "malformed_request";
-                        /** @constant */
-                        status?: 400;
-                    };
-                };
-            };
+            400: components["responses"]["MalformedRequest"];
             /** @description `wrong_credentials`: There is no account with this address and password. */
             401: {
                 headers: {
@@ -3213,21 +2145,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `not_found`: There is no such thing here, or it is not yours. */
-            404: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not_found";
-                        /** @constant */
-                        status?: 404;
-                    };
-                };
-            };
+            404: components["responses"]["NotFound"];
             /** @description `email_taken`: This address has an account already. Log in instead. */
             409: {
                 headers: {
@@ -3244,51 +2162,9 @@ export interface operations {
                     };
                 };
             };
-            /** @description `payload_too_large`: The body is too large. */
-            413: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "payload_too_large";
-                        /** @constant */
-                        status?: 413;
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Send JSON, with the header Content-Type: application/json. */
-            415: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unsupported_media_type";
-                        /** @constant */
-                        status?: 415;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["InvalidRequest"];
             /** @description `too_many_attempts`: There were too many attempts. Try again later. */
             429: {
                 headers: {
@@ -3305,21 +2181,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
+            500: components["responses"]["InternalError"];
             /**
              * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
              *
@@ -3361,84 +2223,16 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /**
-             * @description `account_inactive`: This account is switched off.
-             *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
-             */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     readHealth: {
         parameters: {
             query?: {
-                /** @description Only whether the function answers: the database is not asked. */
+                /** @description Leave out the database: only whether the function answers. */
                 live?: string;
             };
             header?: never;
@@ -3447,7 +2241,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Yes. */
+            /** @description They do. */
             200: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -3457,41 +2251,8 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailable"];
         };
     };
     readMetrics: {
@@ -3513,90 +2274,14 @@ export interface operations {
                 };
                 content: {
                     "text/plain": components["schemas"]["PrometheusText"];
-                    "application/json": components["schemas"]["Metrics"];
+                    "application/json": components["schemas"]["MetricsReport"];
                 };
             };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /** @description `not_found`: There is no such thing here, or it is not yours. */
-            404: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "not_found";
-                        /** @constant */
-                        status?: 404;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            401: components["responses"]["Unauthenticated"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailable"];
         };
     };
     cleanUp: {
@@ -3610,7 +2295,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was deleted, or would be. */
+            /** @description The rows deleted, or counted. */
             200: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -3620,72 +2305,10 @@ export interface operations {
                     "application/json": components["schemas"]["CleanUpReport"];
                 };
             };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "unauthenticated";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /** @description `invalid_request`: The request is not valid. */
-            422: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "invalid_request";
-                        /** @constant */
-                        status?: 422;
-                    };
-                };
-            };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
-            500: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "internal_error";
-                        /** @constant */
-                        status?: 500;
-                    };
-                };
-            };
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
+            401: components["responses"]["Unauthenticated"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailable"];
         };
     };
 }
