@@ -79,7 +79,7 @@ def _environment(database_url: str, model_url: str) -> dict[str, str]:
 
 async def _say_something(base_url: str) -> None:
     """Make what Schemathesis asks for first: a conversation 0."""
-    async with httpx2.AsyncClient(base_url=base_url) as client:
+    async with httpx2.AsyncClient(base_url=base_url, timeout=60) as client:
         said = {"message": "Hello!", "conversation_id": "0"}
         response = await client.post("/api/chat", json=said, headers=headers_of(USER))
         response.raise_for_status()
