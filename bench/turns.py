@@ -24,14 +24,14 @@ import psycopg
 
 from bench.large import fill, large_server, machine, make_database
 from dev.postgres import RunningPostgres
-from lib.answers._batches import KeptStream, store_call
+from lib.answers._batches import BatchedStream, store_stream_batches
 from lib.database.client import Database
 from lib.identity.callers import Caller
 from lib.settings import settings
 from lib.streams.parts import text_delta
 from lib.streams.stream import Stream
 from lib.turns.begin import begin_turn
-from lib.turns.finish import Rest, finish_turn
+from lib.turns.finish import UnstoredParts, finish_turn
 from lib.turns.request import ChatRequest
 from lib.turns.turn import Turn
 
@@ -90,7 +90,7 @@ class Turns:
         """Take one turn, without a stream."""
         started = time.monotonic()
         number = random.choice(self._newer())  # noqa: S311 (not a secret)
-        await self._end(await self._begin(number), Rest(0, b"", b"", b""))
+        await self._end(await self._begin(number), UnstoredParts(0, b"", b"", b""))
         self.milliseconds.append((time.monotonic() - started) * 1000)
 
     async def take_together(self, batches: int) -> None:
@@ -98,14 +98,18 @@ class Turns:
         # Others each: a conversation has one turn at a time.
         numbers = random.sample(self._newer(), TOGETHER)
         turns = await asyncio.gather(*map(self._begin, numbers))
-        kept = [KeptStream(turn, Stream(), _ignore) for turn in turns]
+        streams = [BatchedStream(turn, Stream(), _ignore) for turn in turns]
         for _ in range(batches):
-            for each in kept:
-                each.stream.add(*BATCH)
-            await self.database.run(store_call(kept))
-            for each in kept:
-                each.stored_parts, each.stored_bytes = len(each.stream.parts), each.stream.size
-        ends = (self._end(each.turn, Rest(each.stored_parts, b"", b"", b"")) for each in kept)
+            for batched in streams:
+                batched.stream.add(*BATCH)
+            await store_stream_batches(self.database, streams)
+            for batched in streams:
+                size = batched.stream.size
+                batched.stored_parts, batched.stored_bytes = len(batched.stream.parts), size
+        ends = (
+            self._end(batched.turn, UnstoredParts(batched.stored_parts, b"", b"", b""))
+            for batched in streams
+        )
         await asyncio.gather(*ends)
 
     async def _begin(self, number: int) -> Turn:
@@ -121,7 +125,7 @@ class Turns:
             lease_ends_at=time.monotonic() + 60,
         )
 
-    async def _end(self, turn: Turn, rest: Rest) -> None:
+    async def _end(self, turn: Turn, rest: UnstoredParts) -> None:
         answer = replace(turn.question, message_id=str(uuid4()), **ANSWER)
         await finish_turn(self.database, turn, answer, None, rest)
 

@@ -14,7 +14,7 @@ from lib.database.client import Database
 from lib.identity.callers import Caller
 from lib.settings import settings
 from lib.turns.begin import begin_turn
-from lib.turns.finish import Rest, finish_turn
+from lib.turns.finish import UnstoredParts, finish_turn
 from lib.turns.request import ChatRequest
 
 # Quotas are counted, as they are by default, but not reached.
@@ -73,7 +73,7 @@ class Parley:
             lease_ends_at=time.monotonic() + 60,
         )
         answer: Message = replace(turn.question, message_id=str(uuid4()), **STORED)
-        await finish_turn(self.database, turn, answer, None, Rest(0, b"", b"", b""))
+        await finish_turn(self.database, turn, answer, None, UnstoredParts(0, b"", b"", b""))
         return len(turn.messages)
 
     async def history(self, conversation: int) -> int:

@@ -1,4 +1,4 @@
-"""Answers in the making: made here, or followed where another process makes them.
+"""Answers in the making: made by this process, or followed where another process makes them.
 
-The modules with an underscore are imported with the first message: they import `openai`.
+The modules with an underscore are imported with the first message, because they import `openai`.
 """

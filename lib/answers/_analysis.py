@@ -1,7 +1,7 @@
-"""The analysis: what a second model says of a question, asked for beside the answer.
+"""The analysis: a second model classifies the question while the first one answers.
 
-It never delays the answer, and never breaks it. What it says by then is stored with the answer;
-what it says later is stored after, when the reader has everything.
+It neither delays the answer nor breaks it. An analysis that is ready by then is stored with the
+answer; a later one is stored by describe_answer, when the reader has the whole answer.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel
 
+from lib.answers.answer import Answer
 from lib.conversations.message import Message
 from lib.database.client import Database
 from lib.database.statements import Statement
@@ -41,10 +42,10 @@ def _line(context: str) -> str:
 
 
 class Analysis(BaseModel, defer_build=True):
-    """What the model is asked for.
+    """The JSON that the model answers with.
 
-    Choices, and neither ranges nor lengths: not all providers keep to such a limit, and some refuse
-    a schema that has one.
+    Its schema has choices, but neither ranges nor lengths: not all providers keep to such limits,
+    and some refuse a schema that has one.
     """
 
     context_type: Annotated[str, AfterValidator(_line)]
@@ -55,7 +56,7 @@ class Analysis(BaseModel, defer_build=True):
     needs_knowledge: bool
 
     def columns(self) -> dict[str, Any]:
-        """Return it by the columns of `chat_messages`."""
+        """Return the analysis by the columns of `chat_messages`."""
         return {
             "context_type": self.context_type,
             "tone": self.tone,
@@ -70,21 +71,21 @@ type AnalysisTask = asyncio.Task[Analysis | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class DescribedAnswer:
     """The row of describe_answer."""
 
     id: int
 
 
-DESCRIBE_ANSWER = Statement("answers/describe_answer", Described)
-# Those of this process that are still being made.
+DESCRIBE_ANSWER = Statement("answers/describe_answer", DescribedAnswer)
+# The analyses that run in this process.
 _tasks: set[AnalysisTask] = set()
 
 
 def begin_analysis(turn: Turn) -> AnalysisTask | None:
-    """Begin to analyse a turn's question; None: OPENAI_ANALYSIS_MODEL is not set.
+    """Start to analyse a turn's question; return None if OPENAI_ANALYSIS_MODEL is not set.
 
-    The task never fails; it returns None where there is no analysis.
+    The task never fails; without an analysis it returns None.
     """
     if settings().openai_analysis_model is None:
         return None
@@ -94,69 +95,69 @@ def begin_analysis(turn: Turn) -> AnalysisTask | None:
     return task
 
 
-def give_up_analyses() -> None:
-    """Let no answer of this process, which is to end, wait for its analysis."""
+def cancel_analyses() -> None:
+    """Cancel the analyses of this process, so that no answer waits for one when it ends."""
     for task in _tasks:
         task.cancel()
 
 
-def described(draft: Message, task: AnalysisTask | None) -> Message:
-    """Return an answer with what the analysis says of it, if it has said that by now."""
-    found = _found(task) if task is not None else None
-    if found is None:
-        return draft
-    columns = found.columns()
-    chosen = {name: getattr(draft, name) or columns[name] for name in ("tone", "behavior")}
-    return replace(draft, **(columns | chosen))
+def with_analysis(answer: Message, task: AnalysisTask | None) -> Message:
+    """Return an answer with the columns of its analysis, if that is ready."""
+    analysis = _result(task) if task is not None else None
+    if analysis is None:
+        return answer
+    columns = analysis.columns()
+    # The request's own choice of these counts more.
+    style = {name: getattr(answer, name) or columns[name] for name in ("tone", "behavior")}
+    return replace(answer, **(columns | style))
 
 
 async def finish_analysis(
-    database: Database,
-    turn: Turn,
-    stored: asyncio.Future[Message],
-    task: AnalysisTask | None,
-    until: float,
+    database: Database, answer: Answer, task: AnalysisTask | None, until: float
 ) -> None:
-    """Store what the analysis says after the answer was stored; never fails.
+    """Wait for an analysis that was not ready with its answer, and store it; never fails.
 
     Args:
-        database: where.
-        turn: whose question it is.
-        stored: the answer as it was stored, or what went wrong with it.
-        task: the analysis; None: there is none.
-        until: when it is given up, on the clock of `time.monotonic()`, in seconds.
+        database: where the answer is stored.
+        answer: the answer, which is over.
+        task: the analysis of its question; None: there is none.
+        until: when to give the analysis up, on the clock of `time.monotonic()`, in seconds.
     """
     if task is None:
         return
     try:
-        if not stored.done() or stored.exception() is not None:
-            return
-        answer = stored.result()
-        if answer.context_type is not None:
+        if answer.state != "ended" or answer.stored.result().context_type is not None:
             return
         await asyncio.wait({task}, timeout=max(0.0, until - time.monotonic()))
-        found = _found(task)
-        if found is not None:
-            await _describe(database, turn, answer, found)
-    except Exception as error:  # noqa: BLE001 (the answer is there, whatever this is)
+        analysis = _result(task)
+        if analysis is not None:
+            await describe_answer(database, answer.turn, answer.message_id, analysis)
+    except Exception as error:  # noqa: BLE001 (the answer is complete without it)
         log("analysis_not_stored", cause=type(error).__name__)
     finally:
         task.cancel()
 
 
-def _found(task: AnalysisTask) -> Analysis | None:
+def _result(task: AnalysisTask) -> Analysis | None:
     return task.result() if task.done() and not task.cancelled() else None
 
 
-async def _describe(database: Database, turn: Turn, answer: Message, found: Analysis) -> None:
+async def describe_answer(
+    database: Database, turn: Turn, answer_message_id: str, analysis: Analysis
+) -> None:
+    """Store the analysis of an answer that is stored already.
+
+    Raises:
+        Problem: see `Database.run_as`.
+    """
     await database.run_as(
         turn.caller,
         turn.caller.reachable(turn.conversation_id),
         DESCRIBE_ANSWER(
             conversation_id=turn.conversation_id,
             user_id=turn.caller.user_id,
-            answer_message_id=answer.message_id,
-            **found.columns(),
+            answer_message_id=answer_message_id,
+            **analysis.columns(),
         ),
     )
 
@@ -164,8 +165,8 @@ async def _describe(database: Database, turn: Turn, answer: Message, found: Anal
 async def _analyse(turn: Turn) -> Analysis | None:
     try:
         return await _ask(turn)
-    except Exception as error:  # noqa: BLE001 (whatever it is, the answer does without)
-        # Not the error itself, whose text may be the provider's.
+    except Exception as error:  # noqa: BLE001 (the answer does without an analysis)
+        # Not the error itself: its text may be the provider's.
         log("analysis_failed", cause=type(error.__cause__ or error).__name__)
         return None
 
@@ -177,14 +178,14 @@ async def _ask(turn: Turn) -> Analysis | None:
     ]
     schema = Analysis.model_json_schema()
     schema["additionalProperties"] = False
-    wanted = {"name": "analysis", "strict": True, "schema": schema}
-    options = {"response_format": {"type": "json_schema", "json_schema": wanted}}
-    said = ""
+    json_schema = {"name": "analysis", "strict": True, "schema": schema}
+    options = {"response_format": {"type": "json_schema", "json_schema": json_schema}}
+    text = ""
     model = settings().openai_analysis_model or ""
     async with aclosing(stream_answer(model, messages, Reply(), options)) as stream:
         async for piece in stream:
-            said += piece if isinstance(piece, str) else ""
-            if len(said) > MAX_ANALYSIS_CHARS:
+            text += piece if isinstance(piece, str) else ""
+            if len(text) > MAX_ANALYSIS_CHARS:
                 return None
-    content = parse_object(said)
+    content = parse_object(text)
     return Analysis.model_validate(content) if content is not None else None

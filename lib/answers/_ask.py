@@ -1,23 +1,23 @@
 """The steps of an answer: ask the model, run the tools that it calls, and ask it again.
 
-Imported with the first message: it imports `lib.model`, and that `openai`, which takes long.
+Imported with the first message, because it imports `lib.model` and with it `openai`, which is slow.
 """
 
 import time
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, assert_never
 
 from lib.answers._prompt import provider_messages
-from lib.answers._tool_calls import HeardCalls
+from lib.answers._tool_calls import CallAssembler
 from lib.answers._tool_runs import NOT_RUN, ToolRuns
-from lib.answers.answer import Answer
+from lib.answers.answer import Answer, AnswerCutError, CutReason
 from lib.conversations.message import FinishReason, Message
 from lib.conversations.steps import Step, ToolCall, stored_steps
 from lib.database.client import Database
 from lib.model.client import stream_answer
-from lib.model.reply import CallPiece, Reply
+from lib.model.reply import CallPiece, ModelFinishReason, Reply
 from lib.problems import AnswerInterrupted, AnswerNotStored, ModelFailed, ModelTimeout, Problem
 from lib.runtime.counting import note_first_token
 from lib.settings import settings
@@ -28,146 +28,166 @@ MAX_INTEGER = 2**31 - 1
 TOO_MANY_STEPS = "Not run: this answer has taken as many steps as it may."
 
 
-async def ask(
-    database: Database, answer: "Answer", cut_at: float
-) -> tuple[Message | None, Problem | None]:
-    """Ask the model and pass on what it says and does.
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """The model's answer, before it is stored.
+
+    Attributes:
+        message: the answer to store; None: the model sent nothing to store.
+        failure: the problem that ended the answer; None: no problem did.
+        cut_reason: why the answer was cut; None: it was not.
+    """
+
+    message: Message | None
+    failure: Problem | None
+    cut_reason: CutReason | None
+
+
+async def ask_model(database: Database, answer: Answer, cut_at: float) -> ModelAnswer:
+    """Ask the model for an answer, and write its text and tool calls to the stream as they come.
 
     Args:
-        database: where the tools work.
-        answer: where it is passed on.
-        cut_at: when it is cut, on the clock of `time.monotonic()`, in seconds.
-
-    Returns:
-        What came, to be stored (None: nothing), and the failure that ended it (None: none did).
+        database: the database that the tools work on.
+        answer: the answer in the making.
+        cut_at: the deadline of the answer, on the clock of `time.monotonic()`, in seconds.
 
     Raises:
-        AnswerNotStored: the turn was lost.
+        AnswerNotStored: when the turn is another attempt's by now.
     """
-    asking = _Asking(database, answer)
+    steps = _Steps(database, answer)
+    finish_reason: FinishReason | None = None
     failure: Problem | None = None
-    finish_reason: str | None = None
+    cut_reason: CutReason | None = None
     try:
         async with answer.limited(cut_at):
-            await asking.take_all_steps()
-            finish_reason = asking.reply.finish_reason
-    except TimeoutError:
-        finish_reason = answer.cut_reason
-        if answer.cut_reason == "lost":
-            raise AnswerNotStored from None
-        if answer.cut_reason == "interrupted":
-            failure = AnswerInterrupted()
-        elif answer.cut_reason == "timeout" and not answer.has_begun:
-            finish_reason, failure = "error", ModelTimeout()
+            finish_reason = await steps.take_all()
+    except AnswerCutError as cut:
+        cut_reason = cut.reason
+        finish_reason, failure = _end_of(cut_reason, has_begun=answer.has_begun)
     except ModelFailed as problem:
         finish_reason, failure = "error", problem
-    if asking.is_in_step:
-        asking.leave_step(is_failed=failure is not None)
-    asking.keep_carried_text(is_failed=failure is not None)
-    if not any(step.text or step.calls for step in asking.steps):
-        return None, failure
-    return asking.draft(finish_reason), failure
+    steps.close(is_failed=failure is not None)
+    return ModelAnswer(steps.message(finish_reason), failure, cut_reason)
+
+
+def _end_of(reason: CutReason, *, has_begun: bool) -> tuple[FinishReason, Problem | None]:
+    """Return the finish reason of an answer that was cut, and the problem that its readers get.
+
+    Raises:
+        AnswerNotStored: when the turn is another attempt's by now.
+    """
+    match reason:
+        case "lost":
+            raise AnswerNotStored from None
+        case "interrupted":
+            return "interrupted", AnswerInterrupted()
+        case "timeout" if not has_begun:
+            return "error", ModelTimeout()
+        case "timeout" | "aborted":
+            return reason, None
+        case _:
+            assert_never(reason)
 
 
 @dataclass(slots=True)
 class _Tokens:
-    """The tokens of all steps; None: the provider did not say."""
+    """The tokens of all replies; None: the provider did not count them."""
 
     prompt: int | None = None
     completion: int | None = None
 
     def add(self, reply: Reply) -> None:
-        """Add those of a step."""
+        """Add the tokens of a reply."""
         if reply.prompt_tokens is not None:
             self.prompt = min((self.prompt or 0) + reply.prompt_tokens, MAX_INTEGER)
         if reply.completion_tokens is not None:
             self.completion = min((self.completion or 0) + reply.completion_tokens, MAX_INTEGER)
 
 
-@dataclass(slots=True)
-class _Asking:
-    """One answer as it is being asked for."""
+class _Steps:
+    """The steps of one answer: each has the text of one reply, its tool calls and their outcomes.
 
-    database: Database
-    answer: "Answer"
-    steps: list[Step] = field(default_factory=list[Step])
-    reply: Reply = field(default_factory=Reply)
-    is_in_step: bool = False
-    _tokens: _Tokens = field(default_factory=_Tokens)
-    # What the model says after a call belongs to the next step: the page shows a step's text first.
-    _carried_text: str = ""
-    _told: set[str] = field(default_factory=set[str])
-    _runs: ToolRuns = field(init=False)
-    _heard: HeardCalls = field(init=False)
+    The first step has the calls that earlier attempts have run, if they have run any.
+    """
 
-    def __post_init__(self) -> None:
-        self._runs = ToolRuns(self.database, self.answer.turn)
-        self._heard = HeardCalls(self.answer, self._runs)
-        earlier = self._runs.earlier_calls()
-        if earlier:
-            self.steps.append(Step(calls=earlier))
-            self.answer.tell_step(self.steps[0])
+    def __init__(self, database: Database, answer: Answer) -> None:
+        """Take the answer, and the database that its tools work on."""
+        self._answer = answer
+        self._parts = answer.parts
+        self._runs = ToolRuns(database, answer.turn)
+        self._calls = CallAssembler(answer.parts, self._runs)
+        self._steps: list[Step] = []
+        self._is_in_step = False
+        self._reply = Reply()
+        self._tokens = _Tokens()
+        # Text after a tool call is the next step's: pages show the text of a step before its calls.
+        self._next_text = ""
+        self._shown_outcomes = set[str]()
+        if earlier_calls := self._runs.earlier_calls():
+            self._steps.append(Step(calls=earlier_calls))
+            self._parts.add_step(self._steps[0])
 
-    async def take_all_steps(self) -> None:
-        """Ask, and run what is called, until the model calls nothing or may ask for no more.
+    async def take_all(self) -> ModelFinishReason | None:
+        """Take steps until the model calls no tool, or has taken MAX_TOOL_STEPS of them.
+
+        Returns:
+            Why the model ended its last reply.
 
         Raises:
             ModelFailed: see `stream_answer`.
-            AnswerNotStored: the turn was lost.
+            AnswerNotStored: when the turn is another attempt's by now.
         """
-        most = settings().max_tool_steps
-        for number in range(1, most + 1):
-            step = await self._take_step(is_first=number == 1, is_last=number == most)
-            if not step.calls:
-                break
-            for call in step.calls:
-                if number == most:
+        max_steps = settings().max_tool_steps
+        for number in range(1, max_steps + 1):
+            is_last = number == max_steps
+            calls = await self._take_step(is_first=number == 1, is_last=is_last)
+            for call in calls:
+                if is_last:
                     call.error = TOO_MANY_STEPS
-                # Another error is set already where it must not be run.
+                # A call with any other error must not run.
                 elif call.error == NOT_RUN:
                     await self._runs.run(call)
-                self._tell_outcome(call)
+                self._show_outcome(call)
             self._end_step()
-        else:
-            self.reply.finish_reason = "tool_calls"
-        if self.is_in_step:
-            self._end_step()
+            if not calls:
+                return self._reply.finish_reason
+        return "tool_calls"
 
-    def leave_step(self, *, is_failed: bool) -> None:
-        """Leave a step that was cut, so that the page shows what history will.
+    def close(self, *, is_failed: bool) -> None:
+        """Complete the stream of an answer that was cut, so that it shows the same as history.
 
-        After a failure nothing is ended: the stream ends with that.
+        After a failure no step is ended, because the stream ends with the error.
         """
-        step = self.steps[-1]
-        step.calls += self._heard.end(None)
-        for call in step.calls:
-            self._tell_outcome(call)
-        if not is_failed:
-            self._end_step()
-
-    def keep_carried_text(self, *, is_failed: bool) -> None:
-        """Make a step of what was to begin the next one, where there was none."""
-        if self._carried_text:
-            self.steps.append(Step(self._carried_text))
-            self.answer.begin_step()
-            self.answer.say(self._carried_text)
+        if self._is_in_step:
+            step = self._steps[-1]
+            step.calls += self._calls.end(None)
+            for call in step.calls:
+                self._show_outcome(call)
+            if not is_failed:
+                self._end_step()
+        if self._next_text:
+            self._steps.append(Step(self._next_text))
+            self._parts.begin_step()
+            self._parts.add_text(self._next_text)
             if not is_failed:
                 self._end_step()
 
-    def draft(self, finish_reason: str | None) -> Message:
-        """Return the answer as far as it is known before it is stored."""
+    def message(self, finish_reason: FinishReason | None) -> Message | None:
+        """Return the answer as a message without a number; None: it has no text and no call."""
+        if not any(step.text or step.calls for step in self._steps):
+            return None
         now = datetime.now(UTC)
-        turn, style = self.answer.turn, self.answer.said.style
-        content, tool_calls = stored_steps(self.steps)
+        turn, style = self._answer.turn, self._answer.request.style
+        content, tool_calls = stored_steps(self._steps)
         return Message(
             id=0,
             conversation_id=turn.conversation_id,
-            message_id=self.answer.message_id,
+            message_id=self._answer.message_id,
             role="assistant",
             content=content,
             reply_to=turn.question.id,
-            finish_reason=cast("FinishReason | None", finish_reason),
-            model_name=self.reply.model_name,
+            finish_reason=finish_reason,
+            model_name=self._reply.model_name,
             prompt_tokens=self._tokens.prompt,
             completion_tokens=self._tokens.completion,
             tool_calls=tool_calls,
@@ -178,111 +198,105 @@ class _Asking:
             updated_at=now,
         )
 
-    def _tell_outcome(self, call: ToolCall) -> None:
-        if call.id not in self._told:
-            self._told.add(call.id)
-            self.answer.tell_outcome(call)
+    def _show_outcome(self, call: ToolCall) -> None:
+        if call.id not in self._shown_outcomes:
+            self._shown_outcomes.add(call.id)
+            self._parts.add_outcome(call)
 
     def _end_step(self) -> None:
-        self.is_in_step = False
-        self.answer.end_step()
+        self._is_in_step = False
+        self._parts.end_step()
 
-    async def _take_step(self, *, is_first: bool, is_last: bool) -> Step:
-        turn = self.answer.turn
-        said = provider_messages(
-            turn.messages, self.answer.said.style, self.steps, replaced=turn.answer
-        )
+    async def _take_step(self, *, is_first: bool, is_last: bool) -> list[ToolCall]:
+        """Ask the model once, and return the tools that it calls."""
+        turn, request = self._answer.turn, self._answer.request
+        messages = provider_messages(turn.messages, request.style, self._steps, turn.answer)
         step = Step()
-        self.steps.append(step)
-        self.is_in_step = True
-        self.answer.begin_step()
-        # Not again in a later attempt: what it was to have done, it has done.
+        self._steps.append(step)
+        self._is_in_step = True
+        self._parts.begin_step()
+        # Do not force the tool on a retry; the first attempt has already run it.
         is_forced = is_first and not turn.tool_runs
-        forced = tools().get(self.answer.said.tool_choice or "") if is_forced else None
+        forced = tools().get(request.tool_choice or "") if is_forced else None
         try:
-            if forced is not None:
-                await self._listen(step, said, _options(forced), is_silent=True)
+            if forced is None:
+                await self._read_reply(step, messages, self._tool_options(is_last=is_last))
             else:
-                await self._listen(step, said, self._options(is_last=is_last))
-            if forced is not None and not self._heard:
-                await self._listen_for_arguments(forced, said)
+                await self._force_call(step, messages, forced)
         finally:
-            self._tokens.add(self.reply)
-        step.calls = self._heard.end(self.reply.finish_reason)
+            self._tokens.add(self._reply)
+        step.calls = self._calls.end(self._reply.finish_reason)
         if not step.text and not step.calls:
             raise ModelFailed
-        return step
+        return step.calls
 
-    def _options(self, *, is_last: bool) -> dict[str, Any]:
-        """Return what is asked of the provider beside the text: tools, for who is signed in."""
-        if self.answer.turn.caller.user_id is None or not tools():
+    def _tool_options(self, *, is_last: bool) -> dict[str, Any]:
+        """Return the request's options that offer the tools; anonymous callers have none."""
+        if self._answer.turn.caller.user_id is None or not tools():
             return {}
-        options: dict[str, Any] = {"tools": [each.definition() for each in tools().values()]}
-        # The last time it may ask, it must say something.
+        options: dict[str, Any] = {"tools": [tool.definition() for tool in tools().values()]}
+        # In the last step a call would not run, so the model must answer.
         return options | ({"tool_choice": "none"} if is_last else {})
 
-    async def _listen(
+    async def _force_call(self, step: Step, messages: list[dict[str, Any]], forced: Tool) -> None:
+        """Have the model call one tool.
+
+        Some providers do not know tool_choice, or ignore it (llama.cpp with some models). The model
+        then writes the call's arguments as its answer, by JSON schema.
+        """
+        definition = forced.definition()
+        function = definition["function"]
+        choice = {"type": "function", "function": {"name": forced.name}}
+        options: dict[str, Any] = {"tools": [definition], "tool_choice": choice}
+        await self._read_reply(step, messages, options, drops_text=True)
+        if self._calls:
+            return
+        self._tokens.add(self._reply)
+        text = f"{function['description']} Answer with its arguments alone, as JSON."
+        schema = {"name": forced.name, "schema": function["parameters"]}
+        options = {"response_format": {"type": "json_schema", "json_schema": schema}}
+        self._reply = Reply()
+        messages = [*messages, {"role": "system", "content": text}]
+        stream = stream_answer(settings().openai_model, messages, self._reply, options)
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, str):
+                    self._calls.add(CallPiece(0, "", forced.name, piece))
+
+    async def _read_reply(
         self,
         step: Step,
-        said: list[dict[str, Any]],
+        messages: list[dict[str, Any]],
         options: dict[str, Any],
         *,
-        is_silent: bool = False,
+        drops_text: bool = False,
     ) -> None:
-        """Pass on the pieces of the model's answer as they come, and keep them.
+        """Read one reply of the model into a step, and write it to the stream as it comes.
 
-        With `is_silent` no text: a model that was told to call a tool has nothing to say. If it
-        does say something, it is not listened to any longer.
+        With `drops_text` the reading ends at the first text before a call: the model does not obey.
         """
         asked_at = time.monotonic()
-        self.reply = Reply()
-        pieces = [self._carried_text] if self._carried_text else []
-        self._carried_text = ""
+        self._reply = Reply()
+        pieces = [self._next_text] if self._next_text else []
+        self._next_text = ""
         for piece in pieces:
-            self.answer.say(piece)
-        is_first_piece = not self.answer.has_begun
+            self._parts.add_text(piece)
+        is_first_piece = not self._answer.has_begun
         try:
-            stream = stream_answer(settings().openai_model, said, self.reply, options)
+            stream = stream_answer(settings().openai_model, messages, self._reply, options)
             async with aclosing(stream) as stream:
                 async for piece in stream:
                     if is_first_piece:
                         note_first_token(time.monotonic() - asked_at)
                         is_first_piece = False
                     if isinstance(piece, CallPiece):
-                        self._heard.hear(piece)
-                    elif self._heard:
-                        self._carried_text += piece
-                    elif is_silent and piece.strip():
-                        # It was told to call a tool, and does something else.
-                        break
-                    elif not is_silent:
+                        self._calls.add(piece)
+                    elif self._calls:
+                        self._next_text += piece
+                    elif not drops_text:
                         pieces.append(piece)
-                        self.answer.say(piece)
+                        self._parts.add_text(piece)
+                    elif piece.strip():
+                        break
         finally:
             step.text = "".join(pieces)
-
-    async def _listen_for_arguments(self, forced: Tool, said: list[dict[str, Any]]) -> None:
-        """Have the model write a call's arguments as its answer, by JSON schema.
-
-        For providers that do not know tool_choice, or ignore it (llama.cpp with some models).
-        """
-        self._tokens.add(self.reply)
-        definition = forced.definition()["function"]
-        asked = {
-            "role": "system",
-            "content": f"{definition['description']} Answer with its arguments alone, as JSON.",
-        }
-        schema = {"name": forced.name, "schema": definition["parameters"]}
-        options = {"response_format": {"type": "json_schema", "json_schema": schema}}
-        self.reply = Reply()
-        stream = stream_answer(settings().openai_model, [*said, asked], self.reply, options)
-        async with aclosing(stream) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, str):
-                    self._heard.hear(CallPiece(0, "", forced.name, piece))
-
-
-def _options(forced: Tool) -> dict[str, Any]:
-    """Return what has the model call one tool."""
-    chosen = {"type": "function", "function": {"name": forced.name}}
-    return {"tools": [forced.definition()], "tool_choice": chosen}

@@ -1,19 +1,21 @@
-"""The parts of running answers, kept in the database while they come: for who joins, and in case.
+"""Batches: the parts of running answers, stored while they come.
 
-Off the path of the live streams: a task of its own stores what has come since the last time, for
-all answers of the process in one statement. From it, an answer also learns that it is to stop.
+Readers in other processes read them, and recovery stores them as the answer if this process dies. A
+task of its own stores the new parts of all answers of the process in one statement, so that the
+live streams do not wait. The statement also tells each answer whether it must stop.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 from lib.database.client import Database
-from lib.database.statements import Call, Statement
+from lib.database.statements import Statement
 from lib.runtime.log import log
 from lib.runtime.trace import begin_background
 from lib.streams.stream import Stream
@@ -21,14 +23,23 @@ from lib.turns.turn import Turn
 
 BATCH_SECONDS = 0.25
 BATCH_BYTES = 2048
-# How often it is looked whether a batch is due; so often it may be at most.
+# The pause between two looks whether a batch is due, and so the shortest between two batches.
 TICK_SECONDS = 0.05
+# The reasons for which a batch can cut its answer.
+type BatchCutReason = Literal["aborted", "lost"]
 
 
-# Not frozen: there is one for each answer, four times a second (lib/database/_rows.py).
+# Not frozen: there is one row for each answer, four times a second (lib/database/_rows.py).
 @dataclass(slots=True)
-class Standing:
-    """The row of store_stream_batches."""
+class BatchOutcome:
+    """A row of store_stream_batches.
+
+    Attributes:
+        turn_id: token of the attempt that makes the answer.
+        is_held: the turn is still that attempt's.
+        is_stopped: the answer must stop.
+        is_stored: the batch is stored.
+    """
 
     turn_id: UUID
     is_held: bool
@@ -36,24 +47,24 @@ class Standing:
     is_stored: bool
 
 
-STORE_STREAM_BATCHES = Statement("answers/store_stream_batches", Standing)
+STORE_STREAM_BATCHES = Statement("answers/store_stream_batches", BatchOutcome)
 
 
 @dataclass(slots=True, eq=False)
-class KeptStream:
+class BatchedStream:
     """The stream of one answer, and how much of it is known to be stored.
 
     Attributes:
-        turn: whose answer it is.
-        stream: its parts.
-        cut: ends the answer, for a reason.
-        stored_parts: how many of the parts are stored.
+        turn: the turn of the answer.
+        stream: the answer's stream.
+        cut: cuts the answer.
+        stored_parts: number of stored parts.
         stored_bytes: their size.
     """
 
     turn: Turn
     stream: Stream
-    cut: Callable[[str], None]
+    cut: Callable[[BatchCutReason], None]
     stored_parts: int = 0
     stored_bytes: int = 0
 
@@ -61,107 +72,119 @@ class KeptStream:
         """Return the parts that are not stored."""
         return b"".join(self.stream.parts[self.stored_parts :])
 
+    def update(self, outcome: BatchOutcome, part_count: int, size: int) -> None:
+        """Take the outcome of a batch that reaches up to `part_count` parts and `size` bytes."""
+        if outcome.is_stored:
+            self.stored_parts, self.stored_bytes = part_count, size
+        if not outcome.is_held:
+            self.cut("lost")
+        elif outcome.is_stopped:
+            self.cut("aborted")
 
-_keepers: "dict[Database, _Keeper]" = {}
+
+_batch_tasks: "dict[Database, _BatchTask]" = {}
 
 
 @contextmanager
-def keeping(
-    database: Database, turn: Turn, stream: Stream, cut: Callable[[str], None]
-) -> Generator[KeptStream]:
-    """Keep a running answer's stream in the database while the block runs.
+def storing_batches(
+    database: Database, turn: Turn, stream: Stream, cut: Callable[[BatchCutReason], None]
+) -> Generator[BatchedStream]:
+    """Store the parts of a running answer while the block runs.
 
-    What is still to be stored after it is for `finish_turn` to store.
+    `finish_turn` stores the parts that are left after the block.
 
     Args:
-        database: where.
-        turn: whose answer it is.
-        stream: its parts.
-        cut: called with `aborted` when the answer is to stop, with `lost` when its turn was lost.
+        database: the database to store them in.
+        turn: the turn of the answer.
+        stream: the answer's stream.
+        cut: called with `aborted` when the answer must stop, with `lost` when the turn is another
+            attempt's.
     """
-    keeper = _keepers.setdefault(database, _Keeper(database))
-    kept = KeptStream(turn, stream, cut)
-    keeper.add(kept)
+    task = _batch_tasks.setdefault(database, _BatchTask(database))
+    batched = BatchedStream(turn, stream, cut)
+    task.add(batched)
     try:
-        yield kept
+        yield batched
     finally:
-        keeper.remove(kept)
+        task.remove(batched)
 
 
-class _Keeper:
-    """Stores what the running answers of a process say."""
+async def store_stream_batches(
+    database: Database, streams: Sequence[BatchedStream]
+) -> list[BatchOutcome]:
+    """Store the new parts of running answers, and return one outcome for each.
+
+    Raises:
+        DatabaseUnavailable: see `Database.run`.
+    """
+    return await database.run(
+        STORE_STREAM_BATCHES(
+            conversation_ids=[batched.turn.conversation_id for batched in streams],
+            user_ids=[batched.turn.caller.user_id for batched in streams],
+            turn_ids=[batched.turn.id for batched in streams],
+            first_parts=[batched.stored_parts for batched in streams],
+            part_counts=[len(batched.stream.parts) - batched.stored_parts for batched in streams],
+            parts=_array([batched.unstored().decode() for batched in streams]),
+        )
+    )
+
+
+class _BatchTask:
+    """The task that stores the batches of a process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._kept: set[KeptStream] = set()
+        self._streams: set[BatchedStream] = set()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, kept: KeptStream) -> None:
-        """Store a stream from now on."""
-        self._kept.add(kept)
+    def add(self, batched: BatchedStream) -> None:
+        """Store the parts of a stream from now on."""
+        self._streams.add(batched)
         if self._task is None:
-            # Of no request's: it may outlast the one that began it, and costs none of them time.
+            # In a context of its own: the task may outlast the request that starts it, and its
+            # round trips are no request's.
             self._task = asyncio.create_task(self._run(), context=Context())
 
-    def remove(self, kept: KeptStream) -> None:
-        """Store no more of a stream."""
-        self._kept.remove(kept)
+    def remove(self, batched: BatchedStream) -> None:
+        """Store no more parts of a stream."""
+        self._streams.remove(batched)
 
     async def _run(self) -> None:
         stored_at = time.monotonic()
-        while self._kept:
+        while self._streams:
             await asyncio.sleep(TICK_SECONDS)
             is_due = time.monotonic() - stored_at >= BATCH_SECONDS
             if is_due or any(
-                kept.stream.size - kept.stored_bytes >= BATCH_BYTES for kept in self._kept
+                batched.stream.size - batched.stored_bytes >= BATCH_BYTES
+                for batched in self._streams
             ):
                 stored_at = time.monotonic()
                 await self._store()
-        # Nobody can come in between: the next stream finds that there is none, and begins another.
-        del _keepers[self._database]
+        # No await since the loop's condition: the next stream finds no task, and starts a new one.
+        del _batch_tasks[self._database]
 
     async def _store(self) -> None:
-        kept = list(self._kept)
-        ends = [len(each.stream.parts) for each in kept]
-        sizes = [each.stream.size for each in kept]
+        streams = list(self._streams)
+        ends = [(len(batched.stream.parts), batched.stream.size) for batched in streams]
         begin_background()
         try:
-            found = {row.turn_id: row for row in await self._database.run(store_call(kept))}
-        except Exception as error:  # noqa: BLE001 (whatever it is: the next time, all is sent again)
+            rows = await store_stream_batches(self._database, streams)
+        except Exception as error:  # noqa: BLE001 (the next batch has these parts, too)
             log("stream_batches_not_stored", cause=type(error).__name__)
             return
-        for each, end, size in zip(kept, ends, sizes, strict=True):
-            # One that has ended meanwhile has said itself what is stored.
-            if each in self._kept and each.turn.id in found:
-                _note(each, found[each.turn.id], end, size)
-
-
-def store_call(kept: list[KeptStream]) -> Call[Standing]:
-    """Return the call that stores what has come of running answers, and learns how they stand."""
-    return STORE_STREAM_BATCHES(
-        conversation_ids=[each.turn.conversation_id for each in kept],
-        user_ids=[each.turn.caller.user_id for each in kept],
-        turn_ids=[each.turn.id for each in kept],
-        first_parts=[each.stored_parts for each in kept],
-        part_counts=[len(each.stream.parts) - each.stored_parts for each in kept],
-        parts=_array([each.unstored().decode() for each in kept]),
-    )
+        outcomes = {row.turn_id: row for row in rows}
+        for batched, (part_count, size) in zip(streams, ends, strict=True):
+            # Skip answers that ended during the query: finish_turn has stored the rest of their
+            # parts.
+            if batched in self._streams and batched.turn.id in outcomes:
+                batched.update(outcomes[batched.turn.id], part_count, size)
 
 
 def _array(texts: list[str]) -> str:
     """Return texts as one literal of type text[].
 
-    psycopg writes such a list with regular expressions, and parts are full of quotes: with 100
-    answers a statement kept the process from all else for 5 ms; this way for 2.
+    psycopg writes such a list with regular expressions, and parts are full of quotes: a statement
+    for 100 answers blocked the event loop for 5 ms, against 2 ms with this function.
     """
     escaped = [text.replace("\\", r"\\").replace('"', r"\"") for text in texts]
     return "{" + ",".join(f'"{text}"' for text in escaped) + "}"
-
-
-def _note(kept: KeptStream, standing: Standing, end: int, size: int) -> None:
-    if standing.is_stored:
-        kept.stored_parts, kept.stored_bytes = end, size
-    if not standing.is_held:
-        kept.cut("lost")
-    elif standing.is_stopped:
-        kept.cut("aborted")

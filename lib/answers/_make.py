@@ -1,16 +1,16 @@
-"""Making an answer: ask the model, store what came, and give the turn back.
+"""Making an answer: ask the model, store the answer, and give the turn back.
 
-Imported with the first message: it imports `lib.steps`, and that `openai`, which takes long.
+Imported with the first message, because `_ask` imports `openai`, which is slow.
 """
 
 import asyncio
 import time
 from contextlib import suppress
 
-from lib.answers._analysis import AnalysisTask, begin_analysis, described, finish_analysis
-from lib.answers._ask import ask
-from lib.answers._batches import KeptStream, keeping
-from lib.answers._title import asking_for_title, wait_for_title
+from lib.answers._analysis import AnalysisTask, begin_analysis, finish_analysis, with_analysis
+from lib.answers._ask import ModelAnswer, ask_model
+from lib.answers._batches import BatchedStream, storing_batches
+from lib.answers._title import requesting_title, wait_for_title
 from lib.answers.answer import Answer, running_answers
 from lib.conversations.message import Message
 from lib.database.client import Database
@@ -18,52 +18,58 @@ from lib.problems import DatabaseUnavailable, ModelFailed, Problem
 from lib.runtime.deadlines import Deadline
 from lib.runtime.log import log
 from lib.streams import parts as ui_stream
-from lib.turns.finish import Rest, finish_turn, release_turn
+from lib.turns.finish import UnstoredParts, finish_turn, release_turn
 from lib.turns.turn import Turn
 
 STORE_AGAIN_SECONDS = 0.25
 
 
 async def make_answer(database: Database, answer: Answer, deadline: Deadline) -> None:
-    """Make an answer; whatever happens, it ends visibly and the turn is given back."""
+    """Make an answer. In every case its stream ends, and its turn is given back."""
     analysis: AnalysisTask | None = None
     try:
-        with keeping(database, answer.turn, answer.stream, answer.cut) as kept:
+        with storing_batches(database, answer.turn, answer.stream, answer.cut) as stream:
             analysis = begin_analysis(answer.turn)
-            draft, title, failure = await _ask_beside_title(database, answer, deadline.cut_at)
-        if draft is None:
-            await release_turn(database, answer.turn)
-            if failure is None and answer.cut_reason == "aborted":
-                answer.stop()
-            else:
-                _fail(answer, failure or ModelFailed())
+            model_answer, title = await _ask_with_title(database, answer, deadline.cut_at)
+        if model_answer.message is None:
+            await _end_without_message(database, answer, model_answer)
             return
-        draft = described(draft, analysis)
-        rest = _rest(answer, kept, draft, title, failure)
+        message = with_analysis(model_answer.message, analysis)
+        unstored = _unstored_parts(stream, message, title, model_answer.failure)
         stored, title_now = await _store(
-            database, answer.turn, draft, title, rest, deadline.last_words_at
+            database, answer.turn, message, title, unstored, deadline.last_words_at
         )
-        if failure is None:
-            told = rest.title_parts if title == title_now else b""
-            answer.end(stored, told + rest.last_parts)
+        if model_answer.failure is None:
+            title_parts = unstored.title_parts if title == title_now else b""
+            answer.end(stored, title_parts + unstored.last_parts)
         else:
-            _fail(answer, failure)
+            _fail(answer, model_answer.failure)
     except Problem as problem:
         _fail(answer, problem)
-    except Exception as error:  # noqa: BLE001 (a task of its own: nobody else would tell the reader)
+    except Exception as error:  # noqa: BLE001 (a task of its own: its readers learn of it only here)
         log("unexpected_error", error=error)
+        # Before the release, which may fail for the same reason.
         answer.fail(Problem())
-        # Told first: what went wrong may well go wrong again here.
         with suppress(Exception):
             await release_turn(database, answer.turn)
     finally:
         del running_answers[answer.turn.id]
-        if not answer.stored.done():
-            # Whatever it was, nobody waits for ever.
+        if not answer.is_over:
+            # The task was cancelled.
             answer.fail(Problem())
             with suppress(Exception):
                 await release_turn(database, answer.turn)
-        await finish_analysis(database, answer.turn, answer.stored, analysis, deadline.cut_at)
+        await finish_analysis(database, answer, analysis, deadline.cut_at)
+
+
+async def _end_without_message(
+    database: Database, answer: Answer, model_answer: ModelAnswer
+) -> None:
+    await release_turn(database, answer.turn)
+    if model_answer.failure is None and model_answer.cut_reason == "aborted":
+        answer.stop()
+    else:
+        _fail(answer, model_answer.failure or ModelFailed())
 
 
 def _fail(answer: Answer, problem: Problem) -> None:
@@ -72,71 +78,70 @@ def _fail(answer: Answer, problem: Problem) -> None:
     answer.fail(problem)
 
 
-async def _ask_beside_title(
+async def _ask_with_title(
     database: Database, answer: Answer, cut_at: float
-) -> tuple[Message | None, str | None, Problem | None]:
+) -> tuple[ModelAnswer, str | None]:
     """Ask the model for the answer, and beside it for a title of the conversation.
 
     Args:
-        database: where the tools work.
-        answer: where what it says is passed on.
-        cut_at: when it is cut, on the clock of `time.monotonic()`, in seconds.
+        database: the database that the tools work on.
+        answer: the answer in the making.
+        cut_at: the deadline of the answer, on the clock of `time.monotonic()`, in seconds.
 
     Returns:
-        What came, to be stored (None: nothing); the title, if it came by then; and the failure that
-        ended the answer (None: none did).
+        The model's answer; and the title, or None if there is none in time.
     """
-    async with asking_for_title(answer.turn) as title_task:
-        draft, failure = await ask(database, answer, cut_at)
-        if draft is None:
-            return None, None, failure
-        is_whole = failure is None and draft.finish_reason != answer.cut_reason
-        return draft, await wait_for_title(title_task, cut_at if is_whole else 0.0), failure
+    async with requesting_title(answer.turn) as title_task:
+        model_answer = await ask_model(database, answer, cut_at)
+        if model_answer.message is None:
+            return model_answer, None
+        is_complete = model_answer.failure is None and model_answer.cut_reason is None
+        return model_answer, await wait_for_title(title_task, cut_at if is_complete else 0.0)
 
 
-def _rest(
-    answer: Answer, kept: KeptStream, draft: Message, title: str | None, failure: Problem | None
-) -> Rest:
-    """Return what of the stream is to be stored with the answer; all that it tells is known.
+def _unstored_parts(
+    stream: BatchedStream, message: Message, title: str | None, failure: Problem | None
+) -> UnstoredParts:
+    """Return the parts of an answer's stream that are stored with the answer.
 
     Args:
-        answer: the answer in the making.
-        kept: how much of its stream is stored already.
-        draft: what is to be stored.
-        title: the model's, for the conversation; None: there is none.
-        failure: what ended the answer; None: it ended well.
+        stream: the stream, which also tells how many parts are stored already.
+        message: the answer to store.
+        title: the model's title for the conversation; None: there is none.
+        failure: the problem that ended the answer; None: it ended well.
     """
-    told = b""
+    title_parts = b""
     if title is not None and failure is None:
-        told = ui_stream.conversation(answer.turn.conversation_id, title)
-    end = ui_stream.finish(draft) if failure is None else ui_stream.error(failure.detail)
-    return Rest(kept.stored_parts, kept.unstored(), told, end + ui_stream.DONE)
+        title_parts = ui_stream.conversation(message.conversation_id, title)
+    end = ui_stream.finish(message) if failure is None else ui_stream.error(failure.detail)
+    last_parts = end + ui_stream.DONE
+    return UnstoredParts(stream.stored_parts, stream.unstored(), title_parts, last_parts)
 
 
 async def _store(
     database: Database,
     turn: Turn,
-    draft: Message,
+    message: Message,
     title: str | None,
-    rest: Rest,
+    unstored: UnstoredParts,
     give_up_at: float,
 ) -> tuple[Message, str | None]:
-    """Store an answer, trying again until it must be given up: it has been paid for.
+    """Store an answer; try until `give_up_at`, because the answer has been paid for.
 
     Returns:
         See `finish_turn`.
 
     Raises:
-        AnswerNotStored: the turn was lost.
-        DatabaseUnavailable: it could not be stored in time.
+        AnswerNotStored: when the turn is another attempt's by now.
+        DatabaseUnavailable: when the database could not store the answer in time.
     """
     while True:
         try:
             async with asyncio.timeout_at(give_up_at):
-                return await finish_turn(database, turn, draft, title, rest)
+                return await finish_turn(database, turn, message, title, unstored)
         except (DatabaseUnavailable, TimeoutError) as error:
             if time.monotonic() + STORE_AGAIN_SECONDS >= give_up_at:
-                detail = "This answer could not be stored. Send your message again to have it anew."
+                detail = "This answer could not be stored. Send your message again for a new one."
                 raise DatabaseUnavailable(detail, retry_after_seconds=5) from error
             log("finish_turn_again", cause=type(error).__name__)
             await asyncio.sleep(STORE_AGAIN_SECONDS)

@@ -1,4 +1,4 @@
-"""What the model is told: how to answer, and what was said, in the provider's form."""
+"""The prompt: instructions for the model and the conversation, in the provider's form."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ BEHAVIORS = {
 
 
 def system_prompt(style: Style) -> str:
-    """Return the system prompt for an answer of that style."""
+    """Return the system prompt for an answer of this style."""
     lines = [
         settings().system_prompt,
         f'Take on the persona named "{style.persona}".' if style.persona else "",
@@ -34,28 +34,29 @@ def provider_messages(
     """Return a conversation in the provider's form, the system prompt first.
 
     Args:
-        messages: what was said up to the question, oldest first.
-        style: how the answer is to be.
-        steps: those of the answer that are done already.
-        replaced: the answer to the same question that this one is to replace.
+        messages: the messages up to the question, oldest first.
+        style: the style of the answer.
+        steps: the steps that the answer has taken already.
+        replaced: the earlier answer to the same question, which this one replaces; None: there is
+            none.
     """
-    said: list[dict[str, Any]] = [{"role": "system", "content": system_prompt(style)}]
+    prompt: list[dict[str, Any]] = [{"role": "system", "content": system_prompt(style)}]
     remark = ""
     for message in messages:
         if message is messages[-1] and replaced is not None:
             remark += _remark(replaced)
         if message.role == "user":
-            said.append({"role": "user", "content": _content(message, remark)})
+            prompt.append({"role": "user", "content": _content(message, remark)})
             remark = ""
         elif message.role == "system":
-            said.append({"role": "system", "content": message.content})
+            prompt.append({"role": "system", "content": message.content})
         else:
             for step in steps_of(message.content, message.tool_calls):
-                said += _step(step)
+                prompt += _step(step)
             remark = _remark(message)
     for step in steps:
-        said += _step(step)
-    return said
+        prompt += _step(step)
+    return prompt
 
 
 def _content(message: Message, remark: str) -> str | list[dict[str, Any]]:
@@ -67,7 +68,7 @@ def _content(message: Message, remark: str) -> str | list[dict[str, Any]]:
 
 
 def _step(step: Step) -> list[dict[str, Any]]:
-    """Return a step: the assistant's message, and the result of each of its calls after it."""
+    """Return a step: a message of the assistant, then the result of each of its calls."""
     if not step.calls:
         return [{"role": "assistant", "content": step.text}] if step.text else []
     calls = [
@@ -85,10 +86,10 @@ def _step(step: Step) -> list[dict[str, Any]]:
 
 
 def _remark(answer: Message) -> str:
-    """Return what the user said of an answer that is marked as a mistake, for the next message.
+    """Return the user's remark on an answer that is marked as a mistake; '' if it is not.
 
-    In the user's message, not in one of the system's: the note is the user's own words. Nor in one
-    of its own: many models want user and assistant to take turns.
+    It goes into the user's next message, because the note is in the user's own words, and because
+    many models want user and assistant to take turns.
     """
     if not answer.is_mistake:
         return ""

@@ -1,8 +1,8 @@
-"""Titles: what the model calls a conversation, asked for beside its first answer.
+"""Titles: the model names a conversation while it makes the first answer.
 
-A conversation is called by the beginning of its first message at once. The model's title replaces
-that if it comes in time; whatever goes wrong with it, the first title stays, and the answer neither
-waits for it nor fails with it.
+A new conversation is named at once, after the beginning of its first message. The model's title
+replaces that name if it comes in time. Without one the first name stays, and the answer neither
+waits nor fails.
 """
 
 import asyncio
@@ -24,36 +24,36 @@ PROMPT = (
     "Answer with a title for a conversation that begins with the message of the user: at most six "
     "words, in the language of that message, the title alone. Do not answer the message itself."
 )
-# So long is waited for it once the answer's text is complete. The reader has all of the text by
-# then, but `finish` still waits, and with it the next message: so no longer than goes unnoticed
-# there. Most titles are quicker than their answer, and cost no waiting at all.
+# The longest wait for a title once the answer's text is complete. The reader has the whole text by
+# then, but `finish` waits, and with it the next message: so the wait is too short to be noticed.
+# Most titles are quicker than their answer, and cost no wait at all.
 TITLE_PATIENCE_SECONDS = 0.3
-# Who has not said a title in so many characters chats, or finds no end. A limit on tokens would
-# have to be asked for, which some models refuse as `max_tokens`, some as `max_completion_tokens`.
+# A model without a title in so many characters chats, or finds no end. A limit on tokens would be
+# a parameter, and some models refuse `max_tokens`, some `max_completion_tokens`.
 MAX_READ_CHARS = 300
-# What models put before a title: a heading's or a list's mark, or the word itself.
+# Models put these before a title: the mark of a heading or of a list, or the word itself.
 LEAD = re.compile(
     r"(?:#+|[-*•])(?:\s+|$)|(?P<mark>[*_]*)title(?:\s*:(?P=mark)|(?P=mark)\s*:)", re.IGNORECASE
 )
-# What they put around it, quotation marks or Markdown: what ends it, by what begins it.
+# Models put these around a title: quotation marks or Markdown. The closing mark by the opening one.
 CLOSING = {mark: mark for mark in "\"'`*_"} | {
     "“": "”", "„": "“”", "‘": "’", "«": "»", "»": "«", "「": "」",  # noqa: RUF001 (meant)
 }  # fmt: skip
-# A line of such marks alone holds no title; nor does one that begins a block of code.
+# A line of these marks alone holds no title, and neither does the first line of a block of code.
 MARKS = "#*_`-=~\"'"
 CODE = "```"
-# Some models think aloud before they answer. That takes longer than a title is worth.
+# Some models think aloud before they answer, which takes longer than a title is worth.
 THOUGHT = "<think"
 
 
 @asynccontextmanager
-async def asking_for_title(turn: Turn) -> AsyncGenerator[TitleTask]:
-    """Ask for the title of a turn's conversation, if it wants one, while the block runs.
+async def requesting_title(turn: Turn) -> AsyncGenerator[TitleTask]:
+    """Ask for a title for a turn's conversation while the block runs, if it needs one.
 
-    The task yielded never fails; it returns None where there is no title. What has not come by the
-    end of the block is given up, and its connection closed.
+    The task never fails; without a title it returns None. The end of the block cancels it, and
+    closes its connection.
     """
-    task = asyncio.create_task(_find_title(turn))
+    task = asyncio.create_task(_request_title(turn))
     try:
         yield task
     finally:
@@ -61,12 +61,12 @@ async def asking_for_title(turn: Turn) -> AsyncGenerator[TitleTask]:
 
 
 async def wait_for_title(task: TitleTask, until: float) -> str | None:
-    """Return the title if it is there, or comes within TITLE_PATIENCE_SECONDS; otherwise None.
+    """Return the title if it comes within TITLE_PATIENCE_SECONDS, otherwise None.
 
     Args:
-        task: what asks for it.
-        until: when the waiting ends in any case, on the clock of `time.monotonic()`, in seconds;
-            0: only what is there already counts.
+        task: the request for the title.
+        until: end of the wait at the latest, on the clock of `time.monotonic()`, in seconds; 0: no
+            wait, only a title that is ready counts.
     """
     patience = max(0.0, min(TITLE_PATIENCE_SECONDS, until - time.monotonic()))
     await asyncio.wait({task}, timeout=patience)
@@ -76,15 +76,15 @@ async def wait_for_title(task: TitleTask, until: float) -> str | None:
     return None
 
 
-def title_in(said: str) -> str | None:
-    """Return the title in what a model said: of its first line that holds one, the bare text."""
-    if said.lstrip().startswith(THOUGHT):
+def title_in(reply: str) -> str | None:
+    """Return the title in a model's reply: the bare text of the first line that holds one."""
+    if reply.lstrip().startswith(THOUGHT):
         return None
-    return next((title for line in said.splitlines() if (title := _bare(line))), None)
+    return next((title for line in reply.splitlines() if (title := _bare(line))), None)
 
 
 def _bare(line: str) -> str:
-    """Return a line without what models put before and around a title; '' if nothing is left."""
+    """Return a line without marks before and around its title; '' if it holds no title."""
     text, before = line.strip(), None
     while text != before:
         before = text
@@ -93,28 +93,30 @@ def _bare(line: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """Return what is between quotation marks, if they are the only ones: not of `"a" or "b"`."""
+    """Return a text without its quotation marks, unless it has more of them, as `"a" or "b"`."""
     is_quoted = len(text) > 1 and text[-1] in CLOSING.get(text[0], "")
     return text[1:-1] if is_quoted and f" {text[0]}" not in text else text
 
 
-def _is_wanted(turn: Turn) -> bool:
-    """Tell whether nothing was said before the question, and its beginning is the title still.
+def _needs_title(turn: Turn) -> bool:
+    """Return whether the question is the conversation's first, which still names it.
 
-    An operator's system message counts as nothing said. Where HISTORY_MESSAGES is 1, what was said
-    before is not read, and the title alone decides.
+    System messages of an operator do not count. With HISTORY_MESSAGES=1 no earlier message is read,
+    and the conversation's name alone decides.
     """
-    is_first = all(each.role == "system" or each.id == turn.question.id for each in turn.messages)
+    is_first = all(
+        message.role == "system" or message.id == turn.question.id for message in turn.messages
+    )
     return is_first and turn.title == title_of(turn.question.content)
 
 
-async def _find_title(turn: Turn) -> str | None:
-    if not _is_wanted(turn):
+async def _request_title(turn: Turn) -> str | None:
+    if not _needs_title(turn):
         return None
     try:
         return await _ask(turn.question.content)
-    except Exception as error:  # noqa: BLE001 (whatever it is, there is a title already)
-        # Not the error itself, whose text may be the provider's.
+    except Exception as error:  # noqa: BLE001 (the conversation has a name already)
+        # Not the error itself: its text may be the provider's.
         log("title_failed", cause=type(error.__cause__ or error).__name__)
         return None
 
@@ -130,11 +132,11 @@ async def _ask(question: str) -> str | None:
         {"role": "system", "content": PROMPT},
         {"role": "user", "content": question},
     ]
-    said = ""
+    reply = ""
     async with aclosing(stream_answer(model, messages, Reply())) as stream:
         async for piece in stream:
-            said = (said + str(piece))[:MAX_READ_CHARS]
-            whole_lines = said[: said.rfind("\n") + 1]
-            if title_in(whole_lines) or len(said) == MAX_READ_CHARS:
+            reply = (reply + str(piece))[:MAX_READ_CHARS]
+            complete_lines = reply[: reply.rfind("\n") + 1]
+            if title_in(complete_lines) or len(reply) == MAX_READ_CHARS:
                 break
-    return title_in(said)
+    return title_in(reply)

@@ -1,8 +1,8 @@
-"""Running tools, in the name of the caller, each at most once for a question.
+"""Running tools in the name of the caller, each at most once for a question.
 
-An attempt to answer may die after a tool had its effect; the next attempt must not have it again.
-So each run is noted under a key that is the same in each attempt, in the transaction of its effect
-where that is a statement.
+An attempt may die after a tool had its effect, and the next attempt must not repeat the effect. So
+each run is stored under a key that is the same in each attempt: in the transaction of the effect,
+where the effect is a statement.
 """
 
 import asyncio
@@ -30,45 +30,45 @@ from lib.turns.turn import Turn
 
 MAX_OUTPUT_CHARS = 32_768
 MAX_ERROR_CHARS = 2000
-# Providers take no longer one when they are told of a call again.
+# Providers refuse a longer id when they read the call in a later request.
 MAX_ID_CHARS = 40
 FAILED = "The tool failed. Tell the user that this did not work."
 NOT_RUN = "Not run."
 
 
 class AlreadyRunError(Exception):
-    """An earlier attempt has run this; its outcome counts."""
+    """An earlier attempt has run this call; that run's outcome counts."""
 
 
 class ToolRuns:
     """The runs of one attempt to answer."""
 
     def __init__(self, database: Database, turn: Turn) -> None:
-        """Take the turn that they are for."""
+        """Take the turn, with the runs of earlier attempts, and the database that tools work on."""
         self._database = database
         self._turn = turn
         self._earlier = {run.run_key: run for run in turn.tool_runs}
-        self._counted = Counter[str]()
-        self._ids: set[str] = set()
-        # The loop itself holds tasks only weakly.
-        self._noting: set[asyncio.Task[None]] = set()
+        self._run_counts = Counter[str]()
+        self._call_ids: set[str] = set()
+        # The event loop itself holds tasks only weakly.
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def earlier_calls(self) -> list[ToolCall]:
-        """Return what earlier attempts have run, in order."""
+        """Return the calls that earlier attempts have run, in order."""
         return [self._outcome_of(run) for run in self._turn.tool_runs]
 
-    def call(self, call_id: str, name: str, arguments: dict[str, Any]) -> ToolCall:
-        """Return a call that is still to be run, under an id that no other one has."""
-        is_free = 0 < len(call_id) <= MAX_ID_CHARS and call_id not in self._ids
-        chosen = call_id if is_free else f"call_{uuid4().hex}"
-        self._ids.add(chosen)
-        return ToolCall(id=chosen, name=name, arguments=arguments, error=NOT_RUN)
+    def new_call(self, call_id: str, name: str) -> ToolCall:
+        """Return a call that has not run, under the provider's id unless that is taken."""
+        is_free = 0 < len(call_id) <= MAX_ID_CHARS and call_id not in self._call_ids
+        own_id = call_id if is_free else f"call_{uuid4().hex}"
+        self._call_ids.add(own_id)
+        return ToolCall(id=own_id, name=name, arguments={}, error=NOT_RUN)
 
     async def run(self, call: ToolCall) -> None:
-        """Run a call; what came of it, or why nothing did, is then in it.
+        """Run a call, and set its output or its error.
 
         Raises:
-            AnswerNotStored: the turn is not this attempt's any more.
+            AnswerNotStored: when the turn is another attempt's by now.
         """
         tool = tools().get(call.name)
         if tool is None:
@@ -78,20 +78,20 @@ class ToolRuns:
         try:
             arguments = TypeAdapter(tool.arguments).validate_python(call.arguments)
         except ValidationError as error:
-            call.error = f"The arguments are not valid: {_mistakes(error)}"
+            call.error = f"The arguments are not valid: {_validation_errors(error)}"
             return
         except Exception as error:  # noqa: BLE001 (a validator of the tool's own)
             log("tool_failed", error=error, tool=tool.name)
             call.error = FAILED
             return
-        # Until it is known better: also if this is cut.
+        # This stays if the answer is cut during the run.
         call.error = UNKNOWN
         await self._run(tool, arguments, call)
 
     async def _run(self, tool: Tool, arguments: object, call: ToolCall) -> None:
-        context = _Context(self._database, self._turn, call, self._key(call))
+        context = _Context(self._database, self._turn, call, self._run_key(call))
         try:
-            call.output = _json_of(await _ended(tool, arguments, context))
+            call.output = _plain_output(await _run_tool(tool, arguments, context))
             call.error = None
         except ToolError as error:
             call.error = storable_text(str(error))[:MAX_ERROR_CHARS]
@@ -104,30 +104,30 @@ class ToolRuns:
         except AnswerNotStored:
             raise
         except DatabaseUnavailable as error:
-            # Perhaps it was done, and only the word of that was lost: the error that it has stays.
+            # The statement may have run, and only its result was lost: the call stays UNKNOWN.
             log("tool_outcome_unknown", error=error, tool=tool.name)
             return
-        except Exception as error:  # noqa: BLE001 (a tool's own, whatever it is)
+        except Exception as error:  # noqa: BLE001 (a tool may raise anything)
             log("tool_failed", error=error, tool=tool.name)
             is_known = isinstance(error, Problem) and not error.status.is_server_error
             call.error = str(error)[:MAX_ERROR_CHARS] if is_known else FAILED
         if context.has_begun:
-            self._note(context.run_key, call)
+            self._store_outcome(context.run_key, call)
 
-    def _key(self, call: ToolCall) -> str:
-        """Name a run: the tool, its arguments, and how many like it came before in this answer."""
-        what = json.dumps([call.name, call.arguments], sort_keys=True)
-        self._counted[what] += 1
-        return hashlib.sha256(f"{self._counted[what]} {what}".encode()).hexdigest()
+    def _run_key(self, call: ToolCall) -> str:
+        """Return the key of a run: a hash of tool, arguments, and number of equal calls so far."""
+        text = json.dumps([call.name, call.arguments], sort_keys=True)
+        self._run_counts[text] += 1
+        return hashlib.sha256(f"{self._run_counts[text]} {text}".encode()).hexdigest()
 
-    def _note(self, run_key: str, call: ToolCall) -> None:
-        """Store what came of a run, beside the next request to the model, which need not wait."""
+    def _store_outcome(self, run_key: str, call: ToolCall) -> None:
+        """Store the outcome of a run, while the model is asked again already."""
         outcome = {"error": call.error} if call.error is not None else {"output": call.output}
-        task = asyncio.create_task(self._noted(run_key, outcome))
-        self._noting.add(task)
-        task.add_done_callback(self._noting.discard)
+        task = asyncio.create_task(self._finish_tool_run(run_key, outcome))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _noted(self, run_key: str, outcome: dict[str, Any]) -> None:
+    async def _finish_tool_run(self, run_key: str, outcome: dict[str, Any]) -> None:
         try:
             await self._database.run_as(
                 self._turn.caller,
@@ -140,11 +140,11 @@ class ToolRuns:
                     output=json.dumps(outcome),
                 ),
             )
-        except Exception as error:  # noqa: BLE001 (an attempt after this one then knows less)
+        except Exception as error:  # noqa: BLE001 (a later attempt then finds the outcome unknown)
             log("tool_outcome_not_noted", cause=type(error).__name__)
 
     def _outcome_of(self, run: ToolRun) -> ToolCall:
-        self._ids.add(run.tool_call_id)
+        self._call_ids.add(run.tool_call_id)
         return run.to_call()
 
 
@@ -159,11 +159,11 @@ class _Context:
         self._turn = turn
         self._call = call
 
-    async def run(self, *calls: Call[Any]) -> Any:  # noqa: ANN401 (the protocol tells)
+    async def run(self, *calls: Call[Any]) -> Any:  # noqa: ANN401 (the protocol has the overloads)
         """See `ToolContext.run`."""
         if self.has_begun:
             return await self._database.run_as(self.caller, None, *calls)
-        _, _, *rows = await self._begin(*calls)
+        _, _, *rows = await self._begin_tool_run(*calls)
         return rows[0] if len(calls) == 1 else tuple(rows)
 
     async def read(self, call: Call[Any]) -> Any:  # noqa: ANN401 (likewise)
@@ -173,17 +173,20 @@ class _Context:
     async def begin(self) -> None:
         """See `ToolContext.begin`."""
         if not self.has_begun:
-            await self._begin()
+            await self._begin_tool_run()
 
-    async def _begin(self, *calls: Call[Any]) -> tuple[list[Any], ...]:
-        whose = {"conversation_id": self._turn.conversation_id, "user_id": self.caller.user_id}
+    async def _begin_tool_run(self, *calls: Call[Any]) -> tuple[list[Any], ...]:
+        conversation = {
+            "conversation_id": self._turn.conversation_id,
+            "user_id": self.caller.user_id,
+        }
         try:
             rows: tuple[list[Any], ...] = await self._database.run_as(
                 self.caller,
                 None,
-                LOCK_CONVERSATION(**whose),
+                LOCK_CONVERSATION(**conversation),
                 BEGIN_TOOL_RUN(
-                    **whose,
+                    **conversation,
                     turn_id=self._turn.id,
                     question_id=self._turn.question.id,
                     run_key=self.run_key,
@@ -195,7 +198,7 @@ class _Context:
                 *calls,
             )
         except psycopg.errors.IntegrityError as error:
-            # Of begin_tool_run, not of the tool's own statements.
+            # begin_tool_run violates these two; others are of the tool's own statements.
             if error.diag.constraint_name == "tool_runs_pkey":
                 raise AlreadyRunError from error
             if (error.diag.table_name, error.diag.column_name) == ("tool_runs", "conversation_id"):
@@ -205,37 +208,38 @@ class _Context:
         return rows
 
 
-async def _ended(tool: Tool, arguments: object, context: _Context) -> object:
-    """Run a tool and return what it returns.
+async def _run_tool(tool: Tool, arguments: object, context: _Context) -> object:
+    """Run a tool in a task of its own, and return its result.
 
-    In a task of its own: one that is cancelled from within, as by awaiting what was cancelled, is a
-    tool that failed, and not the end of the answer.
+    The task tells a tool that cancels itself, for instance by awaiting a cancelled task, from the
+    cancellation of the answer: the first is a tool that failed.
 
     Raises:
-        CancelledError: the answer is cut.
-        Exception: the tool's own.
+        CancelledError: when the answer is cut.
+        Exception: any, from the tool.
     """
-    running = asyncio.ensure_future(tool.run(arguments, context))
+    tool_task = asyncio.ensure_future(tool.run(arguments, context))
     try:
-        return await running
+        return await tool_task
     except asyncio.CancelledError as error:
-        own = asyncio.current_task()
-        if own is None or own.cancelling():
+        answer_task = asyncio.current_task()
+        if answer_task is None or answer_task.cancelling():
             raise
         message = "the tool was cancelled from within"
         raise RuntimeError(message) from error
 
 
-def _mistakes(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found[:10])
+def _validation_errors(error: ValidationError) -> str:
+    """Return the first 10 errors, each with its field."""
+    errors = error.errors(include_url=False, include_context=False, include_input=False)[:10]
+    return "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in errors)
 
 
-def _json_of(output: object) -> object:
-    """Return what a tool returned as plain JSON, as the model and the page get it.
+def _plain_output(output: object) -> object:
+    """Return a tool's result as plain JSON, for the model and for pages.
 
     Raises:
-        ToolError: it is too long for the model, or no JSON. Whatever it did is done.
+        ToolError: when it is too long for the model, or no JSON; the tool's effect stays.
     """
     try:
         text = json.dumps(output, default=plain_json, allow_nan=False)

@@ -1,13 +1,14 @@
-"""An answer in the making, and those that this process makes."""
+"""An answer in the making, and the answers that this process makes."""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Literal
 from uuid import UUID, uuid4
 
+from lib.answers.part_writer import PartWriter
 from lib.conversations.message import Message
-from lib.conversations.steps import Step, ToolCall
 from lib.problems import AnswerStopped, Problem
 from lib.runtime.counting import note_failed_turn
 from lib.streams import parts as ui_stream
@@ -15,145 +16,143 @@ from lib.streams.stream import Stream
 from lib.turns.request import ChatRequest
 from lib.turns.turn import Turn
 
+AnswerState = Literal["preparing", "streaming", "ended", "stopped", "broken", "failed"]
+# The states that may follow each state.
+NEXT_STATES: dict[AnswerState, tuple[AnswerState, ...]] = {
+    "preparing": ("streaming", "failed"),
+    "streaming": ("ended", "stopped", "broken"),
+    "ended": (),
+    "stopped": (),
+    "broken": (),
+    "failed": (),
+}
+# Why an answer is cut: at its deadline, by its user, because the turn is another attempt's, or
+# because the process ends.
+CutReason = Literal["timeout", "aborted", "lost", "interrupted"]
 
-class Answer:
-    """An answer in the making.
+
+class AnswerCutError(Exception):
+    """The answer was cut before the model had ended it.
 
     Attributes:
-        turn: the turn that it is made in.
-        said: the request that it answers.
-        message_id: its id, as clients see it.
-        has_begun: the model has said something.
-        cut_reason: what the `finish_reason` is if it is cut.
-        stored: becomes the stored answer, or raises the `Problem` that it ended in.
-        done: is set when nothing more is done for it, and the instance may freeze.
-        stream: its parts.
+        reason: why.
     """
 
-    def __init__(self, turn: Turn, said: ChatRequest) -> None:
-        """Begin with nothing said."""
+    def __init__(self, reason: CutReason) -> None:
+        """Take the reason."""
+        super().__init__(f"the answer was cut: {reason}")
+        self.reason: CutReason = reason
+
+
+class Answer:
+    """The life cycle of one answer in the making.
+
+        preparing ──first part──▶ streaming ──▶ ended      stored; the stream says how it ended
+            │                         ├───────▶ stopped    stopped before there was text to store
+            │                         └───────▶ broken     failed; the stream ends with an error
+            └─────────────────────────────────▶ failed     failed; the response is the problem
+
+    A cut is no state: it only ends the wait for the model (see `limited`). The parts that the model
+    had sent by then are stored, and the answer ends in one of the states above.
+
+    Attributes:
+        turn: the turn that the answer is made in.
+        request: the request that it answers.
+        message_id: the answer's id, as clients see it.
+        state: changes as drawn above.
+        stream: the parts of the answer.
+        parts: writes them.
+        stored: becomes the stored answer, or raises the `Problem` that the answer ended in.
+        done: set when no more work follows for the answer, and the instance may freeze.
+    """
+
+    def __init__(self, turn: Turn, request: ChatRequest) -> None:
+        """Prepare an answer; its stream has no parts yet."""
         self.turn = turn
-        self.said = said
-        self.done = asyncio.Event()
-        self.stream = Stream()
+        self.request = request
         self.message_id = str(uuid4())
-        self.has_begun = False
-        self.cut_reason = "timeout"
+        self.state: AnswerState = "preparing"
+        self.stream = Stream()
+        opening = ui_stream.start(self.message_id, turn.conversation_id)
+        self.parts = PartWriter(self.stream, opening, lambda: self._enter("streaming"))
         self.stored: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        # Somebody may look how it ended; nobody has to.
+        # Retrieve the exception, so that asyncio does not warn when no request awaits this future.
         self.stored.add_done_callback(lambda stored: stored.exception())
-        self._prologue = b""
-        self._step = 0
-        self._is_in_text = False
+        self.done = asyncio.Event()
+        self._cut_reason: CutReason | None = None
         self._limit: asyncio.Timeout | None = None
-        self._is_cut = False
+
+    @property
+    def has_begun(self) -> bool:
+        """The stream has content: from then on a failure is a part of it."""
+        return self.state not in {"preparing", "failed"}
+
+    @property
+    def is_over(self) -> bool:
+        """The state is final."""
+        return not NEXT_STATES[self.state]
 
     @asynccontextmanager
     async def limited(self, cut_at: float) -> AsyncGenerator[None]:
-        """Raise TimeoutError in the block when it is time to cut the answer, or `cut` is called."""
+        """Cut the block when `cut` is called, or at the latest at a deadline.
+
+        Args:
+            cut_at: the deadline, on the clock of `time.monotonic()`, in seconds.
+
+        Raises:
+            AnswerCutError: when the block did not end before.
+        """
         try:
-            async with asyncio.timeout_at(0 if self._is_cut else cut_at) as self._limit:
+            async with asyncio.timeout_at(0 if self._cut_reason else cut_at) as self._limit:
                 yield
+        except TimeoutError:
+            raise AnswerCutError(self._cut_reason or "timeout") from None
         finally:
             self._limit = None
 
-    def cut(self, reason: str) -> None:
-        """Cut the answer now; what came is stored with that `finish_reason`.
-
-        One that the model has ended already is stored as it is; of several reasons, the first is
-        its.
-        """
-        if self._is_cut or (self._limit is not None and self._limit.expired()):
+    def cut(self, reason: CutReason) -> None:
+        """Cut the answer now. The first cut counts; a cut after the model's end changes nothing."""
+        if self._cut_reason or (self._limit is not None and self._limit.expired()):
             return
-        self.cut_reason = reason
-        self._is_cut = True
+        self._cut_reason = reason
         if self._limit is not None:
             self._limit.reschedule(time.monotonic())
 
-    def begin_step(self) -> None:
-        """Pass on that the model is asked again, or for the first time."""
-        self._ready(ui_stream.START_STEP)
-
-    def say(self, piece: str) -> None:
-        """Pass a piece of the step's text on."""
-        if not self._is_in_text:
-            self._is_in_text = True
-            self._ready(ui_stream.text_start(self._step))
-        self._send(ui_stream.text_delta(self._step, piece))
-
-    def begin_call(self, call_id: str, name: str) -> None:
-        """Pass on that the model calls a tool, whose arguments are to come."""
-        self.end_text()
-        self._send(ui_stream.tool_input_start(call_id, name))
-
-    def say_arguments(self, call_id: str, piece: str) -> None:
-        """Pass a piece of a call's arguments on."""
-        self._send(ui_stream.tool_input_delta(call_id, piece))
-
-    def end_arguments(self, call: ToolCall) -> None:
-        """Pass on what a tool is called with."""
-        self._send(ui_stream.tool_input(call))
-
-    def tell_outcome(self, call: ToolCall) -> None:
-        """Pass on what came of a call."""
-        self._send(ui_stream.tool_output(call))
-
-    def tell_step(self, step: Step) -> None:
-        """Pass on a step that an earlier attempt has made; with what comes first after it."""
-        self._ready(ui_stream.complete_step(self._step, step))
-        self._step += 1
-
-    def end_text(self) -> None:
-        """Pass on that there is no more text in this step."""
-        if self._is_in_text:
-            self._is_in_text = False
-            self._send(ui_stream.text_end(self._step))
-
-    def end_step(self) -> None:
-        """Pass on that the step is over; whether the answer could be stored comes later."""
-        self.end_text()
-        self._send(ui_stream.FINISH_STEP)
-        self._step += 1
-
     def end(self, stored: Message, last_parts: bytes) -> None:
-        """End well: the answer is stored, and this is the end of its stream."""
+        """End with the stored answer, and with the parts that end its stream."""
+        self._enter("ended")
         self.stored.set_result(stored)
         self.stream.end(*ui_stream.split(last_parts))
 
+    def stop(self) -> None:
+        """End an answer that its user has stopped before there was anything to store."""
+        self.parts.abort()
+        self._enter("stopped")
+        self.stored.set_exception(AnswerStopped())
+        self.stream.end(ui_stream.DONE)
+
     def fail(self, problem: Problem) -> None:
-        """End in a problem, which is told in the stream to those who read already."""
+        """End with a problem: readers of the stream get it as a part, the response otherwise."""
+        self._enter("broken" if self.has_begun else "failed")
         note_failed_turn(problem.code)
         self.stored.set_exception(problem)
         self.stream.end(ui_stream.error(problem.detail), ui_stream.DONE)
 
-    def stop(self) -> None:
-        """End as it was asked to, before there was anything to store."""
-        self._send(ui_stream.ABORT)
-        self.stored.set_exception(AnswerStopped())
-        self.stream.end(ui_stream.DONE)
-
     async def wait_for_first_part(self) -> None:
-        """Wait until the model says something, but no longer than a proxy does.
+        """Wait for the model's first piece, but no longer than a proxy waits for a response.
 
         Raises:
-            Problem: the answer ended before it began.
+            Problem: when the answer failed before its first part.
         """
         await self.stream.wait_for_first_part()
-        if not self.has_begun and self.stored.done():
+        if self.state == "failed":
             await self.stored
 
-    def _ready(self, part: bytes) -> None:
-        """Have a part sent with what the model says next: until then a failure is no stream."""
-        self._prologue += part
-
-    def _send(self, part: bytes) -> None:
-        if not self.has_begun:
-            self.has_begun = True
-            self.stream.add(ui_stream.start(self.message_id, self.turn.conversation_id))
-        if self._prologue:
-            self.stream.add(*ui_stream.split(self._prologue))
-            self._prologue = b""
-        self.stream.add(part)
+    def _enter(self, state: AnswerState) -> None:
+        if state not in NEXT_STATES[self.state]:
+            message = f"an answer cannot go from {self.state} to {state}"
+            raise RuntimeError(message)
+        self.state = state
 
 
 running_answers: "dict[UUID, Answer]" = {}

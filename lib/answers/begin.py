@@ -1,5 +1,6 @@
-"""Answers in the making: a task makes each (lib/answers/_make.py); any number of readers follow it,
-and may leave. A disconnect is not a stop.
+"""The beginning and the end of answers: a task makes each answer (lib/answers/_make.py).
+
+Any number of readers follow the answer's stream and may leave it: a disconnect is not a stop.
 """
 
 import asyncio
@@ -15,21 +16,23 @@ from lib.runtime.shutdown import at_end
 from lib.turns.request import ChatRequest
 from lib.turns.turn import Turn
 
-# All of this process, also those whose turn another attempt has taken over. (And the loop itself
-# holds tasks only weakly.)
+# All of this process, also those whose turn another attempt has taken over. (And the event loop
+# itself holds tasks only weakly.)
 _tasks: dict[asyncio.Task[None], Answer] = {}
 
 
-def begin_answer(database: Database, turn: Turn, said: ChatRequest, deadline: Deadline) -> Answer:
-    """Begin to answer a turn that was taken, in a task of its own.
+def begin_answer(
+    database: Database, turn: Turn, request: ChatRequest, deadline: Deadline
+) -> Answer:
+    """Begin to answer a turn, in a task.
 
     Args:
-        database: where the answer is stored.
-        turn: the turn.
-        said: the request that it answers.
-        deadline: when the function ends.
+        database: the database to store the answer in.
+        turn: the turn, which this attempt has taken.
+        request: the request to answer.
+        deadline: the end of the function.
     """
-    answer = Answer(turn, said)
+    answer = Answer(turn, request)
     running_answers[turn.id] = answer
     task = asyncio.create_task(_make(database, answer, deadline))
     _tasks[task] = answer
@@ -38,15 +41,15 @@ def begin_answer(database: Database, turn: Turn, said: ChatRequest, deadline: De
 
 
 async def interrupt_answers() -> None:
-    """Cut all answers of this process, which is to end, wait until they are stored, and close the
+    """End the answers of this process: cut them, wait until they are stored, and close the
     connections to the model.
     """
     for answer in _tasks.values():
         answer.cut("interrupted")
     if has_loaded(answer_maker):
-        from lib.answers._analysis import give_up_analyses
+        from lib.answers._analysis import cancel_analyses
 
-        give_up_analyses()
+        cancel_analyses()
     if _tasks:
         await asyncio.wait(_tasks)
     if has_loaded(answer_maker):
@@ -56,14 +59,13 @@ async def interrupt_answers() -> None:
 
 
 async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
-    """Make an answer, with what is imported with the first message."""
     try:
         make_answer = await load(answer_maker)
         await make_answer(database, answer, deadline)
-    except Exception as error:  # noqa: BLE001 (what makes answers catches all: it cannot be imported)
+    except Exception as error:  # noqa: BLE001 (make_answer raises nothing: its import has failed)
         log("unexpected_error", error=error)
-        # The turn ends with its lease.
-        if not answer.stored.done():
+        # Without a release: the turn ends with its lease.
+        if not answer.is_over:
             answer.fail(Problem())
     finally:
         running_answers.pop(answer.turn.id, None)
@@ -71,7 +73,7 @@ async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
 
 
 def answer_maker() -> Callable[[Database, Answer, Deadline], Awaitable[None]]:
-    """Return what makes answers, which imports what asks the model, and that takes long."""
+    """Import `make_answer`, which imports `openai`, and return it."""
     from lib.answers._make import make_answer
 
     return make_answer

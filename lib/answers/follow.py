@@ -1,12 +1,13 @@
-"""Answers that another process makes, followed by the parts that it keeps in the database.
+"""Following an answer of another process, by the parts that the other process stores.
 
-Asked for again and again rather than listened for: LISTEN does not work through PgBouncer in
-transaction mode. All readers of one answer in a process share the asking.
+The database is polled, because LISTEN does not work through PgBouncer in transaction mode. All
+readers of one answer in a process share one poll.
 """
 
 import asyncio
 from contextvars import Context
 from dataclasses import dataclass
+from typing import Literal, assert_never
 from uuid import UUID, uuid4
 
 from lib.database.client import Database
@@ -19,21 +20,29 @@ from lib.streams import parts as ui_stream
 from lib.streams.stream import Stream
 from lib.turns.recover import recover_turn
 
-# Parts come in batches, each quarter of a second while the model says something.
+# A running answer stores its new parts in batches, one each quarter of a second.
 SHORTEST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 0.5
 LENGTHENING = 1.5
-# So long it is asked for after the last reader has left.
+# The poll goes on for so long after the last reader has left.
 READERLESS_SECONDS = 2.0
 LAST_PART = 2**31 - 1
+StreamState = Literal["running", "lapsed", "ended", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredParts:
-    """A row of read_stream."""
+    """A row of read_stream.
+
+    Attributes:
+        turn_id: token of the attempt that makes the answer.
+        state: of the attempt; see read_stream.sql.
+        first_part: number of the first of the parts; None: there are none.
+        parts: the parts as one text; None likewise.
+    """
 
     turn_id: UUID
-    state: str
+    state: StreamState
     first_part: int | None
     parts: str | None
 
@@ -48,14 +57,15 @@ async def read_stream(
     turn_id: UUID | None = None,
     first_part: int = 0,
 ) -> list[StoredParts]:
-    """Read the parts of a conversation's answer that are stored by now. One round trip.
+    """Read the stored parts of a conversation's answer. One round trip.
 
     Args:
-        database: where.
-        caller: who asks.
-        conversation_id: which conversation.
-        turn_id: the attempt that makes it; None: whichever does, or did a moment ago.
-        first_part: from which on.
+        database: the database that stores them.
+        caller: the reader; an answer of another caller has no parts.
+        conversation_id: id of the conversation.
+        turn_id: token of the attempt that makes the answer; None: the attempt that runs, or has
+            ended within the last minute.
+        first_part: number of the first part to read.
 
     Raises:
         DatabaseUnavailable: see `Database.run`.
@@ -77,10 +87,10 @@ class Follower:
     """Follows one answer for the readers of this process.
 
     Attributes:
-        stream: its parts, as far as they are known here.
-        was_stopped: it was stopped before there was a part.
-        has_begun: there was a part; an answer may end without any, which the stream then tells who
-            has waited long.
+        stream: the answer's parts, as far as they are known here.
+        was_stopped: the answer was stopped before its first part.
+        has_begun: the answer has had a part. An answer that ends without one has only the error
+            in its stream, for readers that have waited for it.
     """
 
     def __init__(
@@ -96,9 +106,9 @@ class Follower:
         self._conversation_id = conversation_id
         self._turn_id = turn_id
 
-    def take(self, rows: list[StoredParts]) -> bool:
-        """Add the parts in the rows of read_stream that are new; tell whether there were any."""
-        known = len(self.stream.parts)
+    def add(self, rows: list[StoredParts]) -> bool:
+        """Add the new parts in rows of read_stream; return whether there were any."""
+        count_before = len(self.stream.parts)
         for row in rows:
             if row.parts is not None and row.first_part is not None:
                 parts = ui_stream.split(row.parts.encode())
@@ -108,18 +118,18 @@ class Follower:
                     self.stream.end(*new)
                 elif new:
                     self.stream.add(*new)
-        return len(self.stream.parts) > known
+        return len(self.stream.parts) > count_before
 
     def expect_reader(self) -> None:
-        """Go on for a while, though nobody may be reading at this moment."""
+        """Go on for READERLESS_SECONDS, even if no reader is there yet."""
         self._readerless_seconds = 0.0
 
     async def follow(self) -> None:
-        """Ask for parts until the answer is over, or nobody has read it for some time."""
+        """Poll for parts until the answer is over, or has had no reader for READERLESS_SECONDS."""
         pause = SHORTEST_PAUSE_SECONDS
         while not self.stream.is_over and self._readerless_seconds < READERLESS_SECONDS:
             try:
-                has_grown = await self._ask()
+                has_grown = await self._poll()
             except DatabaseUnavailable:
                 has_grown = False
             longer = min(pause * LENGTHENING, LONGEST_PAUSE_SECONDS)
@@ -129,26 +139,40 @@ class Follower:
             if self.stream.reader_count:
                 self.expect_reader()
 
-    async def _ask(self) -> bool:
-        # Of no request's: it may outlast the one that began it, and costs none of them time.
-        begin_background()
-        asked = (self._database, self._caller, self._conversation_id, self._turn_id)
-        rows = await read_stream(*asked, first_part=len(self.stream.parts))
-        if rows and rows[0].state == "lapsed":
-            await recover_turn(*asked)
-            rows = await read_stream(*asked, first_part=len(self.stream.parts))
-        if rows and rows[0].state == "stopped":
-            self.was_stopped = True
-            opening = ui_stream.start(str(uuid4()), self._conversation_id)
-            self.stream.end(opening, ui_stream.ABORT, ui_stream.DONE)
-        elif not rows:
-            # Given back without an answer, taken over, or deleted with its conversation.
-            self.end(AnswerNotStored() if self.has_begun else ModelFailed())
-        return self.take(rows)
-
-    def end(self, problem: Problem) -> None:
-        """End the stream with a failure."""
+    def fail(self, problem: Problem) -> None:
+        """End the stream with an error."""
         self.stream.end(ui_stream.error(problem.detail), ui_stream.DONE)
+
+    async def _poll(self) -> bool:
+        # The poll may outlast the request that began it, and its round trips are no request's.
+        begin_background()
+        rows = await self._read()
+        if rows and rows[0].state == "lapsed":
+            await recover_turn(self._database, self._caller, self._conversation_id, self._turn_id)
+            rows = await self._read()
+        state = rows[0].state if rows else None
+        match state:
+            case "running" | "lapsed" | "ended":
+                return self.add(rows)
+            case "stopped":
+                self.was_stopped = True
+                opening = ui_stream.start(str(uuid4()), self._conversation_id)
+                self.stream.end(opening, ui_stream.ABORT, ui_stream.DONE)
+            case None:
+                # The turn was released or taken over, or deleted with its conversation.
+                self.fail(AnswerNotStored() if self.has_begun else ModelFailed())
+            case _:
+                assert_never(state)
+        return False
+
+    async def _read(self) -> list[StoredParts]:
+        return await read_stream(
+            self._database,
+            self._caller,
+            self._conversation_id,
+            self._turn_id,
+            first_part=len(self.stream.parts),
+        )
 
 
 _followers: dict[tuple[UUID, str | None], tuple[Follower, asyncio.Task[None]]] = {}
@@ -161,14 +185,14 @@ def follow(
     turn_id: UUID,
     rows: list[StoredParts],
 ) -> Follower:
-    """Follow an answer that another process makes, from its first part.
+    """Follow an answer of another process, from its first part.
 
     Args:
-        database: where its parts are kept.
-        caller: who reads; it must have been shown to be the conversation's owner.
-        conversation_id: in which conversation.
-        turn_id: the attempt that makes it.
-        rows: of read_stream, as the caller has just read them.
+        database: the database that stores its parts.
+        caller: the reader, whom the database has shown to be the conversation's owner.
+        conversation_id: id of the conversation.
+        turn_id: token of the attempt that makes the answer.
+        rows: the parts that the caller has just read with `read_stream`.
     """
     key = (turn_id, caller.user_id)
     if key not in _followers:
@@ -177,7 +201,7 @@ def follow(
         _followers[key] = follower, task
     follower, _ = _followers[key]
     follower.expect_reader()
-    follower.take(rows)
+    follower.add(rows)
     return follower
 
 
@@ -185,9 +209,9 @@ async def _follow(key: tuple[UUID, str | None], follower: Follower) -> None:
     try:
         await follower.follow()
     except Problem as problem:
-        follower.end(problem)
-    except Exception as error:  # noqa: BLE001 (a task of its own: nobody else would tell the reader)
+        follower.fail(problem)
+    except Exception as error:  # noqa: BLE001 (a task of its own: its readers learn of it only here)
         log("unexpected_error", error=error)
-        follower.end(Problem())
+        follower.fail(Problem())
     finally:
         del _followers[key]

@@ -4,10 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, cast
 
-from lib.model.reply import CallPiece, GarbledStreamError, Reply
+from lib.model.reply import FINISH_REASONS, CallPiece, GarbledStreamError, Reply
 from lib.texts import storable_text
 
-FINISH_REASONS = {"stop", "length", "content_filter", "tool_calls"}
 MAX_NAME_CHARS = 255
 MAX_TOOL_NAME_CHARS = 64
 # Postgres' `integer`.

@@ -1,6 +1,11 @@
 """What a provider tells of an answer beside its text, in any dialect."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+# Why a model ended its answer, by the API's description; "other" stands for all other reasons.
+ModelFinishReason = Literal["stop", "length", "content_filter", "tool_calls", "other"]
+FINISH_REASONS = frozenset(get_args(ModelFinishReason))
 
 
 @dataclass(slots=True)
@@ -8,13 +13,13 @@ class Reply:
     """What is known of an answer while it streams.
 
     Attributes:
-        finish_reason: a value of `chat_messages.finish_reason`; None: not finished.
+        finish_reason: why the model ended its answer; None: it has not.
         model_name: as the provider names it.
         prompt_tokens: as the provider counts; None: unknown.
         completion_tokens: likewise.
     """
 
-    finish_reason: str | None = None
+    finish_reason: ModelFinishReason | None = None
     model_name: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None

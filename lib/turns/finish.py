@@ -34,14 +34,14 @@ RELEASE_TURN = Statement("turns/release_turn", ConversationId)
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """What of an answer's stream is not in batches yet, to be stored with the answer.
+class UnstoredParts:
+    """The parts of an answer's stream that are in no batch, to be stored with the answer.
 
     Attributes:
-        stored_parts: how many parts are known to be in batches.
-        parts: those after them, up to the end of what the model said.
-        title_parts: what then tells of a new title, should the conversation take it.
-        last_parts: what ends the stream.
+        stored_parts: number of parts that are known to be in batches.
+        parts: the parts after them, up to the last one of the model.
+        title_parts: the parts that show a new title, stored if the conversation takes the title.
+        last_parts: the parts that end the stream.
     """
 
     stored_parts: int
@@ -70,7 +70,7 @@ class TurnKey:
 
 
 async def finish_turn(
-    database: Database, turn: Turn, answer: Message, title: str | None, rest: Rest
+    database: Database, turn: Turn, answer: Message, title: str | None, rest: UnstoredParts
 ) -> tuple[Message, str | None]:
     """Store the answer and give the turn back.
 
@@ -112,7 +112,9 @@ async def finish_turn(
     return replace(answer, id=stored.id, **times), stored.title
 
 
-def finish_call(key: TurnKey, answer: Message, title: str | None, rest: Rest) -> Call[StoredAnswer]:
+def finish_call(
+    key: TurnKey, answer: Message, title: str | None, rest: UnstoredParts
+) -> Call[StoredAnswer]:
     """Return the call that stores an answer and gives the turn back.
 
     Args:

@@ -25,7 +25,7 @@ from lib.runtime.counting import note_finish
 from lib.runtime.log import log
 from lib.settings import settings
 from lib.streams import parts as ui_stream
-from lib.turns.finish import Rest, StoredAnswer, TurnKey, finish_call, release_calls
+from lib.turns.finish import StoredAnswer, TurnKey, UnstoredParts, finish_call, release_calls
 from lib.turns.tool_runs import LIST_TOOL_RUNS, ToolRun
 
 # Why an unfinished answer is stored: its attempt died, or its user asked it to stop.
@@ -169,7 +169,7 @@ def _finish_call(
     )
     answer = unfinished.message(lapsed.conversation_id, left.question_id, finish_reason)
     parts = left.parts.encode() + unfinished.added_parts
-    return finish_call(key, answer, None, Rest(0, parts, b"", _last_parts(finish_reason)))
+    return finish_call(key, answer, None, UnstoredParts(0, parts, b"", _last_parts(finish_reason)))
 
 
 def _last_parts(finish_reason: RecoveryReason) -> bytes:

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from datetime import date, datetime
 from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import psycopg
@@ -207,6 +207,9 @@ def _canonical(database: psycopg.Connection, declared: str) -> str:
 
 
 def _classes(hint: Any) -> set[Any]:
-    """Return the classes that a field may hold, but None."""
-    alternatives = get_args(hint) if NoneType in get_args(hint) else (hint,)
-    return {get_origin(each) or each for each in alternatives} - {NoneType}
+    """Return the classes that a field may hold, but None; for a `Literal` those of its values."""
+    if get_origin(hint) is Literal:
+        return {type(value) for value in get_args(hint)}
+    if NoneType in get_args(hint):
+        return set[Any]().union(*map(_classes, get_args(hint))) - {NoneType}
+    return {get_origin(hint) or hint}

@@ -4,18 +4,18 @@ from uuid import uuid4
 
 import pytest
 
-from lib.answers.follow import StoredParts
+from lib.answers.follow import StoredParts, StreamState
 from tests.support.steps.rows import Rows
 from tests.support.steps.streams import Streams
 from tests.support.steps.turns import LEASE_SECONDS, Begun, Turns
 
 
-def batch(begun: Begun, first_part: int, parts: str, state: str = "running") -> StoredParts:
+def batch(begun: Begun, first_part: int, parts: str, state: StreamState = "running") -> StoredParts:
     """Return the row that tells of a batch."""
     return StoredParts(begun.turn_id, state, first_part, parts)
 
 
-def nothing_new(begun: Begun, state: str = "running") -> StoredParts:
+def nothing_new(begun: Begun, state: StreamState = "running") -> StoredParts:
     """Return the row that tells of an answer without new parts."""
     return StoredParts(begun.turn_id, state, None, None)
 

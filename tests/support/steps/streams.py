@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from lib.answers._batches import STORE_STREAM_BATCHES, Standing
+from lib.answers._batches import STORE_STREAM_BATCHES, BatchOutcome
 from lib.answers.follow import READ_STREAM, StoredParts
 from lib.database.statements import Call
 from lib.operations.clean_up import DELETE_OLD_FINISHED_STREAMS
@@ -35,7 +35,7 @@ class Streams:
 
     turns: Turns
 
-    def storing(self, *said: Said) -> Call[Standing]:
+    def storing(self, *said: Said) -> Call[BatchOutcome]:
         """Return the call of store_stream_batches."""
         return STORE_STREAM_BATCHES(
             conversation_ids=[each.begun.conversation_id for each in said],
@@ -46,14 +46,14 @@ class Streams:
             parts=[each.parts for each in said],
         )
 
-    async def store_all(self, *said: Said) -> dict[UUID, Standing]:
+    async def store_all(self, *said: Said) -> dict[UUID, BatchOutcome]:
         """Run store_stream_batches, which waits for nobody; return how each attempt stands."""
         async with asyncio.timeout(5):
             rows = await self.turns.database.run(self.storing(*said))
         assert len(rows) == len(said)
         return {row.turn_id: row for row in rows}
 
-    async def store(self, begun: Begun, parts: str, first_part: int = 0) -> Standing:
+    async def store(self, begun: Begun, parts: str, first_part: int = 0) -> BatchOutcome:
         """Run store_stream_batches for one attempt."""
         return (await self.store_all(Said(begun, parts, first_part)))[begun.turn_id]
 
