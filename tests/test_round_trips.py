@@ -8,7 +8,7 @@ import pytest
 import lib.answers._batches
 from lib.database.client import Database, database
 from lib.operations.health import read_health
-from tests.support.analyses import SLOW, saying
+from tests.support.analyses import SLOW, analysis_reply
 from tests.support.model_server import ANALYSIS_MODEL, ScriptedModel
 from tests.support.product import (
     CHAT_ID,
@@ -132,7 +132,7 @@ async def test_an_analysis_that_is_there_with_the_answer_costs_none(
 ) -> None:
     # Beside a slow answer, its parts are stored; that is another matter.
     monkeypatch.setattr(lib.answers._batches, "BATCH_SECONDS", 60)
-    model.default, model.analysis_reply = SLOW, saying()
+    model.default, model.analysis_reply = SLOW, analysis_reply()
 
     await parley.say("Hello!")
 

@@ -1,4 +1,4 @@
-"""What POST /api/chat accepts: the plain form, and what the AI SDK's `useChat` sends."""
+"""The two forms of a body of POST /api/chat: the plain one, and the AI SDK's (`useChat`)."""
 
 import json
 import re
@@ -21,7 +21,7 @@ BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
-    """Check that free metadata can be stored, and is not too much of it."""
+    """Check that free metadata can be stored and is not too large."""
     try:
         is_storable = storable_json(value) == value
         size = len(
@@ -43,12 +43,12 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
-# It stands in the system prompt, so it is a name and no more: nobody's instructions fit into it.
+# A name and no more, because it stands in the system prompt, where instructions would be obeyed.
 PersonaName = Annotated[Storable, Field(pattern=r"^\w[\w .'-]{0,63}$")]
 
 
 class Options(BaseModel, defer_build=True):
-    """What either form may say beside the message: how it is to be answered.
+    """The fields of both forms that say how to answer the message.
 
     Attributes:
         tool_choice: the tool that the model must call first; for users.
@@ -61,7 +61,7 @@ class Options(BaseModel, defer_build=True):
     tool_choice: Annotated[Storable, Field(min_length=1, max_length=64)] | None = None
 
     def style(self) -> Style:
-        """Return how the answer is to be; what is left to chance is None."""
+        """Return the style of the answer; `auto` becomes None."""
         return Style(
             persona=self.persona,
             tone=None if self.tone == "auto" else self.tone,
@@ -90,7 +90,7 @@ class PlainForm(Options, defer_build=True):
 
 
 class UserMessage(BaseModel, defer_build=True):
-    """The part of an AI SDK `UIMessage` that is read: of the newest user message alone.
+    """The fields of an AI SDK `UIMessage` that are read, from the newest user message alone.
 
     Attributes:
         parts: some text or an image; at most 10 images.
@@ -105,13 +105,13 @@ class UserMessage(BaseModel, defer_build=True):
 class TextPart(BaseModel, defer_build=True):
     """A part of a user message."""
 
-    # Of another type: `_parts` takes a file to its own model.
+    # "file" is here for the error message alone: `_parts` reads files by `FilePart`.
     type: Literal["text", "file"]
     text: Storable
 
 
 class FilePart(BaseModel, defer_build=True):
-    """A part of a user message: an image, which the provider fetches or finds in the URL itself.
+    """A part of a user message: an image, which the provider fetches, or reads from a data URL.
 
     Attributes:
         url: `https://…`, or `data:`, the media type, `;base64,…`.
@@ -133,7 +133,7 @@ class FilePart(BaseModel, defer_build=True):
         return self
 
     def stored(self) -> dict[str, Any]:
-        """Return it as it is stored and shown."""
+        """Return the file in its stored form, which clients see, too."""
         return self.model_dump(exclude={"type"}, exclude_none=True)
 
 
@@ -160,15 +160,15 @@ def read_form(content: dict[str, Any], accept: str) -> ChatRequest:
 
     Args:
         content: the body.
-        accept: the header; it counts where the body does not say whether a stream is wanted.
+        accept: the header Accept, which decides about a stream where the body does not.
 
     Raises:
-        InvalidRequest: it is neither; each wrong field is named.
-        NothingToAnswer: the newest message is not the user's.
+        InvalidRequest: when the body has neither form; the problem names each wrong field.
+        NothingToAnswer: when the newest message is not the user's.
     """
     max_message_chars = settings().max_message_chars
     if "messages" in content or isinstance(content.get("message"), dict):
-        return _of_sdk_form(validate(SdkForm, content), max_message_chars)
+        return _read_sdk_form(validate(SdkForm, content), max_message_chars)
     form = validate(PlainForm, content)
     _check_text(form.message, "message", max_message_chars)
     return ChatRequest(
@@ -182,21 +182,27 @@ def read_form(content: dict[str, Any], accept: str) -> ChatRequest:
     )
 
 
-def _of_sdk_form(form: SdkForm, max_message_chars: int) -> ChatRequest:
+def _read_sdk_form(form: SdkForm, max_message_chars: int) -> ChatRequest:
     regenerates = form.trigger == "regenerate-message"
     at, newest = _newest_message(form, user_only=regenerates)
-    if newest is None:
-        if not regenerates:
-            raise NothingToAnswer
-        return ChatRequest(
-            chat_id=form.id,
-            chat_id_field="id",
-            regenerates=True,
-            answer_message_id=form.messageId,
-            wants_stream=True,
-            style=form.style(),
-            tool_choice=_known_tool(form.tool_choice),
-        )
+    if newest is None and not regenerates:
+        raise NothingToAnswer
+    message = {} if newest is None else _read_message(form, newest, at, max_message_chars)
+    return ChatRequest(
+        chat_id=form.id,
+        chat_id_field="id",
+        **message,
+        replaced_message_id=None if regenerates else form.messageId,
+        regenerates=regenerates,
+        answer_message_id=form.messageId if regenerates else None,
+        wants_stream=True,
+        style=form.style(),
+        tool_choice=_known_tool(form.tool_choice),
+    )
+
+
+def _read_message(form: SdkForm, newest: object, at: str, max_message_chars: int) -> dict[str, Any]:
+    """Return the fields of a `ChatRequest` that the user's newest message has."""
     message = validate(UserMessage, newest, at)
     parts = _parts(message, at)
     text = "\n".join(part.text for part in parts if isinstance(part, TextPart))
@@ -205,30 +211,21 @@ def _of_sdk_form(form: SdkForm, max_message_chars: int) -> ChatRequest:
     if len(files) > MAX_FILES:
         detail = f"must have at most {MAX_FILES} files, and has {len(files)}"
         raise InvalidRequest(errors=[{"field": f"{at}.parts", "detail": detail}])
-    message_id = message.id or form.messageId or _new_message_id()
-    return ChatRequest(
-        chat_id=form.id,
-        chat_id_field="id",
-        message_id=message_id,
-        text=text,
-        replaced_message_id=None if regenerates else form.messageId,
-        regenerates=regenerates,
-        answer_message_id=form.messageId if regenerates else None,
-        wants_stream=True,
-        files=files or None,
-        metadata=message.metadata or form.metadata,
-        style=form.style(),
-        tool_choice=_known_tool(form.tool_choice),
-    )
+    return {
+        "message_id": message.id or form.messageId or _new_message_id(),
+        "text": text,
+        "files": files or None,
+        "metadata": message.metadata or form.metadata,
+    }
 
 
 def _parts(message: UserMessage, at: str) -> list[TextPart | FilePart]:
-    """Check each part of a message; what is wrong in any of them is told at once."""
+    """Return the parts of a message; the problem names the errors of all parts at once."""
     parts: list[TextPart | FilePart] = []
     errors: list[dict[str, str]] = []
     for index, part in enumerate(message.parts):
-        named = cast("dict[str, object]", part) if isinstance(part, dict) else {}
-        model = FilePart if named.get("type") == "file" else TextPart
+        fields = cast("dict[str, object]", part) if isinstance(part, dict) else {}
+        model = FilePart if fields.get("type") == "file" else TextPart
         try:
             parts.append(validate(model, cast("object", part), f"{at}.parts.{index}"))
         except InvalidRequest as problem:
@@ -239,10 +236,10 @@ def _parts(message: UserMessage, at: str) -> list[TextPart | FilePart]:
 
 
 def _known_tool(name: str | None) -> str | None:
-    """Check that a tool is one that there is."""
+    """Check that there is a tool of this name."""
     if name is None:
         return None
-    # Here, not above: only who names a tool needs them before the model is asked.
+    # A late import: other requests need the tools only when the model is asked.
     from lib.tools import tools  # noqa: PLC0415
 
     if name not in tools():
@@ -252,12 +249,12 @@ def _known_tool(name: str | None) -> str | None:
 
 
 def _newest_message(form: SdkForm, *, user_only: bool) -> tuple[str, object]:
-    """Return the newest message and where it stood, or None; with `user_only` the user's newest.
+    """Return the field of the newest message, and the message or None.
 
-    All before it are ignored: the server's history is the truth, and a client cannot put words into
-    the assistant's mouth.
+    With `user_only` that is the newest message of the user. Earlier messages are ignored, because
+    the stored history is the truth: a client cannot put words into the assistant's mouth.
     """
-    messages = [(f"messages.{index}", each) for index, each in enumerate(form.messages or [])]
+    messages = [(f"messages.{index}", message) for index, message in enumerate(form.messages or [])]
     if form.message is not None:
         messages = [("message", form.message)]
     for at, message in reversed(messages):

@@ -33,8 +33,9 @@ from lib.turns.recover import recover_turn
 from lib.turns.request import ChatRequest
 from lib.turns.turn import Turn, TurnLapsedError
 
-# useChat sends the whole conversation each time, unless it is told otherwise.
+# useChat sends the whole conversation each time, unless it is configured otherwise.
 MAX_BODY_BYTES = 4 * 1024 * 1024
+LOOK_AGAIN_SECONDS = 0.25
 
 
 async def read_chat_request(request: Request) -> ChatRequest:
@@ -49,65 +50,64 @@ async def read_chat_request(request: Request) -> ChatRequest:
 
 
 def form_reader() -> Callable[[dict[str, Any], str], ChatRequest]:
-    """Return what reads the forms, which imports pydantic."""
+    """Import `read_form`, which imports pydantic, and return it."""
     from lib.chat.forms import read_form
 
     return read_form
 
 
-LOOK_AGAIN_SECONDS = 0.25
-
-
 def warm_up() -> None:
-    """Begin at once what the first message of a process waits for, beside reading it.
+    """Start the work that the first message of a process needs, while its request is read.
 
-    That is a connection, and two imports, in the order in which they are needed.
+    That is a database connection, and two imports in the order of their use.
     """
     if settings().openai_api_key is not None:
         database().connect_ahead()
         load_ahead(form_reader, answer_maker)
 
 
-async def answer_chat(caller: Caller, said: ChatRequest, client: str) -> ASGIApp:
+async def answer_chat(caller: Caller, request: ChatRequest, client: str) -> ASGIApp:
     """Answer one message.
 
-    Two round trips: begin_turn before the model is asked, finish_turn after it has answered; to
-    replay a stored answer, one.
+    Two round trips: begin_turn before the model is asked, finish_turn after it has answered. One to
+    replay a stored answer.
 
     Args:
-        caller: who says it.
-        said: what.
-        client: network address that it came from.
+        caller: the sender of the message.
+        request: the message.
+        client: the sender's network address.
 
     Returns:
-        The response: JSON, or a stream that has begun or is silent for now.
+        JSON; or a stream, which has a part or has waited for one as long as a proxy does.
 
     Raises:
-        Problem: whatever went wrong before the first byte.
+        Problem: when the request fails before the first byte of the response.
     """
     if settings().openai_api_key is None:
         raise ModelNotConfigured
-    if said.tool_choice is not None and caller.user_id is None:
+    if request.tool_choice is not None and caller.user_id is None:
         detail = "Sign in first: tools work for users only."
         raise Unauthenticated(detail)
     conversation_id = uuid4()
-    if said.chat_id is not None:
-        conversation_id = conversation_id_of(said.chat_id, caller, said.chat_id_field)
-    named = {"x-conversation-id": str(conversation_id)}
+    if request.chat_id is not None:
+        conversation_id = conversation_id_of(request.chat_id, caller, request.chat_id_field)
+    headers = {"x-conversation-id": str(conversation_id)}
     try:
-        return await _respond(caller, conversation_id, said, client)
+        return await _respond(caller, conversation_id, request, client)
     except Problem as problem:
-        problem.headers |= named
+        problem.headers |= headers
         raise
     except Exception as error:
-        raise Problem(headers=named) from error
+        raise Problem(headers=headers) from error
 
 
 async def _respond(
-    caller: Caller, conversation_id: UUID, said: ChatRequest, client: str
+    caller: Caller, conversation_id: UUID, request: ChatRequest, client: str
 ) -> ASGIApp:
+    """Take the turn and answer, replay the stored answer, or join the attempt that makes it."""
     deadline = trace().deadline
     attempt_id = uuid4()
+    # After half of its time, this function could make half an answer only.
     takes_turn_until = (time.monotonic() + deadline.cut_at) / 2
     while True:
         try:
@@ -115,30 +115,42 @@ async def _respond(
                 database(),
                 caller,
                 conversation_id,
-                said,
+                request,
                 turn_id=attempt_id,
                 client=client,
                 lease_ends_at=deadline.ends_at,
-                # Later there would be time for half an answer only.
                 takes_turn=time.monotonic() < takes_turn_until,
             )
         except TurnLapsedError as lapsed:
             await recover_turn(database(), caller, conversation_id, lapsed.turn_id)
             continue
         if turn.verdict == "answered" and turn.answer is not None:
-            return _replay(turn, turn.answer, wants_stream=said.wants_stream)
+            return _replay(turn, turn.answer, wants_stream=request.wants_stream)
         if turn.verdict == "taken":
-            return await _follow(begin_answer(database(), turn, said, deadline), said, turn.quota)
-        if turn.held_id is not None and (running := running_answers.get(turn.held_id)):
-            return await _follow(running, said)
-        is_late = time.monotonic() + LOOK_AGAIN_SECONDS > deadline.cut_at
-        if is_late or turn.verdict == "unanswered" or turn.held_id is None:
-            detail = "This message is not answered yet. Send it again to get the answer."
-            raise TurnInProgress(detail, retry_after_seconds=LOOK_AGAIN_SECONDS)
-        if response := await _attach(turn, turn.held_id, deadline, wants_stream=said.wants_stream):
+            answer = begin_answer(database(), turn, request, deadline)
+            return await _send(answer, request, turn.quota)
+        if response := await _join(turn, request, deadline):
             return response
-        # To ask again is to have its answer, or to take the turn over if it failed.
-        said = _asks_for_the_answer_of(turn.question, said)
+        # The next begin_turn finds that attempt's answer, or takes the turn if the attempt failed.
+        request = _request_for_answer_to(turn.question, request)
+
+
+async def _join(turn: Turn, request: ChatRequest, deadline: Deadline) -> ASGIApp | None:
+    """Respond with the answer that another attempt makes.
+
+    Returns:
+        None: see `_attach`.
+
+    Raises:
+        TurnInProgress: when this function has no time left to wait for the answer.
+    """
+    if turn.held_id is not None and (running := running_answers.get(turn.held_id)):
+        return await _send(running, request)
+    is_late = time.monotonic() + LOOK_AGAIN_SECONDS > deadline.cut_at
+    if is_late or turn.verdict == "unanswered" or turn.held_id is None:
+        detail = "This message is not answered yet. Send it again to get the answer."
+        raise TurnInProgress(detail, retry_after_seconds=LOOK_AGAIN_SECONDS)
+    return await _attach(turn, turn.held_id, deadline, wants_stream=request.wants_stream)
 
 
 async def _attach(
@@ -147,13 +159,13 @@ async def _attach(
     """Attach to an answer that another process makes.
 
     Returns:
-        Its stream; None: it ended before there was any, or as JSON is wanted, ended.
+        The answer's stream. None: the answer ended without a part; or, for JSON, it ended.
 
     Raises:
-        AnswerStopped: it was, before there was any; so nobody is to answer in its place.
+        AnswerStopped: when the answer was stopped before its first part; no other attempt may then
+            answer in its place.
     """
-    which = (database(), turn.caller, turn.conversation_id, attempt_id)
-    follower = follow(*which, [])
+    follower = follow(database(), turn.caller, turn.conversation_id, attempt_id, [])
     stream = follower.stream
     if not wants_stream:
         await stream.wait_until_over(deadline.cut_at - time.monotonic())
@@ -166,10 +178,10 @@ async def _attach(
     return AnswerStream(stream, turn.conversation_id, until=deadline.last_words_at)
 
 
-def _asks_for_the_answer_of(question: Message, said: ChatRequest) -> ChatRequest:
-    """Return what asks for the answer that is being made, not for another one after it."""
+def _request_for_answer_to(question: Message, request: ChatRequest) -> ChatRequest:
+    """Return a request for the answer that is being made, not for another one after it."""
     return replace(
-        said,
+        request,
         message_id=question.message_id,
         text=question.content,
         files=question.files,
@@ -179,19 +191,19 @@ def _asks_for_the_answer_of(question: Message, said: ChatRequest) -> ChatRequest
     )
 
 
-async def _follow(answer: Answer, said: ChatRequest, quota: Quota | None = None) -> ASGIApp:
-    """Answer with an answer in the making, as a stream or, when it is done, as JSON."""
+async def _send(answer: Answer, request: ChatRequest, quota: Quota | None = None) -> ASGIApp:
+    """Respond with an answer of this process: its stream, or JSON when it has ended."""
+    headers = quota.headers() if quota else {}
     try:
-        if said.wants_stream:
+        if request.wants_stream:
             await answer.wait_for_first_part()
-            headers = quota.headers() if quota else {}
             stream, conversation_id = answer.stream, answer.turn.conversation_id
             return AnswerStream(stream, conversation_id, headers, done=answer.done)
         stored = await asyncio.shield(answer.stored)
     except Problem as problem:
-        problem.headers |= quota.headers() if quota else {}
+        problem.headers |= headers
         raise
-    return Lasting(_json(answer.turn, stored, quota.headers() if quota else {}), answer)
+    return HeldResponse(_json(answer.turn, stored, headers), answer.done)
 
 
 def _replay(turn: Turn, answer: Message, *, wants_stream: bool) -> Response:
@@ -211,15 +223,15 @@ def _json(turn: Turn, answer: Message, headers: dict[str, str]) -> Response:
     return json_response(content, {"x-conversation-id": str(turn.conversation_id)} | headers)
 
 
-class Lasting:
-    """A response that is sent at once, and does not return before its answer is done with."""
+class HeldResponse:
+    """A response that is sent at once, but returns only when the instance may freeze."""
 
-    def __init__(self, response: Response, answer: Answer) -> None:
-        """Take the response, and the answer that it tells of."""
+    def __init__(self, response: Response, done: asyncio.Event) -> None:
+        """Take the response, and the event that is set when the instance may freeze."""
         self._response = response
-        self._answer = answer
+        self._done = done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response, and stay."""
+        """Send the response, and wait for the event."""
         await self._response(scope, receive, send)
-        await self._answer.done.wait()
+        await self._done.wait()

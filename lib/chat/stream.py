@@ -1,7 +1,8 @@
-"""GET and DELETE /api/chat/:id/stream: come back to an answer that is being made, or stop it."""
+"""GET and DELETE /api/chat/:id/stream: resume reading an answer in the making, or stop it."""
 
 import asyncio
 import time
+from typing import assert_never
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from lib.answers.answer import running_answers
-from lib.answers.follow import LAST_PART, follow, read_stream
+from lib.answers.follow import LAST_PART, StreamState, follow, read_stream
 from lib.database.client import database
 from lib.http.ids import conversation_id_of
 from lib.http.queries import parameter, query_string, whole_number
@@ -23,10 +24,10 @@ from lib.texts import storable
 from lib.turns.recover import recover_turn
 from lib.turns.stop import stop_turn
 
-# The tail of a stream, for readers that ask for parts counted from its end.
+# The number of a stream's last part, for readers that count parts from the end.
 TAIL_INDEX = "x-workflow-stream-tail-index"
-# Whoever answers looks four times a second whether it is to stop. Who has not for so long is not
-# there any more, whatever its lease says: its turn is ended for it.
+# A running attempt looks four times a second whether it must stop. One that has not looked for so
+# long is dead, although its lease still runs, and its turn is recovered.
 STOP_PATIENCE_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 0.1
 
@@ -41,9 +42,9 @@ class StreamQuery:
 
 
 def conversation_in_path(request: Request, caller: Caller) -> UUID | None:
-    """Return which conversation the path names; None: no conversation has such an id.
+    """Return the conversation that the path names; None: no conversation can have that id.
 
-    From the path, since the query may have an `id` of the client's besides Vercel's.
+    The query is no source of the id: a client may send an `id` there, beside Vercel's own.
     """
     path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     chat_id = unquote(path.decode("latin-1").removesuffix("/").split("/")[-2])
@@ -54,15 +55,14 @@ def conversation_in_path(request: Request, caller: Caller) -> UUID | None:
 
 
 async def resume_answer(caller: Caller, conversation_id: UUID, start_index: int) -> ASGIApp:
-    """Answer with the stream of the conversation's answer, from a part on, or 204 without one.
+    """Respond with the stream of the conversation's answer from a part on, or 204 without one.
 
-    One round trip, and one each time that it is looked for more, where another process makes it.
+    One round trip; where another process makes the answer, one more for each poll.
 
     Args:
-        caller: who asks.
-        conversation_id: which conversation.
-        start_index: number of the first part that is wanted; negative: counted from the end of
-            what is there.
+        caller: the reader.
+        conversation_id: id of the conversation.
+        start_index: number of the first part to send; negative: counted from the newest part.
 
     Raises:
         Problem: see `Database.run_as`.
@@ -75,10 +75,10 @@ async def resume_answer(caller: Caller, conversation_id: UUID, start_index: int)
     source = running or follow(database(), caller, conversation_id, turn_id, rows)
     stream = source.stream
     await stream.wait_for_first_part()
-    # What ends a stream is no part to who counts them.
+    # `[DONE]` ends a stream, but clients do not count it as a part.
     count = len(stream.parts) - (1 if stream.is_over else 0)
     position = start_index if start_index >= 0 else max(0, count + start_index)
-    # That there is nothing, in so many words: a stream without parts has some clients ask for ever.
+    # 204, because some clients repeat the request for ever after a stream without parts.
     if stream.is_over and (not source.has_begun or position >= count):
         return Response(status_code=204)
     headers = {TAIL_INDEX: str(count - 1)} if start_index < 0 else {}
@@ -89,12 +89,12 @@ async def resume_answer(caller: Caller, conversation_id: UUID, start_index: int)
 async def stop_answer(caller: Caller, conversation_id: UUID) -> None:
     """Stop the answer that is being made in a conversation, and return when its turn is free.
 
-    What there is of it is stored, marked `aborted`. One round trip where nothing is being made;
-    another each time that it is looked whether the turn is free.
+    The text so far is stored, with the finish reason `aborted`. One round trip where no answer is
+    being made; otherwise one more for each look whether the turn is free.
 
     Args:
-        caller: who asks.
-        conversation_id: which conversation; nothing happens if it is not the caller's.
+        caller: the sender of the request.
+        conversation_id: id of the conversation; in a conversation of another caller nothing stops.
 
     Raises:
         Problem: see `Database.run_as`.
@@ -102,22 +102,27 @@ async def stop_answer(caller: Caller, conversation_id: UUID) -> None:
     turn = await stop_turn(database(), caller, conversation_id)
     if turn is None:
         return
-    turn_id = turn.turn_id
     give_up_at = time.monotonic() + STOP_PATIENCE_SECONDS
-    if turn.is_running and (running := running_answers.get(turn_id)):
+    if turn.is_running and (running := running_answers.get(turn.turn_id)):
         running.cut("aborted")
         await running.stream.wait_until_over(STOP_PATIENCE_SECONDS)
-    while (state := await _state(caller, conversation_id, turn_id)) == "running":
+    while (state := await _state(caller, conversation_id, turn.turn_id)) == "running":
         if time.monotonic() > give_up_at:
-            log("stop_not_heard", turn_id=turn_id)
+            log("stop_not_heard", turn_id=turn.turn_id)
             break
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
-    if state in {"running", "lapsed"}:
-        reason = "aborted" if state == "running" else "interrupted"
-        await recover_turn(database(), caller, conversation_id, turn_id, reason)
+    match state:
+        case "running":
+            await recover_turn(database(), caller, conversation_id, turn.turn_id, "aborted")
+        case "lapsed":
+            await recover_turn(database(), caller, conversation_id, turn.turn_id)
+        case "ended" | "stopped" | None:
+            return
+        case _:
+            assert_never(state)
 
 
-async def _state(caller: Caller, conversation_id: UUID, turn_id: UUID) -> str | None:
-    """Tell how an attempt stands; None: it is over."""
+async def _state(caller: Caller, conversation_id: UUID, turn_id: UUID) -> StreamState | None:
+    """Return the state of an attempt; None: it has ended without an answer."""
     rows = await read_stream(database(), caller, conversation_id, turn_id, LAST_PART)
     return rows[0].state if rows else None
