@@ -1,1 +1,1 @@
-"""What a turn promises, whatever happens: nothing lost, nothing twice."""
+"""The promises of a turn under every fault: nothing is lost, and nothing is done twice."""

@@ -1,4 +1,4 @@
-"""The same message sent again while another process answers it."""
+"""A message that is sent again while another process answers it."""
 
 import asyncio
 from typing import Any
@@ -17,13 +17,13 @@ WHOLE = "Hello, how are you?"
 
 @pytest.fixture
 def go(model: ScriptedModel) -> asyncio.Event:
-    """Return what lets the model go on, which falls silent after two pieces."""
+    """Return an event; the model is silent after two pieces until it is set."""
     event = asyncio.Event()
     model.replies = [Reply(until=event, pauses_after=2)]
     return event
 
 
-async def test_as_a_stream_it_gets_the_same_parts(
+async def test_a_message_sent_twice_gets_the_same_stream_from_another_process(
     parley: Parley, model: ScriptedModel, go: asyncio.Event
 ) -> None:
     first = sending(parley.client)
@@ -37,7 +37,7 @@ async def test_as_a_stream_it_gets_the_same_parts(
     assert len(model.requests) == 1
 
 
-async def test_as_json_it_gets_the_same_answer(
+async def test_a_message_sent_twice_gets_the_same_json_from_another_process(
     parley: Parley, model: ScriptedModel, go: asyncio.Event
 ) -> None:
     body = {"message_id": "message-1", "conversation_id": CHAT_ID}
@@ -55,7 +55,7 @@ async def test_as_json_it_gets_the_same_answer(
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_it_is_answered_itself_when_the_other_fails_before_its_first_part(
+async def test_a_message_sent_twice_is_answered_when_the_first_answer_fails_before_its_first_part(
     parley: Parley, model: ScriptedModel, *, stream: bool
 ) -> None:
     fail = asyncio.Event()
@@ -74,12 +74,12 @@ async def test_it_is_answered_itself_when_the_other_fails_before_its_first_part(
 
     assert (await first).status_code == 502
     response = await second
-    said = text_of(response) if stream else response.json()["message"]["content"]
-    assert said == WHOLE
+    text = text_of(response) if stream else response.json()["message"]["content"]
+    assert text == WHOLE
     assert await parley.said() == ["Hello!", WHOLE]
 
 
-async def test_of_several_one_answers_when_the_first_fails(
+async def test_of_several_waiting_requests_one_answers_when_the_first_answer_fails(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     fail = asyncio.Event()
@@ -91,7 +91,7 @@ async def test_of_several_one_answers_when_the_first_fails(
 
     fail.set()
 
-    responses = [await each.end() for each in others]
+    responses = [await reading.end() for reading in others]
     assert [text_of(response) for response in responses] == [WHOLE] * 4
     assert len({parts_of(response)[0]["messageId"] for response in responses}) == 1
     assert len(model.requests) == 2
@@ -100,7 +100,7 @@ async def test_of_several_one_answers_when_the_first_fails(
     assert stored.fetchone() == (1,)
 
 
-async def test_its_stream_ends_visibly_when_the_other_function_dies(
+async def test_a_stream_from_another_function_ends_in_an_error_when_that_function_dies(
     parley: Parley, database: psycopg.Connection, go: asyncio.Event
 ) -> None:
     first = sending(parley.client)
@@ -116,7 +116,7 @@ async def test_its_stream_ends_visibly_when_the_other_function_dies(
     assert text_of(await parley.send("Hello!")) == WHOLE
 
 
-async def test_as_json_it_is_answered_anew_when_the_other_function_dies(
+async def test_a_waiting_json_request_makes_the_answer_when_the_other_function_dies(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection, go: asyncio.Event
 ) -> None:
     first = sending(parley.client)

@@ -1,4 +1,4 @@
-"""A database that goes away for a moment costs a short wait; one that stays away, a 503."""
+"""A database that is gone for a moment costs a short wait; one that stays away is a 503."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.environment(DB_POOL_TIMEOUT="2")
 
 @pytest.fixture
 async def proxy(environment: dict[str, str]) -> AsyncGenerator[Proxy]:
-    """Return a proxy before the database that the product uses."""
+    """Return a proxy between the product and its database."""
     async with proxied(environment["DATABASE_URL"]) as (proxy, url):
         proxy.delay_seconds = 0
         environment["DATABASE_URL"] = url
@@ -49,7 +49,7 @@ async def test_connections_that_died_while_idle_are_replaced(parley: Parley, pro
     assert text_of(response) == "Hello, how are you?"
 
 
-async def test_a_turn_whose_answer_was_lost_on_the_way_is_found_and_not_begun_again(
+async def test_a_turn_whose_reply_from_the_database_was_lost_is_not_begun_twice(
     parley: Parley, proxy: Proxy, model: ScriptedModel
 ) -> None:
     proxy.cuts_answers = True
@@ -61,7 +61,7 @@ async def test_a_turn_whose_answer_was_lost_on_the_way_is_found_and_not_begun_ag
     assert len(model.requests) == 1
 
 
-async def test_an_answer_whose_storing_was_lost_on_the_way_is_stored_once(
+async def test_an_answer_is_stored_once_though_the_reply_from_the_database_was_lost(
     parley: Parley, proxy: Proxy, model: ScriptedModel
 ) -> None:
     def cut_next_answer() -> None:
@@ -94,7 +94,7 @@ async def test_an_answer_is_stored_when_the_database_comes_back_before_the_deadl
 
 
 @pytest.mark.environment(DB_POOL_TIMEOUT="1", MAX_DURATION_SECONDS="5")
-async def test_an_answer_that_cannot_be_stored_says_so_at_its_end(
+async def test_a_stream_whose_answer_cannot_be_stored_ends_in_an_error(
     parley: Parley, proxy: Proxy, model: ScriptedModel
 ) -> None:
     def go_away() -> None:
@@ -125,7 +125,7 @@ async def test_a_database_that_stays_away_is_a_503_within_the_time_out(
     problem_of(await parley.get("/api/health"), 503, "database_unavailable")
 
 
-async def test_a_server_that_falls_silent_is_given_up_and_replaced(
+async def test_a_connection_to_a_silent_database_is_given_up_and_replaced(
     parley: Parley, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lib.database.client, "ANSWER_TIMEOUT_SECONDS", 0.5)
@@ -138,7 +138,7 @@ async def test_a_server_that_falls_silent_is_given_up_and_replaced(
     assert time.monotonic() - started < 2.5
 
 
-async def test_a_request_that_is_given_up_leaves_its_rows_to_nobody_else(
+async def test_the_rows_of_a_request_that_was_given_up_reach_no_other_request(
     parley: Parley, proxy: Proxy
 ) -> None:
     first, second = await parley.say("mine", user="ann"), await parley.say("yours", user="bob")
@@ -159,7 +159,7 @@ async def test_a_request_that_is_given_up_leaves_its_rows_to_nobody_else(
         asking.cancel()
         said = await parley.said(chat_id, user=user)
         assert said[0] == {"ann": "mine", "bob": "yours"}[user]
-    # To cancel a statement would have been to connect for it, and to lose its connection.
+    # Cancelling the statement would have needed a connection of its own.
     assert proxy.connections == connections
 
 
@@ -194,10 +194,10 @@ async def test_a_database_that_takes_too_long_to_store_an_answer_is_asked_again(
     assert await parley.said() == ["Hello!", "Hello, how are you?"]
 
 
-async def test_a_server_that_ends_its_sessions_is_not_noticed(
+async def test_a_database_that_ends_its_sessions_is_not_noticed(
     parley: Parley, database: psycopg.Connection
 ) -> None:
-    # Through PgBouncer the request at times gets a session that is just being told of its end.
+    # Through PgBouncer the request at times gets a session that the server is ending.
     for number in range(20):
         _end_sessions(database)
         response = await parley.say("Hello!", conversation_id=f"conversation {number:03}")
@@ -206,7 +206,7 @@ async def test_a_server_that_ends_its_sessions_is_not_noticed(
 
 
 @pytest.mark.environment(DB_POOL_TIMEOUT="10")
-async def test_a_turn_that_cannot_even_be_given_back_ends_visibly(
+async def test_a_response_whose_turn_cannot_be_released_is_a_problem(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(seconds_before=0.5, status=500)]
@@ -222,7 +222,7 @@ async def test_a_turn_that_cannot_even_be_given_back_ends_visibly(
     assert response.headers["x-conversation-id"]
 
 
-async def test_an_answer_stored_by_a_first_try_that_waited_is_found_by_the_second(
+async def test_a_second_finish_turn_finds_the_answer_of_a_first_one_that_waited(
     parley: Parley,
     model: ScriptedModel,
     database: psycopg.Connection,
@@ -242,7 +242,7 @@ async def test_an_answer_stored_by_a_first_try_that_waited_is_found_by_the_secon
 
 
 @pytest.mark.environment(DB_POOL_TIMEOUT="2", MAX_DURATION_SECONDS="5")
-async def test_a_server_that_stays_silent_is_a_503_within_the_time_out(
+async def test_a_database_that_stays_silent_is_a_503_within_the_time_out(
     parley: Parley, proxy: Proxy
 ) -> None:
     proxy.freeze()
@@ -273,17 +273,17 @@ def _limit_statements(database: psycopg.Connection, limit: Literal["700ms", "1s"
 
 
 def _end_sessions(database: psycopg.Connection) -> None:
-    """End all sessions of others, as a server does that shuts down."""
+    """End all other sessions, as a server that shuts down does."""
     database.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
 
 
-async def test_what_a_user_says_does_not_come_into_the_log_with_an_error(
+async def test_an_error_of_the_database_is_logged_without_the_users_message(
     parley: Parley, database: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # An error of a constraint shows the row, unless row-level security stands before it, as here.
+    # The error of a constraint shows the row, unless row-level security forbids it, as here.
     database.execute("ALTER TABLE chat_messages ADD CONSTRAINT never CHECK (content <> 'My heart')")
 
     problem_of(await parley.say("My heart", user="ann"), 500, "internal_error")

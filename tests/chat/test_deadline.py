@@ -14,7 +14,7 @@ pytestmark = pytest.mark.environment(MAX_DURATION_SECONDS="5")
 ENDLESS = Reply(pieces=("word ",) * 1000, seconds_between=0.1)
 
 
-async def test_an_answer_is_cut_before_the_deadline_and_kept(
+async def test_an_answer_is_cut_before_the_deadline_and_stored(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [ENDLESS]
@@ -32,7 +32,7 @@ async def test_an_answer_is_cut_before_the_deadline_and_kept(
     assert model.left == 1
 
 
-async def test_a_model_that_says_nothing_until_the_deadline_is_a_504(
+async def test_a_model_that_is_silent_until_the_deadline_is_a_504(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [Reply(seconds_before=60)]
@@ -58,7 +58,7 @@ async def test_the_lease_ends_with_the_deadline_by_the_clock_of_the_database(
 
 
 @pytest.mark.environment(MAX_DURATION_SECONDS="60")
-async def test_the_deadline_that_the_runtime_tells_counts(
+async def test_the_deadline_of_the_runtime_counts_before_the_setting(
     parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = datetime.now(UTC) + timedelta(seconds=2)

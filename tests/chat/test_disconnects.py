@@ -1,4 +1,4 @@
-"""A disconnect is not a stop: the answer is finished and stored though nobody listens any more."""
+"""A disconnect is not a stop: the answer is finished and stored without a reader."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ async def test_the_answer_is_stored_though_the_reader_left_before_its_first_byte
     assert await _stored_answer(parley) == "Hello, how are you?"
 
 
-async def test_another_reader_goes_on_when_the_first_has_left(
+async def test_a_second_reader_goes_on_when_the_first_has_left(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [SLOW]
@@ -95,7 +95,7 @@ async def test_a_reader_that_takes_nothing_counts_as_gone(
         await reader.read()
 
 
-async def test_a_silent_model_is_covered_by_comments_so_that_no_proxy_cuts_the_stream(
+async def test_comments_keep_proxies_from_cutting_the_stream_of_a_silent_model(
     parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lib.streams.stream, "KEEP_ALIVE_SECONDS", 0.1)
@@ -109,7 +109,7 @@ async def test_a_silent_model_is_covered_by_comments_so_that_no_proxy_cuts_the_s
     assert text_of(response) == "Hello, how are you?"
 
 
-async def test_a_failure_after_a_comment_is_a_part_of_the_stream(
+async def test_a_model_failure_after_a_comment_is_a_part_of_the_stream(
     parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lib.streams.stream, "KEEP_ALIVE_SECONDS", 0.1)
@@ -144,7 +144,7 @@ async def _stored_answer(parley: Parley) -> str:
     pytest.fail("no answer was stored")
 
 
-async def test_an_answer_that_its_process_cannot_finish_is_kept_and_marked_interrupted(
+async def test_an_answer_whose_process_ends_is_stored_as_interrupted(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [SLOW]

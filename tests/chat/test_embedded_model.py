@@ -1,4 +1,4 @@
-"""What a real model does, small as it is: the one that `make dev` runs."""
+"""The real, small model that `make dev` runs."""
 
 import asyncio
 import importlib.util
@@ -41,12 +41,12 @@ async def parley(
     """Return the product with the embedded model, for answers and analyses."""
     own = {"OPENAI_BASE_URL": model_url, "OPENAI_ANALYSIS_MODEL": model.NAME}
     async with running_product(switchboard, monkeypatch, environment | own) as running:
-        # On a busy machine it says two words a second.
+        # On a busy machine the model writes two words a second.
         running.client.timeout = 300
         yield running
 
 
-async def test_the_analysis_fills_its_columns(parley: Parley) -> None:
+async def test_an_analysis_of_the_embedded_model_fills_its_columns(parley: Parley) -> None:
     await parley.send("What is the capital of France?", user="ann")
 
     answer = await _described(parley)
@@ -59,10 +59,10 @@ async def test_the_analysis_fills_its_columns(parley: Parley) -> None:
     assert isinstance(answer["needs_knowledge"], bool)
 
 
-async def test_a_turn_whose_tool_is_chosen_adds_a_task(
+async def test_the_embedded_model_calls_a_chosen_tool(
     parley: Parley, database: psycopg.Connection
 ) -> None:
-    # So small a model now and then writes a title that is none, which it is told.
+    # So small a model now and then writes an invalid title, and the tool refuses it.
     titles: list[str] = []
     for _ in range(3):
         response = await parley.say("Buy milk", user="ann", tool_choice="add_task")

@@ -39,7 +39,7 @@ async def test_a_plain_message_with_an_id_gets_its_stored_answer_again(
     assert len(model.requests) == 1
 
 
-async def test_an_old_message_gets_its_answer_again_though_others_have_been_said_since(
+async def test_an_old_message_gets_its_answer_again_though_newer_ones_are_stored(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [Reply(pieces=("first",)), Reply(pieces=("second",))]
@@ -74,7 +74,7 @@ async def test_two_sends_at_once_make_one_answer(parley: Parley, model: Scripted
     assert await parley.said() == ["Hello!", "one two three"]
 
 
-async def test_another_message_meanwhile_is_told_to_wait(
+async def test_another_message_during_an_answer_is_a_409(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [SLOW]
@@ -103,7 +103,7 @@ async def test_a_message_whose_answer_failed_is_answered_when_it_is_sent_again(
 
 
 @pytest.mark.parametrize("reason", ["aborted", "timeout", "length", "content_filter"])
-async def test_an_answer_that_was_cut_is_an_answer(
+async def test_a_message_whose_answer_was_cut_gets_that_answer_again(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection, reason: str
 ) -> None:
     await parley.send("Hello!")
@@ -115,7 +115,7 @@ async def test_an_answer_that_was_cut_is_an_answer(
     assert len(model.requests) == 1
 
 
-async def test_an_unanswered_message_is_refused_once_others_have_been_said(
+async def test_an_unanswered_message_is_refused_once_newer_ones_are_stored(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [Reply(status=500)]
@@ -128,7 +128,7 @@ async def test_an_unanswered_message_is_refused_once_others_have_been_said(
     assert len(model.requests) == 2
 
 
-async def test_the_answer_of_another_process_is_waited_for_and_sent_whole(
+async def test_a_request_waits_for_the_answer_of_another_process_and_replays_it(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(status=500)]
@@ -149,7 +149,7 @@ async def test_the_answer_of_another_process_is_waited_for_and_sent_whole(
     assert len(model.requests) == 1
 
 
-async def test_a_turn_that_another_process_lost_is_taken_over_when_its_lease_ends(
+async def test_the_turn_of_a_dead_process_is_taken_over_when_its_lease_ends(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(status=500)]

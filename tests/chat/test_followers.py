@@ -1,4 +1,4 @@
-"""Whoever follows an answer that another process makes does so for as long as somebody may read."""
+"""A follower of another process's answer goes on while readers may come."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ ANN = Caller(user_id="ann")
 
 
 @pytest.mark.usefixtures("elsewhere")
-async def test_a_reader_that_comes_in_the_last_moment_is_still_read_for(
+async def test_a_follower_goes_on_for_a_reader_that_comes_at_the_last_moment(
     parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lib.answers.follow, "READERLESS_SECONDS", 1.1)
@@ -27,13 +27,13 @@ async def test_a_reader_that_comes_in_the_last_moment_is_still_read_for(
     await first.has("how")
     follower = await _follow()
 
-    # Each is just about to read.
+    # Each time a reader is about to come.
     until_then = time.monotonic() + 2.5
     while time.monotonic() < until_then:
         await asyncio.sleep(0.05)
         assert await _follow() is follower
 
-    # And with nobody there it is given up.
+    # Without readers the follower ends.
     await until(lambda: not lib.answers.follow._followers)
     await first.leave()
 

@@ -1,4 +1,4 @@
-"""A model that fails: a fitting answer, nothing lost, and the same message may be sent again."""
+"""A model that fails: a fitting problem, no lost text, and the message can be sent again."""
 
 import psycopg
 import pytest
@@ -38,7 +38,7 @@ IN_THE_MIDDLE = [
 
 @pytest.mark.parametrize(("reply", "status", "code"), BEFORE_THE_FIRST_TOKEN)
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_failure_before_the_first_token_is_an_http_status(
+async def test_a_model_failure_before_the_first_token_is_an_http_status(
     parley: Parley, model: ScriptedModel, *, reply: Reply, status: int, code: str, stream: bool
 ) -> None:
     model.replies = [reply]
@@ -51,7 +51,7 @@ async def test_a_failure_before_the_first_token_is_an_http_status(
     assert await parley.said("a" * 16) == ["Hello!"]
 
 
-async def test_an_overloaded_model_says_when_to_try_again(
+async def test_the_503_of_an_overloaded_model_says_when_to_try_again(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [Reply(status=429, headers={"retry-after": "17"})]
@@ -69,7 +69,7 @@ async def test_a_model_that_cannot_be_reached_is_a_502(parley: Parley) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_that_what_makes_answers_cannot_be_imported_is_told(
+async def test_an_import_error_of_the_model_side_ends_the_answer_with_a_500(
     parley: Parley, monkeypatch: pytest.MonkeyPatch, *, stream: bool
 ) -> None:
     def fail() -> None:
@@ -84,7 +84,7 @@ async def test_that_what_makes_answers_cannot_be_imported_is_told(
 
 
 @pytest.mark.parametrize("reply", IN_THE_MIDDLE)
-async def test_a_failure_after_the_first_token_is_a_part_of_the_stream_and_what_came_is_kept(
+async def test_a_model_failure_after_the_first_token_ends_the_stream_and_its_text_is_stored(
     parley: Parley, model: ScriptedModel, reply: Reply
 ) -> None:
     model.replies = [reply]
@@ -98,7 +98,7 @@ async def test_a_failure_after_the_first_token_is_a_part_of_the_stream_and_what_
 
 
 @pytest.mark.parametrize("reply", IN_THE_MIDDLE)
-async def test_a_failure_in_the_middle_of_a_json_answer_is_a_502_and_what_came_is_kept(
+async def test_a_model_failure_during_a_json_answer_is_a_502_and_its_text_is_stored(
     parley: Parley, model: ScriptedModel, reply: Reply
 ) -> None:
     model.replies = [reply]
@@ -133,7 +133,7 @@ async def test_a_stream_that_breaks_after_its_finish_reason_is_complete(
     assert text_of(await parley.send("Hello!")) == "Hi"
 
 
-async def test_a_failed_turn_is_free_at_once(
+async def test_a_turn_whose_model_failed_is_free_at_once(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(status=500)]

@@ -1,4 +1,4 @@
-"""Tool calls in the forms that providers send them in, and whatever else may come of one."""
+"""Tool calls in all forms that providers send, and their odd outcomes."""
 
 import asyncio
 import json
@@ -61,7 +61,7 @@ TWO_CALLS = {
 
 
 @pytest.mark.parametrize("form", TWO_CALLS)
-async def test_two_calls_are_understood_in_each_form_that_providers_send(
+async def test_two_tool_calls_are_read_in_each_form_that_providers_send(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection, form: str
 ) -> None:
     model.replies = [Reply(chunks=[*TWO_CALLS[form], END]), DONE]
@@ -72,7 +72,7 @@ async def test_two_calls_are_understood_in_each_form_that_providers_send(
     check_provider_form(model.requests[1])
 
 
-async def test_a_name_that_no_provider_would_take_back_is_not_sent_back(
+async def test_a_tool_name_that_providers_refuse_is_replaced_in_later_requests(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [calling(Called("functions.add task <|x|>", {}, "i" * 200)), DONE]
@@ -90,7 +90,7 @@ async def test_a_name_that_no_provider_would_take_back_is_not_sent_back(
 
 
 @pytest.mark.parametrize("form", ["stream", "json"])
-async def test_a_reply_of_nothing_but_a_call_without_a_name_is_a_failure(
+async def test_a_reply_with_nothing_but_a_nameless_tool_call_is_a_502(
     parley: Parley, model: ScriptedModel, form: str
 ) -> None:
     nameless = {"index": 0, "id": "a", "function": None}
@@ -103,7 +103,7 @@ async def test_a_reply_of_nothing_but_a_call_without_a_name_is_a_failure(
 
 
 @pytest.mark.environment(MAX_DURATION_SECONDS="5")
-async def test_an_answer_cut_while_arguments_come_ends_and_is_stored(
+async def test_an_answer_cut_within_a_calls_arguments_ends_and_is_stored(
     parley: Parley, model: ScriptedModel
 ) -> None:
     begun = chunk(piece('{"title": "Mi', index=0, id="a"))
@@ -117,7 +117,7 @@ async def test_an_answer_cut_while_arguments_come_ends_and_is_stored(
     assert "cut" in called["error"]
 
 
-async def test_a_chosen_tool_is_not_chosen_again_for_a_message_that_is_tried_again(
+async def test_a_chosen_tool_is_not_forced_again_when_the_message_is_tried_again(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [calling(Called("add_task", {"title": "Milk"})), Reply(status=500), DONE]
@@ -129,7 +129,7 @@ async def test_a_chosen_tool_is_not_chosen_again_for_a_message_that_is_tried_aga
     assert tasks(database) == [("ann", "Milk")]
 
 
-async def test_what_is_said_after_a_call_begins_the_next_step(
+async def test_text_after_a_tool_call_begins_the_next_step(
     parley: Parley, model: ScriptedModel
 ) -> None:
     chunks = [chunk(text="Before."), chunk(piece(MILK, index=0, id="a")), chunk(text="After."), END]
@@ -148,7 +148,7 @@ async def test_what_is_said_after_a_call_begins_the_next_step(
 
 
 @pytest.mark.parametrize("says", ["upstream said \0", "bad \ud800", "long " * 10_000])
-async def test_whatever_a_tool_says_of_its_failure_the_answer_is_stored(
+async def test_an_answer_is_stored_with_any_text_of_a_tool_error(
     parley: Parley, model: ScriptedModel, offer: Offer, says: str
 ) -> None:
     async def fail(_nothing: Nothing, _context: ToolContext) -> object:
@@ -163,7 +163,7 @@ async def test_whatever_a_tool_says_of_its_failure_the_answer_is_stored(
     assert 0 < len(called["error"]) <= 2000
 
 
-async def test_a_tool_that_is_cancelled_from_within_is_a_tool_that_failed(
+async def test_a_tool_that_cancels_itself_fails_and_the_answer_goes_on(
     parley: Parley, model: ScriptedModel, offer: Offer
 ) -> None:
     async def give_up(_nothing: Nothing, _context: ToolContext) -> object:
@@ -180,7 +180,7 @@ async def test_a_tool_that_is_cancelled_from_within_is_a_tool_that_failed(
         assert text_of(await parley.send("Give up", user="ann")) == "Done"
 
 
-async def test_more_calls_than_are_run_in_a_step_are_told_so(
+async def test_calls_beyond_20_in_a_step_are_not_run_and_the_model_reads_why(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     many = [Called("add_task", {"title": f"Task {n}"}, f"call_{n}") for n in range(30)]
@@ -195,7 +195,7 @@ async def test_more_calls_than_are_run_in_a_step_are_told_so(
 
 
 @pytest.mark.parametrize("reason", ["content_filter", "length"])
-async def test_a_call_that_its_provider_held_back_or_cut_is_not_run(
+async def test_a_tool_call_that_its_provider_held_back_or_cut_is_not_run(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection, reason: str
 ) -> None:
     given = MILK if reason == "content_filter" else MILK[:-4]
@@ -208,7 +208,7 @@ async def test_a_call_that_its_provider_held_back_or_cut_is_not_run(
     assert "Not run" in json.dumps(model.requests[1]["messages"])
 
 
-async def test_a_tool_whose_database_was_lost_is_not_told_to_have_failed_for_perhaps_it_did_not(
+async def test_a_tool_that_lost_its_database_has_an_unknown_outcome(
     parley: Parley, model: ScriptedModel, offer: Offer
 ) -> None:
     async def lose_it(_nothing: Nothing, _context: ToolContext) -> object:

@@ -1,4 +1,4 @@
-"""What a killed function has said is stored by whoever comes next, once, and marked interrupted."""
+"""The next visitor stores the answer of a killed function, once, marked as interrupted."""
 
 import asyncio
 import json
@@ -23,13 +23,13 @@ CUT = "Hello, how"
 WHOLE = "Hello, how are you?"
 MILK = Called("add_task", {"title": "Buy milk"}, "call_milk")
 
-type Comes = Callable[[Parley], Awaitable[object]]
+type Visitor = Callable[[Parley], Awaitable[object]]
 
 
 async def cut_off(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection, user: str | None = "ann"
 ) -> str:
-    """Have an answer begun and left behind; return what its client got."""
+    """Begin an answer and leave it behind; return the part of the stream that its client got."""
     model.replies = [HANGS]
     first = sending(parley.client, user=user)
     await first.has("how")
@@ -48,32 +48,32 @@ def answers(database: psycopg.Connection) -> list[tuple[str, str, bool]]:
 
 
 async def the_cron(_: Parley) -> object:
-    """Come as the cron."""
+    """Visit as the cron."""
     return await recover_lapsed_turns(product_database(), time.monotonic() + 60)
 
 
 async def a_reader(parley: Parley) -> object:
-    """Come as a reader."""
+    """Visit as a reader."""
     return await parley.get(path_of(), user="ann")
 
 
 async def a_new_message(parley: Parley) -> object:
-    """Come with another message."""
+    """Visit with another message."""
     return await parley.send("And now?", message_id="message-2", user="ann")
 
 
 async def the_message_again(parley: Parley) -> object:
-    """Come with the same message."""
+    """Visit with the same message."""
     return await parley.send("Hello!", user="ann")
 
 
-@pytest.mark.parametrize("comes", [a_reader, a_new_message, the_cron])
-async def test_whoever_comes_next_stores_what_was_said(
-    parley: Parley, model: ScriptedModel, database: psycopg.Connection, comes: Comes
+@pytest.mark.parametrize("visitor", [a_reader, a_new_message, the_cron])
+async def test_the_next_visitor_stores_the_answer_of_a_dead_attempt(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection, visitor: Visitor
 ) -> None:
     came = await cut_off(parley, model, database)
 
-    await comes(parley)
+    await visitor(parley)
 
     assert answers(database)[0] == (CUT, "interrupted", False)
     question, answer, *_ = (await parley.history(user="ann"))["messages"]
@@ -82,7 +82,7 @@ async def test_whoever_comes_next_stores_what_was_said(
     assert database.execute("SELECT count(*) FROM stream_batches").fetchone() == (0,)
 
 
-async def test_a_reader_of_what_was_left_gets_it_and_a_visible_end(
+async def test_a_reader_of_a_dead_attempt_gets_its_parts_and_an_error(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     came = await cut_off(parley, model, database)
@@ -92,12 +92,12 @@ async def test_a_reader_of_what_was_left_gets_it_and_a_visible_end(
     assert response.text.startswith(came)
     assert parts_of(response)[-1]["type"] == "error"
     assert text_of(response) == CUT
-    # And again, as of any answer that has just ended.
+    # The stream is stored for a minute, as that of any answer that has just ended.
     assert (await parley.get(path_of(), user="ann")).text == response.text
 
 
 @pytest.mark.usefixtures("elsewhere")
-async def test_who_reads_while_the_function_dies_gets_a_visible_end(
+async def test_a_reader_gets_an_error_when_the_function_dies_meanwhile(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [HANGS]
@@ -114,7 +114,7 @@ async def test_who_reads_while_the_function_dies_gets_a_visible_end(
     assert answers(database) == [(CUT, "interrupted", False)]
 
 
-async def test_the_conversation_goes_on_with_what_was_said(
+async def test_a_conversation_goes_on_with_a_recovered_answer(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     await cut_off(parley, model, database)
@@ -127,7 +127,7 @@ async def test_the_conversation_goes_on_with_what_was_said(
     ]  # fmt: skip
 
 
-async def test_the_message_sent_again_is_answered_anew(
+async def test_a_message_whose_attempt_died_is_answered_again_when_it_is_sent_again(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     await cut_off(parley, model, database)
@@ -148,7 +148,7 @@ async def test_an_anonymous_conversation_is_recovered_too(
     assert answers(database) == [(CUT, "interrupted", False)]
 
 
-async def test_the_cron_recovers_what_users_left_who_are_switched_off(
+async def test_the_cron_recovers_answers_of_inactive_users(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     await cut_off(parley, model, database)
@@ -159,7 +159,7 @@ async def test_the_cron_recovers_what_users_left_who_are_switched_off(
     assert answers(database) == [(CUT, "interrupted", False)]
 
 
-async def test_a_running_answer_is_no_matter_of_the_cron_s(
+async def test_the_cron_leaves_a_running_answer_alone(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     go = asyncio.Event()
@@ -175,7 +175,7 @@ async def test_a_running_answer_is_no_matter_of_the_cron_s(
 
 
 @pytest.mark.usefixtures("elsewhere")
-async def test_it_is_stored_once_though_all_come_at_once(
+async def test_a_dead_attempts_answer_is_stored_once_though_many_recover_it_at_once(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     await cut_off(parley, model, database)
@@ -198,7 +198,7 @@ async def test_it_is_stored_once_though_all_come_at_once(
     stored = answers(database)
     assert [answer[:2] for answer in stored].count((CUT, "interrupted")) == 1
     assert len([answer for answer in stored if not answer[2]]) <= 2
-    # One of the two messages was answered, or both, and nothing is left behind.
+    # One of the two messages was answered, or both, and no batch or lease is left.
     assert (WHOLE, "stop", False) in stored
     assert database.execute(
         "SELECT (SELECT count(*) FROM stream_batches), "
@@ -206,7 +206,7 @@ async def test_it_is_stored_once_though_all_come_at_once(
     ).fetchone() == (0, 0)
 
 
-async def test_an_attempt_that_was_only_slow_writes_nothing_any_more(
+async def test_an_attempt_that_lost_its_lease_writes_nothing_any_more(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     go = asyncio.Event()
@@ -224,7 +224,7 @@ async def test_an_attempt_that_was_only_slow_writes_nothing_any_more(
     assert database.execute("SELECT count(*) FROM stream_batches").fetchone() == (0,)
 
 
-async def test_what_had_said_nothing_leaves_no_answer(
+async def test_a_dead_attempt_without_text_leaves_no_answer(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(seconds_before=3600)]
@@ -239,7 +239,7 @@ async def test_what_had_said_nothing_leaves_no_answer(
     await first.leave()
 
 
-async def test_the_cron_gives_back_the_turns_of_those_that_had_said_nothing(
+async def test_the_cron_releases_the_turn_of_a_dead_attempt_without_text(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(seconds_before=3600)]
@@ -247,7 +247,7 @@ async def test_the_cron_gives_back_the_turns_of_those_that_had_said_nothing(
     await until(lambda: len(model.requests) == 1)
     leave_behind(database)
 
-    # None was stored.
+    # No answer was stored.
     assert await the_cron(parley) == 0
 
     turns = database.execute("SELECT turn_id, turn_expires_at FROM conversations").fetchall()
@@ -255,25 +255,25 @@ async def test_the_cron_gives_back_the_turns_of_those_that_had_said_nothing(
     await first.leave()
 
 
-async def test_what_is_recovered_counts_as_a_turn_that_was_interrupted(
+async def test_a_recovered_answer_counts_as_interrupted_in_the_metrics(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     await cut_off(parley, model, database)
     counters().take()
 
     assert await the_cron(parley) == 1
-    # Nothing is left, so nothing is counted.
+    # The second recovery finds no turn, and counts none.
     assert await the_cron(parley) == 0
 
     finishes = {key: found for key, found in counters().take().items() if key[0] == FINISHES.name}
     assert [(key[2], found[0]) for key, found in finishes.items()] == [("interrupted", 1)]
 
 
-async def test_what_lost_its_question_meanwhile_is_given_up(
+async def test_a_dead_attempt_whose_question_was_deleted_is_given_up(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     await cut_off(parley, model, database)
-    # As the nightly retention does.
+    # The nightly retention does this.
     database.execute("DELETE FROM chat_messages")
 
     await a_reader(parley)
@@ -282,11 +282,11 @@ async def test_what_lost_its_question_meanwhile_is_given_up(
     assert text_of(await parley.send("Hello!", user="ann")) == WHOLE
 
 
-async def test_what_cannot_be_stored_is_given_up(
+async def test_a_dead_attempt_whose_answer_cannot_be_stored_is_given_up(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     await cut_off(parley, model, database)
-    # As if the database took less than when the parts were said.
+    # As if a migration had forbidden values that were allowed when the parts were stored.
     database.execute(
         "ALTER TABLE chat_messages ADD CHECK (finish_reason <> 'interrupted') NOT VALID"
     )
@@ -296,7 +296,7 @@ async def test_what_cannot_be_stored_is_given_up(
 
 
 @pytest.mark.parametrize("parts", ['data: {"type"', "data: {}", 'data: {"type":"text-delta"}'])
-async def test_what_cannot_be_read_is_given_up(
+async def test_a_dead_attempt_whose_parts_cannot_be_read_is_given_up(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection, parts: str
 ) -> None:
     await cut_off(parley, model, database)
@@ -306,7 +306,7 @@ async def test_what_cannot_be_read_is_given_up(
     assert rows_of_batches(database) == 0
 
 
-async def test_tools_that_were_called_are_told_with_what_came_of_them(
+async def test_a_recovered_answer_has_its_tool_calls_with_their_outcomes(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [calling(MILK, text="Let me see."), HANGS]
@@ -327,7 +327,7 @@ async def test_tools_that_were_called_are_told_with_what_came_of_them(
     ]  # fmt: skip
 
 
-async def test_an_effect_is_not_had_twice_though_the_message_is_answered_anew(
+async def test_a_tool_of_a_dead_attempt_is_not_run_again_for_the_same_message(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [calling(MILK), HANGS, calling(MILK), Reply(pieces=("Done",))]
@@ -345,14 +345,14 @@ async def test_an_effect_is_not_had_twice_though_the_message_is_answered_anew(
     assert json.loads(result["content"])["title"] == "Buy milk"
 
 
-async def test_a_tool_that_was_run_is_told_though_the_batch_that_told_of_it_was_lost(
+async def test_a_recovered_answer_has_a_tool_call_whose_batch_was_lost(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [calling(MILK, text="Let me see."), HANGS]
     first = sending(parley.client, user="ann")
     await first.has("how")
     await until_stored(database, "how")
-    # All that is in the last batch, or in the only one, beyond its fourth part.
+    # Keep four parts of the first batch, which end before the call.
     leave_behind(database)
     database.execute("DELETE FROM stream_batches WHERE first_part > 0")
     database.execute(
@@ -374,7 +374,7 @@ async def test_a_tool_that_was_run_is_told_though_the_batch_that_told_of_it_was_
     ("last", "error"),
     [("tool-input-delta", "were cut"), ("tool-input-available", "not known what came of this")],
 )
-async def test_a_call_that_was_cut_off_says_so(
+async def test_a_recovered_tool_call_without_outcome_says_that_it_was_cut(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection, last: str, error: str
 ) -> None:
     model.replies = [calling(Called("list_nothing"), text="Let me see."), HANGS]
@@ -396,7 +396,7 @@ async def test_a_call_that_was_cut_off_says_so(
 
 
 def _cut_after(database: psycopg.Connection, kind: str) -> None:
-    """Lose all parts after the last one of a kind."""
+    """Delete all parts after the last one of a type."""
     found = database.execute(
         "DELETE FROM stream_batches RETURNING conversation_id, turn_id, first_part, parts"
     ).fetchall()

@@ -1,4 +1,4 @@
-"""What is replaced is marked, not changed."""
+"""Replaced messages are marked as superseded, and not changed."""
 
 import pytest
 
@@ -10,7 +10,7 @@ REGENERATE = {"trigger": "regenerate-message"}
 
 @pytest.fixture(autouse=True)
 def numbered_answers(model: ScriptedModel) -> None:
-    """Have the model say which answer it is."""
+    """Let the model number its answers."""
     model.replies = [Reply(pieces=(f"answer {number}",)) for number in range(1, 9)]
 
 
@@ -118,7 +118,7 @@ async def test_an_edit_that_is_sent_again_is_done_once(
     assert len(model.requests) == 2
 
 
-async def test_history_shows_what_was_replaced_when_asked(parley: Parley) -> None:
+async def test_history_shows_replaced_messages_on_request(parley: Parley) -> None:
     await parley.send("one")
     await parley.send("ONE", messageId="message-1")
 
@@ -132,7 +132,7 @@ async def test_history_shows_what_was_replaced_when_asked(parley: Parley) -> Non
     ]
 
 
-async def test_an_answer_that_cannot_be_made_again_stays(
+async def test_an_answer_stays_when_regenerating_it_fails(
     parley: Parley, model: ScriptedModel
 ) -> None:
     await parley.send("Hello!")

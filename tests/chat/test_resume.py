@@ -1,4 +1,4 @@
-"""Coming back to an answer: the running one from its first part, or one that has just ended."""
+"""Resuming an answer: one that runs, from its first part, or one that has just ended."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ MILK = Called("add_task", {"title": "Buy milk"}, "call_milk")
 
 @pytest.fixture
 def go(model: ScriptedModel) -> asyncio.Event:
-    """Return what lets the model go on, which falls silent after three words."""
+    """Return an event; the model is silent after three words until it is set."""
     event = asyncio.Event()
     model.default = Reply(pieces=PIECES, until=event, pauses_after=3)
     return event
@@ -46,7 +46,7 @@ async def test_a_running_answer_is_sent_byte_for_byte_from_its_first_part(
 
 
 @pytest.mark.usefixtures("anywhere")
-async def test_any_number_of_readers_get_the_same(
+async def test_all_readers_of_a_running_answer_get_the_same_stream(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection, go: asyncio.Event
 ) -> None:
     first = sending(parley.client)
@@ -65,7 +65,7 @@ async def test_any_number_of_readers_get_the_same(
 
 
 @pytest.mark.usefixtures("anywhere")
-async def test_a_reader_that_leaves_and_comes_back_gets_the_whole(
+async def test_a_reader_that_leaves_and_comes_back_gets_the_whole_answer(
     parley: Parley, model: ScriptedModel, go: asyncio.Event
 ) -> None:
     first = sending(parley.client)
@@ -83,7 +83,7 @@ async def test_a_reader_that_leaves_and_comes_back_gets_the_whole(
     assert model.left == 0
 
 
-async def test_an_answer_that_was_asked_for_as_json_can_be_read_as_a_stream(
+async def test_an_answer_requested_as_json_can_be_read_as_a_stream(
     parley: Parley, go: asyncio.Event
 ) -> None:
     first = asyncio.create_task(parley.say("Hello!", conversation_id=CHAT_ID))
@@ -98,7 +98,7 @@ async def test_an_answer_that_was_asked_for_as_json_can_be_read_as_a_stream(
 
 @pytest.mark.usefixtures("anywhere")
 @pytest.mark.parametrize("start", [0, 4, 6])
-async def test_a_running_answer_is_read_from_the_part_that_is_asked_for(
+async def test_a_running_answer_is_read_from_the_start_index(
     parley: Parley, go: asyncio.Event, start: int
 ) -> None:
     first = sending(parley.client)
@@ -113,7 +113,7 @@ async def test_a_running_answer_is_read_from_the_part_that_is_asked_for(
 
 
 @pytest.mark.usefixtures("anywhere")
-async def test_parts_counted_from_the_end_come_with_the_number_of_the_last(
+async def test_a_negative_start_index_gets_the_number_of_the_last_part(
     parley: Parley, database: psycopg.Connection, go: asyncio.Event
 ) -> None:
     first = sending(parley.client)
@@ -130,9 +130,9 @@ async def test_parts_counted_from_the_end_come_with_the_number_of_the_last(
 
 
 @pytest.mark.usefixtures("anywhere")
-# Of the last part, that is `[DONE]`, and of none.
+# The number of `[DONE]`, which ends the stream, and one beyond it.
 @pytest.mark.parametrize("start", [12, 1000])
-async def test_who_asks_for_parts_that_never_come_is_told_of_the_end(
+async def test_a_reader_past_the_last_part_gets_the_finish_part(
     parley: Parley, go: asyncio.Event, start: int
 ) -> None:
     first = sending(parley.client)
@@ -161,7 +161,7 @@ async def test_an_answer_that_has_just_ended_is_sent_whole(
 
 
 @pytest.mark.parametrize(("start", "expected"), [(0, 0), (3, 3), (-1, 9), (-3, 7), (-100, 0)])
-async def test_an_answer_that_has_ended_is_read_from_the_part_that_is_asked_for(
+async def test_an_answer_that_has_ended_is_read_from_the_start_index(
     parley: Parley, start: int, expected: int
 ) -> None:
     whole = events_of((await parley.send("Hello!")).text)
@@ -175,7 +175,7 @@ async def test_an_answer_that_has_ended_is_read_from_the_part_that_is_asked_for(
 
 
 @pytest.mark.parametrize("start", [10, 11, 1000])
-async def test_of_an_answer_that_has_ended_there_is_nothing_after_its_last_part(
+async def test_a_start_index_past_the_end_of_an_ended_answer_is_a_204(
     parley: Parley, start: int
 ) -> None:
     await parley.send("Hello!")
@@ -186,7 +186,7 @@ async def test_of_an_answer_that_has_ended_there_is_nothing_after_its_last_part(
 
 
 @pytest.mark.parametrize("start", ["one", "1.5", "", str(2**31)])
-async def test_what_is_no_part_s_number_is_refused(parley: Parley, start: str) -> None:
+async def test_a_start_index_that_is_no_integer_is_refused(parley: Parley, start: str) -> None:
     await parley.send("Hello!")
 
     problem = problem_of(await parley.get(path_of(), startIndex=start), 422, "invalid_request")
@@ -194,7 +194,7 @@ async def test_what_is_no_part_s_number_is_refused(parley: Parley, start: str) -
     assert [each["field"] for each in problem["errors"]] == ["startIndex"]
 
 
-async def test_an_answer_that_failed_midway_is_sent_again_with_its_error(
+async def test_resuming_an_answer_that_failed_midway_sends_its_error(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [Reply(cuts_after=2)]
@@ -206,20 +206,16 @@ async def test_an_answer_that_failed_midway_is_sent_again_with_its_error(
     assert parts_of(response)[-1]["type"] == "error"
 
 
-async def test_an_answer_that_was_replaced_is_not_sent_again(
-    parley: Parley, model: ScriptedModel
-) -> None:
+async def test_a_replaced_answer_cannot_be_resumed(parley: Parley, model: ScriptedModel) -> None:
     await parley.send("Hello!")
     model.replies = [Reply(status=500)]
-    # An edit: it takes the place of the question and its answer.
+    # An edit, which replaces the question and its answer.
     await parley.send("Good evening!")
 
     assert (await parley.get(path_of())).status_code == 204
 
 
-async def test_where_nothing_was_answered_there_is_no_stream(
-    parley: Parley, model: ScriptedModel
-) -> None:
+async def test_resuming_without_an_answer_is_a_204(parley: Parley, model: ScriptedModel) -> None:
     response = await parley.get(path_of())
     assert (response.status_code, response.content) == (204, b"")
     assert (await parley.get(path_of("short"))).status_code == 204
@@ -233,7 +229,9 @@ async def test_where_nothing_was_answered_there_is_no_stream(
 
 
 @pytest.mark.usefixtures("anywhere")
-async def test_another_s_answer_is_not_there(parley: Parley, go: asyncio.Event) -> None:
+async def test_resuming_the_answer_of_another_user_is_a_204(
+    parley: Parley, go: asyncio.Event
+) -> None:
     first = sending(parley.client, user="ann")
     await first.has("word2")
     history = await parley.history(user="ann")
@@ -250,7 +248,7 @@ async def test_another_s_answer_is_not_there(parley: Parley, go: asyncio.Event) 
 
 
 @pytest.mark.usefixtures("anywhere")
-async def test_a_reader_of_a_deleted_conversation_is_told_of_its_end(
+async def test_a_reader_gets_an_error_when_the_conversation_is_deleted(
     parley: Parley, model: ScriptedModel, go: asyncio.Event
 ) -> None:
     first = sending(parley.client, user="ann")
@@ -272,7 +270,7 @@ async def test_a_reader_of_a_deleted_conversation_is_told_of_its_end(
     assert (await parley.get(path_of(), user="ann")).status_code == 204
 
 
-async def test_the_path_says_which_conversation_whatever_the_query_says(parley: Parley) -> None:
+async def test_the_path_names_the_conversation_even_if_the_query_has_an_id(parley: Parley) -> None:
     await parley.send("Hello!")
 
     assert text_of(await parley.get(path_of(), id="x" * 16)) == "Hello, how are you?"
@@ -290,7 +288,7 @@ async def test_a_chat_id_may_have_any_characters(parley: Parley, chat_id: str) -
     assert text_of(response) == "Hello, how are you?"
 
 
-async def test_an_archived_conversation_s_answer_is_sent_too(
+async def test_an_answer_in_an_archived_conversation_can_be_resumed(
     parley: Parley, go: asyncio.Event
 ) -> None:
     first = sending(parley.client, user="ann")
@@ -313,7 +311,7 @@ async def test_an_archived_conversation_s_answer_is_sent_too(
 
 
 @pytest.mark.usefixtures("elsewhere")
-async def test_a_reader_finds_the_end_though_the_next_answer_has_ended_meanwhile(
+async def test_a_follower_finds_the_end_of_its_answer_after_the_next_answer(
     parley: Parley, monkeypatch: pytest.MonkeyPatch, go: asyncio.Event
 ) -> None:
     for pause in ("SHORTEST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"):
@@ -330,7 +328,7 @@ async def test_a_reader_finds_the_end_though_the_next_answer_has_ended_meanwhile
     assert (await second.end()).text == whole.text
 
 
-async def test_only_the_last_answer_is_sent_again(
+async def test_only_the_last_answer_can_be_resumed(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     await parley.send("Hello!")

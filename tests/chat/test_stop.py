@@ -1,4 +1,4 @@
-"""Stopping an answer: stored as far as it came, told to all who read it, and the turn is free."""
+"""Stopping an answer: its text so far is stored, its readers see the stop, and the turn is free."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ ABORTED = 'data: {"type":"abort"}\n\ndata: [DONE]\n\n'
 
 
 async def stop(parley: Parley, *, user: str | None = None, chat_id: str = CHAT_ID) -> None:
-    """Stop the answer of a conversation, which must be answered without more ado."""
+    """Stop the answer of a conversation; the response must be a 204."""
     response = await delete(parley, user=user, chat_id=chat_id)
     assert (response.status_code, response.content) == (204, b"")
 
@@ -63,7 +63,7 @@ async def test_a_stopped_answer_is_stored_as_far_as_it_came_and_ends_for_all_rea
     assert answers(database) == [("Hello, how", "aborted")]
     assert text_of(await parley.send("And now?", message_id="message-2")) == "Hello, how are you?"
     assert (await first.end()).text.endswith(ABORTED)
-    # Though another answer has ended meanwhile.
+    # The second reader gets this answer, although another one has ended meanwhile.
     assert (await second.end()).text == (await first.end()).text
     await until(lambda: model.left == 1)
     # On a quiet machine half a second at most.
@@ -111,7 +111,7 @@ async def test_an_answer_stopped_before_its_first_token_begins_and_ends_the_stre
 
 
 @pytest.mark.usefixtures("anywhere")
-async def test_as_json_an_answer_stopped_before_its_first_token_is_a_problem(
+async def test_a_json_answer_stopped_before_its_first_token_is_a_409(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(seconds_before=3600)]
@@ -124,7 +124,9 @@ async def test_as_json_an_answer_stopped_before_its_first_token_is_a_problem(
     assert answers(database) == []
 
 
-async def test_as_json_a_stopped_answer_is_what_came(parley: Parley, model: ScriptedModel) -> None:
+async def test_a_stopped_json_answer_has_the_text_so_far(
+    parley: Parley, model: ScriptedModel
+) -> None:
     model.replies = [HANGS]
     first = asyncio.create_task(parley.say("Hello!", conversation_id=CHAT_ID))
     await until(lambda: any(each.has_begun for each in running_answers.values()))
@@ -142,7 +144,7 @@ class Nothing(BaseModel):
 
 @pytest.fixture
 def begun() -> Iterator[list[int]]:
-    """Offer a tool that never ends, and return what notes its beginnings."""
+    """Offer a tool that never ends, and return a list with one item for each of its runs."""
     before, noted = dict(tools()), list[int]()
     tools.cache_clear()
 
@@ -161,7 +163,7 @@ def begun() -> Iterator[list[int]]:
 
 
 @pytest.mark.usefixtures("anywhere")
-async def test_an_answer_stopped_in_a_tool_tells_that_nobody_knows_what_came_of_it(
+async def test_an_answer_stopped_in_a_tool_has_a_call_with_unknown_outcome(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection, begun: list[int]
 ) -> None:
     model.replies = [calling(Called("dawdle"), text="Wait.")]
@@ -194,7 +196,7 @@ async def test_a_second_stop_changes_nothing(
     assert answers(database) == [("Hello, how", "aborted")]
 
 
-async def test_after_its_end_an_answer_cannot_be_stopped(
+async def test_an_answer_that_has_ended_cannot_be_stopped(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     whole = await parley.send("Hello!")
@@ -203,19 +205,19 @@ async def test_after_its_end_an_answer_cannot_be_stopped(
 
     assert answers(database) == [("Hello, how are you?", "stop")]
     assert (await parley.get(path_of())).text == whole.text
-    # Nor is the next one, by a stop that came before it.
+    # Nor does a stop reach the answer after it.
     assert text_of(await parley.send("And now?", message_id="message-2"))
     assert answers(database)[1] == ("Hello, how are you?", "stop")
 
 
-async def test_where_nothing_is_answered_nothing_is_stopped(parley: Parley) -> None:
+async def test_a_stop_without_a_running_answer_does_nothing(parley: Parley) -> None:
     await stop(parley)
     await stop(parley, chat_id="short")
     await stop(parley, user="ann", chat_id=str(uuid4()))
 
 
 @pytest.mark.usefixtures("anywhere")
-async def test_nobody_stops_another_s_answer(
+async def test_a_stop_by_another_user_does_nothing(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     go = asyncio.Event()
@@ -232,7 +234,7 @@ async def test_nobody_stops_another_s_answer(
     assert text_of(await first.end()) == "Hello, how are you?"
 
 
-async def test_the_turn_of_a_writer_that_does_not_hear_is_ended_for_it(
+async def test_a_stop_recovers_the_turn_of_an_attempt_that_does_not_react(
     parley: Parley,
     model: ScriptedModel,
     database: psycopg.Connection,
@@ -255,7 +257,7 @@ async def test_the_turn_of_a_writer_that_does_not_hear_is_ended_for_it(
     assert text_of(await parley.send("And now?", message_id="message-2"))
 
 
-async def test_a_stop_finds_what_a_killed_function_left_and_stores_it_as_interrupted(
+async def test_a_stop_stores_the_answer_of_a_killed_function_as_interrupted(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [HANGS]

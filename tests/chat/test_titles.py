@@ -1,4 +1,4 @@
-"""A title by the model: beside the first answer, never in its way, and never over a user's own."""
+"""The model's title comes beside the first answer, never delays it, and overrides no user's."""
 
 import asyncio
 import json
@@ -43,13 +43,13 @@ FAILING = [
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for a title as long as it takes, so that nothing depends on the machine's speed."""
+    """Wait for a title without a limit, so that no test depends on the machine's speed."""
     monkeypatch.setattr(lib.answers._title, "TITLE_PATIENCE_SECONDS", 30)
 
 
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait as long as the product does."""
+    """Wait for a title as long as the product does."""
     monkeypatch.setattr(lib.answers._title, "TITLE_PATIENCE_SECONDS", PATIENCE)
 
 
@@ -72,7 +72,7 @@ async def test_the_models_title_is_stored_and_sent_before_the_end(
     }
 
 
-async def test_an_answer_as_json_gives_its_conversation_a_title_too(
+async def test_a_json_answer_gives_its_conversation_a_title(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.title_reply = TITLE
@@ -83,7 +83,7 @@ async def test_an_answer_as_json_gives_its_conversation_a_title_too(
     assert conversation["title"] == "The capital of France"
 
 
-async def test_the_model_is_asked_with_the_message_alone(
+async def test_a_title_is_requested_with_the_first_message_alone(
     parley: Parley, model: ScriptedModel
 ) -> None:
     await parley.send(FIRST)
@@ -98,7 +98,7 @@ async def test_the_model_is_asked_with_the_message_alone(
 
 
 @pytest.mark.environment(OPENAI_TITLE_MODEL=None)
-async def test_without_a_model_of_its_own_the_title_is_asked_of_the_chat_model(
+async def test_without_a_title_model_the_chat_model_writes_the_title(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.choose = lambda body: TITLE if _asks_for_title(body) else Reply()
@@ -144,7 +144,7 @@ async def test_the_first_token_does_not_wait_for_a_title(
     await _left(model, 2)
 
 
-async def test_all_of_the_text_is_there_before_a_title_is_waited_for(
+async def test_the_whole_text_is_sent_before_the_wait_for_a_title(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.title_reply = LATE
@@ -160,7 +160,7 @@ async def test_all_of_the_text_is_there_before_a_title_is_waited_for(
 
 
 @pytest.mark.parametrize("reply", FAILING)
-async def test_a_title_that_fails_leaves_the_first_one_and_is_not_told_to_the_client(
+async def test_a_failed_title_leaves_the_first_title_and_stays_out_of_the_stream(
     parley: Parley, model: ScriptedModel, caplog: pytest.LogCaptureFixture, reply: Reply
 ) -> None:
     caplog.set_level(logging.INFO, "parley")
@@ -175,7 +175,7 @@ async def test_a_title_that_fails_leaves_the_first_one_and_is_not_told_to_the_cl
         assert secret not in response.text + caplog.text
 
 
-async def test_a_failure_is_an_event_in_the_log(
+async def test_a_failed_title_is_an_event_in_the_log(
     parley: Parley, model: ScriptedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "parley")
@@ -187,7 +187,7 @@ async def test_a_failure_is_an_event_in_the_log(
     assert failed == {"event": "title_failed", "cause": "InternalServerError"}
 
 
-async def test_a_mistake_of_ours_leaves_the_first_title_too(
+async def test_an_unexpected_error_in_titles_leaves_the_first_title(
     parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: str) -> None:
@@ -210,7 +210,7 @@ async def test_a_mistake_of_ours_leaves_the_first_title_too(
         ("# The capital", " of France\n\n", "It is"),
     ],
 )
-async def test_no_more_is_read_than_the_first_line(
+async def test_a_title_is_read_up_to_its_first_line(
     parley: Parley, model: ScriptedModel, pieces: tuple[str, ...]
 ) -> None:
     model.title_reply = Reply(pieces=pieces, hangs_after=len(pieces))
@@ -224,7 +224,7 @@ async def test_no_more_is_read_than_the_first_line(
 @pytest.mark.parametrize(
     ("piece", "title"), [("word ", "word " * 11 + "word…"), ("\n", FIRST), ("*", FIRST)]
 )
-async def test_an_answer_without_an_end_is_given_up(
+async def test_a_title_without_an_end_is_given_up(
     parley: Parley, model: ScriptedModel, piece: str, title: str
 ) -> None:
     model.title_reply = Reply(pieces=(piece,) * 1000, hangs_after=1000)
@@ -235,7 +235,7 @@ async def test_an_answer_without_an_end_is_given_up(
     await _left(model)
 
 
-async def test_characters_that_cannot_be_stored_are_replaced(
+async def test_characters_of_a_title_that_cannot_be_stored_are_replaced(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.title_reply = Reply(pieces=("a\0b", "\ud800c", "\udc00 😀\u2028second line"))
@@ -260,7 +260,7 @@ async def test_a_title_given_by_the_user_meanwhile_stays(
     assert await _title(parley) == "My own"
 
 
-async def test_no_title_is_asked_for_where_the_user_gave_one(
+async def test_no_title_is_requested_for_a_conversation_that_its_user_named(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(status=500)]
@@ -275,7 +275,7 @@ async def test_no_title_is_asked_for_where_the_user_gave_one(
 
 
 @pytest.mark.parametrize("text", [FIRST, "And of Italy?"])
-async def test_a_second_message_asks_for_no_title(
+async def test_a_second_message_requests_no_title(
     parley: Parley, model: ScriptedModel, text: str
 ) -> None:
     await parley.send(FIRST)
@@ -288,7 +288,7 @@ async def test_a_second_message_asks_for_no_title(
     assert await _title(parley) == FIRST
 
 
-async def test_to_regenerate_the_first_answer_asks_for_no_other_title(
+async def test_regenerating_the_first_answer_requests_no_other_title(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.title_reply = TITLE
@@ -302,7 +302,7 @@ async def test_to_regenerate_the_first_answer_asks_for_no_other_title(
 
 
 @pytest.mark.parametrize("reply", [Reply(status=500), Reply(cuts_after=2)])
-async def test_a_retry_after_a_failed_first_answer_asks_again(
+async def test_a_retry_after_a_failed_first_answer_requests_a_title_again(
     parley: Parley, model: ScriptedModel, reply: Reply
 ) -> None:
     model.replies = [reply]
@@ -315,7 +315,7 @@ async def test_a_retry_after_a_failed_first_answer_asks_again(
     assert await _title(parley) == "The capital of France"
 
 
-async def test_an_operators_system_message_before_the_first_is_no_message(
+async def test_a_title_is_requested_though_a_system_message_comes_first(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(status=500)]
@@ -332,7 +332,9 @@ async def test_an_operators_system_message_before_the_first_is_no_message(
     assert await _title(parley) == "The capital of France"
 
 
-async def test_a_replay_says_nothing_of_the_title(parley: Parley, model: ScriptedModel) -> None:
+async def test_a_replayed_answer_does_not_send_the_title(
+    parley: Parley, model: ScriptedModel
+) -> None:
     model.title_reply = TITLE
     await parley.send(FIRST)
 
@@ -343,7 +345,7 @@ async def test_a_replay_says_nothing_of_the_title(parley: Parley, model: Scripte
     assert len(model.title_requests) == 1
 
 
-async def test_who_joins_the_running_answer_is_told_the_title(
+async def test_a_reader_that_joins_a_running_answer_gets_the_title(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.title_reply = LATE
@@ -378,7 +380,7 @@ async def test_an_answer_cut_at_the_deadline_takes_the_title_that_is_there_and_w
 
 
 @pytest.mark.parametrize("reply", [Reply(status=500), Reply(cuts_after=2)])
-async def test_a_title_is_not_waited_for_when_the_answer_has_failed(
+async def test_a_failed_answer_waits_for_no_title(
     parley: Parley, model: ScriptedModel, reply: Reply
 ) -> None:
     model.replies = [reply]
@@ -467,7 +469,7 @@ def _streaming(parley: Parley) -> Any:
 
 
 async def _until(kind: str, lines: AsyncIterator[str]) -> str:
-    """Read up to a part of that type; return the text that came on the way."""
+    """Read up to a part of a type, and return the text before it."""
     text = ""
     async for line in lines:
         if line.startswith("data: {"):
@@ -486,7 +488,7 @@ async def _asked(model: ScriptedModel) -> None:
 
 
 async def _left(model: ScriptedModel, count: int = 1) -> None:
-    """Wait until so many requests were closed before their answer was complete."""
+    """Wait until so many requests to the model were closed before their reply was complete."""
     async with asyncio.timeout(10):
         while model.left < count:  # noqa: ASYNC110 (the model offers no event)
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Tools in a turn: called, run in the caller's name, told to the model, shown to the page."""
+"""Tools in a turn: called, run in the caller's name, sent to the model, shown on the page."""
 
 import json
 from typing import Any
@@ -29,7 +29,7 @@ def types_of(parts: list[dict[str, Any]]) -> list[str]:
 
 
 def check_provider_form(request: dict[str, Any]) -> list[dict[str, Any]]:
-    """Check what the provider's API requires: results right after their calls, ids matching."""
+    """Check the provider's form: the results follow their calls, with matching ids."""
     messages: list[dict[str, Any]] = request["messages"]
     waiting: list[str] = []
     for message in messages:
@@ -46,7 +46,7 @@ def check_provider_form(request: dict[str, Any]) -> list[dict[str, Any]]:
     return messages
 
 
-async def test_two_calls_in_one_step_are_run_and_their_results_given_to_the_model(
+async def test_two_tool_calls_in_one_step_are_run_and_the_model_gets_their_results(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [calling(MILK, BREAD, text="Let me see."), DONE]
@@ -71,7 +71,9 @@ async def test_two_calls_in_one_step_are_run_and_their_results_given_to_the_mode
     assert json.loads(bread["content"])["description"] == "Rye"
 
 
-async def test_history_shows_what_the_stream_showed(parley: Parley, model: ScriptedModel) -> None:
+async def test_history_shows_the_same_tool_calls_as_the_stream(
+    parley: Parley, model: ScriptedModel
+) -> None:
     model.replies = [calling(MILK, text="Let me see."), DONE]
     streamed = parts_of(await parley.send("Add milk", user="ann"))
 
@@ -90,7 +92,9 @@ async def test_history_shows_what_the_stream_showed(parley: Parley, model: Scrip
     assert (answer["prompt_tokens"], answer["completion_tokens"]) == (14, 3)
 
 
-async def test_a_replay_streams_the_same_tools(parley: Parley, model: ScriptedModel) -> None:
+async def test_a_replayed_answer_streams_the_same_tool_calls(
+    parley: Parley, model: ScriptedModel
+) -> None:
     model.replies = [calling(MILK), DONE]
     first = parts_of(await parley.send("Add milk", user="ann"))
 
@@ -104,7 +108,7 @@ async def test_a_replay_streams_the_same_tools(parley: Parley, model: ScriptedMo
     assert len(model.requests) == 2
 
 
-async def test_later_turns_tell_the_model_what_was_called_in_its_own_form(
+async def test_later_turns_send_earlier_tool_calls_in_the_providers_form(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [calling(MILK, BREAD), DONE]
@@ -129,7 +133,7 @@ async def test_later_turns_tell_the_model_what_was_called_in_its_own_form(
         (Called("update_task", {"id": 1}), "Give a title"),
     ],
 )
-async def test_what_cannot_be_run_is_told_to_the_model_which_goes_on(
+async def test_the_model_reads_why_a_call_was_not_run_and_goes_on(
     parley: Parley,
     model: ScriptedModel,
     database: psycopg.Connection,
@@ -155,7 +159,7 @@ async def test_what_cannot_be_run_is_told_to_the_model_which_goes_on(
     assert tasks(database) == []
 
 
-async def test_a_title_with_what_postgres_cannot_store_is_stored_without_it(
+async def test_a_task_is_stored_without_characters_that_postgres_cannot_store(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     odd = Called("add_task", '{"title": "Buy\\u0000 milk\\ud800"}')
@@ -182,7 +186,7 @@ async def test_the_last_step_must_be_an_answer(parley: Parley, model: ScriptedMo
 
 
 @pytest.mark.environment(MAX_TOOL_STEPS="1")
-async def test_with_one_step_nothing_is_run(
+async def test_with_one_step_no_tool_is_run(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [calling(MILK)]
@@ -192,7 +196,7 @@ async def test_with_one_step_nothing_is_run(
     assert tasks(database) == []
 
 
-async def test_ids_that_are_missing_or_not_the_only_ones_are_replaced(
+async def test_missing_or_repeated_ids_of_tool_calls_are_replaced(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     twice = Called("add_task", {"title": "One"}, "same")
@@ -211,7 +215,7 @@ async def test_ids_that_are_missing_or_not_the_only_ones_are_replaced(
     assert len(tasks(database)) == 3
 
 
-async def test_a_user_works_on_no_tasks_but_the_users_own(
+async def test_tools_work_on_the_tasks_of_their_user_alone(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [calling(MILK), DONE]
@@ -235,9 +239,7 @@ async def test_a_user_works_on_no_tasks_but_the_users_own(
     assert tasks(database) == [("ann", "Buy milk")]
 
 
-async def test_nobody_in_particular_is_offered_no_tools(
-    parley: Parley, model: ScriptedModel
-) -> None:
+async def test_an_anonymous_caller_has_no_tools(parley: Parley, model: ScriptedModel) -> None:
     await parley.send("Hello!")
 
     assert "tools" not in model.requests[0]
@@ -245,7 +247,7 @@ async def test_nobody_in_particular_is_offered_no_tools(
     problem_of(refused, 401, "unauthenticated")
 
 
-async def test_a_tool_may_be_chosen_for_the_model(
+async def test_a_request_can_force_the_model_to_call_a_tool(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [calling(MILK, finish_reason="stop"), DONE]
@@ -259,7 +261,7 @@ async def test_a_tool_may_be_chosen_for_the_model(
     assert tasks(database) == [("ann", "Buy milk")]
 
 
-async def test_a_model_that_ignores_the_choice_is_asked_for_the_arguments_alone(
+async def test_a_model_that_ignores_a_forced_tool_is_asked_for_its_arguments(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [
@@ -275,7 +277,7 @@ async def test_a_model_that_ignores_the_choice_is_asked_for_the_arguments_alone(
     assert tasks(database) == [("ann", "Buy milk")]
 
 
-async def test_a_tool_that_there_is_not_cannot_be_chosen(parley: Parley) -> None:
+async def test_a_tool_that_does_not_exist_cannot_be_forced(parley: Parley) -> None:
     response = await parley.say("Hello!", user="ann", tool_choice="rm_rf")
 
     problem = problem_of(response, 422, "invalid_request")

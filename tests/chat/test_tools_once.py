@@ -1,4 +1,4 @@
-"""A tool has its effect once for a message, however often its answer is tried again."""
+"""A tool has its effect once for a message, however often the answer is tried."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ type Offer = Callable[[Any], object]
 
 @pytest.fixture
 def offer() -> Iterator[Offer]:
-    """Return what offers a further tool while the test runs."""
+    """Return a function that offers one more tool while the test runs."""
     before = dict(tools())
     tools.cache_clear()
 
@@ -43,14 +43,14 @@ def offer() -> Iterator[Offer]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
+    """Wait until a condition is true."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 (there is no event)
             await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("again", [[calling(MILK), DONE], [DONE]], ids=["called again", "not"])
-async def test_a_message_tried_again_after_a_failure_has_the_effect_once(
+async def test_a_message_tried_again_after_a_failure_runs_its_tool_once(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection, again: list[Reply]
 ) -> None:
     model.replies = [calling(MILK), BROKEN, *again]
@@ -69,13 +69,13 @@ async def test_a_message_tried_again_after_a_failure_has_the_effect_once(
     assert {part["output"]["title"] for part in outputs} == {"Buy milk"}
 
 
-async def test_a_message_tried_again_after_its_function_died_has_the_effect_once(
+async def test_a_message_tried_again_after_its_function_died_runs_its_tool_once(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [calling(MILK), HANGS, calling(MILK), DONE]
     first = asyncio.create_task(parley.send("Add milk", user="ann"))
     await until(lambda: len(model.requests) == 2)
-    # As if it had died: its lease has run out, and it never says another word.
+    # A dead function looks like this: its lease has run out, and no more parts come.
     database.execute("UPDATE conversations SET turn_expires_at = now() - interval '1 second'")
 
     second = await parley.send("Add milk", user="ann")
@@ -85,13 +85,13 @@ async def test_a_message_tried_again_after_its_function_died_has_the_effect_once
     first.cancel()
 
 
-async def test_who_has_lost_the_turn_runs_nothing_any_more(
+async def test_an_attempt_that_lost_its_turn_runs_no_tool(
     parley: Parley,
     model: ScriptedModel,
     database: psycopg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # As a rule it learns of its loss before it comes to the tool.
+    # Without batches, which would tell the attempt before it comes to the tool.
     monkeypatch.setattr(lib.answers._batches, "BATCH_SECONDS", 60)
     bread = Called("add_task", {"title": "Buy bread"})
     model.replies = [Reply(seconds_before=0.5, chunks=calling(bread).chunks), DONE]
@@ -105,7 +105,7 @@ async def test_who_has_lost_the_turn_runs_nothing_any_more(
     assert tasks(database) == []
 
 
-async def test_the_same_call_twice_in_one_answer_is_meant_twice(
+async def test_the_same_tool_call_twice_in_one_answer_runs_twice(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [calling(MILK, Called("add_task", {"title": "Buy milk"}, "2")), DONE]
@@ -115,7 +115,7 @@ async def test_the_same_call_twice_in_one_answer_is_meant_twice(
     assert len(tasks(database)) == 2
 
 
-async def test_another_answer_may_have_the_effect_again(
+async def test_a_regenerated_answer_may_run_its_tool_again(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [calling(MILK), DONE, calling(MILK), DONE]
@@ -126,7 +126,7 @@ async def test_another_answer_may_have_the_effect_again(
     assert len(tasks(database)) == 2
 
 
-async def test_a_tool_that_fails_is_told_to_the_model_without_its_words(
+async def test_the_model_reads_that_a_tool_failed_without_its_error_text(
     parley: Parley, model: ScriptedModel, offer: Offer
 ) -> None:
     async def explode(_nothing: Nothing, _context: ToolContext) -> object:
@@ -145,7 +145,7 @@ async def test_a_tool_that_fails_is_told_to_the_model_without_its_words(
     assert "secret" not in json.dumps(model.requests[1]["messages"])
 
 
-async def test_an_effect_outside_of_the_database_is_not_had_twice(
+async def test_a_tool_with_an_effect_outside_the_database_runs_once(
     parley: Parley, model: ScriptedModel, offer: Offer
 ) -> None:
     sent: list[str] = []
@@ -166,7 +166,7 @@ async def test_an_effect_outside_of_the_database_is_not_had_twice(
     assert sent == ["ann"]
 
 
-async def test_a_tool_that_was_cut_in_the_middle_is_not_run_again(
+async def test_a_tool_that_was_cut_midway_is_not_run_again(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection, offer: Offer
 ) -> None:
     begun: list[int] = []
@@ -192,7 +192,7 @@ async def test_a_tool_that_was_cut_in_the_middle_is_not_run_again(
     first.cancel()
 
 
-async def test_the_answer_goes_on_though_its_reader_left_between_two_steps(
+async def test_an_answer_goes_on_when_its_reader_leaves_between_two_steps(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [calling(MILK), Reply(pieces=("Done",), seconds_before=0.5)]
@@ -213,7 +213,7 @@ async def test_the_answer_goes_on_though_its_reader_left_between_two_steps(
 
 
 @pytest.mark.environment(MAX_DURATION_SECONDS="5")
-async def test_an_answer_cut_at_the_deadline_in_a_tool_is_stored_readable(
+async def test_an_answer_cut_in_a_tool_at_the_deadline_is_stored_in_the_providers_form(
     parley: Parley, model: ScriptedModel, offer: Offer
 ) -> None:
     async def dawdle(_nothing: Nothing, _context: ToolContext) -> object:

@@ -1,1 +1,1 @@
-"""Faults at random, and an audit of what is left: `python -m tests.faults --turns 300`."""
+"""Random faults, and an audit of the database after them: `python -m tests.faults --turns 300`."""

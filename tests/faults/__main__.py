@@ -2,8 +2,8 @@
 
     python -m tests.faults --turns 300 --seed 7
 
-Prints what was injected and what was found; ends with 1 when anything is wrong. The same seed makes
-the same choices, though not the same timing.
+Prints the injected faults and the errors that the audit finds, and exits with 1 if it finds any.
+The same seed makes the same choices, but not the same timing.
 """
 
 import argparse
@@ -18,21 +18,21 @@ from tests.faults.run import run
 
 
 def main() -> int:
-    """Run as the command line says."""
+    """Run with the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=300, help="messages that are said (300)")
+    parser.add_argument("--turns", type=int, default=300, help="messages to send (300)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        found = asyncio.run(run(chosen.turns, chosen.seed, Path(folder)))
-    print(f"seed {chosen.seed}, {time.monotonic() - started:.0f} s")
-    for name, count in sorted(found.injected.items()):
+        result = asyncio.run(run(options.turns, options.seed, Path(folder)))
+    print(f"seed {options.seed}, {time.monotonic() - started:.0f} s")
+    for name, count in sorted(result.injected.items()):
         print(f"{count:6} {name}")
-    for line in found.wrong:
+    for line in result.errors:
         print(f"WRONG  {line}")
-    print(f"{len(found.wrong)} wrong")
-    return 1 if found.wrong else 0
+    print(f"{len(result.errors)} wrong")
+    return 1 if result.errors else 0
 
 
 sys.exit(main())

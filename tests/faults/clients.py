@@ -1,4 +1,4 @@
-"""Clients that talk to the product through thick and thin, and keep a ledger."""
+"""Clients that send messages through all faults, and keep a ledger of the answers they get."""
 
 import asyncio
 import json
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import httpx2
 
-from tests.faults.ledger import Said, Thread
+from tests.faults.ledger import SentMessage, Thread
 from tests.support.product import headers_of, sdk_body
 
-# Enough for every fault there is, one after the other, with the waits in between.
+# Enough for all faults one after the other, with the waits in between.
 MOST_TRIES = 60
 LEAVES_BEFORE_THE_FIRST_BYTE = "client leaves before the first byte"
 LEAVES_AFTER_THE_FIRST_BYTE = "client leaves after the first byte"
@@ -28,14 +28,14 @@ CLIENT_FAULTS = (
 
 @dataclass(slots=True)
 class Client:
-    """One user, who says one thing after the other in one conversation.
+    """One user, with one message after the other in one conversation.
 
     Attributes:
-        thread: what was said so far.
-        random: decides.
-        base_url: where the product is now: of one of its processes.
-        injected: counts.
-        next_fault: injects a fault elsewhere (database, process) now, or not.
+        thread: the messages so far.
+        random: decides about faults.
+        base_url: returns the address of one of the product's processes.
+        injected: how often each fault was injected.
+        next_fault: injects a fault of the database or of a process now and then.
     """
 
     thread: Thread
@@ -45,13 +45,13 @@ class Client:
     next_fault: Callable[[], Awaitable[None]]
 
     async def say(self, text: str, message_id: str) -> None:
-        """Say one thing, and again until it is answered.
+        """Send a message, and send it again until it is answered.
 
         Raises:
-            TimeoutError: it never was.
+            TimeoutError: when it is not answered in MOST_TRIES tries.
         """
-        said = Said(message_id, text)
-        self.thread.said.append(said)
+        message = SentMessage(message_id, text)
+        self.thread.messages.append(message)
         fault = self.random.choice((*CLIENT_FAULTS, *[""] * len(CLIENT_FAULTS)))
         if fault:
             self.injected[fault] += 1
@@ -59,32 +59,32 @@ class Client:
             await self.next_fault()
             behaviour = fault if attempt == 0 else ""
             if behaviour == SENDS_TWICE:
-                results = await asyncio.gather(self._try(said), self._try(said))
+                results = await asyncio.gather(self._try(message), self._try(message))
                 is_answered = all(results)
             else:
-                is_answered = await self._try(said, behaviour)
+                is_answered = await self._try(message, behaviour)
             if is_answered:
                 break
             await asyncio.sleep(self.random.uniform(0.05, 0.4))
         else:
-            message = f"{text!r} was never answered"
-            raise TimeoutError(message)
+            detail = f"{text!r} was never answered"
+            raise TimeoutError(detail)
         if fault == SENDS_AGAIN:
-            await self._try(said)
+            await self._try(message)
 
-    async def _try(self, said: Said, behaviour: str = "") -> bool:
-        """Send it once; tell whether an answer was reported finished."""
+    async def _try(self, message: SentMessage, behaviour: str = "") -> bool:
+        """Send a message once; return whether its answer was reported as finished."""
         try:
             async with httpx2.AsyncClient(timeout=20) as client, asyncio.timeout(30):
-                return await self._send(client, said, behaviour)
+                return await self._send(client, message, behaviour)
         except (httpx2.HTTPError, TimeoutError):
             return False
 
-    async def _send(self, client: httpx2.AsyncClient, said: Said, behaviour: str) -> bool:
+    async def _send(self, client: httpx2.AsyncClient, message: SentMessage, behaviour: str) -> bool:
         request = client.build_request(
             "POST",
             f"{self.base_url()}/api/chat",
-            json=sdk_body(said.text, chat_id=self.thread.chat_id, message_id=said.message_id),
+            json=sdk_body(message.text, chat_id=self.thread.chat_id, message_id=message.message_id),
             headers=headers_of(self.thread.owner),
         )
         if behaviour == LEAVES_BEFORE_THE_FIRST_BYTE:
@@ -95,12 +95,12 @@ class Client:
                 self.thread.conversation_id = response.headers["x-conversation-id"]
             if response.status_code != 200:
                 return False
-            said.is_acknowledged = True
-            return await self._read(response, said, behaviour)
+            message.is_acknowledged = True
+            return await self._read(response, message, behaviour)
         finally:
             await response.aclose()
 
-    async def _read(self, response: httpx2.Response, said: Said, behaviour: str) -> bool:
+    async def _read(self, response: httpx2.Response, message: SentMessage, behaviour: str) -> bool:
         message_id, text, ending = "", "", ""
         async for line in response.aiter_lines():
             if not line.startswith("data: {"):
@@ -112,5 +112,5 @@ class Client:
             if behaviour == LEAVES_AFTER_THE_FIRST_BYTE and text:
                 return False
         if ending == "finish":
-            said.answers.add((message_id, text))
+            message.answers.add((message_id, text))
         return ending == "finish"

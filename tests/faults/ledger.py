@@ -1,4 +1,4 @@
-"""What the clients were told, and the audit: does the database hold exactly that?"""
+"""The ledger of messages and answers that clients got, and the audit of the database against it."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ import psycopg
 
 
 @dataclass(slots=True)
-class Said:
-    """One message of a client, and what it was told about it.
+class SentMessage:
+    """One message of a client, and the answers that the client got to it.
 
     Attributes:
-        message_id: the client's own.
-        text: what was said.
-        is_acknowledged: some answer began or was replayed, so the message must be stored.
-        answers: (id, text) of each answer that was reported finished: all the same.
+        message_id: the client's id of the message.
+        text: the message's text.
+        is_acknowledged: an answer began or was replayed, so the message must be stored.
+        answers: (id, text) of each answer that was reported as finished: all must be the same.
     """
 
     message_id: str
@@ -25,16 +25,16 @@ class Said:
 
 @dataclass(slots=True)
 class Thread:
-    """One conversation of a client; in `said`, in the order in which it was said."""
+    """One conversation of a client, with its messages in their order."""
 
     owner: str | None
     chat_id: str
     conversation_id: str = ""
-    said: list[Said] = field(default_factory=list[Said])
+    messages: list[SentMessage] = field(default_factory=list[SentMessage])
 
 
 def audit(url: str, threads: list[Thread], injected: Counter[str]) -> list[str]:
-    """Compare the database with what the clients were told.
+    """Compare the database with the ledgers of the clients.
 
     Args:
         url: the database, directly.
@@ -42,22 +42,22 @@ def audit(url: str, threads: list[Thread], injected: Counter[str]) -> list[str]:
         injected: how often each fault was injected, for the report.
 
     Returns:
-        What is wrong, a line each; empty: nothing is.
+        A line for each error.
     """
-    wrong: list[str] = []
+    errors: list[str] = []
     with psycopg.connect(url, autocommit=True) as database:
         for thread in threads:
-            wrong += _audit_thread(database, thread)
+            errors += _audit_thread(database, thread)
         locked = database.execute(
             "SELECT count(*) FROM conversations WHERE turn_expires_at > now()"
         ).fetchone()
         if locked != (0,):
-            wrong.append(f"conversations are locked beyond their lease: {locked}")
+            errors.append(f"conversations are locked beyond their lease: {locked}")
         count = database.execute("SELECT count(*) FROM conversations").fetchone()
         if count != (len(threads),):
-            wrong.append(f"{count} conversations are stored, {len(threads)} were begun")
-    injected["turns audited"] = sum(len(thread.said) for thread in threads)
-    return wrong
+            errors.append(f"{count} conversations are stored, {len(threads)} were begun")
+    injected["turns audited"] = sum(len(thread.messages) for thread in threads)
+    return errors
 
 
 def _audit_thread(database: psycopg.Connection, thread: Thread) -> list[str]:
@@ -75,24 +75,26 @@ def _audit_thread(database: psycopg.Connection, thread: Thread) -> list[str]:
         """,
         [thread.conversation_id],
     ).fetchall()
-    wrong = [f"{name}: stored under {row[6:]}" for row in rows if row[6:] != (thread.owner,) * 2]
+    errors = [f"{name}: stored under {row[6:]}" for row in rows if row[6:] != (thread.owner,) * 2]
     questions = [row for row in rows if row[2] == "user"]
-    if [row[1] for row in questions] != [said.message_id for said in thread.said]:
-        wrong.append(f"{name}: said {thread.said}, stored {questions}")
+    if [row[1] for row in questions] != [message.message_id for message in thread.messages]:
+        errors.append(f"{name}: said {thread.messages}, stored {questions}")
     answers = [row for row in rows if row[2] == "assistant"]
-    for question, said in zip(questions, thread.said, strict=False):
-        found = [row for row in answers if row[4] == question[0]]
-        if question[3] != said.text:
-            wrong.append(f"{name}: said {said.text!r}, stored {question[3]!r}")
-        if len(said.answers) > 1:
-            wrong.append(f"{name}: {said.text!r} was told several answers: {said.answers}")
-        if said.answers and [(row[1], row[3]) for row in found] != [*said.answers]:
-            wrong.append(f"{name}: {said.text!r} was told {said.answers}, stored is {found}")
-        if len(found) > 1:
-            wrong.append(f"{name}: {said.text!r} has several answers: {found}")
-        if any(row[5] == "stop" and not row[3].startswith(f"[{said.text}]") for row in found):
-            wrong.append(f"{name}: {said.text!r} has the answer to something else: {found}")
+    for question, message in zip(questions, thread.messages, strict=False):
+        stored = [row for row in answers if row[4] == question[0]]
+        if question[3] != message.text:
+            errors.append(f"{name}: said {message.text!r}, stored {question[3]!r}")
+        if len(message.answers) > 1:
+            errors.append(f"{name}: {message.text!r} was told several answers: {message.answers}")
+        if message.answers and [(row[1], row[3]) for row in stored] != [*message.answers]:
+            errors.append(
+                f"{name}: {message.text!r} was told {message.answers}, stored is {stored}"
+            )
+        if len(stored) > 1:
+            errors.append(f"{name}: {message.text!r} has several answers: {stored}")
+        if any(row[5] == "stop" and not row[3].startswith(f"[{message.text}]") for row in stored):
+            errors.append(f"{name}: {message.text!r} has the answer to something else: {stored}")
     order = [row[0] if row[2] == "user" else row[4] for row in rows]
     if order != sorted(order):
-        wrong.append(f"{name}: out of order: {rows}")
-    return wrong
+        errors.append(f"{name}: out of order: {rows}")
+    return errors

@@ -13,15 +13,20 @@ CLIENTS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a run injected, and what the audit found to be wrong."""
+class RunResult:
+    """The result of a run.
+
+    Attributes:
+        injected: how often each fault was injected.
+        errors: a line for each error that the audit has found, and each message without an answer.
+    """
 
     injected: Counter[str]
-    wrong: list[str]
+    errors: list[str]
 
 
-async def run(turns: int, seed: int, folder: Path) -> Found:
-    """Have so many things said, in conversations with and without an owner, and audit them."""
+async def run(turns: int, seed: int, folder: Path) -> RunResult:
+    """Send so many messages, in conversations with and without an owner, and audit them."""
     async with world(seed, folder) as (made, database_url):
         threads = [_thread(number) for number in range(min(CLIENTS, turns))]
         stuck: list[str] = []
@@ -31,10 +36,10 @@ async def run(turns: int, seed: int, folder: Path) -> Found:
                 for number, thread in enumerate(threads)
             )
         )
-        # An answer whose reader left may still be in the making, or have lost its function.
+        # An answer without a reader may still run, or have lost its function.
         await asyncio.sleep(MAX_DURATION_SECONDS + 0.5)
-        wrong = audit(database_url, threads, made.injected)
-    return Found(made.injected, stuck + wrong)
+        errors = audit(database_url, threads, made.injected)
+    return RunResult(made.injected, stuck + errors)
 
 
 def _thread(number: int) -> Thread:

@@ -6,17 +6,19 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.faults.ledger import Said, Thread, audit
+from tests.faults.ledger import SentMessage, Thread, audit
 from tests.faults.run import run
 from tests.support.product import Parley
 
 
-async def test_after_faults_at_random_the_database_holds_what_was_said(tmp_path: Path) -> None:
-    found = await run(turns=20, seed=4, folder=tmp_path)
+async def test_after_random_faults_the_database_holds_the_messages_and_answers_that_clients_got(
+    tmp_path: Path,
+) -> None:
+    result = await run(turns=20, seed=4, folder=tmp_path)
 
-    assert found.wrong == []
-    assert found.injected["turns audited"] == 20
-    assert len(found.injected) > 5
+    assert result.errors == []
+    assert result.injected["turns audited"] == 20
+    assert len(result.injected) > 5
 
 
 @pytest.mark.parametrize(
@@ -33,13 +35,13 @@ async def test_after_faults_at_random_the_database_holds_what_was_said(tmp_path:
         "SELECT id, 'user', 'again' FROM conversations",
     ],
 )
-async def test_the_audit_finds_what_is_wrong(
+async def test_the_audit_of_the_fault_program_finds_each_damage(
     parley: Parley, database_url: str, database: psycopg.Connection, damage: str
 ) -> None:
     response = await parley.send("turn 1", user="ann")
     answer = (await parley.history(user="ann"))["messages"][1]
-    said = Said("message-1", "turn 1", answers={(answer["id"], answer["content"])})
-    thread = Thread("ann", "abcdefghijklmnop", response.headers["x-conversation-id"], [said])
+    sent = SentMessage("message-1", "turn 1", answers={(answer["id"], answer["content"])})
+    thread = Thread("ann", "abcdefghijklmnop", response.headers["x-conversation-id"], [sent])
     database.execute("UPDATE chat_messages SET finish_reason = 'length' WHERE role = 'assistant'")
     assert audit(database_url, [thread], Counter()) == []
 

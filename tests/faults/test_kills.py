@@ -1,4 +1,4 @@
-"""Functions killed in the middle of an answer, at random moments: how much of it is lost?"""
+"""Functions are killed during an answer, at random moments: how much of the answer is lost?"""
 
 import asyncio
 import contextlib
@@ -26,11 +26,11 @@ from tests.support.reading import path_of
 from tests.support.runtime import RunningFunction, invocation_headers, start_function
 
 KILLS, SEED = 50, 6
-# So many at a time are started, answer, and are killed.
+# The number of functions that run at a time.
 AT_ONCE = 5
-# How long an answer has been under way when its function is killed.
+# The longest time from the first token until the function is killed.
 LONGEST_SECONDS = 1.5
-# For one statement, where the processors have other things to do. (0.05 s on a quiet machine.)
+# For one statement on a busy machine. (0.05 s on a quiet one.)
 SLACK_SECONDS = 0.7
 PIECES = tuple(f"word{number} " for number in range(1000))
 WHOLE = "".join(PIECES)
@@ -44,10 +44,10 @@ class Killed:
     """An answer whose function was killed.
 
     Attributes:
-        chat_id: of its conversation.
-        came: the text that its client had got.
-        came_at: when which part of it had come: times, and numbers of characters.
-        killed_at: when, on the clock of `time.monotonic()`, in seconds, as all times here.
+        chat_id: the client's id of the conversation.
+        came: the text that the client got.
+        came_at: for each piece, its time, and the number of characters up to its end.
+        killed_at: time of the kill, like all times on the clock of `time.monotonic()`, in seconds.
     """
 
     chat_id: str
@@ -57,18 +57,18 @@ class Killed:
 
     @property
     def conversation_id(self) -> UUID:
-        """Of its conversation, as it is stored."""
+        """Id of the conversation in the database."""
         return conversation_id_of(self.chat_id, Caller("ann"))
 
     def lost_seconds(self, stored: str) -> float:
-        """Tell for how long what is lost had been with the client, at most; 0: nothing is."""
+        """Return how long before the kill the first lost piece had come; 0: none is lost."""
         lost = [at for at, characters in self.came_at if characters > len(stored)]
         return max(0.0, self.killed_at - lost[0]) if lost else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Survivors:
-    """Functions that live on, and a client."""
+    """Functions that are not killed, and a client."""
 
     chat: RunningFunction
     stream: RunningFunction
@@ -76,21 +76,21 @@ class Survivors:
     client: httpx2.AsyncClient
 
     async def say(self, killed: Killed, text: str, number: int) -> httpx2.Response:
-        """Say something where an answer was cut off."""
+        """Send a message to the conversation of a killed function."""
         body = sdk_body(text, chat_id=killed.chat_id, message_id=f"message-{number}")
         url, headers = f"{self.chat.base_url}/api/chat", USER | invocation_headers(30)
         return await self.client.post(url, json=body, headers=headers)
 
     async def read(self, killed: Killed) -> None:
-        """Come back to what was cut off."""
+        """Resume the answer of a killed function."""
         url, headers = self.stream.base_url + path_of(killed.chat_id), USER | invocation_headers(30)
         response = await self.client.get(url, headers=headers)
-        # Nothing was stored yet, or it is there.
+        # 204 where the function died before its first batch.
         assert response.status_code in {200, 204}
         assert response.status_code == 204 or '"type":"error"' in response.text
 
     async def clean_up(self) -> None:
-        """Come as the cron."""
+        """Run the cron."""
         headers = {"authorization": f"Bearer {CRON_SECRET}"} | invocation_headers(30)
         url = f"{self.cron.base_url}/api/cron/cleanup"
         assert (await self.client.get(url, headers=headers)).status_code == 200
@@ -98,7 +98,7 @@ class Survivors:
 
 @pytest.fixture
 async def survivors(environment: dict[str, str]) -> AsyncGenerator[Survivors]:
-    """Return the functions that live on."""
+    """Return the functions that are not killed."""
     files = ("api/chat.py", "api/chat/[id]/stream.py", "api/cron/cleanup.py")
     chat, stream, cron = await asyncio.gather(
         *(asyncio.to_thread(start_function, file, environment) for file in files)
@@ -110,19 +110,19 @@ async def survivors(environment: dict[str, str]) -> AsyncGenerator[Survivors]:
         yield Survivors(chat, stream, cron, await stack.enter_async_context(client))
 
 
-async def test_of_50_answers_whose_function_is_killed_no_more_than_a_batch_is_lost(
+async def test_50_answers_of_killed_functions_lose_no_more_than_a_batch_each(
     survivors: Survivors,
     environment: dict[str, str],
     model: ScriptedModel,
     database: psycopg.Connection,
 ) -> None:
-    told: set[str] = set()
+    answered: set[str] = set()
 
     def choose(body: dict[str, Any]) -> Reply:
-        """Go on for ever with what is said first, and be short with all else."""
+        """Reply without an end to the first message of each function, and briefly to others."""
         question = body["messages"][-1]["content"]
-        is_first = question.startswith("Tell") and question not in told
-        told.add(question)
+        is_first = question.startswith("Tell") and question not in answered
+        answered.add(question)
         return STEADY if is_first else Reply()
 
     model.choose = choose
@@ -137,7 +137,7 @@ async def test_of_50_answers_whose_function_is_killed_no_more_than_a_batch_is_lo
         while waiting:
             chat_id, seconds = waiting.pop()
             killed.append(await _kill_one(chat_id, seconds, environment))
-            # Rather than to wait for the rest of its minute.
+            # Instead of a wait for the end of the lease, after a minute.
             database.execute(
                 "UPDATE conversations SET turn_expires_at = now() WHERE id = %s",
                 [killed[-1].conversation_id],
@@ -147,11 +147,11 @@ async def test_of_50_answers_whose_function_is_killed_no_more_than_a_batch_is_lo
     await asyncio.gather(*(kill_some() for _ in range(AT_ONCE)))
     await asyncio.gather(*recovering)
 
-    lost = sorted(each.lost_seconds(_stored(database, each)) for each in killed)
+    lost = sorted(answer.lost_seconds(_stored(database, answer)) for answer in killed)
     assert len(lost) == KILLS
     assert lost[KILLS // 2] < BATCH_SECONDS + TICK_SECONDS
     assert lost[-1] < BATCH_SECONDS + TICK_SECONDS + SLACK_SECONDS
-    # Nothing is left behind.
+    # No batch and no lease is left behind.
     assert database.execute(
         "SELECT (SELECT count(*) FROM stream_batches), "
         "(SELECT count(*) FROM conversations WHERE turn_id IS NOT NULL)"
@@ -159,7 +159,7 @@ async def test_of_50_answers_whose_function_is_killed_no_more_than_a_batch_is_lo
 
 
 async def _kill_one(chat_id: str, seconds: float, environment: dict[str, str]) -> Killed:
-    """Have a function of its own answer, and kill it after a while."""
+    """Start a function, let it answer, and kill it after a while."""
     function = await asyncio.to_thread(start_function, "api/chat.py", environment)
     killed, has_begun = Killed(chat_id), asyncio.Event()
     reading = asyncio.create_task(_read(killed, function, has_begun))
@@ -193,26 +193,26 @@ async def _read(killed: Killed, function: RunningFunction, has_begun: asyncio.Ev
 
 
 async def _recover(survivors: Survivors, killed: Killed, way: int) -> None:
-    """Come when the lease has run out, one way or another; and go on with the conversation."""
+    """Recover the answer in one of four ways, and go on with the conversation."""
     if way == 0:
         await survivors.read(killed)
     elif way == 1:
         await survivors.clean_up()
     elif way == 2:
-        # The message again: that is answered anew.
+        # The same message again, which gets a new answer.
         assert text_of(await survivors.say(killed, f"Tell {killed.chat_id}", 1)) == SHORT
-    said = await survivors.say(killed, "And now?", 2)
-    assert text_of(said) == SHORT
+    response = await survivors.say(killed, "And now?", 2)
+    assert text_of(response) == SHORT
 
 
 def _stored(database: psycopg.Connection, killed: Killed) -> str:
-    """Return what is stored of an answer that was cut off, once; '' if nothing is."""
-    found = database.execute(
+    """Return the stored text of the interrupted answer; '' if there is none."""
+    rows = database.execute(
         "SELECT content FROM chat_messages "
         "WHERE conversation_id = %s AND finish_reason = 'interrupted'",
         [killed.conversation_id],
     ).fetchall()
-    assert len(found) <= 1
-    stored = found[0][0] if found else ""
+    assert len(rows) <= 1
+    stored = rows[0][0] if rows else ""
     assert WHOLE.startswith(stored)
     return stored

@@ -1,4 +1,4 @@
-"""What faults happen to: Postgres, a proxy, PgBouncer, a model, two processes of the function."""
+"""The world that faults happen in: Postgres, a proxy, PgBouncer, a model, two functions."""
 
 import asyncio
 import os
@@ -41,10 +41,10 @@ MODEL_FAULTS: dict[str, Callable[[tuple[str, ...]], Reply]] = {
 
 
 class World:
-    """All that a client's message depends on, and the ways in which it fails."""
+    """The parts of the product that a message depends on, and their faults."""
 
     def __init__(self, seed: int, postgres: RunningPostgres, proxy: Proxy) -> None:
-        """Take what has been started."""
+        """Take the running Postgres and the proxy before it."""
         self.random = random.Random(seed)
         self.injected: Counter[str] = Counter()
         self.functions: list[RunningFunction] = []
@@ -59,7 +59,7 @@ class World:
         return self.random.choice(self.functions).base_url
 
     def reply(self, body: dict[str, Any]) -> Reply:
-        """Say what the model does: at its first sight of a question, often a fault."""
+        """Return the model's reply: often a fault when it sees a question for the first time."""
         question = body["messages"][-1]["content"]
         pieces = (f"[{question}] ", *(f"{number} " for number in self.random.sample(range(99), 6)))
         if question not in self._asked and self.random.random() < 0.4:
@@ -92,17 +92,17 @@ class World:
         self._proxy.cuts_answers = True
 
     async def _kill(self) -> None:
-        # A moment later, so that somebody is in the middle of something.
+        # A moment later, so that an answer is in the making.
         await asyncio.sleep(self.random.uniform(0, 0.2))
         victim = self.random.randrange(len(self.functions))
         self.functions[victim].kill()
         started = await self._start()
-        # Perhaps somebody else has killed it meanwhile, and started another one.
+        # Another client may have killed it meanwhile, and started a new one.
         self.functions[victim].kill()
         self.functions[victim] = started
 
     async def _restart(self) -> None:
-        """Kill a server process: Postgres then ends all others, recovers and starts anew."""
+        """Kill a server process: Postgres then ends all others, recovers and starts again."""
         if self._is_restarting:
             return
         self._is_restarting = True
@@ -134,9 +134,9 @@ class World:
 
 @asynccontextmanager
 async def world(seed: int, folder: Path) -> AsyncGenerator[tuple[World, str]]:
-    """Make a world; yield it, and the URL of its database, directly."""
+    """Start a world; yield it, and the URL of its database without the proxy."""
     async with AsyncExitStack() as stack:
-        # A commit that was answered must survive the server's crash, though not the machine's.
+        # A commit must survive the crash of the server, but not that of the machine.
         durable_enough = {"synchronous_commit": "on", "max_connections": "100"}
         postgres = start_postgres(
             folder / "postgres" / "data", tcp=True, durable=False, settings=durable_enough

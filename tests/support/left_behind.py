@@ -1,4 +1,4 @@
-"""What a killed function leaves behind, without a process to kill."""
+"""The rows that a killed function leaves behind, without a process to kill."""
 
 from uuid import UUID, uuid4
 
@@ -6,17 +6,17 @@ import psycopg
 
 
 def leave_behind(database: psycopg.Connection, seconds_left: float = -1) -> UUID:
-    """Have the running answer look as if its function had been killed just now.
+    """Make the running answer look as if its function had been killed at this moment.
 
-    All that it stored becomes another attempt's, which nobody makes. The one that does make it has
-    lost its turn by that, and writes nothing any more.
+    Its rows get the token of another attempt, which does not exist. The real attempt has lost its
+    turn by that, and writes nothing any more.
 
     Args:
-        database: a connection to it.
-        seconds_left: until the lease runs out; less than 0: it has.
+        database: a connection to the product's database.
+        seconds_left: the rest of the lease, in seconds; less than 0: it has run out.
 
     Returns:
-        The token of that attempt.
+        The token of the attempt that does not exist.
     """
     token = uuid4()
     with database.transaction():

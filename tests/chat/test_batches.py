@@ -1,4 +1,4 @@
-"""Parts are stored beside the answer: a slow or absent database delays no token and loses none."""
+"""Batches are stored beside the stream: a slow or absent database delays and loses no token."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ STEADY = Reply(pieces=PIECES, seconds_between=0.1)
 
 @pytest.fixture
 async def proxy(environment: dict[str, str]) -> AsyncGenerator[Proxy]:
-    """Return a proxy before the database that the product uses."""
+    """Return a proxy between the product and its database."""
     async with proxied(environment["DATABASE_URL"]) as (proxy, url):
         proxy.delay_seconds = 0
         environment["DATABASE_URL"] = url
@@ -52,7 +52,7 @@ async def longest_wait(reading: Reading) -> float:
 
 
 async def begun(parley: Parley, model: ScriptedModel, reply: Reply) -> Reading:
-    """Have an answer begun; return the reading of it."""
+    """Begin an answer, and return the reading of its stream."""
     model.replies = [reply]
     reading = sending(parley.client)
     await reading.has("text-delta")
@@ -60,12 +60,12 @@ async def begun(parley: Parley, model: ScriptedModel, reply: Reply) -> Reading:
 
 
 def stored_stream(database: psycopg.Connection) -> str:
-    """Return the stream that is kept of an answer that has ended."""
+    """Return the stored stream of an answer that has ended."""
     [(parts,)] = database.execute("SELECT parts FROM finished_streams").fetchall()
     return parts
 
 
-async def test_parts_are_stored_a_few_times_a_second_and_gone_at_the_end(
+async def test_batches_are_stored_a_few_times_a_second_and_deleted_with_the_answers_end(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     first = await begun(parley, model, Reply(pieces=PIECES, seconds_between=0.05))
@@ -76,7 +76,7 @@ async def test_parts_are_stored_a_few_times_a_second_and_gone_at_the_end(
 
     whole = (await first.end()).text
 
-    # Without gaps, and fewer than tokens.
+    # Without gaps, and fewer batches than tokens.
     ends = [start + count for start, count in batches]
     assert [start for start, _ in batches] == [0, *ends[:-1]]
     assert 1 <= len(batches) <= 8
@@ -84,7 +84,7 @@ async def test_parts_are_stored_a_few_times_a_second_and_gone_at_the_end(
     assert database.execute("SELECT count(*) FROM stream_batches").fetchone() == (0,)
 
 
-async def test_much_text_is_stored_before_its_time(
+async def test_a_batch_of_much_text_is_stored_before_its_time(
     parley: Parley,
     model: ScriptedModel,
     database: psycopg.Connection,
@@ -135,7 +135,7 @@ async def test_a_slow_database_delays_no_token(
 
 
 @pytest.mark.usefixtures("elsewhere")
-async def test_a_batch_of_which_nobody_knows_whether_it_was_stored_is_stored_once(
+async def test_a_batch_whose_outcome_is_unknown_is_stored_once(
     parley: Parley, proxy: Proxy, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     go = asyncio.Event()
@@ -146,7 +146,7 @@ async def test_a_batch_of_which_nobody_knows_whether_it_was_stored_is_stored_onc
     await until(lambda: not proxy.cuts_answers)
     go.set()
     await first.has("word19")
-    # All that the model says has been said by now; what was stored is found out with the answer.
+    # The model has ended by now; finish_turn finds out which parts are stored.
     await asyncio.sleep(0.2)
     proxy.refuses = False
 
@@ -158,7 +158,7 @@ async def test_a_batch_of_which_nobody_knows_whether_it_was_stored_is_stored_onc
 
 
 @pytest.mark.usefixtures("elsewhere")
-async def test_a_batch_that_was_stored_unnoticed_is_sent_again_with_what_came_since(
+async def test_a_batch_whose_outcome_was_lost_is_sent_again_with_the_parts_since(
     parley: Parley, model: ScriptedModel, proxy: Proxy, database: psycopg.Connection
 ) -> None:
     go = asyncio.Event()
@@ -175,7 +175,7 @@ async def test_a_batch_that_was_stored_unnoticed_is_sent_again_with_what_came_si
 
 
 @pytest.mark.environment(DB_POOL_TIMEOUT="10")
-async def test_a_conversation_that_somebody_holds_does_not_keep_the_others_from_being_stored(
+async def test_a_locked_conversation_does_not_keep_batches_of_others_from_being_stored(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     go = asyncio.Event()
@@ -196,14 +196,14 @@ async def test_a_conversation_that_somebody_holds_does_not_keep_the_others_from_
     await until_stored(database, "word9")
 
 
-async def test_what_is_stored_while_the_answer_ends_elsewhere_leaves_nothing_behind(
+async def test_no_batch_is_left_when_another_process_ends_the_turn_at_that_moment(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     first = await begun(parley, model, Reply(pieces=PIECES, seconds_between=0.1))
     await first.has("word3")
 
     with database.transaction():
-        # As finish_turn does, of somebody who recovers it.
+        # These statements are those of a recovery's finish_turn.
         database.execute("SELECT FROM conversations FOR UPDATE")
         database.execute("UPDATE conversations SET turn_id = NULL, turn_expires_at = NULL")
         database.execute("DELETE FROM stream_batches")
@@ -214,7 +214,7 @@ async def test_what_is_stored_while_the_answer_ends_elsewhere_leaves_nothing_beh
 
 
 @pytest.mark.environment(DB_POOL_TIMEOUT="10")
-async def test_while_an_answer_is_stored_its_parts_are_stored_no_more(
+async def test_no_batches_are_stored_while_finish_turn_runs(
     parley: Parley, proxy: Proxy, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     go = asyncio.Event()
