@@ -1,8 +1,8 @@
-"""What makes a file of `api/` a Vercel Function: an ASGI app around a handler for each method.
+"""The ASGI app that a file of `api/` becomes: a Vercel Function with a handler for each method.
 
-In one place: methods, CORS, problem details, Server-Timing. Plain ASGI
-rather than Starlette's application: one URL needs no router, and nothing may stand between a stream
-and its reader (`BaseHTTPMiddleware` would cancel an answer whose reader leaves).
+Methods, CORS, problem details and Server-Timing have their one place here. It is plain ASGI and not
+Starlette's application, because one URL needs no router and nothing may stand between a stream and
+its reader: `BaseHTTPMiddleware` would cancel an answer when its reader leaves.
 """
 
 import gc
@@ -43,11 +43,11 @@ def function(**handlers: Handler) -> ASGIApp:
     """Make the `app` of one file of `api/`.
 
     Args:
-        handlers: by method (GET, POST, …); each takes the request and returns the response, or
+        handlers: by method (GET, POST, …). A handler takes the request and returns the response, or
             raises a `Problem`.
 
     Raises:
-        SettingsError: the environment is not what it should be, so the function must not start.
+        SettingsError: when the environment is not valid; the function must not start then.
     """
     _tune_garbage_collection()
     return Function(handlers, settings().allowed_origin, _name_of(handlers))
@@ -66,14 +66,14 @@ def _tune_garbage_collection() -> None:
 
 
 def _name_of(handlers: dict[str, Handler]) -> str:
-    """Return the name that logs and figures have for a function: its file, without the suffix."""
-    # The runtime's name of the module is api.history, that of `make dev` api/history.py.
+    """Return a function's name in logs and metrics: its file without the suffix."""
+    # The module is called api.history by Vercel's runtime, and api/history.py by `make dev`.
     module = next(iter(handlers.values())).__module__
     return module.removesuffix(".py").replace(".", "/")
 
 
 def _subdomains(origins: tuple[str, ...]) -> str | None:
-    """Return one pattern for all origins with a `*`, which stands for one label of a host name."""
+    """Return one pattern for all origins with a `*`, which matches one label of a host name."""
     patterns = [
         origin.replace(".", r"\.").replace("*", "[A-Za-z0-9-]+")
         for origin in origins
@@ -83,14 +83,14 @@ def _subdomains(origins: tuple[str, ...]) -> str | None:
 
 
 class Function:
-    """An ASGI app that calls the handler of a request's method.
+    """The ASGI app of one file of `api/`; it calls the handler for a request's method.
 
     Attributes:
-        methods: those that it has handlers for.
+        methods: the methods with a handler.
     """
 
     def __init__(self, handlers: dict[str, Handler], origins: tuple[str, ...], name: str) -> None:
-        """Take the handlers by method (GET answers HEAD too), the origins that may call, a name."""
+        """Take the handlers by method (GET's answers HEAD too), the allowed origins, and a name."""
         self._handlers = handlers
         self._name = name
         self.methods = tuple(handlers)
@@ -106,16 +106,16 @@ class Function:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or take part in the server's start and end."""
+        """Answer one request, or the server's start and end."""
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "http":
-            begun = begin_trace(self._name, scope)
+            request = begin_trace(self._name, scope)
             try:
-                await self._cors(scope, receive, _timed(send, begun))
+                await self._cors(scope, receive, _timed(send, request))
             finally:
                 note_request()
-                log_request(begun)
+                log_request(request)
             await storing().after_request()
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,7 +133,7 @@ class Function:
             if problem.status.is_server_error and not problem.is_logged:
                 log("problem", error=problem, code=problem.code)
             return problem_response(problem)
-        except Exception as error:  # noqa: BLE001 (the last resort: a client always gets an answer)
+        except Exception as error:  # noqa: BLE001 (the last resort: a client always gets a response)
             trace().code = Problem.code
             log("unexpected_error", error=error)
             return problem_response(Problem())
@@ -145,7 +145,7 @@ class Function:
 
 
 async def _live(receive: Receive, send: Send) -> None:
-    """Answer the lifespan protocol; at the end close what the process shares."""
+    """Answer the lifespan protocol; at its end, end the process's work and connections."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
@@ -156,13 +156,13 @@ async def _live(receive: Receive, send: Send) -> None:
             return
 
 
-def _timed(send: Send, begun: Trace) -> Send:
-    """Take down when a response begins, and add Server-Timing to its headers."""
+def _timed(send: Send, request: Trace) -> Send:
+    """Note the start of a response, and add Server-Timing to its headers."""
 
     async def timed(message: Message) -> None:
         if message["type"] == "http.response.start":
-            begun.begin_response(message["status"])
-            timing = (b"server-timing", begun.server_timing().encode())
+            request.begin_response(message["status"])
+            timing = (b"server-timing", request.server_timing().encode())
             message["headers"] = [*message["headers"], timing]
         await send(message)
 

@@ -1,6 +1,6 @@
-"""The product's settings: read once from the environment, checked as a whole.
+"""Parley's settings: read from the environment once, and checked as a whole.
 
-The table of variables in README.md and `.env.example` say what each is for.
+README.md (table of variables) and `.env.example` explain each of them.
 """
 
 import os
@@ -16,11 +16,11 @@ ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
 
 
 class SettingsError(Exception):
-    """Variables are missing or not valid; the message names each of them and what to do."""
+    """Variables are missing or not valid; the message names each of them and its remedy."""
 
 
 def setting(read: Callable[[str], object], default: object = None) -> Any:  # noqa: ANN401 (a field)
-    """Declare a field of `Settings`: how its variable is read, and its value when not set."""
+    """Declare a field of `Settings`: the reader of its variable, and its default."""
     return field(default=default, metadata={"read": read})
 
 
@@ -32,16 +32,16 @@ def text(value: str) -> str:
 def number(
     least: float, most: float, kind: type[int | float] = int
 ) -> Callable[[str], int | float]:
-    """Make a reader of whole numbers (or of any, with `kind=float`) from `least` to `most`."""
+    """Make a reader of whole numbers (with `kind=float`, of any) from `least` to `most`."""
 
     def read(value: str) -> int | float:
-        wanted = f"must be a {'whole ' if kind is int else ''}number from {least} to {most}"
+        message = f"must be a {'whole ' if kind is int else ''}number from {least} to {most}"
         try:
             result = kind(value)
         except ValueError:
-            raise ValueError(wanted) from None
+            raise ValueError(message) from None
         if not least <= result <= most:
-            raise ValueError(wanted)
+            raise ValueError(message)
         return result
 
     return read
@@ -75,21 +75,21 @@ def http_url(value: str) -> str:
 
 
 def jwks_url(value: str) -> str:
-    """Read the URL of a key set: who can change what comes from there can be any user."""
+    """Read the URL of a key set. Its integrity matters: a forged key set makes any user."""
     message = (
         "must be a URL like https://example.app/api/auth/jwks, without a password in it; "
-        "http is for this machine alone (localhost)"
+        "http is allowed for localhost only"
     )
     try:
         parts = urlsplit(value)
         is_safe = parts.scheme == "https" or (
             parts.scheme == "http" and _is_loopback(parts.hostname or "")
         )
-        is_whole = bool(parts.hostname) and parts.port != 0
+        is_complete = bool(parts.hostname) and parts.port != 0
     except ValueError:
         raise ValueError(message) from None
     is_plain = value.isprintable() and " " not in value and "@" not in parts.netloc
-    if not (is_safe and is_whole and is_plain):
+    if not (is_safe and is_complete and is_plain):
         raise ValueError(message)
     return value
 
@@ -102,7 +102,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def secret(least_bytes: int) -> Callable[[str], str]:
-    """Make a reader of secrets that are too long to be guessed."""
+    """Make a reader of secrets that are long enough not to be guessed."""
 
     def read(value: str) -> str:
         if len(value.encode()) < least_bytes:
@@ -114,20 +114,20 @@ def secret(least_bytes: int) -> Callable[[str], str]:
 
 
 def origins(value: str) -> tuple[str, ...]:
-    """Read a comma-separated list of origins; `https://*.example.app` stands for each subdomain."""
-    found = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
-    for origin in found:
+    """Read a comma-separated list of origins; `https://*.example.app` allows each subdomain."""
+    listed = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    for origin in listed:
         if not ORIGIN.fullmatch(origin):
             message = (
-                f"must be origins like https://example.app, with commas between, not {origin!r}"
+                f"must be origins like https://example.app, separated by commas, not {origin!r}"
             )
             raise ValueError(message)
-    return found
+    return listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every setting, under its variable's name in small letters."""
+    """Every setting, under its variable's name in lower case."""
 
     database_url: str = setting(postgres_url)
     database_url_unpooled: str | None = setting(postgres_url)
@@ -167,36 +167,41 @@ class Settings:
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read and check all settings.
 
-    A variable that is empty, or holds nothing but white space, counts as not set.
+    A variable that is empty, or only white space, counts as not set.
 
     Raises:
-        SettingsError: some are missing or not valid; all of them, in one message.
+        SettingsError: when variables are missing or not valid; names all of them.
     """
-    given = {each.name: environment.get(each.name.upper(), "").strip() for each in fields(Settings)}
+    texts = {
+        variable.name: environment.get(variable.name.upper(), "").strip()
+        for variable in fields(Settings)
+    }
     values: dict[str, object] = {}
     mistakes: list[str] = []
-    for each in fields(Settings):
-        if not given[each.name]:
+    for variable in fields(Settings):
+        if not texts[variable.name]:
             continue
         try:
-            values[each.name] = each.metadata["read"](given[each.name])
+            values[variable.name] = variable.metadata["read"](texts[variable.name])
         except ValueError as error:
-            mistakes.append(f"{each.name.upper()} {error}")
-    if given["jwt_secret"] and given["jwt_jwks_url"]:
+            mistakes.append(f"{variable.name.upper()} {error}")
+    if texts["jwt_secret"] and texts["jwt_jwks_url"]:
         mistakes.append(
-            "JWT_SECRET and JWT_JWKS_URL are both set: tokens are checked with the one or with the "
-            "other, so set only one"
+            "JWT_SECRET and JWT_JWKS_URL are both set, but only one of them can verify tokens: "
+            "remove the other"
         )
-    if values.get("local_accounts") and not given["jwt_secret"]:
+    if values.get("local_accounts") and not texts["jwt_secret"]:
         mistakes.append("LOCAL_ACCOUNTS is true, but JWT_SECRET, which signs tokens, is not set")
-    if not given["database_url"]:
+    if not texts["database_url"]:
         mistakes.insert(
             0,
             "DATABASE_URL is not set: it must be the URL of a Postgres database "
             "(on Neon the pooled one, whose host has -pooler in its name)",
         )
     if mistakes:
-        raise SettingsError("Parley cannot start:\n" + "\n".join(f"  - {one}" for one in mistakes))
+        raise SettingsError(
+            "Parley cannot start:\n" + "\n".join(f"  - {mistake}" for mistake in mistakes)
+        )
     return Settings(**values)  # pyright: ignore[reportArgumentType] (each reader returns its field's type)
 
 

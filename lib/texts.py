@@ -1,11 +1,11 @@
-"""Text and JSON: from elsewhere, such that Postgres can store it, and to elsewhere."""
+"""Text and JSON that Postgres can store: checked where a client sends it, else mended."""
 
 import json
 from typing import Any, cast
 
 
 def storable(text: str) -> str:
-    """Refuse what Postgres cannot store: NUL and lone surrogates."""
+    """Return a text, but refuse characters that Postgres cannot store: NUL and lone surrogates."""
     if "\0" in text:
         message = "must not contain the character NUL"
         raise ValueError(message)
@@ -18,7 +18,7 @@ def storable(text: str) -> str:
 
 
 def storable_text(text: str) -> str:
-    """Replace what neither Postgres nor UTF-8 can carry: NUL, and halves of a character."""
+    """Remove NUL from a text, and replace lone surrogates: Postgres can store neither."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -27,21 +27,21 @@ def storable_text(text: str) -> str:
 
 
 def storable_json(value: object) -> object:
-    """Return a JSON value with each text in it made storable, names of fields too."""
+    """Make all texts in a JSON value storable, including names of fields."""
     if isinstance(value, str):
         return storable_text(value)
     if isinstance(value, list):
-        return [storable_json(each) for each in cast("list[object]", value)]
+        return [storable_json(item) for item in cast("list[object]", value)]
     if isinstance(value, dict):
         fields = cast("dict[str, object]", value)
-        return {storable_text(name): storable_json(each) for name, each in fields.items()}
+        return {storable_text(name): storable_json(field) for name, field in fields.items()}
     return value
 
 
 def parse_object(text: str) -> dict[str, Any] | None:
-    """Read a JSON object that Postgres can store as jsonb; None: it is none.
+    """Return a JSON object such that Postgres can store it as jsonb; None: it is no JSON object.
 
-    `NaN` and numbers without end are not JSON, though Python reads and writes them.
+    Python reads and writes `NaN` and infinite numbers too, but they are not JSON.
     """
     try:
         value = storable_json(json.loads(text))
@@ -52,5 +52,5 @@ def parse_object(text: str) -> dict[str, Any] | None:
 
 
 def jsonb(value: object) -> str | None:
-    """Return what is bound to a parameter of type jsonb; None stays null."""
+    """Return a value as text for a parameter of type jsonb; None stays null."""
     return None if value is None else json.dumps(value)

@@ -1,1 +1,1 @@
-"""Postgres: one pool, one round trip a step, statements by name, rows as objects."""
+"""Postgres: one pool, one round trip per step, statements by name, rows as objects."""

@@ -36,7 +36,7 @@ def as_problem(error: Exception, caller: Caller | None) -> Exception:
     row of `users` has the hash of a password.
 
     Args:
-        error: what a step raised.
+        error: the error that a step raised.
         caller: for whom the step was sent; None: for no caller.
     """
     if not isinstance(error, psycopg.Error):

@@ -10,8 +10,8 @@ REMEMBER_USER = Statement("database/remember_user", Nothing)
 def remember_user(caller: Caller) -> Call[Nothing]:
     """Return the call that stores a user; it must come before rows that refer to the user.
 
-    It leaves out a user with a local account, who is stored already, or was deleted and must not
-    come back.
+    A user with a local account is left out: that user is stored already, or was deleted and must
+    not come back.
     """
     user_id = None if caller.has_local_account else caller.user_id
     return REMEMBER_USER(user_id=user_id, user_email=caller.email, user_name=caller.name)

@@ -1,4 +1,4 @@
-"""The database: one small pool for the process, and one round trip a step.
+"""The database: one small pool for the process, and one round trip per step.
 
 A step is one statement, or several sent together. Each connection is in autocommit, so several are
 one implicit transaction, ended by one Sync (PostgreSQL, "Extended Query", "Pipelining"). It costs
@@ -153,10 +153,10 @@ class Database:
         await connections.close()
 
     async def _step(self, calls: Calls, caller: Caller | None) -> Rows:
-        # A task of its own, so that a caller who gives up never leaves a connection on which the
-        # answer to another caller is still on its way (OpenAI, March 2023): the step ends, then
-        # the connection goes back. It starts at once and reports to a future: three rounds of the
-        # event loop less than a task within `asyncio.shield`.
+        # A task of its own: when a caller gives up, the step still ends before its connection goes
+        # back, so no other caller gets the rows that are on their way (OpenAI, March 2023). The
+        # task starts at once and reports to a future, which takes three rounds of the event loop
+        # less than a task within `asyncio.shield`.
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Rows] = loop.create_future()
         step = asyncio.Task(self._run(outcome, calls, caller), loop=loop, eager_start=True)
@@ -178,7 +178,7 @@ class Database:
         except asyncio.CancelledError:
             outcome.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 (the caller gets it, whatever it is)
+        except Exception as error:  # noqa: BLE001 (the caller gets it)
             if not outcome.done():
                 outcome.set_exception(as_problem(error, caller))
         else:

@@ -1,6 +1,6 @@
 """The statements of `sql/queries/`, by room and name.
 
-The one place where text becomes SQL: what is in those files is trusted, and nothing else ever is.
+The only place where text becomes SQL: the files are trusted, and no other text is.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ class Nothing:
 
 
 class Statement[Row]:
-    """One statement, and the class that a row of its result becomes.
+    """One statement, and the class of its rows.
 
     Attributes:
-        name: its file's name without `.sql`; the same in logs, metrics and tests.
-        sql: its text.
-        row: a class whose fields are the statement's columns, by name.
+        name: the file's name without `.sql`; the same in logs, metrics and tests.
+        sql: the text.
+        row: a dataclass whose fields are the statement's columns, by name.
     """
 
     __slots__ = ("name", "row", "sql")
@@ -30,20 +30,20 @@ class Statement[Row]:
         """Load `sql/queries/<path>.sql`; a path is a room and a name, such as `turns/begin_turn`.
 
         Raises:
-            FileNotFoundError: there is no such statement.
+            FileNotFoundError: when there is no such file.
         """
         self.name = name = path.rpartition("/")[2]
         self.row = row
         text = (QUERIES / f"{path}.sql").read_text(encoding="utf-8")
-        # The header is for people; the server need not read it with each call.
+        # Without the header, which is for people: the server need not parse it with each call.
         lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
-        # Its name goes with it, behind its first word: what the database tells of it, in its log or
-        # in pg_stat_statements, can then be found here.
-        verb, rest = "\n".join(lines).strip().rstrip(";").split(maxsplit=1)
-        self.sql: LiteralString = cast("LiteralString", f"{verb} /* {name} */ {rest}")
+        # With the name behind the first word, so that a statement in the server's log or in
+        # pg_stat_statements can be found here.
+        verb, tail = "\n".join(lines).strip().rstrip(";").split(maxsplit=1)
+        self.sql: LiteralString = cast("LiteralString", f"{verb} /* {name} */ {tail}")
 
     def __call__(self, **parameters: object) -> "Call[Row]":
-        """Bind parameters, by the names that the statement's header lists."""
+        """Bind parameters by the names in the statement's header."""
         return Call(self, parameters)
 
 
@@ -53,13 +53,15 @@ class Call[Row]:
     __slots__ = ("parameters", "statement")
 
     def __init__(self, statement: Statement[Row], parameters: dict[str, object]) -> None:
-        """Take a statement and its parameters by name; of one that is callable, its result counts.
+        """Take a statement and its parameters by name.
 
-        It is called when the statement is sent, and again when it is sent again.
+        A callable parameter is called each time the statement is sent, and its result is bound.
         """
         self.statement = statement
         self.parameters = parameters
 
     def bound(self) -> dict[str, object]:
-        """Return the parameters as they are now."""
-        return {name: each() if callable(each) else each for name, each in self.parameters.items()}
+        """Return the parameters' values as they are now."""
+        return {
+            name: value() if callable(value) else value for name, value in self.parameters.items()
+        }

@@ -1,7 +1,7 @@
-"""Bodies of requests: JSON objects, read within limits, and checked by models of pydantic's.
+"""Bodies of requests: JSON objects, read within limits and checked by pydantic models.
 
-A model is imported when the first body is to be checked by it: pydantic takes long to import, and
-most functions begin with a GET.
+The first body imports its model, because pydantic takes long to import and the first request of
+most functions is a GET.
 """
 
 import json
@@ -23,19 +23,19 @@ MAX_BODY_BYTES = 256 * 1024
 async def read_body[Model: BaseModel](
     request: Request, find_model: Callable[[], type[Model]]
 ) -> Model:
-    """Read a request's body and check it.
+    """Read a request's body and check it against a model.
 
     Args:
         request: the request.
-        find_model: imports the model of the body, and returns it.
+        find_model: imports the model, and returns it.
 
     Raises:
-        InvalidRequest: it is not what the model says; each wrong field is named.
+        InvalidRequest: when the body does not fit the model; names each wrong field.
         Problem: see `read_json`.
     """
     content = await read_json(request)
     model = await load(find_model)
-    from lib.http.validation import validate  # noqa: PLC0415 (loaded by now, for the model)
+    from lib.http.validation import validate  # noqa: PLC0415 (the model has imported it)
 
     return validate(model, content)
 
@@ -44,10 +44,10 @@ async def read_json(request: Request, max_bytes: int = MAX_BODY_BYTES) -> dict[s
     """Read a request's body, which must be a JSON object.
 
     Raises:
-        UnsupportedMediaType: it is not said to be JSON.
-        PayloadTooLarge: it has more than `max_bytes`.
-        MalformedRequest: it cannot be parsed, or is nested too deeply.
-        InvalidRequest: it is no object.
+        UnsupportedMediaType: when its Content-Type is not JSON.
+        PayloadTooLarge: when it has more than `max_bytes`.
+        MalformedRequest: when it cannot be parsed, or is nested too deeply.
+        InvalidRequest: when it is no object.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0]
     if media_type.strip().lower() != "application/json":
@@ -63,10 +63,10 @@ async def read_json(request: Request, max_bytes: int = MAX_BODY_BYTES) -> dict[s
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
-    """Read at most `max_bytes`; of what is over, some more is read and dropped.
+    """Read at most `max_bytes`; of a larger body, read and drop some more.
 
-    A server that answers and closes while the client is still sending resets the connection, and
-    the client never sees the answer.
+    If the server answered and closed while the client is still sending, the connection would be
+    reset, and the client would never see the answer.
     """
     body, dropped_bytes = bytearray(), 0
     async for chunk in request.stream():

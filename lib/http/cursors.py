@@ -1,5 +1,6 @@
-"""Cursors of paged lists: where a page ended. They carry no authority: whose rows a page shows is
-decided by the caller alone.
+"""Cursors of paged lists: the position of a page's last row.
+
+A cursor carries no authority: the caller alone decides which rows a page shows.
 """
 
 import base64
@@ -12,30 +13,30 @@ from uuid import UUID
 from lib.http.queries import Reader
 
 type Column = datetime | UUID | int
-NOT_GIVEN_OUT = "must be a next_cursor as it was given out"
+NOT_A_CURSOR = "must be the next_cursor of an earlier response"
 MAX_CHARS = 500
-# Of a bigint of Postgres.
+# The largest bigint of Postgres.
 MAX_ROW_ID = 2**63 - 1
 
 
 def encode_cursor(*position: Column) -> str:
-    """Make a cursor of the columns that order a list, as they are in the last row shown."""
-    plain = [each if isinstance(each, int) else str(each) for each in position]
+    """Make a cursor from the values of the last row in the columns that order the list."""
+    plain = [value if isinstance(value, int) else str(value) for value in position]
     return base64.urlsafe_b64encode(json.dumps(plain).encode()).rstrip(b"=").decode()
 
 
 def page_of[Row](
-    found: list[Row], limit: int, position: Callable[[Row], tuple[Column, ...]]
+    rows: list[Row], limit: int, position: Callable[[Row], tuple[Column, ...]]
 ) -> tuple[list[Row], str | None]:
-    """Return one page of a list, and the cursor of the next one; None: this is the last.
+    """Return one page of a list, and the cursor of the next page; None: this is the last page.
 
     Args:
-        found: the rows, one more than asked for if there are more.
-        limit: rows that a page has.
-        position: the columns of a row that order the list.
+        rows: the rows from the page's first on; more than `limit` if there is a next page.
+        limit: rows on a page.
+        position: returns a row's values in the columns that order the list.
     """
-    page = found[:limit]
-    return page, encode_cursor(*position(page[-1])) if len(found) > limit else None
+    page = rows[:limit]
+    return page, encode_cursor(*position(page[-1])) if len(rows) > limit else None
 
 
 @overload
@@ -47,15 +48,15 @@ def cursor[A: Column, B: Column](a: type[A], b: type[B], /) -> Reader[tuple[A, B
 
 
 def cursor(*columns: type[Column]) -> Reader[Any]:
-    """Read a cursor back: the position of a list that is ordered by columns of such types."""
+    """Return a reader of cursors of a list that is ordered by columns of these types."""
 
-    def read(given: str) -> tuple[Column, ...]:
-        if len(given) > MAX_CHARS:
+    def read(written: str) -> tuple[Column, ...]:
+        if len(written) > MAX_CHARS:
             raise ValueError(f"String should have at most {MAX_CHARS} characters")
         try:
-            return _position(given, columns)
+            return _position(written, columns)
         except (ValueError, TypeError, OverflowError) as error:
-            raise ValueError(NOT_GIVEN_OUT) from error
+            raise ValueError(NOT_A_CURSOR) from error
 
     return Reader(
         read,
@@ -67,8 +68,8 @@ def cursor(*columns: type[Column]) -> Reader[Any]:
     )
 
 
-def _position(given: str, columns: tuple[type[Column], ...]) -> tuple[Column, ...]:
-    padded = given + "=" * (-len(given) % 4)
+def _position(written: str, columns: tuple[type[Column], ...]) -> tuple[Column, ...]:
+    padded = written + "=" * (-len(written) % 4)
     content: object = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     if not isinstance(content, list):
         raise TypeError
@@ -77,7 +78,7 @@ def _position(given: str, columns: tuple[type[Column], ...]) -> tuple[Column, ..
 
 
 def _row_id(value: object) -> int:
-    # Not isinstance: a bool is an int.
+    # Not isinstance, because a bool is an int too.
     if type(value) is not int or not 0 <= value <= MAX_ROW_ID:
         raise ValueError
     return value
@@ -87,7 +88,7 @@ def _time(value: object) -> datetime:
     time = datetime.fromisoformat(_text(value))
     if time.tzinfo is None:
         raise ValueError
-    # Offsets may have fractions of a second in Python, and not in Postgres.
+    # In UTC, because Postgres cannot read an offset with fractions of a second, as Python can.
     return time.astimezone(UTC)
 
 

@@ -1,8 +1,8 @@
-"""Query strings: classes whose fields say under which names a parameter comes, and how it is read.
+"""Query strings: dataclasses whose fields name the parameters and say how to read each.
 
-Plain dataclasses rather than models of pydantic's, which checks bodies: that package and its models
-cost a quarter of a cold start, and most functions begin with a GET of a handful of flat texts. What
-is wrong is said in its words, so that clients read the same of either.
+pydantic, which checks bodies, would cost a quarter of a cold start, and the first request of most
+functions is a GET with a handful of flat texts. The errors have pydantic's words, so that clients
+read the same for bodies and query strings.
 """
 
 import re
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from lib.problems import InvalidRequest
 from lib.texts import storable
 
-# As pydantic reads them, but for its digits and spaces of all scripts.
+# As pydantic reads them, except for digits and spaces of other scripts.
 WHOLE = re.compile(r"\s*([+-]?[0-9]+(?:_[0-9]+)*)(?:\.0+)?\s*", re.ASCII)
 # `storable` refuses NUL.
 NO_NUL = r"^[^\u0000]*$"
@@ -23,41 +23,41 @@ NO_INTEGER = "Input should be a valid integer, unable to parse string as an inte
 
 
 class Reader[Value]:
-    """How the text of a parameter becomes its value.
+    """Reads the text of a parameter.
 
     Attributes:
-        read: returns the value; raises ValueError with what is wrong, in words for the client.
+        read: returns the value; raises ValueError with the fault, in words for the client.
         schema: JSON Schema of the text, with a `description` where it needs one: for the
             description of the HTTP interface. `Attributes:` of a query string add to it.
     """
 
     def __init__(self, read: Callable[[str], Value], **schema: Any) -> None:  # noqa: ANN401 (JSON)
-        """Take both."""
+        """Take the function and the schema."""
         self.read = read
         self.schema = schema
 
 
 def text(least: int = 0, most: int = 255) -> Reader[str]:
-    """Read a text that Postgres can store, of so many characters."""
+    """Return a reader of texts that Postgres can store, from `least` to `most` characters."""
 
-    def read(given: str) -> str:
-        if len(given) < least:
+    def read(value: str) -> str:
+        if len(value) < least:
             raise ValueError(f"String should have at least {_characters(least)}")
-        if len(given) > most:
+        if len(value) > most:
             raise ValueError(f"String should have at most {_characters(most)}")
-        return storable(given)
+        return storable(value)
 
     minimum = {"minLength": least} if least else {}
     return Reader(read, type="string", pattern=NO_NUL, maxLength=most, **minimum)
 
 
 def whole_number(least: int, most: int) -> Reader[int]:
-    """Read a whole number, both ends included; 5.0 is one, by JSON Schema too."""
+    """Return a reader of whole numbers from `least` to `most`; 5.0 is one, as in JSON Schema."""
 
-    def read(given: str) -> int:
+    def read(value: str) -> int:
         try:
             # Python itself refuses more than 4,300 digits.
-            number = int(written[1]) if (written := WHOLE.fullmatch(given)) else None
+            number = int(match[1]) if (match := WHOLE.fullmatch(value)) else None
         except ValueError:
             number = None
         if number is None:
@@ -72,15 +72,15 @@ def whole_number(least: int, most: int) -> Reader[int]:
 
 
 def one_of[Choice: LiteralString](*choices: Choice) -> Reader[Choice]:
-    """Read one of some words."""
-    known: dict[str, Choice] = {each: each for each in choices}
+    """Return a reader of one of some words."""
+    known: dict[str, Choice] = {choice: choice for choice in choices}
     *others, last = map(repr, known)
-    told = f"{', '.join(others)} or {last}" if others else last
+    listed = f"{', '.join(others)} or {last}" if others else last
 
-    def read(given: str) -> Choice:
-        if given not in known:
-            raise ValueError(f"Input should be {told}")
-        return known[given]
+    def read(value: str) -> Choice:
+        if value not in known:
+            raise ValueError(f"Input should be {listed}")
+        return known[value]
 
     return Reader(read, type="string", **({"enum": [*known]} if others else {"const": choices[0]}))
 
@@ -107,40 +107,40 @@ def parameter(
     default: Any = MISSING,
     names: tuple[str, ...] = (),
 ) -> Any:
-    """Declare a field of a query string.
+    """Declare a parameter as a field of a query string.
 
     Args:
-        reader: how it is read.
-        default: its value where it is not given; without one, it must be.
-        names: those that it may be given under, the first before the others; none: the field's own.
+        reader: reads its text.
+        default: the value of a missing parameter; without a default, the parameter is required.
+        names: its names in the query string, the first one preferred; none: the field's own.
     """
     return field(default=default, metadata={"reader": reader, "names": names})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(parameter,))
 def query_string[Query](declared: type[Query]) -> type[Query]:
-    """Make a query string of a class with parameters.
+    """Make a class with parameters a query string.
 
-    Rules about several of them are its `__post_init__`, which raises ValueError.
+    Its `__post_init__` checks rules about several parameters, and raises ValueError.
     """
     return dataclass(frozen=True, kw_only=True)(declared)
 
 
 def parse_query[Query](request: Request, query: type[Query]) -> Query:
-    """Read a request's query string; each name that it knows may be given once.
+    """Read a request's query string; a known name may come once, other names are ignored.
 
     Raises:
-        InvalidRequest: it is not what the class says; each wrong parameter is named.
+        InvalidRequest: when it does not fit the class; names each wrong parameter.
     """
     pairs = request.query_params.multi_items()
-    given, names = dict(pairs), [name for name, _ in pairs]
+    texts, names = dict(pairs), [name for name, _ in pairs]
     parameters = parameters_of(query)
-    # Of its own names only: Vercel adds a dynamic segment's name once more.
-    known = [name for each in parameters for name in names_of(each)]
+    # Other names may repeat: Vercel adds the name of a dynamic segment again.
+    known = [name for declared in parameters for name in names_of(declared)]
     if repeated := [name for name in known if names.count(name) > 1]:
         errors = [{"field": name, "detail": "must be given once"} for name in repeated]
         raise InvalidRequest(errors=errors)
-    values, errors = _read(parameters, given)
+    values, errors = _read(parameters, texts)
     if errors:
         raise InvalidRequest(errors=errors)
     try:
@@ -150,30 +150,30 @@ def parse_query[Query](request: Request, query: type[Query]) -> Query:
 
 
 def parameters_of(query: type) -> tuple[Field[Any], ...]:
-    """Return the fields of a query string, each with its `reader` and its `default`."""
+    """Return the parameters of a query string, as fields with a `reader` and a `default`."""
     return fields(query)
 
 
 def names_of(declared: Field[Any]) -> tuple[str, ...]:
-    """Return the names that a parameter may be given under."""
+    """Return the names of a parameter in the query string."""
     return declared.metadata["names"] or (declared.name,)
 
 
 def _read(
-    parameters: tuple[Field[Any], ...], given: dict[str, str]
+    parameters: tuple[Field[Any], ...], texts: dict[str, str]
 ) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """Return the values by field, and what is wrong with the others."""
+    """Return the values by field, and the errors of the other parameters."""
     values: dict[str, Any] = {}
     errors: list[dict[str, str]] = []
-    for each in parameters:
-        names = names_of(each)
-        name = next((name for name in names if name in given), None)
+    for declared in parameters:
+        names = names_of(declared)
+        name = next((name for name in names if name in texts), None)
         if name is None:
-            if each.default is MISSING:
+            if declared.default is MISSING:
                 errors.append({"field": names[0], "detail": "Field required"})
             continue
         try:
-            values[each.name] = each.metadata["reader"].read(given[name])
+            values[declared.name] = declared.metadata["reader"].read(texts[name])
         except ValueError as error:
             errors.append({"field": name, "detail": str(error)})
     return values, errors

@@ -14,23 +14,23 @@ from lib.runtime.trace import trace
 def json_response(
     content: object, headers: Mapping[str, str] | None = None, status: int = 200
 ) -> Response:
-    """Answer with JSON: dates as ISO 8601, UUIDs as text, characters as they are.
+    """Return a JSON response: times as ISO 8601, UUIDs as text, characters unescaped.
 
     Args:
-        content: what `json` can write, dates, UUIDs, and what has a method `to_json`.
+        content: JSON values, times, UUIDs, and objects with a method `to_json`.
         headers: further headers.
         status: HTTP status.
     """
     body = json.dumps(content, default=plain_json, ensure_ascii=False, separators=(",", ":"))
-    named = dict(headers or {}) | NO_STORE
-    return Response(body.encode(), status, media_type="application/json", headers=named)
+    all_headers = dict(headers or {}) | NO_STORE
+    return Response(body.encode(), status, media_type="application/json", headers=all_headers)
 
 
 NO_STORE = {"cache-control": "no-store"}
 
 
 def problem_response(problem: Problem) -> Response:
-    """Answer with problem details (RFC 9457), and the id under which the log tells more."""
+    """Return problem details (RFC 9457) with the request's id, under which the log has more."""
     body = problem.body() | {"request_id": trace().request_id}
     return Response(
         json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
@@ -40,12 +40,12 @@ def problem_response(problem: Problem) -> Response:
     )
 
 
-def plain_json(value: Any) -> object:  # noqa: ANN401 (whatever json could not write)
-    """Return what `json` cannot write as what it can: for its parameter `default`.
+def plain_json(value: Any) -> object:  # noqa: ANN401 (any value json cannot write)
+    """Turn a value that `json` cannot write into one that it can, as its parameter `default`.
 
-    What has a method `to_json` is what that returns, a time is ISO 8601, all else a text.
+    An object with a method `to_json` becomes its result, a time ISO 8601, any other value text.
     """
     if hasattr(value, "to_json"):
         return value.to_json()
-    # In UTC, whatever the time zone of the database's role is.
+    # In UTC, because the database's role may have another time zone.
     return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)

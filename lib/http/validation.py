@@ -1,6 +1,6 @@
-"""Checking what clients send by models of pydantic's, and the types of fields that they share.
+"""Checks the contents of bodies against pydantic models; the field types that models share.
 
-Imported when the first body is to be checked, see `lib.bodies`.
+The first body imports this module: see lib/http/bodies.py.
 """
 
 from typing import Annotated
@@ -12,20 +12,20 @@ from lib.problems import InvalidRequest
 from lib.texts import storable
 
 Storable = Annotated[str, AfterValidator(storable)]
-# An id that a client made, of a conversation or of a message.
+# The id of a conversation or of a message, made by a client.
 ClientId = Annotated[str, Field(min_length=1, max_length=MAX_CHARS), AfterValidator(storable)]
 
 
 def validate[Model: BaseModel](model: type[Model], content: object, at: str = "") -> Model:
-    """Check that content is what a model says.
+    """Check content against a model, and return the model's object.
 
     Args:
-        model: what it should be.
-        content: what came.
-        at: where in the request it stood, for the names of fields.
+        model: the model.
+        content: the content, as JSON.
+        at: its place in the request, as a prefix for the names of fields.
 
     Raises:
-        InvalidRequest: it is not; each wrong field is named.
+        InvalidRequest: when it does not fit the model; names each wrong field.
     """
     try:
         return TypeAdapter(model).validate_python(content)
@@ -36,8 +36,8 @@ def validate[Model: BaseModel](model: type[Model], content: object, at: str = ""
 def _errors(error: ValidationError, at: str) -> list[dict[str, str]]:
     return [
         {
-            "field": ".".join([*([at] if at else []), *(str(part) for part in each["loc"])]),
-            "detail": each["msg"].removeprefix("Value error, "),
+            "field": ".".join([*([at] if at else []), *(str(part) for part in fault["loc"])]),
+            "detail": fault["msg"].removeprefix("Value error, "),
         }
-        for each in error.errors(include_url=False, include_context=False, include_input=False)
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]

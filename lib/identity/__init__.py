@@ -1,1 +1,1 @@
-"""Who is calling. Known before the database is asked for anything."""
+"""The caller of a request, known before the database is asked for anything."""

@@ -1,7 +1,7 @@
 """The identity provider's public keys: a JSON Web Key Set (RFC 7517), fetched from JWT_JWKS_URL.
 
-Kept for the process. Whoever can write that set can be any user, so it is taken from that URL
-alone: no redirect is followed, and no address that stands in a token.
+The process keeps them. A writer of that set can be any user, so it is fetched from that URL alone:
+no redirect is followed, and no address in a token.
 """
 
 import asyncio
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
     from jwt import PyJWK
 
 
-# What Better Auth offers and needs no secret of the provider's. Never HS256: its secret would be a
-# key that everybody can read.
+# The algorithms that Better Auth offers and that need no secret of the provider. Never HS256: its
+# secret would be a key that everybody can read.
 ALGORITHMS = ("EdDSA", "ES256", "RS256")
-LEAST_RSA_BITS = 2048
+MIN_RSA_BITS = 2048
 MAX_BYTES = 256 * 1024
 FETCH_SECONDS = 5.0
-# Older keys are fetched again beside the request that wants one.
+# Keys older than this are fetched again, while the request goes on with the old ones.
 FRESH_SECONDS = 600.0
-# For keys older than this the request waits. An instance that sleeps between its requests would
-# otherwise never get to the end of a fetch, and let a withdrawn key in for ever.
+# For keys older than this the request waits. Otherwise an instance that sleeps between requests
+# would never complete a fetch, and accept a withdrawn key for ever.
 STALE_SECONDS = 1200.0
-# Between two fetches: with any token one can ask for a key that is not there.
+# Between two fetches, because any token can name a key that does not exist.
 PAUSE_SECONDS = 30.0
-# As long as there are no keys at all nobody gets in, so it is tried more often.
+# While there are no keys at all, no token is accepted, so the pause is shorter.
 NO_KEYS_PAUSE_SECONDS = 10.0
 
 
 class KeySet:
-    """The keys at one URL. One fetch at a time, shared by all who need it.
+    """The keys at one URL. Requests share one fetch at a time.
 
     Attributes:
-        clock: tells the time in seconds; tests move it.
+        clock: returns the time in seconds; tests move it.
     """
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,13 +58,13 @@ class KeySet:
         self._fetch: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str) -> "PyJWK | None":
-        """Return a key by its id; None: the provider has no such key that can be used.
+        """Return a key by its id; None: the provider publishes no usable key with this id.
 
-        A key that is known costs no waiting, unless it has not been confirmed for STALE_SECONDS;
-        then, and for a key that is not known, at most FETCH_SECONDS.
+        Waits at most FETCH_SECONDS for an unknown key, or for keys that no fetch has confirmed
+        within STALE_SECONDS; otherwise not at all.
 
         Raises:
-            IdentityProviderUnavailable: the key is not known, and the last fetch failed.
+            IdentityProviderUnavailable: when the key is unknown and the last fetch failed.
         """
         if key_id in self._keys:
             await self._freshen()
@@ -73,13 +73,13 @@ class KeySet:
         return self._keys.get(key_id)
 
     async def close(self) -> None:
-        """End the fetch that is under way, if there is one."""
+        """Cancel the running fetch, if there is one."""
         if self._is_fetching() and self._fetch:
             self._fetch.cancel()
             await asyncio.wait([self._fetch])
 
     async def _freshen(self) -> None:
-        """Fetch keys that are too old; when that fails, they are good until it succeeds."""
+        """Fetch keys that are too old; until a fetch succeeds, the old keys stay valid."""
         age = self.clock() - self._fetched_at
         if age >= FRESH_SECONDS and self._may_fetch(PAUSE_SECONDS):
             fetch = self._shared_fetch()
@@ -87,14 +87,14 @@ class KeySet:
                 await asyncio.wait([fetch])
 
     async def _look_again(self) -> None:
-        """Fetch for the sake of a key that is not known, unless that was tried a moment ago."""
+        """Fetch because a key is unknown, unless the last fetch was a moment ago."""
         pause = NO_KEYS_PAUSE_SECONDS if self._fetched_at == -inf else PAUSE_SECONDS
         if self._may_fetch(pause):
             await asyncio.wait([self._shared_fetch()])
         if self._has_failed:
             seconds = self._tried_at + pause - self.clock()
             problem = IdentityProviderUnavailable(retry_after_seconds=seconds)
-            problem.is_logged = True  # once, by the fetch
+            problem.is_logged = True  # the fetch has logged it
             raise problem
 
     def _may_fetch(self, pause_seconds: float) -> bool:
@@ -104,10 +104,10 @@ class KeySet:
         return self._fetch is not None and not self._fetch.done()
 
     def _shared_fetch(self) -> asyncio.Task[None]:
-        """Return the fetch that is under way, or a new one.
+        """Return the running fetch, or a new one.
 
-        Its own task, waited for with `asyncio.wait`: a request that is cancelled does not cancel it
-        for the others.
+        It is a task of its own, for which `asyncio.wait` waits: cancelling one request does not
+        cancel the fetch for the others.
         """
         if self._fetch is None or self._fetch.done():
             self._tried_at = self.clock()
@@ -119,7 +119,7 @@ class KeySet:
         started_at = time.monotonic()
         try:
             keys = _read_keys(await _download(self._url))
-        except Exception as error:  # noqa: BLE001 (whatever it was: there are no new keys)
+        except Exception as error:  # noqa: BLE001 (any error: there are no new keys)
             log("jwks_failed", error=error)
             return
         self._keys, self._fetched_at, self._has_failed = keys, self._tried_at, False
@@ -145,26 +145,26 @@ at_end("connections", _close)
 
 
 class _NotAKeySetError(Exception):
-    """What came is no key set; never with its content."""
+    """The response is no key set. Its text never contains the response."""
 
 
 async def _download(url: str) -> bytes:
-    """Return what is at a URL.
+    """Return the body at a URL.
 
     Raises:
-        TimeoutError: it was not all there within FETCH_SECONDS, however busily it came.
-        _NotAKeySetError: another status than 200, or more than MAX_BYTES.
-        httpx2.HTTPError: no connection, or an answer that breaks off.
+        TimeoutError: when it is not complete within FETCH_SECONDS, however busily it comes.
+        _NotAKeySetError: when the status is not 200, or the body is larger than MAX_BYTES.
+        httpx2.HTTPError: when there is no connection, or the response breaks off.
     """
     body = bytearray()
     async with asyncio.timeout(FETCH_SECONDS):
-        # In a thread: to import it takes 18 ms, to load the certificates another 26.
+        # In a thread: the import takes 18 ms, loading the certificates another 26.
         client = await asyncio.to_thread(_client, url)
         async with client, client.stream("GET", url) as response:
             if response.status_code != HTTPStatus.OK:
                 message = f"the answer's status is {response.status_code}"
                 raise _NotAKeySetError(message)
-            # As it was sent: a few packed bytes could unpack to any size.
+            # Raw, because a few compressed bytes could unpack to any size.
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > MAX_BYTES:
@@ -174,17 +174,17 @@ async def _download(url: str) -> bytes:
 
 
 def _client(url: str) -> "httpx2.AsyncClient":
-    """Make a client for one fetch: the next one is minutes away.
+    """Make a client for one fetch; the next fetch is minutes away.
 
-    Not `urllib`, which would cost no import: a thread cannot be stopped, so a server that sends a
-    header a byte at a time would keep one for ever.
+    `urllib` would cost no import, but it blocks a thread, which cannot be stopped: a server that
+    sends a header byte by byte would keep the thread for ever.
     """
     import httpx2
 
     is_plain = url.startswith("http://")
     return httpx2.AsyncClient(
         verify=not is_plain,
-        # What is for this machine alone goes through no proxy.
+        # Plain HTTP is for this machine alone, so it goes through no proxy.
         trust_env=not is_plain,
         follow_redirects=False,
         timeout=FETCH_SECONDS,
@@ -193,43 +193,43 @@ def _client(url: str) -> "httpx2.AsyncClient":
 
 
 def _read_keys(body: bytes) -> "dict[str, PyJWK]":
-    """Return the keys that can be used, by id; those that cannot are left out one by one.
+    """Return the usable keys by id; each unusable key is left out by itself.
 
     Raises:
-        _NotAKeySetError: it is no JSON object with a list of keys.
+        _NotAKeySetError: when the body is no JSON object with a list of keys.
     """
     try:
         content: Any = json.loads(body)
-        given: Any = content["keys"]
+        published: Any = content["keys"]
     except (ValueError, RecursionError, LookupError, TypeError):
         message = "the answer is no key set"
         raise _NotAKeySetError(message) from None
-    if not isinstance(given, list):
+    if not isinstance(published, list):
         message = "the answer has no list of keys"
         raise _NotAKeySetError(message)
     keys: dict[str, PyJWK] = {}
-    for each in given:  # pyright: ignore[reportUnknownVariableType]
-        key = _read_key(each)
+    for jwk in published:  # pyright: ignore[reportUnknownVariableType]
+        key = _read_key(jwk)
         if key is not None and key.key_id:
             keys.setdefault(key.key_id, key)
     return keys
 
 
-def _read_key(given: Any) -> "PyJWK | None":  # noqa: ANN401 (JSON)
-    """Return a public key that signs by one of the algorithms; None: it is something else."""
+def _read_key(jwk: Any) -> "PyJWK | None":  # noqa: ANN401 (JSON)
+    """Return the public key of a JWK if it verifies one of the algorithms, else None."""
     import jwt
 
     try:
-        if given.get("use") not in (None, "sig") or not isinstance(given["kid"], str):
+        if jwk.get("use") not in (None, "sig") or not isinstance(jwk["kid"], str):
             return None
-        key = jwt.PyJWK(given)
-    except Exception:  # noqa: BLE001 (a strange key is not to cost the others)
+        key = jwt.PyJWK(jwk)
+    except Exception:  # noqa: BLE001 (a strange key must not cost the others)
         return None
     return key if _is_suitable(key) else None
 
 
 def _is_suitable(key: "PyJWK") -> bool:
-    """Tell whether a key is what its algorithm asks for; a private key has no business there."""
+    """Tell whether a key is the public key that its algorithm requires."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     public: object = key.key
@@ -240,6 +240,6 @@ def _is_suitable(key: "PyJWK") -> bool:
             is_ec = isinstance(public, ec.EllipticCurvePublicKey)
             return is_ec and isinstance(public.curve, ec.SECP256R1)
         case "RS256":
-            return isinstance(public, rsa.RSAPublicKey) and public.key_size >= LEAST_RSA_BITS
+            return isinstance(public, rsa.RSAPublicKey) and public.key_size >= MIN_RSA_BITS
         case _:
             return False

@@ -1,4 +1,4 @@
-"""Who is calling: a user, by a token, or nobody in particular."""
+"""The caller of a request: a user, by a token, or an anonymous caller."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,19 +12,19 @@ from lib.runtime.trace import trace
 from lib.settings import settings
 
 MAX_ID_CHARS = 255
-# In the tokens that lib/users/accounts.py gives out.
+# In the tokens that lib/users/accounts.py signs.
 LOCAL_ACCOUNT_CLAIM = "local_account"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling.
+    """The caller of a request.
 
     Attributes:
         user_id: the token's subject; None: anonymous.
-        email: from the token, in small letters; None: not in it.
-        name: from the token; None: not in it.
-        has_local_account: the token is one of our own, of an account in `users`.
+        email: from the token, in lower case; None: the token has none.
+        name: from the token; None: the token has none.
+        has_local_account: Parley signed the token, for an account in `users`.
     """
 
     user_id: str | None = None
@@ -33,28 +33,28 @@ class Caller:
     has_local_account: bool = False
 
     def reachable(self, conversation_id: UUID) -> UUID | None:
-        """Return the id if it is all that this caller has to show: an anonymous one."""
+        """Return the id for an anonymous caller, whose only permission it is; for a user, None."""
         return conversation_id if self.user_id is None else None
 
 
 async def caller_of(request: Request) -> Caller:
-    """Tell who sent a request, without asking the database.
+    """Return the caller of a request, without asking the database.
 
     Raises:
-        Unauthenticated: the token is not valid, or there is none and AUTH_REQUIRED is set. An
+        Unauthenticated: when the token is not valid, or missing while AUTH_REQUIRED is set. An
             invalid token never makes an anonymous caller.
-        IdentityProviderUnavailable: the token's key cannot be had now.
+        IdentityProviderUnavailable: when the token's key cannot be fetched now.
     """
-    given = request.headers.getlist("authorization")
-    if not given:
+    headers = request.headers.getlist("authorization")
+    if not headers:
         if settings().auth_required:
             raise Unauthenticated
         trace().caller = "anonymous"
         return Caller()
-    if len(given) > 1:
-        detail = "There is more than one Authorization header."
+    if len(headers) > 1:
+        detail = "Send one Authorization header, not several."
         raise Unauthenticated(detail)
-    scheme, _, token = given[0].partition(" ")
+    scheme, _, token = headers[0].partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         detail = "The Authorization header must be: Bearer, a space, and the token."
         raise Unauthenticated(detail)
@@ -64,10 +64,10 @@ async def caller_of(request: Request) -> Caller:
 
 
 async def user_of(request: Request) -> Caller:
-    """Tell which user sent a request.
+    """Return the caller of a request, who must be a user.
 
     Raises:
-        Unauthenticated: see `caller_of`; an anonymous caller too.
+        Unauthenticated: see `caller_of`; also when the caller is anonymous.
         IdentityProviderUnavailable: see `caller_of`.
     """
     caller = await caller_of(request)
@@ -83,7 +83,7 @@ def _caller(claims: dict[str, Any]) -> Caller:
         raise Unauthenticated(detail)
     email: object = claims.get("email")
     if isinstance(email, str):
-        # Before it is measured: some letters become two.
+        # Before the length is checked, because some letters become two.
         email = email.lower()
     is_local = claims.get(LOCAL_ACCOUNT_CLAIM) is True
     return Caller(subject, _profile(email), _profile(claims.get("name")), is_local)
@@ -94,6 +94,6 @@ def _profile(claim: object) -> str | None:
 
 
 def _is_storable(text: str) -> bool:
-    """Tell whether Postgres can keep a text in a varchar(255): no NUL, no lone surrogate."""
+    """Tell whether a varchar(255) of Postgres can hold a text: no NUL, no lone surrogate."""
     surrogates = any("\ud800" <= character <= "\udfff" for character in text)
     return len(text) <= MAX_ID_CHARS and "\0" not in text and not surrogates

@@ -1,4 +1,4 @@
-"""Who runs the deployment: let in by a secret of its variables, sent as a bearer token."""
+"""The operator of the deployment, whom a secret of its variables lets in as a bearer token."""
 
 import hmac
 
@@ -11,31 +11,32 @@ from lib.settings import settings
 
 
 def check_operator(request: Request, secret: str, name: str, refusal: str) -> None:
-    """Let nobody in but who sends a secret.
+    """Let in only requests that have a secret as their bearer token.
 
     Args:
         request: the request.
-        secret: what must be sent, compared in constant time.
-        name: what the log calls who sends it.
-        refusal: what all others are told.
+        secret: the secret, compared in constant time.
+        name: the caller's name in the log.
+        refusal: the text of the problem for all other callers.
 
     Raises:
-        Unauthenticated: it is another one, or none was sent.
+        Unauthenticated: when the secret is wrong or missing.
     """
-    given = request.headers.getlist("authorization")
-    if len(given) != 1 or not hmac.compare_digest(given[0].encode(), f"Bearer {secret}".encode()):
+    headers = request.headers.getlist("authorization")
+    expected = f"Bearer {secret}".encode()
+    if len(headers) != 1 or not hmac.compare_digest(headers[0].encode(), expected):
         raise Unauthenticated(refusal)
     trace().caller = name
 
 
-NOT_THE_CRON = "This needs the header Authorization: Bearer with the deployment's CRON_SECRET."
+NOT_THE_CRON = "Send the deployment's CRON_SECRET in the header Authorization: Bearer."
 
 
 def check_cron_secret(request: Request) -> None:
-    """Let nobody in but Vercel's cron, which sends CRON_SECRET as a bearer token.
+    """Let in only Vercel's cron, which sends CRON_SECRET as a bearer token.
 
     Raises:
-        Unauthenticated: it is another one, or none is set: then nobody is let in.
+        Unauthenticated: when the secret is wrong or missing, or CRON_SECRET is not set.
     """
     expected = settings().cron_secret
     if expected is None:
@@ -44,15 +45,15 @@ def check_cron_secret(request: Request) -> None:
     check_operator(request, expected, "cron", NOT_THE_CRON)
 
 
-NOT_A_READER = "This needs the header Authorization: Bearer with the deployment's METRICS_TOKEN."
+NOT_A_READER = "Send the deployment's METRICS_TOKEN in the header Authorization: Bearer."
 
 
 def check_metrics_token(request: Request) -> None:
-    """Let nobody in but who sends METRICS_TOKEN as a bearer token.
+    """Let in only readers of the metrics, who send METRICS_TOKEN as a bearer token.
 
     Raises:
-        NotFound: none is set.
-        Unauthenticated: it is another one, or none was sent.
+        NotFound: when METRICS_TOKEN is not set.
+        Unauthenticated: when the token is wrong or missing.
     """
     expected = settings().metrics_token
     if expected is None:

@@ -1,1 +1,1 @@
-"""What every request has: a deadline, a trace, a log, counters, timers, late imports."""
+"""The surroundings of every request: deadline, trace, log, counters, timers, late imports."""

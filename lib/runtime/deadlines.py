@@ -1,4 +1,4 @@
-"""When this invocation must be over: Vercel ends it hard then, in whatever it is doing."""
+"""The deadline of an invocation, at which Vercel kills the function even in mid-answer."""
 
 import time
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from datetime import UTC, datetime
 
 from lib.settings import settings
 
-# Kept free at the end, of whatever time there is: to store an answer and end its stream …
+# Reserved at the end of an invocation, to store an answer and end its stream …
 STORE_SECONDS, STORE_SHARE = 5.0, 0.2
-# … and to say that something could not be done.
+# … and to report a failure.
 LAST_WORDS_SECONDS, LAST_WORDS_SHARE = 1.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When an invocation ends, on the clock of `time.monotonic()`, in seconds.
+    """The times at which an invocation ends, in seconds on the clock of `time.monotonic()`.
 
     Attributes:
-        ends_at: the function is ended.
-        cut_at: an answer is cut, so that there is time to store it.
-        last_words_at: what is not done by then is given up, so that there is time to say so.
+        ends_at: Vercel kills the function.
+        cut_at: a running answer is cut, which leaves time to store it.
+        last_words_at: unfinished work is given up, which leaves time to report that.
     """
 
     ends_at: float
@@ -30,12 +30,12 @@ class Deadline:
     def of_invocation() -> "Deadline":
         """Return the running invocation's deadline.
 
-        Told by Vercel's runtime; where it does not tell, MAX_DURATION_SECONDS from now.
+        Vercel's runtime knows it; elsewhere it is MAX_DURATION_SECONDS from now.
         """
-        told = _told_by_runtime()
         seconds = settings().max_duration_seconds
-        if told is not None:
-            seconds = max(0.0, (told - datetime.now(UTC)).total_seconds())
+        deadline = _deadline_of_runtime()
+        if deadline is not None:
+            seconds = max(0.0, (deadline - datetime.now(UTC)).total_seconds())
         ends_at = time.monotonic() + seconds
         return Deadline(
             ends_at=ends_at,
@@ -44,9 +44,9 @@ class Deadline:
         )
 
 
-def _told_by_runtime() -> datetime | None:
+def _deadline_of_runtime() -> datetime | None:
     try:
-        from vercel_runtime.deadline import get_deadline  # noqa: PLC0415 (only there on Vercel)
+        from vercel_runtime.deadline import get_deadline  # noqa: PLC0415 (exists on Vercel only)
     except ImportError:
         return None
     return get_deadline()

@@ -1,4 +1,4 @@
-"""Modules that take long to import, imported when they are first needed, beside all else."""
+"""Late imports: modules that take long to import, loaded in a thread when they are first needed."""
 
 import asyncio
 import gc
@@ -6,46 +6,47 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-# What was found: it is complete.
-_found: dict[Callable[[], object], Any] = {}
-# What is being loaded: once, however many need it.
+# The result of each importing function whose modules are complete.
+_loaded: dict[Callable[[], object], Any] = {}
+# The task that runs an importing function: one, however many requests need it.
 _loading: dict[Callable[[], object], asyncio.Task[None]] = {}
-# The loop itself holds tasks only weakly.
+# The event loop itself holds tasks only weakly.
 _tasks: set[asyncio.Task[None]] = set()
 
 
-async def load[Found](find: Callable[[], Found]) -> Found:
-    """Return what a function finds that imports it; the first time, it is called in a thread.
+async def load[Result](find: Callable[[], Result]) -> Result:
+    """Return the result of a function that imports; the first call runs it in a thread.
 
-    Those who are read to meanwhile must not wait. That a module is in `sys.modules` does not mean
-    that it is complete: another request may be importing it.
+    The import runs in a thread, so that other streams keep flowing. A module in `sys.modules` may
+    be incomplete, because another request is still importing it.
     """
-    while find not in _found:
+    while find not in _loaded:
         if find not in _loading:
             _loading[find] = asyncio.create_task(_load(find))
             _loading[find].add_done_callback(lambda _: _loading.pop(find))
         await asyncio.shield(_loading[find])
-    return _found[find]
+    return _loaded[find]
 
 
 def has_loaded(find: Callable[[], object]) -> bool:
-    """Tell whether all that a function imports is there, and complete."""
-    return find in _found
+    """Tell whether all modules that a function imports are complete."""
+    return find in _loaded
 
 
 def load_ahead(*finders: Callable[[], object]) -> None:
-    """Begin to load what is going to be needed, one after the other; waits for nothing.
+    """Start to load modules that will be needed, one function after the other, without waiting.
 
-    If it fails, whoever loads it will be told.
+    The next `load` of a function that fails tries again and raises the error.
     """
-    if missing := [find for find in finders if find not in _found]:
+    if missing := [find for find in finders if find not in _loaded]:
         task = asyncio.create_task(_load_all(missing))
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
 
 
 async def _load(find: Callable[[], object]) -> None:
-    _found[find] = await asyncio.to_thread(find)
+    _loaded[find] = await asyncio.to_thread(find)
+    # The modules stay for good: see `_tune_garbage_collection` in lib/functions.py.
     gc.freeze()
 
 

@@ -1,4 +1,4 @@
-"""The log: a line of JSON for each event, under the id of its request."""
+"""The log: a line of JSON for each event, with the id of its request."""
 
 import json
 import logging
@@ -9,42 +9,41 @@ from typing import override
 from lib.runtime.trace import Trace, _trace
 
 logger = logging.getLogger("parley")
-# These tell of each request that they send, and where to: not as JSON, and of no use here.
-for talkative in ("httpx2", "openai"):
-    logging.getLogger(talkative).setLevel(logging.WARNING)
-# What the server says of a connection that it refuses. Before that, the text says where it is.
+# These packages log each request that they send, not as JSON; Parley logs its own.
+for verbose in ("httpx2", "openai"):
+    logging.getLogger(verbose).setLevel(logging.WARNING)
+# The server's words when it refuses a connection. The text before them has its address.
 REFUSAL = re.compile(r"FATAL: +(.+)")
 
 
 def log(event: str, *, error: BaseException | None = None, **fields: object) -> None:
-    """Write a line to the log, as JSON: an event, the request's id, and the event's fields.
+    """Log a line of JSON: an event, the request's id, the event's fields, an error's traceback.
 
-    With an error, its traceback is one of them. Never content, tokens, addresses or connection
-    strings.
+    Never log content, tokens, addresses or connection strings.
     """
-    found = _trace.get(None)
+    request = _trace.get(None)
     line = {"event": event}
-    if found is not None and found.request_id:
-        line["request_id"] = found.request_id
+    if request is not None and request.request_id:
+        line["request_id"] = request.request_id
     if error is None:
         logger.info(json.dumps(line | fields, default=str))
     else:
-        told = "".join(traceback.format_exception(error)).rstrip()
-        logger.error(json.dumps(line | fields | {"traceback": told}, default=str))
+        text = "".join(traceback.format_exception(error)).rstrip()
+        logger.error(json.dumps(line | fields | {"traceback": text}, default=str))
 
 
 class _Warnings(logging.Handler):
-    """Makes lines like all others of what psycopg warns of: its own would hold addresses."""
+    """Turns the warnings of psycopg, which have addresses in them, into lines of the log."""
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell what is warned of, without what it is about but for the server's own words."""
-        told = [each for each in record.args or () if isinstance(each, BaseException)]
-        refusals = [found[1] for each in told if (found := REFUSAL.search(str(each)))]
+        """Log a warning without its arguments, except for the server's words in a refusal."""
+        errors = [argument for argument in record.args or () if isinstance(argument, BaseException)]
+        refusals = [match[1] for error in errors if (match := REFUSAL.search(str(error)))]
         log(
             "database_warning",
             warning=record.msg.replace("%r", "…").replace("%s", "…"),
-            cause=type(told[0]).__name__ if told else None,
+            cause=type(errors[0]).__name__ if errors else None,
             refusal=refusals[0] if refusals else None,
         )
 
@@ -54,21 +53,21 @@ _psycopg.handlers = [_Warnings()]
 _psycopg.propagate = False
 
 
-def log_request(over: Trace) -> None:
-    """Write a line about a request that is over: a stream, when it has ended."""
+def log_request(request: Trace) -> None:
+    """Log a request that has ended; a stream, after its end."""
     log(
         "request",
-        function=over.function,
-        method=over.method,
-        status=over.status,
-        code=over.code,
-        caller=over.caller,
-        total_ms=_milliseconds(over.seconds),
-        first_byte_ms=_milliseconds(over.first_byte_seconds),
-        db_ms=_milliseconds(over.db_seconds),
-        wait_ms=_milliseconds(over.wait_seconds),
-        model_ms=_milliseconds(over.model_seconds),
-        round_trips=over.round_trips,
+        function=request.function,
+        method=request.method,
+        status=request.status,
+        code=request.code,
+        caller=request.caller,
+        total_ms=_milliseconds(request.seconds),
+        first_byte_ms=_milliseconds(request.first_byte_seconds),
+        db_ms=_milliseconds(request.db_seconds),
+        wait_ms=_milliseconds(request.wait_seconds),
+        model_ms=_milliseconds(request.model_seconds),
+        round_trips=request.round_trips,
     )
 
 

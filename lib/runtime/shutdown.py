@@ -1,6 +1,6 @@
-"""The end of a process: modules register what they end, and it ends in a fixed order.
+"""The end of a process: modules register their end, and shut_down runs them in a fixed order.
 
-A module registers when it is imported, so a function ends only what it uses.
+A module registers when it is imported, so a function ends only the modules that it uses.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,15 +19,15 @@ def at_end(stage: Stage, end: End) -> None:
     """Register a function that ends something; it may be called more than once.
 
     Args:
-        stage: `work`: cut it and store what there is; `counters`: store them; `connections`: close
-            them.
+        stage: `work`: cut it and store its result so far; `counters`: store them; `connections`:
+            close them.
         end: the function.
     """
     _ends[stage].append(end)
 
 
 async def end_work() -> None:
-    """Cut the running work and store what there is of it; the process goes on."""
+    """Cut the running work and store its result so far; the process goes on."""
     await _run_stage("work")
 
 

@@ -1,4 +1,4 @@
-"""What happens during one request: where its time went, and lines for the log."""
+"""The trace of one request: its id, its deadline, and where its time went."""
 
 import time
 from contextvars import ContextVar
@@ -8,28 +8,28 @@ from starlette.types import Scope
 
 from lib.runtime.deadlines import Deadline
 
-# What the platform's request ids are made of; a longer or another one is somebody's joke.
+# The platform's request ids are shorter; a longer one comes from elsewhere and is not taken.
 MAX_ID_CHARS = 200
 OUTSIDE = "none"
 
 
 class Trace:
-    """One request: what it is, when it must be over, where its time went, and how it ended.
+    """One request: its identity, its deadline, where its time went, and how it ended.
 
     Attributes:
-        request_id: the platform's (`x-vercel-id`) where it gives one, else our own; "" outside of
+        request_id: the platform's (`x-vercel-id`) if there is one, else a random one; "" outside
             any request.
         function: the file of `api/` that answers, without its suffix.
-        method: HTTP's.
-        caller: what kind of caller it is: `user`, `account` (a local one), `anonymous`, `cron`,
-            `metrics`; None: it was not looked at.
-        status: of the response; None: none was begun.
-        code: of the problem that it ended in; None: it did not.
-        deadline: when it must be over.
-        db_seconds: waited for the database, for a connection too.
-        wait_seconds: of these, waited for a connection.
-        model_seconds: waited for the model's first token.
-        first_byte_seconds: from the beginning until the response began.
+        method: of HTTP.
+        caller: the kind of caller: `user`, `account` (a local one), `anonymous`, `cron`, `metrics`;
+            None: not looked at.
+        status: of the response; None: no response has begun.
+        code: of the problem that ended the request; None: no problem did.
+        deadline: the time by which the request must end.
+        db_seconds: waiting for the database, including for a connection.
+        wait_seconds: the part of `db_seconds` that went into waiting for a connection.
+        model_seconds: waiting for the model's first token.
+        first_byte_seconds: from the start of the request to the start of the response.
         round_trips: steps that were sent to the database.
     """
 
@@ -67,16 +67,16 @@ class Trace:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the request arrived."""
         return time.monotonic() - self.started_at
 
     def begin_response(self, status: int) -> None:
-        """Take down that the response begins."""
+        """Note the start of the response."""
         self.status = status
         self.first_byte_seconds = self.seconds
 
     def server_timing(self) -> str:
-        """Return what the header Server-Timing says, in milliseconds (W3C Server Timing)."""
+        """Return the value of the header Server-Timing, in milliseconds (W3C Server Timing)."""
         return (
             f"db;dur={self.db_seconds * 1000:.1f}, model;dur={self.model_seconds * 1000:.1f}, "
             f"total;dur={self.seconds * 1000:.1f}"
@@ -87,30 +87,31 @@ _trace: ContextVar[Trace] = ContextVar("trace")
 
 
 def begin_trace(function: str, scope: Scope) -> Trace:
-    """Begin the trace of a request; tasks that the request starts share it."""
-    started = Trace(function, scope["method"], _request_id(scope))
-    _trace.set(started)
-    return started
+    """Start the trace of a request; tasks that the request starts share it."""
+    request = Trace(function, scope["method"], _request_id(scope))
+    _trace.set(request)
+    return request
 
 
 def begin_background() -> None:
-    """Begin the trace of what is done for no request: it has the time that a request has."""
+    """Start a trace for background work. It gets the same deadline as a request."""
     _trace.set(Trace())
 
 
 def trace() -> Trace:
-    """Return the trace of the running request; outside of any, one that has time left."""
-    found = _trace.get(None)
-    if found is None or (not found.request_id and found.deadline.cut_at < time.monotonic()):
+    """Return the trace of the running request; of background work, one with time left."""
+    current = _trace.get(None)
+    if current is None or (not current.request_id and current.deadline.cut_at < time.monotonic()):
         begin_background()
         return _trace.get()
-    return found
+    return current
 
 
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-vercel-id":
-            given = value.decode("latin-1")
-            if 0 < len(given) <= MAX_ID_CHARS and given.isascii() and given.isprintable():
-                return given
+            request_id = value.decode("latin-1")
+            is_short = 0 < len(request_id) <= MAX_ID_CHARS
+            if is_short and request_id.isascii() and request_id.isprintable():
+                return request_id
     return uuid4().hex

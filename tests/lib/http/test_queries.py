@@ -14,7 +14,7 @@ from lib.http.queries import one_of, parameter, parse_query, query_string, text,
 from lib.problems import InvalidRequest
 
 NOT_WHOLE = "Input should be a valid integer, unable to parse string as an integer"
-NOT_GIVEN_OUT = "must be a next_cursor as it was given out"
+NOT_A_CURSOR = "must be the next_cursor of an earlier response"
 A_UUID = UUID("97366c86-30a4-4c26-8c47-5f4b1a1b8b3c")
 
 
@@ -234,7 +234,7 @@ IDS_OF_NO_ROW = ('"x"', "5", "null", "[]", '"' + "9" * 33 + '"')
 
 @pytest.mark.parametrize("content", CONTENTS_OF_NO_ROW)
 def test_a_cursor_with_anything_else_is_refused(content: str) -> None:
-    assert refusal_of("by_row", cursor_of(content)) == NOT_GIVEN_OUT
+    assert refusal_of("by_row", cursor_of(content)) == NOT_A_CURSOR
 
 
 @pytest.mark.parametrize(
@@ -247,12 +247,12 @@ def test_a_cursor_with_anything_else_is_refused(content: str) -> None:
     ],
 )
 def test_a_cursor_whose_time_or_id_is_none_is_refused(content: str) -> None:
-    assert refusal_of("by_time", cursor_of(content)) == NOT_GIVEN_OUT
+    assert refusal_of("by_time", cursor_of(content)) == NOT_A_CURSOR
 
 
 @pytest.mark.parametrize("given", ["", "garbage", "====", "W\0", "é", "Wz/d"])
 def test_what_is_not_even_base64_is_no_cursor(given: str) -> None:
-    assert refusal_of("by_row", given) == NOT_GIVEN_OUT
+    assert refusal_of("by_row", given) == NOT_A_CURSOR
 
 
 def test_a_cursor_has_at_most_500_characters() -> None:
