@@ -1,9 +1,9 @@
-"""GET /api/health: is everything there that a request needs? With ?live: does the function answer?
+"""GET /api/health: whether requests can be answered; with ?live, whether the function runs.
 
 Accepts   ?live
 Answers   200 {"status": "ok", "version", "database": {"migration", "pool"}}; with ?live without
-          "database", which is not asked
-Problems  503 database_unavailable, database_not_migrated (says which migrations are missing)
+          "database", because the database is not asked
+Problems  503 database_unavailable, database_not_migrated (names the missing migrations)
 Database  1 round trip: list_migrations.sql; with ?live none
 """
 
@@ -17,7 +17,7 @@ from lib.operations.health import read_health, read_liveness
 
 
 async def get(request: Request) -> Response:
-    """Answer how it is."""
+    """Answer the health of the database, or only that the function runs."""
     if "live" in request.query_params:
         return json_response(read_liveness())
     return json_response(await read_health(database()))

@@ -3,7 +3,7 @@
 Accepts   ?conversation_id=<uuid or chat id>  &limit=1..200 (50)  &before=<cursor>
           &include=superseded|system|all
 Answers   200 {"conversation", "messages", "next_cursor"}; messages fit useChat({messages})
-Problems  401 unauthenticated, 404 not_found (not yours or not there), 422 invalid_request
+Problems  401 unauthenticated, 404 not_found (not yours, or it does not exist), 422 invalid_request
 Database  1 round trip: find_conversation.sql, list_messages.sql
 """
 
@@ -19,7 +19,7 @@ from lib.identity.callers import caller_of
 
 
 async def get(request: Request) -> Response:
-    """Answer one page."""
+    """Answer one page of messages."""
     caller = await caller_of(request)
     history = await read_history(database(), caller, parse_query(request, HistoryQuery))
     return json_response(history, {"x-conversation-id": str(history["conversation"].id)})

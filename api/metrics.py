@@ -1,4 +1,4 @@
-"""GET /api/metrics: the metrics, for Prometheus; with ?format=json for people.
+"""GET /api/metrics: the metrics of all instances, for Prometheus; with ?format=json for people.
 
 Accepts   Authorization: Bearer $METRICS_TOKEN  ?format=prometheus (default) or json
 Answers   200 in Prometheus's text format, or JSON: the counts of all instances, the pool of this

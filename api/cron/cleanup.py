@@ -1,14 +1,14 @@
-"""GET /api/cron/cleanup: delete what is older than the retention period; Vercel's cron calls it.
+"""GET /api/cron/cleanup: delete expired rows; Vercel's cron calls it every night.
 
 It also stores the answers that killed functions have left behind.
 
-Accepts   Authorization: Bearer $CRON_SECRET  ?dry_run=true: only count it
+Accepts   Authorization: Bearer $CRON_SECRET  ?dry_run=true: only count the expired rows
 Answers   200 {"deleted", "conversations_deleted", "batches", "remaining", "seconds"};
-          remaining: time was over first, or somebody just held some of it
-Problems  401 unauthenticated (always, when CRON_SECRET is not set), 422 invalid_request,
+          remaining: rows that were locked, or that it had no time left to delete
+Problems  401 unauthenticated (always, if CRON_SECRET is not set), 422 invalid_request,
           503 database_unavailable
-Database  1 round trip: list_lapsed_turns.sql, and 2 for each turn that it finds; then 1 for at most
-          1,000 rows, many times: delete_old_quotas.sql, delete_old_finished_streams.sql,
+Database  1 round trip: list_lapsed_turns.sql, and 2 for each turn that it finds; then 1 for each
+          1,000 rows: delete_old_quotas.sql, delete_old_finished_streams.sql,
           delete_old_chat_messages.sql, delete_old_conversations.sql; dry run:
           count_old_chat_messages.sql, then count_old_conversations.sql
 """
@@ -26,7 +26,7 @@ from lib.operations.dry_run import count_expired
 
 
 async def get(request: Request) -> Response:
-    """Clean up and answer what went, or would go."""
+    """Delete expired rows, or only count them, and answer how many."""
     check_cron_secret(request)
     query = parse_query(request, CleanUpQuery)
     is_dry_run = query.dry_run == "true"

@@ -1,4 +1,4 @@
-"""Who is calling: what makes a token valid, and that one who shows another is never anonymous."""
+"""Callers: which tokens are valid, and that an invalid token never makes an anonymous caller."""
 
 import base64
 import hmac
@@ -38,9 +38,9 @@ def forged(
 
 
 def claims(**changed: object) -> dict[str, object]:
-    """Return the claims of ann, good for an hour, but for what is changed; None: left out."""
-    whole: dict[str, object] = {"sub": "ann", "exp": NOW + 3600} | changed
-    return {name: value for name, value in whole.items() if value is not None}
+    """Return Ann's claims, valid for an hour, with some changed; None: left out."""
+    content: dict[str, object] = {"sub": "ann", "exp": NOW + 3600} | changed
+    return {name: value for name, value in content.items() if value is not None}
 
 
 def signed(**changed: object) -> str:
@@ -108,7 +108,7 @@ async def parley(
     environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncGenerator[Parley]:
-    """Return the product, which has asked its database nothing yet."""
+    """Return the product, which has not yet connected to its database."""
     del proxy
     async with running_product(switchboard, monkeypatch, environment) as running:
         yield running
@@ -124,7 +124,7 @@ async def answers(parley: Parley, *authorization: str) -> list[httpx2.Response]:
 
 
 async def all_are_refused(parley: Parley, proxy: Proxy, *authorization: str) -> None:
-    """Check that each request is refused, before the database is asked."""
+    """Check that each request is refused before the product connects to the database."""
     for response in await answers(parley, *authorization):
         problem_of(response, 401, "unauthenticated")
         assert response.headers["www-authenticate"] == "Bearer"
@@ -168,7 +168,7 @@ async def test_a_header_that_is_not_one_bearer_token_is_refused(
 
 
 @pytest.mark.environment(JWT_SECRET=None)
-async def test_without_a_secret_no_token_is_taken(parley: Parley, proxy: Proxy) -> None:
+async def test_a_deployment_without_a_secret_accepts_no_token(parley: Parley, proxy: Proxy) -> None:
     for token in (signed(), forged(HS256, claims(), ""), forged({"alg": "none"}, claims(), "")):
         await all_are_refused(parley, proxy, f"Bearer {token}")
 
@@ -176,21 +176,23 @@ async def test_without_a_secret_no_token_is_taken(parley: Parley, proxy: Proxy) 
 
 
 @pytest.mark.environment(AUTH_REQUIRED="true")
-async def test_where_a_token_is_required_nobody_is_anonymous(parley: Parley, proxy: Proxy) -> None:
+async def test_a_deployment_that_requires_tokens_refuses_anonymous_callers(
+    parley: Parley, proxy: Proxy
+) -> None:
     await all_are_refused(parley, proxy)
 
     assert (await parley.say("Hello!", user="ann")).status_code == 200
     assert (await parley.get("/api/health")).status_code == 200
 
 
-async def test_without_a_token_one_is_anonymous(parley: Parley) -> None:
+async def test_a_caller_without_a_token_is_anonymous(parley: Parley) -> None:
     chat, history, conversations = await answers(parley)
 
     assert (chat.status_code, history.status_code) == (200, 404)
     problem_of(conversations, 401, "unauthenticated")
 
 
-async def test_a_token_is_read_from_no_other_place(parley: Parley) -> None:
+async def test_a_token_is_read_from_the_authorization_header_alone(parley: Parley) -> None:
     response = await parley.client.get(
         "/api/conversations",
         params={"token": signed(), "access_token": signed(), "authorization": signed()},
@@ -211,7 +213,7 @@ async def test_a_token_is_read_from_no_other_place(parley: Parley) -> None:
         {"sub": "5f2b\u2028'\";--"},
     ],
 )
-async def test_a_token_that_is_valid_makes_its_subject_the_user(
+async def test_the_subject_of_a_valid_token_is_the_user(
     parley: Parley, database: psycopg.Connection, changed: dict[str, object]
 ) -> None:
     chat, *_ = await answers(parley, f"Bearer {signed(**changed)}")
@@ -222,7 +224,7 @@ async def test_a_token_that_is_valid_makes_its_subject_the_user(
 
 
 @pytest.mark.parametrize(("seconds_ago", "expected"), [(15, True), (45, False)])
-async def test_clocks_may_differ_by_half_a_minute(
+async def test_a_token_that_expired_less_than_half_a_minute_ago_is_accepted(
     parley: Parley, *, seconds_ago: int, expected: bool
 ) -> None:
     exp = int(time.time()) - seconds_ago
@@ -231,7 +233,7 @@ async def test_clocks_may_differ_by_half_a_minute(
 
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", "Bearer   "])
-async def test_the_scheme_may_be_written_in_any_case(parley: Parley, scheme: str) -> None:
+async def test_the_bearer_scheme_may_be_written_in_any_case(parley: Parley, scheme: str) -> None:
     assert await is_let_in(parley, scheme + signed())
 
 
@@ -273,7 +275,7 @@ async def test_issuer_and_audience_must_be_those_that_are_configured(
         ({"email": "\u0130" * 255}, (None, None)),
     ],
 )
-async def test_a_profile_is_kept_as_far_as_it_can_be_stored(
+async def test_email_and_name_of_a_token_are_stored_if_they_fit(
     parley: Parley,
     database: psycopg.Connection,
     profile: dict[str, object],

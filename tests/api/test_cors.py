@@ -1,4 +1,4 @@
-"""Which pages of other origins may read our answers (Fetch Standard, "CORS protocol")."""
+"""The pages of other origins that may read responses (Fetch Standard, "CORS protocol")."""
 
 import pytest
 
@@ -37,7 +37,7 @@ REFUSED = [
 
 
 def preflight(origin: str, method: str = "POST", headers: str = "content-type") -> dict[str, str]:
-    """Return what a browser asks before it sends a request of another origin's page."""
+    """Return the headers of a browser's preflight for a page of another origin."""
     return {
         "origin": origin,
         "access-control-request-method": method,
@@ -46,39 +46,43 @@ def preflight(origin: str, method: str = "POST", headers: str = "content-type") 
 
 
 @pytest.mark.parametrize("origin", ALLOWED)
-async def test_a_page_that_is_allowed_may_ask_and_read(parley: Parley, origin: str) -> None:
-    asked = await parley.client.options(
+async def test_a_page_of_an_allowed_origin_may_send_requests_and_read_responses(
+    parley: Parley, origin: str
+) -> None:
+    preflighted = await parley.client.options(
         "/api/chat", headers=preflight(origin, headers="authorization,content-type")
     )
     answered = await parley.client.post(
         "/api/chat", json={"message": "Hello!"}, headers={"origin": origin}
     )
 
-    for response in (asked, answered):
+    for response in (preflighted, answered):
         assert response.is_success
         assert response.headers["access-control-allow-origin"] == origin
         assert "Origin" in response.headers["vary"]
-    assert "POST" in asked.headers["access-control-allow-methods"]
-    allowed = asked.headers["access-control-allow-headers"].lower().split(", ")
+    assert "POST" in preflighted.headers["access-control-allow-methods"]
+    allowed = preflighted.headers["access-control-allow-headers"].lower().split(", ")
     assert {"authorization", "content-type"} <= set(allowed)
 
 
 @pytest.mark.parametrize("origin", REFUSED)
-async def test_no_other_page_is_let_in(parley: Parley, origin: str) -> None:
-    asked = await parley.client.options("/api/health", headers=preflight(origin, "GET"))
+async def test_a_page_of_another_origin_may_read_no_response(parley: Parley, origin: str) -> None:
+    preflighted = await parley.client.options("/api/health", headers=preflight(origin, "GET"))
     answered = await parley.get("/api/health")
     got = await parley.client.get("/api/health", headers={"origin": origin})
 
-    assert not asked.is_success
+    assert not preflighted.is_success
     assert got.json() == answered.json()
-    for response in (asked, got):
+    for response in (preflighted, got):
         assert "access-control-allow-origin" not in response.headers
         assert "Origin" in response.headers["vary"]
 
 
 @pytest.mark.environment(ALLOWED_ORIGIN=None)
 @pytest.mark.parametrize("origin", [ALLOWED[0], "http://localhost:3000", "null"])
-async def test_no_page_is_let_in_where_none_is_configured(parley: Parley, origin: str) -> None:
+async def test_a_deployment_without_allowed_origins_lets_no_page_in(
+    parley: Parley, origin: str
+) -> None:
     for response in (
         await parley.client.options("/api/chat", headers=preflight(origin)),
         await parley.client.get("/api/health", headers={"origin": origin}),
@@ -87,7 +91,7 @@ async def test_no_page_is_let_in_where_none_is_configured(parley: Parley, origin
 
 
 @pytest.mark.environment(ALLOWED_ORIGIN=" http://localhost:3000/ , http://*.localhost:3000")
-async def test_an_origin_may_have_a_port(parley: Parley) -> None:
+async def test_an_allowed_origin_may_have_a_port(parley: Parley) -> None:
     for origin in ("http://localhost:3000", "http://a.localhost:3000"):
         got = await parley.client.get("/api/health", headers={"origin": origin})
         assert got.headers["access-control-allow-origin"] == origin
@@ -98,22 +102,24 @@ async def test_an_origin_may_have_a_port(parley: Parley) -> None:
 @pytest.mark.parametrize(
     ("method", "headers"), [("DELETE", "content-type"), ("POST", "content-type, x-other")]
 )
-async def test_methods_and_headers_that_are_not_taken_are_refused_beforehand(
+async def test_a_preflight_for_an_unsupported_method_or_header_is_refused(
     parley: Parley, method: str, headers: str
 ) -> None:
-    asked = await parley.client.options("/api/chat", headers=preflight(ALLOWED[0], method, headers))
+    preflighted = await parley.client.options(
+        "/api/chat", headers=preflight(ALLOWED[0], method, headers)
+    )
 
-    assert asked.status_code == 400
+    assert preflighted.status_code == 400
 
 
-async def test_no_cookies_are_asked_for(parley: Parley) -> None:
+async def test_cors_never_allows_cookies(parley: Parley) -> None:
     """The token comes in a header of the page's own, so no other page can send it."""
-    asked = await parley.client.options("/api/chat", headers=preflight(ALLOWED[0]))
+    preflighted = await parley.client.options("/api/chat", headers=preflight(ALLOWED[0]))
 
-    assert "access-control-allow-credentials" not in asked.headers
+    assert "access-control-allow-credentials" not in preflighted.headers
 
 
-async def test_a_page_may_read_errors_too(parley: Parley) -> None:
+async def test_an_allowed_page_may_read_problems(parley: Parley) -> None:
     origin = {"origin": ALLOWED[0]}
     for response, status, code in (
         (await parley.client.get("/api/chat", headers=origin), 405, "method_not_allowed"),
@@ -125,7 +131,9 @@ async def test_a_page_may_read_errors_too(parley: Parley) -> None:
         assert "Origin" in response.headers["vary"]
 
 
-async def test_a_page_may_read_that_the_model_failed(parley: Parley, model: ScriptedModel) -> None:
+async def test_an_allowed_page_may_read_that_the_model_failed(
+    parley: Parley, model: ScriptedModel
+) -> None:
     model.default = Reply(status=500)
 
     response = await parley.client.post(
@@ -136,7 +144,7 @@ async def test_a_page_may_read_that_the_model_failed(parley: Parley, model: Scri
     assert response.headers["access-control-allow-origin"] == ALLOWED[0]
 
 
-async def test_a_page_may_read_a_stream_and_its_headers(parley: Parley) -> None:
+async def test_an_allowed_page_may_read_a_stream_and_its_headers(parley: Parley) -> None:
     headers = headers_of("ann") | {"origin": ALLOWED[1]}
 
     response = await parley.client.post("/api/chat", json=sdk_body("Hello!"), headers=headers)
@@ -149,7 +157,7 @@ async def test_a_page_may_read_a_stream_and_its_headers(parley: Parley) -> None:
     assert response.headers["x-conversation-id"]
 
 
-async def test_an_answer_to_no_page_depends_on_the_origin_too(parley: Parley) -> None:
+async def test_a_response_without_an_origin_varies_by_origin_too(parley: Parley) -> None:
     response = await parley.get("/api/health")
 
     assert response.headers["vary"] == "Origin"

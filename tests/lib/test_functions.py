@@ -1,4 +1,4 @@
-"""What makes a process a function, and what merely importing lib does not do to it."""
+"""Functions: making one changes the process, importing lib does not."""
 
 import subprocess
 import sys

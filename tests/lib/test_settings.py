@@ -91,7 +91,7 @@ REFUSED = [
 ]
 
 
-def test_all_mistakes_are_told_at_once_each_by_its_variable() -> None:
+def test_one_error_names_each_variable_that_is_not_valid() -> None:
     mistakes = {"DB_POOL_MAX": "many", "JWT_SECRET": "short", "OPENAI_BASE_URL": "nowhere"}
 
     with pytest.raises(SettingsError) as told:
@@ -107,7 +107,7 @@ def test_a_database_is_required(environment: dict[str, str]) -> None:
         read_settings(environment)
 
 
-def test_only_a_database_is_required_and_all_else_has_its_default() -> None:
+def test_every_setting_but_the_database_has_a_default() -> None:
     chosen = read_settings(LEAST)
 
     assert chosen == Settings(database_url=LEAST["DATABASE_URL"])
@@ -133,19 +133,19 @@ def test_white_space_around_a_value_is_not_part_of_it() -> None:
     assert read_settings(LEAST | {"OPENAI_MODEL": " gpt-4o \n"}).openai_model == "gpt-4o"
 
 
-def test_variables_of_others_are_ignored() -> None:
+def test_variables_of_other_programs_are_ignored() -> None:
     assert read_settings(LEAST | {"PATH": "/bin", "VERCEL": "1"}) == read_settings(LEAST)
 
 
 @pytest.mark.parametrize(("variable", "value", "read"), ACCEPTED)
-def test_a_good_value_is_read(variable: str, value: str, read: object) -> None:
+def test_a_valid_variable_is_read(variable: str, value: str, read: object) -> None:
     chosen = read_settings(LEAST | {variable: value})
 
     assert read is None or getattr(chosen, variable.lower()) == read
 
 
 @pytest.mark.parametrize(("variable", "value", "why"), REFUSED)
-def test_a_bad_value_is_refused_with_what_it_should_be(variable: str, value: str, why: str) -> None:
+def test_an_invalid_variable_is_refused_with_a_hint(variable: str, value: str, why: str) -> None:
     with pytest.raises(SettingsError) as told:
         read_settings(LEAST | {variable: value})
 
@@ -169,7 +169,7 @@ def test_a_bad_value_is_refused_with_what_it_should_be(variable: str, value: str
         ),
     ],
 )
-def test_what_does_not_go_together_is_told_with_all_other_mistakes(
+def test_settings_that_exclude_each_other_are_named_with_all_other_mistakes(
     together: dict[str, str], named: list[str]
 ) -> None:
     with pytest.raises(SettingsError) as told:
@@ -178,7 +178,7 @@ def test_what_does_not_go_together_is_told_with_all_other_mistakes(
     assert re.findall(r"^  - (\w+) ", str(told.value), re.MULTILINE) == named
 
 
-def test_local_accounts_go_with_a_secret() -> None:
+def test_local_accounts_are_possible_with_a_secret() -> None:
     chosen = read_settings(LEAST | {"LOCAL_ACCOUNTS": "true", "JWT_SECRET": "s" * 32})
 
     assert chosen.local_accounts is True
@@ -194,20 +194,20 @@ def test_local_accounts_go_with_a_secret() -> None:
         ("CRON_SECRET", "hunter2"),
     ],
 )
-def test_a_secret_that_is_refused_is_not_printed(variable: str, value: str) -> None:
+def test_a_refused_secret_is_not_in_the_error(variable: str, value: str) -> None:
     with pytest.raises(SettingsError) as told:
         read_settings(LEAST | {variable: value})
 
     assert "hunter2" not in str(told.value)
 
 
-def test_several_origins_are_a_list_without_slashes_at_their_ends() -> None:
+def test_several_origins_are_read_without_their_trailing_slashes() -> None:
     chosen = read_settings(LEAST | {"ALLOWED_ORIGIN": "https://a.app/, http://localhost:3000,"})
 
     assert chosen.allowed_origin == ("https://a.app", "http://localhost:3000")
 
 
-def test_each_variable_is_in_the_example_of_an_environment() -> None:
+def test_each_variable_is_in_the_example_environment() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
 
     named = re.findall(r"^#? ?([A-Z_]+)=", example, re.MULTILINE)

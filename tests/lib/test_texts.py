@@ -1,4 +1,4 @@
-"""Text and JSON from elsewhere, made such that Postgres can store it."""
+"""Text and JSON, mended so that Postgres can store it."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from lib.texts import parse_object, storable_text
     ],
     ids=ascii,
 )
-def test_what_cannot_be_stored_is_replaced_and_all_else_stays(text: str, stored: str) -> None:
+def test_only_characters_that_postgres_cannot_store_are_replaced(text: str, stored: str) -> None:
     assert storable_text(text) == stored
 
 
@@ -34,7 +34,7 @@ def test_what_cannot_be_stored_is_replaced_and_all_else_stays(text: str, stored:
     ],
     ids=ascii,
 )
-def test_an_object_is_read(text: str, value: object) -> None:
+def test_a_json_object_is_read(text: str, value: object) -> None:
     assert parse_object(text) == value
 
 
@@ -60,5 +60,5 @@ def test_an_object_is_read(text: str, value: object) -> None:
     ],
     ids=lambda text: f"{len(text)} {text[:20]}",
 )
-def test_what_is_no_object_that_can_be_stored_is_none(text: str) -> None:
+def test_a_text_that_is_no_storable_json_object_is_none(text: str) -> None:
     assert parse_object(text) is None

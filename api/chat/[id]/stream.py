@@ -1,9 +1,9 @@
-"""GET, DELETE /api/chat/:id/stream: come back to an answer that is being made, or stop it.
+"""GET, DELETE /api/chat/:id/stream: come back to a running answer, or stop it.
 
-Accepts   GET ?startIndex=<number of the first part that is wanted> (0; negative: from the end)
-Answers   GET: 200, the UI message stream of the running answer from its first part on, or of one
-          that ended within the last minute and was not stopped; 204 when there is none
-          DELETE: 204 when nothing is being made any more: what there is, is stored as aborted
+Accepts   GET ?startIndex=<number of the first part to send> (0; negative: from the end)
+Answers   GET: 200, the UI message stream of the running answer from its first part on, or of an
+          answer that ended within the last minute and was not stopped; 204 if there is none
+          DELETE: 204 once no answer is running; the text so far is stored as aborted
 Problems  401 unauthenticated, 403 account_inactive, 422 invalid_request, 503 database_unavailable
 Database  GET: 1 round trip, then 2 to 10 a second while another process makes the answer:
           read_stream.sql. DELETE: 1 round trip: stop_turn.sql; then likewise until it has stopped
@@ -20,7 +20,7 @@ from lib.identity.callers import caller_of
 
 
 async def get(request: Request) -> ASGIApp:
-    """Answer with the stream."""
+    """Answer the stream of the running answer."""
     caller = await caller_of(request)
     query = parse_query(request, StreamQuery)
     conversation_id = conversation_in_path(request, caller)
@@ -30,7 +30,7 @@ async def get(request: Request) -> ASGIApp:
 
 
 async def delete(request: Request) -> Response:
-    """Stop."""
+    """Stop the running answer."""
     caller = await caller_of(request)
     conversation_id = conversation_in_path(request, caller)
     if conversation_id is not None:

@@ -1,4 +1,4 @@
-"""The steps of an answer: from what is stored of them, they are found again."""
+"""The steps of an answer, found again in the stored message."""
 
 import itertools
 from datetime import UTC, datetime

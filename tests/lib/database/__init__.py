@@ -1,1 +1,1 @@
-"""Tests of lib/database by itself."""
+"""Tests of lib/database."""

@@ -1,4 +1,4 @@
-"""Rows as objects: each column goes to the field of its name, whatever way they are made."""
+"""Rows as objects: each column goes to the field of its name."""
 
 from dataclasses import dataclass
 from typing import LiteralString
@@ -12,7 +12,7 @@ from lib.database._rows import rows_as
 
 @dataclass(slots=True)
 class Positional:
-    """A class of which a row may have the first fields alone."""
+    """A class whose last field a row may lack."""
 
     a: int
     b: str
@@ -21,13 +21,13 @@ class Positional:
 
 @dataclass(slots=True, kw_only=True)
 class Named(Positional):
-    """A class with a field that takes no position."""
+    """A class with a field that has no position."""
 
     d: int
 
 
 @pytest.mark.parametrize(
-    ("made", "sql", "rows"),
+    ("row_class", "sql", "rows"),
     [
         (Positional, "SELECT 1 AS a, 'x' AS b, 'y' AS c", [Positional(1, "x", "y")]),
         (Positional, "SELECT 'y' AS c, 'x' AS b, 1 AS a", [Positional(1, "x", "y")]),
@@ -38,9 +38,12 @@ class Named(Positional):
     ],
 )
 async def test_each_column_goes_to_the_field_of_its_name(
-    postgres: RunningPostgres, made: type[Positional], sql: LiteralString, rows: list[Positional]
+    postgres: RunningPostgres,
+    row_class: type[Positional],
+    sql: LiteralString,
+    rows: list[Positional],
 ) -> None:
-    assert await _query(postgres, made, sql) == rows
+    assert await _query(postgres, row_class, sql) == rows
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1 AS a", "SELECT 1 AS a, 'x' AS b, 2 AS e"])
@@ -52,8 +55,8 @@ async def test_a_row_that_lacks_a_field_or_has_another_column_is_refused(
 
 
 async def _query(
-    postgres: RunningPostgres, made: type[Positional], sql: LiteralString
+    postgres: RunningPostgres, row_class: type[Positional], sql: LiteralString
 ) -> list[Positional]:
     async with await psycopg.AsyncConnection.connect(postgres.url) as connection:
-        cursor = connection.cursor(row_factory=rows_as(made))
+        cursor = connection.cursor(row_factory=rows_as(row_class))
         return await (await cursor.execute(sql)).fetchall()

@@ -1,4 +1,4 @@
-"""Query strings: what is read, and in which words the rest is refused."""
+"""Query strings: the parameters that are read, and the words for those that are refused."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,7 @@ class OrderedShelf(Shelf):
 
 
 def read(pairs: dict[str, str] | list[tuple[str, str]], query: type[Shelf] = Shelf) -> Shelf:
-    """Read what a client sends."""
+    """Read a query string."""
     scope: dict[str, Any] = {
         "type": "http",
         "headers": [],
@@ -70,17 +70,17 @@ def refusal_of(name: str, value: str) -> str:
     return detail
 
 
-def test_what_is_given_is_read() -> None:
+def test_parameters_are_read() -> None:
     assert read({"name": "Ann", "limit": "7", "order": "old"}) == Shelf(
         name="Ann", limit=7, order="old"
     )
 
 
-def test_what_is_not_given_has_its_default() -> None:
+def test_a_missing_parameter_has_its_default() -> None:
     assert read({"name": "Ann"}) == Shelf(name="Ann", limit=50, order=None)
 
 
-def test_names_that_are_not_known_are_ignored_however_often_they_are_given() -> None:
+def test_unknown_parameters_are_ignored_even_if_they_are_repeated() -> None:
     assert read([("name", "Ann"), ("id", "1"), ("id", "2")]) == Shelf(name="Ann")
 
 
@@ -88,25 +88,25 @@ def test_a_parameter_may_have_two_names() -> None:
     assert read({"called": "Ann"}) == Shelf(name="Ann")
 
 
-def test_of_two_names_the_first_counts() -> None:
+def test_the_first_of_a_parameters_two_names_is_preferred() -> None:
     assert read([("called", "Bob"), ("name", "Ann")]) == Shelf(name="Ann")
 
 
-def test_a_mistake_is_named_by_the_name_that_was_given() -> None:
+def test_an_invalid_parameter_is_named_as_in_the_query_string() -> None:
     assert refused({"called": ""}) == [("called", "String should have at least 1 character")]
 
 
-def test_what_must_be_given_is_missed_under_its_first_name() -> None:
+def test_a_missing_required_parameter_is_named_by_its_first_name() -> None:
     assert refused({}) == [("name", "Field required")]
 
 
-def test_each_name_may_be_given_once() -> None:
+def test_a_repeated_parameter_is_refused() -> None:
     pairs = [("name", "a"), ("called", "b"), ("called", "c"), ("limit", "0"), ("limit", "0")]
 
     assert refused(pairs) == [("called", "must be given once"), ("limit", "must be given once")]
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_one_problem_names_all_invalid_parameters() -> None:
     assert refused({"limit": "many", "order": "best"}) == [
         ("name", "Field required"),
         ("limit", NOT_WHOLE),
@@ -122,7 +122,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         ("a\0b", "must not contain the character NUL"),
     ],
 )
-def test_a_text_is_measured_and_can_be_stored(given: str, detail: str) -> None:
+def test_a_text_of_a_wrong_length_or_with_nul_is_refused(given: str, detail: str) -> None:
     assert refusal_of("name", given) == detail
 
 
@@ -150,7 +150,7 @@ def test_a_whole_number_may_be_written_in_several_ways(given: str) -> None:
         "\xa05",
     ],
 )
-def test_what_is_no_whole_number_is_refused(given: str) -> None:
+def test_a_text_that_is_no_whole_number_is_refused(given: str) -> None:
     assert refusal_of("limit", given) == NOT_WHOLE
 
 
@@ -172,29 +172,31 @@ def test_a_whole_number_has_its_limits() -> None:
         (("true", "false"), "Input should be 'true' or 'false'"),
     ],
 )
-def test_a_refused_choice_tells_which_there_are(choices: tuple[str, ...], detail: str) -> None:
+def test_the_error_of_a_refused_choice_lists_the_choices(
+    choices: tuple[str, ...], detail: str
+) -> None:
     with pytest.raises(ValueError, match=f"^{detail}$"):
         one_of(*choices).read("TRUE")  # pyright: ignore[reportArgumentType] (not literal)
 
 
-def test_a_rule_about_several_parameters_is_told_of_the_whole() -> None:
+def test_a_broken_rule_about_several_parameters_names_no_single_one() -> None:
     pairs = {"name": "Ann", "first": "2", "last": "1"}
 
     assert refused(pairs, OrderedShelf) == [("", "first must not be after last")]
 
 
-def test_a_rule_is_not_asked_where_a_parameter_is_wrong() -> None:
+def test_a_rule_is_not_checked_if_a_parameter_is_invalid() -> None:
     pairs = {"first": "2", "last": "1"}
 
     assert refused(pairs, OrderedShelf) == [("name", "Field required")]
 
 
-def test_a_query_string_has_the_parameters_that_it_inherits() -> None:
+def test_a_query_string_inherits_parameters() -> None:
     assert read({"name": "Ann", "first": "2"}, OrderedShelf) == OrderedShelf(name="Ann", first=2)
 
 
 @pytest.mark.parametrize("row_id", [0, 7, 2**63 - 1])
-def test_a_cursor_leads_to_its_row(row_id: int) -> None:
+def test_a_cursor_is_read_back_as_its_row_id(row_id: int) -> None:
     assert read({"name": "Ann", "by_row": encode_cursor(row_id)}).by_row == (row_id,)
 
 
@@ -205,7 +207,7 @@ def test_a_cursor_leads_to_its_row(row_id: int) -> None:
         datetime.fromisoformat("2026-01-01T00:00:00+05:30"),
     ],
 )
-def test_a_cursor_leads_to_its_time_and_id(time: datetime) -> None:
+def test_a_cursor_is_read_back_as_its_time_and_id(time: datetime) -> None:
     given = encode_cursor(time, A_UUID)
 
     assert read({"name": "Ann", "by_time": given}).by_time == (time, A_UUID)
@@ -233,7 +235,7 @@ IDS_OF_NO_ROW = ('"x"', "5", "null", "[]", '"' + "9" * 33 + '"')
 
 
 @pytest.mark.parametrize("content", CONTENTS_OF_NO_ROW)
-def test_a_cursor_with_anything_else_is_refused(content: str) -> None:
+def test_a_cursor_that_holds_no_row_id_is_refused(content: str) -> None:
     assert refusal_of("by_row", cursor_of(content)) == NOT_A_CURSOR
 
 
@@ -246,12 +248,12 @@ def test_a_cursor_with_anything_else_is_refused(content: str) -> None:
         "[5]",
     ],
 )
-def test_a_cursor_whose_time_or_id_is_none_is_refused(content: str) -> None:
+def test_a_cursor_that_holds_no_time_and_id_is_refused(content: str) -> None:
     assert refusal_of("by_time", cursor_of(content)) == NOT_A_CURSOR
 
 
 @pytest.mark.parametrize("given", ["", "garbage", "====", "W\0", "é", "Wz/d"])
-def test_what_is_not_even_base64_is_no_cursor(given: str) -> None:
+def test_a_text_that_is_not_base64_is_refused_as_a_cursor(given: str) -> None:
     assert refusal_of("by_row", given) == NOT_A_CURSOR
 
 
@@ -260,5 +262,5 @@ def test_a_cursor_has_at_most_500_characters() -> None:
 
 
 def cursor_of(content: str) -> str:
-    """Return what would be a cursor if its content were right."""
+    """Return a cursor with any content, valid or not."""
     return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")

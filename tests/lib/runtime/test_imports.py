@@ -1,43 +1,50 @@
-"""What takes long to import is loaded once it is needed, beside all else."""
+"""Late imports: loaded once, in a thread, while the event loop goes on."""
 
 import asyncio
 import os
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
 from lib.runtime.imports import has_loaded, load, load_ahead
 from tests.support.product import ROOT
 
+PATIENCE_SECONDS = 20
+
 
 class Finder:
-    """Finds something, after a while the first time, and remembers where it was called."""
+    """An importing function, which tests can hold and let fail."""
 
-    def __init__(self, *, fails: int = 0) -> None:
-        """Fail so many times first."""
+    def __init__(self, *, fails: int = 0, is_held: bool = False) -> None:
+        """Take how many calls fail, and whether a call ends only after `release`."""
         self.threads: list[int] = []
         self._failures = fails
+        self._may_end = threading.Event()
+        if not is_held:
+            self.release()
 
     def __call__(self) -> str:
-        """Find it."""
+        """Note the thread, and find something."""
         self.threads.append(threading.get_ident())
-        if len(self.threads) == 1:
-            time.sleep(0.1)
+        self._may_end.wait(PATIENCE_SECONDS)
         if len(self.threads) <= self._failures:
             raise ImportError
         return "found"
 
-    async def wait(self) -> None:
-        """Wait until it was called."""
-        async with asyncio.timeout(5):
+    def release(self) -> None:
+        """Let the calls end."""
+        self._may_end.set()
+
+    async def is_called(self) -> None:
+        """Wait until the function is called."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not self.threads:  # noqa: ASYNC110 (it offers no event)
                 await asyncio.sleep(0.001)
 
 
-async def test_it_is_found_once_in_a_thread_however_many_need_it() -> None:
+async def test_an_import_that_many_need_runs_once_in_a_thread() -> None:
     find = Finder()
 
     found = await asyncio.gather(*(load(find) for _ in range(20)))
@@ -48,39 +55,45 @@ async def test_it_is_found_once_in_a_thread_however_many_need_it() -> None:
     assert thread != threading.get_ident()
 
 
-async def test_who_gives_up_waiting_keeps_nobody_else_from_it() -> None:
-    find = Finder()
+async def test_a_request_that_gives_up_does_not_end_the_import_for_the_others() -> None:
+    find = Finder(is_held=True)
     impatient = asyncio.create_task(load(find))
-    await find.wait()
+    await find.is_called()
     impatient.cancel()
+    await asyncio.wait({impatient})
+    find.release()
 
     assert await load(find) == "found"
     assert impatient.cancelled()
     assert len(find.threads) == 1
 
 
-async def test_it_is_told_that_it_is_there_only_when_it_is_complete() -> None:
-    find = Finder()
+async def test_an_import_counts_as_loaded_only_when_it_is_complete() -> None:
+    find = Finder(is_held=True)
     loading = asyncio.create_task(load(find))
-    await find.wait()
+    await find.is_called()
     assert not has_loaded(find)
 
+    find.release()
     await loading
 
     assert has_loaded(find)
 
 
-async def test_meanwhile_others_are_served() -> None:
-    loading = asyncio.create_task(load(Finder()))
-    turns = 0
-    while not loading.done():
-        turns += 1
+async def test_the_event_loop_goes_on_during_an_import() -> None:
+    find = Finder(is_held=True)
+    loading = asyncio.create_task(load(find))
+    await find.is_called()
+
+    for _ in range(10):
         await asyncio.sleep(0.001)
 
-    assert turns > 10
+    assert not loading.done()
+    find.release()
+    assert await loading == "found"
 
 
-async def test_a_failure_is_told_and_the_next_one_tries_again() -> None:
+async def test_an_import_that_fails_raises_and_is_tried_again_by_the_next_request() -> None:
     find = Finder(fails=1)
 
     with pytest.raises(ImportError):
@@ -89,23 +102,21 @@ async def test_a_failure_is_told_and_the_next_one_tries_again() -> None:
     assert await load(find) == "found"
 
 
-async def test_what_is_loaded_ahead_is_there_when_it_is_needed() -> None:
+async def test_an_import_that_was_started_ahead_is_not_repeated() -> None:
     first, second = Finder(), Finder()
 
     load_ahead(first, second)
-    await second.wait()
+    await second.is_called()
 
     assert await load(first) == "found"
     assert len(first.threads) == 1
 
 
-async def test_what_fails_ahead_is_told_to_who_needs_it_and_keeps_nothing_else_from_loading() -> (
-    None
-):
-    failing, next_one = Finder(fails=2), Finder()
+async def test_an_import_that_fails_ahead_stops_no_other_and_raises_when_it_is_needed() -> None:
+    failing, second = Finder(fails=2), Finder()
 
-    load_ahead(failing, next_one)
-    await next_one.wait()
+    load_ahead(failing, second)
+    await second.is_called()
 
     with pytest.raises(ImportError):
         await load(failing)
@@ -127,7 +138,7 @@ asyncio.run(main())
 """
 
 
-def test_a_process_can_end_while_what_makes_answers_is_imported() -> None:
+def test_a_process_can_end_while_the_modules_that_make_answers_are_being_imported() -> None:
     environment = os.environ | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
 
     ended = subprocess.run(

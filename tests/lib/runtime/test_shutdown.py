@@ -1,4 +1,4 @@
-"""The end of a process: what ends, in which order, and what a failure costs."""
+"""The end of a process: the order of its stages, and the cost of a failure."""
 
 import logging
 
@@ -15,7 +15,7 @@ from tests.support.product import CHAT_ID, METRICS_TOKEN, Parley, sdk_body
 
 @pytest.fixture
 def ended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return what has ended, of a process in which each stage is registered, the last one first."""
+    """Return the names that have ended; the stages are registered in reverse order."""
     names: list[str] = []
 
     def register(stage: Stage, name: str) -> None:

@@ -1,112 +1,171 @@
-"""Waits that are set anew all the time: when they end, and that they leave nothing behind."""
+"""Timers that are set again all the time: when they fire, and that they leave nothing behind.
+
+The clock of these tests does not wait, so a busy machine changes nothing.
+"""
 
 import asyncio
-import time
+import selectors
 import weakref
+from collections.abc import Callable, Coroutine
+from typing import Any, override
 
 import pytest
 
 from lib.runtime.timers import Alarm, Waiter
 
 
-async def test_an_alarm_rings_once_when_its_time_has_come() -> None:
-    rung: list[float] = []
-    alarm = Alarm(lambda: rung.append(time.monotonic()))
-    begun = time.monotonic()
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to its next timer instead of waiting for it."""
 
-    alarm.set(0.05)
-    await asyncio.sleep(0.15)
+    def __init__(self) -> None:
+        """Start at 0 seconds."""
+        self.now = 0.0
+        super().__init__(VirtualSelector(self))
 
-    [at] = rung
-    assert 0.045 <= at - begun < 0.12
+    @override
+    def time(self) -> float:
+        """Return the seconds since the start."""
+        return self.now
 
 
-async def test_an_alarm_that_is_set_again_rings_so_long_after_the_last_time() -> None:
-    rung: list[float] = []
-    alarm = Alarm(lambda: rung.append(time.monotonic()))
+class VirtualSelector(selectors.DefaultSelector):
+    """A selector that never waits."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        """Take the loop whose clock goes on."""
+        super().__init__()
+        self._virtual_loop = loop
+
+    @override
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Let the clock go on by the time-out."""
+        self._virtual_loop.now += timeout or 0.0
+        return super().select(0)
+
+
+def virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run a test in an event loop with a virtual clock."""
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(test())
+
+    return run
+
+
+def now() -> float:
+    """Return the time of the running loop, in seconds since its start."""
+    return asyncio.get_running_loop().time()
+
+
+def recording() -> tuple[Alarm, list[float]]:
+    """Return an alarm, and the times at which it has rung."""
+    rings: list[float] = []
+    return Alarm(lambda: rings.append(now())), rings
+
+
+@virtual
+async def test_an_alarm_rings_once_after_the_time_that_it_is_set_to() -> None:
+    alarm, rings = recording()
+
+    alarm.set(5)
+    await asyncio.sleep(60)
+
+    assert rings == pytest.approx([5])
+
+
+@virtual
+async def test_an_alarm_that_is_set_again_rings_after_the_last_setting() -> None:
+    alarm, rings = recording()
 
     for _ in range(5):
-        alarm.set(0.1)
-        await asyncio.sleep(0.03)
-    last = time.monotonic() - 0.03
-    await asyncio.sleep(0.2)
+        alarm.set(10)
+        await asyncio.sleep(3)
+    await asyncio.sleep(60)
 
-    [at] = rung
-    assert at - last >= 0.095
+    assert rings == pytest.approx([12 + 10])
 
 
+@virtual
 async def test_an_alarm_that_is_set_to_an_earlier_time_rings_then() -> None:
-    rung: list[float] = []
-    alarm = Alarm(lambda: rung.append(time.monotonic()))
-    begun = time.monotonic()
+    alarm, rings = recording()
 
-    alarm.set(10)
-    alarm.set(0.05)
-    await asyncio.sleep(0.15)
+    alarm.set(1000)
+    alarm.set(5)
+    await asyncio.sleep(2000)
 
-    [at] = rung
-    assert at - begun < 0.12
+    assert rings == pytest.approx([5])
 
 
-async def test_an_alarm_that_is_unset_does_not_ring_but_can_be_set_again() -> None:
-    rung: list[None] = []
-    alarm = Alarm(lambda: rung.append(None))
+@virtual
+async def test_an_alarm_that_is_unset_does_not_ring_until_it_is_set_again() -> None:
+    alarm, rings = recording()
 
-    alarm.set(0.02)
+    alarm.set(2)
     alarm.unset()
-    await asyncio.sleep(0.06)
-    assert rung == []
-    alarm.set(0.02)
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(6)
+    assert rings == []
+    alarm.set(2)
+    await asyncio.sleep(6)
 
-    assert rung == [None]
+    assert rings == pytest.approx([8])
 
 
-async def test_an_alarm_that_is_closed_leaves_nothing_behind() -> None:
+@virtual
+async def test_an_alarm_that_is_closed_leaves_no_timer_in_the_loop() -> None:
     def ring() -> None:
-        """Never."""
+        """Never called."""
 
-    left = weakref.ref(ring)
+    reference = weakref.ref(ring)
     alarm = Alarm(ring)
     alarm.set(60)
 
     alarm.close()
     del alarm, ring
 
-    assert left() is None
+    assert reference() is None
 
 
-async def test_who_waits_is_woken() -> None:
+@virtual
+async def test_a_wait_ends_when_it_is_woken() -> None:
     waiter = Waiter()
-    asyncio.get_running_loop().call_later(0.01, waiter.wake)
+    asyncio.get_running_loop().call_later(1, waiter.wake)
 
     assert await waiter.wait(5)
+    assert now() == pytest.approx(1)
     waiter.close()
 
 
-async def test_who_is_not_woken_waits_no_longer_than_told() -> None:
+@virtual
+async def test_a_wait_that_is_not_woken_ends_at_its_limit() -> None:
     waiter = Waiter()
 
-    assert not await waiter.wait(0.02)
+    assert not await waiter.wait(2)
+    assert now() == pytest.approx(2)
 
 
-@pytest.mark.parametrize("seconds", [0.3, None])
-async def test_one_wait_does_not_end_by_the_timer_of_the_one_before(seconds: float | None) -> None:
-    waiter = Waiter()
-    loop = asyncio.get_running_loop()
+@pytest.mark.parametrize("seconds", [30, None])
+def test_a_wait_is_not_ended_by_the_timer_of_the_wait_before(seconds: float | None) -> None:
+    @virtual
+    async def wait_twice() -> None:
+        waiter = Waiter()
+        loop = asyncio.get_running_loop()
+        loop.call_later(1, waiter.wake)
+        assert await waiter.wait(5)
+        loop.call_later(10, waiter.wake)
 
-    loop.call_later(0.01, waiter.wake)
-    assert await waiter.wait(0.05)
-    loop.call_later(0.1, waiter.wake)
+        assert await waiter.wait(seconds)
+        assert now() == pytest.approx(11)
+        waiter.close()
 
-    assert await waiter.wait(seconds)
-    waiter.close()
+    wait_twice()
 
 
-async def test_to_wake_who_does_not_wait_does_nothing() -> None:
+@virtual
+async def test_waking_does_nothing_while_nothing_waits() -> None:
     waiter = Waiter()
 
     waiter.wake()
 
-    assert not await waiter.wait(0.01)
+    assert not await waiter.wait(1)
     waiter.wake()

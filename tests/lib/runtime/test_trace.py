@@ -1,4 +1,4 @@
-"""lib.trace: whose time it is."""
+"""The deadline of a trace: of a request, and of background work."""
 
 import contextvars
 import time
@@ -22,7 +22,7 @@ def _settings(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 
 
 @pytest.mark.parametrize("seconds_after_cut", [0.5, 20, 40])
-def test_what_is_done_for_no_request_has_time_again_when_its_time_is_nearly_over(
+def test_background_work_gets_a_new_deadline_when_its_own_is_near(
     seconds_after_cut: float,
 ) -> None:
     def work() -> None:
@@ -37,7 +37,7 @@ def test_what_is_done_for_no_request_has_time_again_when_its_time_is_nearly_over
     contextvars.Context().run(work)
 
 
-def test_a_request_whose_time_is_over_gets_no_more() -> None:
+def test_a_request_gets_no_new_deadline() -> None:
     def work() -> None:
         request = begin_trace("api/chat", {"type": "http", "method": "POST", "headers": []})
 

@@ -1,4 +1,4 @@
-"""Responses that read a stream: what is left of them when their reader has left."""
+"""Responses that read a stream: they end without a trace when their reader leaves."""
 
 import asyncio
 import gc
