@@ -1,4 +1,4 @@
-"""Fixtures: a database as the functions open it, turns and tasks in it."""
+"""Fixtures: a database as the functions open it, with turns and tasks."""
 
 from collections.abc import AsyncIterator
 
@@ -17,9 +17,9 @@ from tests.support.steps.turns import Turns, open_database
 @pytest.fixture
 async def pool(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     """Return the test's database, as the functions open it, in a process of its own."""
-    # For `lib.turns.begin`, which reads its limits from the process's settings.
+    # `lib.turns.begin` reads its limits from the settings of the process.
     monkeypatch.setenv("DATABASE_URL", database_url)
-    # The clock of these tests is that of another year.
+    # The clock of these tests shows another year.
     monkeypatch.setenv("RETENTION_DAYS", "0")
     forget_process()
     opened = open_database(database_url)
@@ -36,7 +36,7 @@ def turns(pool: Database) -> Turns:
 
 @pytest.fixture
 def streams(turns: Turns) -> Streams:
-    """Return the streams of those turns."""
+    """Return the streams of the test's turns."""
     return Streams(turns)
 
 
@@ -48,11 +48,11 @@ def tasks(pool: Database) -> Tasks:
 
 @pytest.fixture
 def rows(database: psycopg.Connection) -> Rows:
-    """Return what is stored."""
+    """Return the stored rows."""
     return Rows(database)
 
 
 @pytest.fixture
 def searched(pool: Database, rows: Rows) -> Searched:
-    """Return texts to be searched, of which there are none yet."""
+    """Return an empty set of conversations to search."""
     return Searched(pool, rows)

@@ -9,7 +9,7 @@ from lib.answers._analysis import DESCRIBE_ANSWER
 from tests.support.steps.rows import Rows
 from tests.support.steps.turns import Turns, act_as
 
-FOUND: dict[str, Any] = {
+ANALYSIS: dict[str, Any] = {
     "tone": "casual",
     "behavior": "cautious",
     "context_type": "cooking",
@@ -18,7 +18,7 @@ FOUND: dict[str, Any] = {
     "needs_knowledge": True,
 }
 DESCRIBED = f"""
-    SELECT {", ".join(FOUND)} FROM chat_messages
+    SELECT {", ".join(ANALYSIS)} FROM chat_messages
     WHERE role = 'assistant' ORDER BY id
 """
 NOTHING = (None, None, None, None, None, False)
@@ -28,14 +28,16 @@ NOTHING = (None, None, None, None, None, False)
 async def test_describe_answer_stores_the_analysis_and_changes_nothing_else(
     turns: Turns, rows: Rows, user_id: str | None
 ) -> None:
-    rest = "SELECT id, content, finish_reason, persona, created_at, updated_at FROM chat_messages"
+    other_columns = (
+        "SELECT id, content, finish_reason, persona, created_at, updated_at FROM chat_messages"
+    )
     await turns.exchange(1, user_id=user_id)
-    before = rows.run(rest)
+    before = rows.run(other_columns)
 
     assert await _describe(turns, user_id=user_id)
 
-    assert rows.run(DESCRIBED) == [tuple(FOUND.values())]
-    assert rows.run(rest) == before
+    assert rows.run(DESCRIBED) == [tuple(ANALYSIS.values())]
+    assert rows.run(other_columns) == before
     assert rows.run("SELECT tone FROM chat_messages WHERE role = 'user'") == [(None,)]
 
 
@@ -45,8 +47,8 @@ async def test_a_tone_and_behavior_that_the_request_chose_stay(turns: Turns, row
 
     assert await _describe(turns)
 
-    chosen = FOUND | {"tone": "technical", "behavior": "normal"}
-    assert rows.run(DESCRIBED) == [tuple(chosen.values())]
+    expected = ANALYSIS | {"tone": "technical", "behavior": "normal"}
+    assert rows.run(DESCRIBED) == [tuple(expected.values())]
 
 
 @pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
@@ -91,7 +93,7 @@ async def _describe(turns: Turns, *, user_id: str | None = None) -> bool:
             conversation_id=turns.conversation_id,
             user_id=user_id,
             answer_message_id="answer-1",
-            **FOUND,
+            **ANALYSIS,
         ),
     )
     return bool(stored)

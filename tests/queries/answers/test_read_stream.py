@@ -11,12 +11,12 @@ from tests.support.steps.turns import LEASE_SECONDS, Begun, Turns
 
 
 def batch(begun: Begun, first_part: int, parts: str, state: StreamState = "running") -> StoredParts:
-    """Return the row that tells of a batch."""
+    """Return the row of a batch."""
     return StoredParts(begun.turn_id, state, first_part, parts)
 
 
 def nothing_new(begun: Begun, state: StreamState = "running") -> StoredParts:
-    """Return the row that tells of an answer without new parts."""
+    """Return the row of an answer without new parts."""
     return StoredParts(begun.turn_id, state, None, None)
 
 
@@ -40,9 +40,9 @@ async def test_reading_from_the_middle_of_a_batch_returns_the_complete_batch(
     await streams.store(begun, "abc")
     await streams.store(begun, "de", 3)
 
-    found = await streams.read(turn_id=begun.turn_id, first_part=first_part)
+    batches_read = await streams.read(turn_id=begun.turn_id, first_part=first_part)
 
-    assert [row.first_part for row in found] == batches
+    assert [row.first_part for row in batches_read] == batches
 
 
 async def test_a_running_answer_without_parts_is_found(turns: Turns, streams: Streams) -> None:
@@ -70,9 +70,9 @@ async def test_an_answer_is_replayed_for_a_minute_after_its_end(
     await turns.finish(begun, parts="abc", last_parts="d")
     turns.wait(seconds=seconds)
 
-    found = await streams.read()
+    batches_read = await streams.read()
 
-    assert found == ([batch(begun, 0, "abcd", "ended")] if is_there else [])
+    assert batches_read == ([batch(begun, 0, "abcd", "ended")] if is_there else [])
 
 
 async def test_a_follower_reads_the_end_of_its_answer_at_any_time(

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.steps.rows import Rows
-from tests.support.steps.streams import Said, Streams
+from tests.support.steps.streams import Parts, Streams
 from tests.support.steps.turns import LEASE_SECONDS, Turns
 
 BATCHES = "SELECT first_part, part_count, parts FROM stream_batches ORDER BY first_part"
@@ -30,17 +30,18 @@ async def test_batches_of_several_callers_are_stored_at_once_each_for_its_owner(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = [
-        await turns.begin(user_id=who, conversation_id=uuid4()) for who in ("ada", "eve", None)
+        await turns.begin(user_id=user_id, conversation_id=uuid4())
+        for user_id in ("ada", "eve", None)
     ]
 
-    found = await streams.store_all(
-        *[Said(each, parts) for each, parts in zip(begun, "abc", strict=True)]
+    standings = await streams.store_all(
+        *[Parts(attempt, parts) for attempt, parts in zip(begun, "abc", strict=True)]
     )
 
-    assert [found[each.turn_id].is_stored for each in begun] == [True, True, True]
+    assert [standings[attempt.turn_id].is_stored for attempt in begun] == [True, True, True]
     assert rows.run(EVERYBODYS) == [
-        (each.user_id, each.conversation_id, each.turn_id, parts)
-        for each, parts in zip(begun, "abc", strict=True)
+        (attempt.user_id, attempt.conversation_id, attempt.turn_id, parts)
+        for attempt, parts in zip(begun, "abc", strict=True)
     ]
 
 
@@ -51,9 +52,9 @@ async def test_without_new_parts_nothing_is_stored_and_the_turns_standing_is_ret
     other = await turns.begin(conversation_id=uuid4())
     await streams.stop()
 
-    found = await streams.store_all(Said(quiet, ""), Said(other, "a"))
+    standings = await streams.store_all(Parts(quiet, ""), Parts(other, "a"))
 
-    standing = found[quiet.turn_id]
+    standing = standings[quiet.turn_id]
     assert (standing.is_held, standing.is_stopped, standing.is_stored) == (True, True, False)
     assert rows.run(BATCHES) == [(0, 1, "a")]
 
@@ -115,9 +116,11 @@ async def test_no_batch_is_stored_for_a_finished_released_or_deleted_turn(
     await turns.release(released)
     rows.run("DELETE FROM conversations WHERE id = %s", deleted.conversation_id)
 
-    found = await streams.store_all(*[Said(each, "abc") for each in begun])
+    standings = await streams.store_all(*[Parts(attempt, "abc") for attempt in begun])
 
-    assert {(each.is_held, each.is_stored) for each in found.values()} == {(False, False)}
+    assert {(attempt.is_held, attempt.is_stored) for attempt in standings.values()} == {
+        (False, False)
+    }
     assert rows.run(BATCHES) == []
 
 
@@ -145,8 +148,8 @@ async def test_a_callers_own_token_stores_no_batch_in_another_callers_conversati
         replace(of_ada, turn_id=of_eve.turn_id),
     ]
 
-    for each in forged:
-        assert not (await streams.store(each, "abc")).is_held
+    for attempt in forged:
+        assert not (await streams.store(attempt, "abc")).is_held
     assert rows.run(BATCHES) == []
 
 
@@ -161,16 +164,16 @@ async def test_a_stopped_turn_does_not_stop_the_next_one(turns: Turns, streams: 
     assert not (await streams.store(second, "a")).is_stopped
 
 
-async def test_it_waits_for_nobody_who_is_deciding_about_a_conversation(
+async def test_store_stream_batches_does_not_wait_for_a_locked_conversation(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     decided = await turns.begin()
     other = await turns.begin(conversation_id=uuid4())
     lock = "SELECT FROM conversations WHERE id = %(id)s FOR NO KEY UPDATE"
     async with rows.uncommitted(lock, {"id": decided.conversation_id}):
-        found = await streams.store_all(Said(decided, "abc"), Said(other, "d"))
+        standings = await streams.store_all(Parts(decided, "abc"), Parts(other, "d"))
 
-    left_out = found[decided.turn_id]
+    left_out = standings[decided.turn_id]
     assert (left_out.is_held, left_out.is_stored) == (True, False)
-    assert found[other.turn_id].is_stored
+    assert standings[other.turn_id].is_stored
     assert (await streams.store(decided, "abcd")).is_stored

@@ -1,4 +1,4 @@
-"""store_stream_batches: at the same moment as what ends a turn. Nothing of it is left behind."""
+"""store_stream_batches: at the same moment as the end of a turn; no batch is left behind."""
 
 import asyncio
 from uuid import uuid4
@@ -7,7 +7,7 @@ from lib.conversations.changes import DELETE_CONVERSATION
 from lib.conversations.conversation import ConversationId
 from lib.database.statements import Call
 from tests.support.steps.rows import Rows
-from tests.support.steps.streams import Said, Streams
+from tests.support.steps.streams import Parts, Streams
 from tests.support.steps.turns import Begun, Turns, act_as
 
 COUNT = "SELECT count(*) FROM stream_batches"
@@ -19,11 +19,11 @@ async def test_no_batch_is_stored_while_its_answer_is_being_stored(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
-    finish = turns.finishing(begun, "Hello", parts="abc")
+    finish = turns.finish_call(begun, "Hello", parts="abc")
     async with rows.uncommitted(finish.statement.sql, finish.parameters):
         standing = await streams.store(begun, "abc")
 
-    # Of what is not committed it knows nothing yet.
+    # The statement does not see the uncommitted end of the turn.
     assert (standing.is_held, standing.is_stored) == (True, False)
     assert rows.run(COUNT) == [(0,)]
     assert not (await streams.store(begun, "abc")).is_held
@@ -33,7 +33,7 @@ async def test_finish_turn_waits_for_the_batch_being_stored_and_includes_it(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
-    store = streams.storing(Said(begun, "abc"))
+    store = streams.store_call(Parts(begun, "abc"))
     async with rows.uncommitted(store.statement.sql, store.parameters):
         finishing = asyncio.create_task(_finish(turns, begun, stored_parts=3, parts="d"))
         await rows.until_waiting(1)
@@ -47,8 +47,8 @@ async def test_no_batch_outlives_its_turn_in_any_order(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = [await turns.begin(conversation_id=uuid4()) for _ in range(MANY)]
-    stores = [streams.store_all(*[Said(each, "abc") for each in begun]) for _ in range(MANY)]
-    finishes = [_finish(turns, each, parts="abc") for each in begun]
+    stores = [streams.store_all(*[Parts(attempt, "abc") for attempt in begun]) for _ in range(MANY)]
+    finishes = [_finish(turns, attempt, parts="abc") for attempt in begun]
 
     await asyncio.gather(*stores[: MANY // 2], *finishes, *stores[MANY // 2 :])
 
@@ -60,7 +60,7 @@ async def test_release_turn_waits_for_the_batch_being_stored_and_removes_it(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
-    store = streams.storing(Said(begun, "abc"))
+    store = streams.store_call(Parts(begun, "abc"))
     async with rows.uncommitted(store.statement.sql, store.parameters):
         releasing = asyncio.create_task(turns.release(begun))
         await rows.until_waiting(1)
@@ -73,7 +73,7 @@ async def test_delete_conversation_waits_for_the_batch_being_stored_and_deletes_
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
-    store, delete = streams.storing(Said(begun, "abc")), _deleting(begun)
+    store, delete = streams.store_call(Parts(begun, "abc")), _delete_call(begun)
     async with rows.uncommitted(store.statement.sql, store.parameters):
         deleting = asyncio.create_task(
             turns.database.run(act_as(None, turns.conversation_id), delete)
@@ -89,7 +89,7 @@ async def test_no_batch_is_stored_while_its_conversation_is_being_deleted_and_no
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin()
-    delete = _deleting(begun)
+    delete = _delete_call(begun)
     async with rows.uncommitted(delete.statement.sql, delete.parameters):
         standing = await streams.store(begun, "abc")
 
@@ -97,16 +97,16 @@ async def test_no_batch_is_stored_while_its_conversation_is_being_deleted_and_no
     assert not (await streams.store(begun, "abc")).is_held
 
 
-async def _finish(turns: Turns, begun: Begun, **rest: object) -> None:
+async def _finish(turns: Turns, begun: Begun, **parameters: object) -> None:
     """Run finish_turn in the step that `lib.turns.finish.finish_turn` sends."""
     _, stored = await turns.database.run(
         act_as(begun.user_id, begun.conversation_id),
-        turns.finishing(begun, "Hello", **rest),
+        turns.finish_call(begun, "Hello", **parameters),
     )
     assert stored
 
 
-def _deleting(begun: Begun) -> Call[ConversationId]:
+def _delete_call(begun: Begun) -> Call[ConversationId]:
     return DELETE_CONVERSATION(
         conversation_id=begun.conversation_id, user_id=begun.user_id, retention_days=0, now=None
     )

@@ -68,7 +68,7 @@ async def test_an_expired_conversation_is_not_changed(
 
 
 async def _change(turns: Turns, user_id: str | None, **parameters: Any) -> list[UUID]:
-    chosen: dict[str, object] = {
+    defaults: dict[str, object] = {
         "conversation_id": turns.conversation_id,
         "user_id": user_id,
         "title": None,
@@ -77,6 +77,6 @@ async def _change(turns: Turns, user_id: str | None, **parameters: Any) -> list[
         "now": turns.now,
     }
     _, changed = await turns.database.run(
-        act_as(user_id, turns.conversation_id), CHANGE_CONVERSATION(**chosen | parameters)
+        act_as(user_id, turns.conversation_id), CHANGE_CONVERSATION(**defaults | parameters)
     )
-    return [each.id for each in changed]
+    return [row.id for row in changed]

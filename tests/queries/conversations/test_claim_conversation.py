@@ -1,4 +1,4 @@
-"""claim_conversation: all that is stored goes over at once, or nothing does."""
+"""claim_conversation: a claim takes all rows of a conversation at once, or none."""
 
 import asyncio
 from collections import Counter
@@ -88,7 +88,7 @@ async def test_a_released_or_lapsed_turn_does_not_prevent_a_claim(
 
     assert claim.is_claimed
     assert rows.run(OWNERS) == [("ada",)]
-    # Whoever made that answer after all knows no owner, and stores nothing.
+    # The attempt does not know the new owner, and stores nothing.
     assert await turns.finish(begun) == []
 
 
@@ -134,9 +134,9 @@ async def test_an_expired_conversation_is_not_claimed(
 async def test_a_claim_takes_an_answer_that_is_being_stored_at_that_moment(
     turns: Turns, rows: Rows
 ) -> None:
-    # Without the lock the claim would go on with the snapshot from before it waited.
+    # Without the lock, the claim would use a snapshot from before the wait.
     turns.now = datetime.now(UTC)
-    finish = turns.finishing(await turns.begin(), "Hello, how are you?")
+    finish = turns.finish_call(await turns.begin(), "Hello, how are you?")
     async with rows.uncommitted(finish.statement.sql, finish.parameters):
         claiming = asyncio.create_task(
             claim_conversation(turns.database, Caller("ada"), turns.conversation_id)
@@ -188,7 +188,7 @@ async def test_claims_and_turns_at_once_leave_no_message_without_its_owner(
 
 
 async def _begin_or_be_late(turns: Turns, conversation_id: UUID) -> str:
-    """Say something else as an anonymous caller; a claimed conversation is not theirs any more."""
+    """Send another message as an anonymous caller, who does not reach a claimed conversation."""
     try:
         begun = await turns.begin("And?", message_id="question-2", conversation_id=conversation_id)
     except UniqueViolation:
@@ -203,14 +203,14 @@ async def _claim(
     conversation_id: UUID | None = None,
     retention_days: int = 0,
 ) -> list[Claim]:
-    """Run what `lib.conversations.changes.claim_conversation` runs."""
-    wanted = conversation_id or turns.conversation_id
+    """Run the step of `lib.conversations.changes.claim_conversation`."""
+    claimed_id = conversation_id or turns.conversation_id
     _, _, _, claims = await turns.database.run(
-        ACT_AS_CALLER(user_id=user_id, conversation_id=wanted, needs_account=False),
+        ACT_AS_CALLER(user_id=user_id, conversation_id=claimed_id, needs_account=False),
         REMEMBER_USER(user_id=user_id, user_email=None, user_name=None),
-        LOCK_CONVERSATION(conversation_id=wanted, user_id=None),
+        LOCK_CONVERSATION(conversation_id=claimed_id, user_id=None),
         CLAIM_CONVERSATION(
-            conversation_id=wanted,
+            conversation_id=claimed_id,
             user_id=user_id,
             retention_days=retention_days,
             now=turns.now,

@@ -41,7 +41,7 @@ async def test_a_message_may_create_a_deleted_conversation_again(turns: Turns, r
     await _delete(turns, "ada")
 
     assert (await turns.begin(user_id="ada")).verdict == "taken"
-    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert rows.current(turns.conversation_id) == ["Hello!"]
 
 
 @pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
@@ -75,4 +75,4 @@ async def _delete(turns: Turns, user_id: str | None, retention_days: int = 30) -
             now=turns.now,
         ),
     )
-    return [each.id for each in deleted]
+    return [row.id for row in deleted]

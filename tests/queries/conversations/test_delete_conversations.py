@@ -31,14 +31,16 @@ async def test_an_anonymous_caller_deletes_no_conversations(pool: Database, rows
     assert rows.run(COUNT) == [(3,)]
 
 
-async def test_two_deletions_at_once_each_delete_a_full_batch(pool: Database, rows: Rows) -> None:
+async def test_a_deletion_that_waits_for_another_still_deletes_a_full_batch(
+    pool: Database, rows: Rows
+) -> None:
     _add(rows, "ada", 8)
     first = DELETE_CONVERSATIONS(user_id="ada", batch_size=3)
     async with rows.uncommitted(first.statement.sql, first.parameters):
         second = asyncio.create_task(_delete(pool, batch_size=3))
         await rows.until_waiting(1)
 
-    # Fewer would say that none is left.
+    # A smaller batch would mean that none is left.
     assert len(await second) == 3
     assert rows.run(COUNT) == [(2,)]
 
@@ -56,4 +58,4 @@ async def _delete(
     _, deleted = await pool.run(
         act_as(user_id), DELETE_CONVERSATIONS(user_id=user_id, batch_size=batch_size)
     )
-    return [each.id for each in deleted]
+    return [row.id for row in deleted]

@@ -43,7 +43,7 @@ async def test_the_next_page_of_stream_batches_continues_after_the_last_one(
         begun = await turns.begin(user_id="ada", conversation_id=conversation_id)
         for number in range(3):
             await streams.store(begun, "a", number)
-    everything = [(each, number) for each in (first, second) for number in range(3)]
+    everything = [(turn, number) for turn in (first, second) for number in range(3)]
 
     seen: list[tuple[UUID, int]] = []
     while rows := await _batches(turns, last=seen[-1] if seen else None, batch_size=2):

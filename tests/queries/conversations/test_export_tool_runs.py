@@ -58,6 +58,6 @@ async def test_another_users_tool_runs_are_not_exported(turns: Turns) -> None:
 async def _export(turns: Turns, **parameters: object) -> list[ToolRunRow]:
     cursor = {"cursor_created_at": None, "cursor_run_key": None}
     limits = {"batch_size": 100, "retention_days": 0, "now": turns.now}
-    usual = {"user_id": "ada"} | limits | cursor
-    _, found = await turns.database.run(act_as("ada"), EXPORT_TOOL_RUNS(**(usual | parameters)))
-    return found
+    defaults = {"user_id": "ada"} | limits | cursor
+    _, runs = await turns.database.run(act_as("ada"), EXPORT_TOOL_RUNS(**(defaults | parameters)))
+    return runs

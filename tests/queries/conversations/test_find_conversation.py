@@ -13,19 +13,19 @@ from tests.support.steps.turns import Turns
 async def test_only_the_callers_conversation_is_found(turns: Turns, user_id: str | None) -> None:
     await turns.begin(user_id=user_id, title="A greeting")
 
-    found = {
-        who: await turns.database.run(
+    conversations = {
+        caller: await turns.database.run(
             FIND_CONVERSATION(
                 conversation_id=turns.conversation_id,
-                user_id=who,
+                user_id=caller,
                 retention_days=30,
                 now=turns.now,
             )
         )
-        for who in ("ada", "eve", None)
+        for caller in ("ada", "eve", None)
     }
 
-    assert found.pop(user_id) == [
+    assert conversations.pop(user_id) == [
         Conversation(
             id=turns.conversation_id,
             title="A greeting",
@@ -34,7 +34,7 @@ async def test_only_the_callers_conversation_is_found(turns: Turns, user_id: str
             updated_at=turns.now,
         )
     ]
-    assert list(found.values()) == [[], []]
+    assert list(conversations.values()) == [[], []]
 
 
 async def test_an_unknown_conversation_is_not_found(turns: Turns) -> None:
@@ -51,7 +51,7 @@ async def test_a_conversation_that_was_not_used_for_the_retention_period_is_not_
 ) -> None:
     await turns.begin()
 
-    found = await turns.database.run(
+    conversations = await turns.database.run(
         FIND_CONVERSATION(
             conversation_id=turns.conversation_id,
             user_id=None,
@@ -60,4 +60,4 @@ async def test_a_conversation_that_was_not_used_for_the_retention_period_is_not_
         )
     )
 
-    assert bool(found) is is_found
+    assert bool(conversations) is is_found

@@ -1,4 +1,4 @@
-"""find_conversation_summary, and list_conversations, which tells the same."""
+"""find_conversation_summary, and list_conversations, which returns the same columns."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -104,13 +104,13 @@ async def test_another_callers_conversation_has_no_summary(
 ) -> None:
     await turns.exchange(1, user_id=user_id)
 
-    found = {
-        who: [each.message_count for each in await _find(turns, user_id=who)]
-        for who in ("ada", "eve", None)
+    summaries = {
+        caller: [summary.message_count for summary in await _find(turns, user_id=caller)]
+        for caller in ("ada", "eve", None)
     }
 
-    assert found.pop(user_id) == [2]
-    assert list(found.values()) == [[], []]
+    assert summaries.pop(user_id) == [2]
+    assert list(summaries.values()) == [[], []]
 
 
 async def test_an_unknown_or_expired_conversation_has_no_summary(turns: Turns) -> None:
@@ -128,13 +128,13 @@ async def _told(turns: Turns, **parameters: Any) -> tuple[int, str | None]:
 
 
 async def _summaries(turns: Turns, **parameters: Any) -> list[ConversationSummary]:
-    """Return what both statements tell, which must be the same."""
-    found = await _find(turns, **parameters)
+    """Return the rows of find_conversation_summary, which list_conversations must return too."""
+    summaries = await _find(turns, **parameters)
     page = {"status": "all", "cursor_updated_at": None, "cursor_id": None, "page_size": 20}
-    chosen = {"user_id": "ada", "retention_days": 0, "now": turns.now} | parameters
-    _, listed = await turns.database.run(act_as("ada"), LIST_CONVERSATIONS(**page, **chosen))
-    assert found == listed
-    return found
+    defaults = {"user_id": "ada", "retention_days": 0, "now": turns.now} | parameters
+    _, listed = await turns.database.run(act_as("ada"), LIST_CONVERSATIONS(**page, **defaults))
+    assert summaries == listed
+    return summaries
 
 
 async def _find(
@@ -145,10 +145,10 @@ async def _find(
     retention_days: int = 0,
 ) -> list[ConversationSummary]:
     wanted = conversation_id or turns.conversation_id
-    _, found = await turns.database.run(
+    _, summaries = await turns.database.run(
         act_as(user_id, wanted),
         FIND_CONVERSATION_SUMMARY(
             conversation_id=wanted, user_id=user_id, retention_days=retention_days, now=turns.now
         ),
     )
-    return found
+    return summaries

@@ -29,9 +29,9 @@ async def test_find_message_returns_a_message_as_history_shows_it(
         ),
     )
 
-    found = [await _find(turns, name, user_id=user_id) for name in ("answer-1", "question-1")]
+    messages = [await _find(turns, name, user_id=user_id) for name in ("answer-1", "question-1")]
 
-    assert found == [[message] for message in listed]
+    assert messages == [[message] for message in listed]
 
 
 @pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
@@ -55,7 +55,7 @@ async def test_a_replaced_message_is_not_found(turns: Turns) -> None:
     await turns.begin("Better put")
 
     assert await _find(turns, "answer-1") == []
-    assert [each.content for each in await _find(turns, "question-1")] == ["Better put"]
+    assert [message.content for message in await _find(turns, "question-1")] == ["Better put"]
 
 
 async def test_an_expired_message_is_not_found(turns: Turns) -> None:
@@ -75,7 +75,7 @@ async def _find(
     retention_days: int = 0,
 ) -> list[Message]:
     where = conversation_id or turns.conversation_id
-    _, found = await turns.database.run(
+    _, messages = await turns.database.run(
         act_as(user_id, where),
         FIND_MESSAGE(
             conversation_id=where,
@@ -85,4 +85,4 @@ async def _find(
             now=turns.now,
         ),
     )
-    return found
+    return messages

@@ -13,11 +13,11 @@ async def test_the_most_recently_used_conversation_is_listed_first(turns: Turns)
     turns.wait(seconds=1)
     await turns.begin("Hello again!", conversation_id=older, message_id="m2", user_id="ada")
 
-    found = await _list(turns)
+    conversations = await _list(turns)
 
-    assert [each.id for each in found] == [older, newer]
-    assert found[0].updated_at == turns.now
-    assert (found[0].title, found[0].status) == ("A title", "active")
+    assert [conversation.id for conversation in conversations] == [older, newer]
+    assert conversations[0].updated_at == turns.now
+    assert (conversations[0].title, conversations[0].status) == ("A title", "active")
 
 
 async def test_pages_list_each_conversation_once_even_with_equal_times(
@@ -31,7 +31,7 @@ async def test_pages_list_each_conversation_once_even_with_equal_times(
     for size in (3, 3, 1):
         page = await _list(turns, page_size=3, **cursor)
         assert len(page) == size
-        seen += [each.id for each in page]
+        seen += [conversation.id for conversation in page]
         cursor = {"cursor_updated_at": page[-1].updated_at, "cursor_id": page[-1].id}
 
     assert set(seen) == made
@@ -45,7 +45,7 @@ async def test_archived_conversations_are_listed_only_when_asked_for(
     rows.run("UPDATE conversations SET status = 'archived' WHERE id = %s", archived)
 
     listed = {
-        status: [each.id for each in await _list(turns, status=status)]
+        status: [conversation.id for conversation in await _list(turns, status=status)]
         for status in ("active", "archived", "all")
     }
 
@@ -71,12 +71,12 @@ async def test_conversations_of_other_users_and_anonymous_callers_are_not_listed
     await _talk(turns, "eve")
     await _talk(turns, None)
 
-    assert [each.id for each in await _list(turns)] == [own]
+    assert [conversation.id for conversation in await _list(turns)] == [own]
     assert await _list(turns, user_id=None) == []
 
 
 async def _talk(turns: Turns, user_id: str | None = "ada") -> UUID:
-    """Say something in a new conversation, a second after the last."""
+    """Send a message in a new conversation, a second after the last one."""
     turns.wait(seconds=1)
     begun = await turns.begin(conversation_id=uuid4(), user_id=user_id)
     await turns.finish(begun)
@@ -84,7 +84,7 @@ async def _talk(turns: Turns, user_id: str | None = "ada") -> UUID:
 
 
 async def _list(turns: Turns, **parameters: Any) -> list[ConversationSummary]:
-    chosen: dict[str, object] = {
+    defaults: dict[str, object] = {
         "user_id": "ada",
         "status": "all",
         "retention_days": 0,
@@ -93,4 +93,4 @@ async def _list(turns: Turns, **parameters: Any) -> list[ConversationSummary]:
         "page_size": 20,
         "now": turns.now,
     }
-    return await turns.database.run(LIST_CONVERSATIONS(**chosen | parameters))
+    return await turns.database.run(LIST_CONVERSATIONS(**defaults | parameters))

@@ -87,7 +87,7 @@ async def test_another_callers_messages_are_not_listed(
 
 
 async def _list(turns: Turns, **parameters: Any) -> list[Message]:
-    chosen = {
+    defaults = {
         "conversation_id": turns.conversation_id,
         "user_id": None,
         "include_superseded": False,
@@ -97,4 +97,4 @@ async def _list(turns: Turns, **parameters: Any) -> list[Message]:
         "page_size": 50,
         "now": turns.now,
     }
-    return await turns.database.run(LIST_MESSAGES(**chosen | parameters))
+    return await turns.database.run(LIST_MESSAGES(**defaults | parameters))

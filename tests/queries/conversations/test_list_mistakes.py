@@ -21,13 +21,13 @@ async def test_mistakes_of_all_conversations_are_listed_newest_first_with_their_
     await turns.exchange(3, user_id="ada")
     rows.run(MARK + " AND content <> 'Answer 3'")
 
-    found = await _list(turns)
+    mistakes = await _list(turns)
 
-    assert contents(found) == ["Answer 2", "Answer 1"]
-    assert [(each.question_message_id, each.question) for each in found] == [
+    assert contents(mistakes) == ["Answer 2", "Answer 1"]
+    assert [(mistake.question_message_id, mistake.question) for mistake in mistakes] == [
         ("question-2", "Question 2"), ("question-1", "Question 1"),
     ]  # fmt: skip
-    assert found[0].conversation_id != found[1].conversation_id
+    assert mistakes[0].conversation_id != mistakes[1].conversation_id
 
 
 async def test_the_next_page_of_mistakes_continues_after_the_last_answer(
@@ -63,9 +63,9 @@ async def test_a_replaced_mistake_is_still_listed(turns: Turns, rows: Rows) -> N
     rows.run(MARK)
     await turns.begin("Better put", user_id="ada")
 
-    [found] = await _list(turns)
+    [mistake] = await _list(turns)
 
-    assert (found.content, found.question) == ("Answer 1", "Question 1")
+    assert (mistake.content, mistake.question) == ("Answer 1", "Question 1")
 
 
 async def test_a_mistake_whose_question_is_gone_is_listed_without_it(
@@ -75,9 +75,9 @@ async def test_a_mistake_whose_question_is_gone_is_listed_without_it(
     rows.run(MARK)
     rows.run("DELETE FROM chat_messages WHERE role = 'user'")
 
-    [found] = await _list(turns)
+    [mistake] = await _list(turns)
 
-    assert (found.question_message_id, found.question) == (None, None)
+    assert (mistake.question_message_id, mistake.question) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ async def test_an_expired_question_is_not_shown_with_its_mistake(turns: Turns, r
     rows.run(MARK)
     turns.wait(days=20)
 
-    [found] = await _list(turns)
+    [mistake] = await _list(turns)
 
-    assert found.content == "Answer 1, again"
-    assert (found.question_message_id, found.question) == (None, None)
+    assert mistake.content == "Answer 1, again"
+    assert (mistake.question_message_id, mistake.question) == (None, None)
 
 
 async def _list(turns: Turns, *, after: Mistake | None = None, **parameters: Any) -> list[Mistake]:
-    usual = {
+    defaults = {
         "user_id": "ada",
         "retention_days": 30,
         "cursor_created_at": after.created_at if after else None,
@@ -117,5 +117,5 @@ async def _list(turns: Turns, *, after: Mistake | None = None, **parameters: Any
         "page_size": 200,
         "now": turns.now,
     }
-    _, found = await turns.database.run(act_as("ada"), LIST_MISTAKES(**(usual | parameters)))
-    return found
+    _, mistakes = await turns.database.run(act_as("ada"), LIST_MISTAKES(**(defaults | parameters)))
+    return mistakes

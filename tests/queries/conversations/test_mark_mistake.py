@@ -87,10 +87,10 @@ async def test_an_expired_answer_is_not_marked(
 async def _mark(
     turns: Turns, *, user_id: str | None = None, message_id: str = "answer-1", **parameters: Any
 ) -> bool:
-    usual = {"is_mistake": True, "mistake_note": None, "retention_days": 30, "now": turns.now}
-    whose = {"conversation_id": turns.conversation_id, "user_id": user_id}
+    defaults = {"is_mistake": True, "mistake_note": None, "retention_days": 30, "now": turns.now}
+    conversation = {"conversation_id": turns.conversation_id, "user_id": user_id}
     _, marked = await turns.database.run(
         act_as(user_id, turns.conversation_id),
-        MARK_MISTAKE(**whose, message_id=message_id, **(usual | parameters)),
+        MARK_MISTAKE(**conversation, message_id=message_id, **(defaults | parameters)),
     )
     return bool(marked)

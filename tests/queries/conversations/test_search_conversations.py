@@ -1,4 +1,4 @@
-"""search_conversations: which are found, and whose."""
+"""search_conversations: the matches, their order and their owners."""
 
 from datetime import timedelta
 
@@ -26,10 +26,14 @@ async def test_a_search_finds_a_turns_messages_as_soon_as_they_are_stored(
     turns: Turns, searched: Searched
 ) -> None:
     begun = await turns.begin("What is a walrus?", user_id="ada")
-    assert [each.id for each in await searched.find("walrus")] == [turns.conversation_id]
+    assert [conversation.id for conversation in await searched.find("walrus")] == [
+        turns.conversation_id
+    ]
 
     await turns.finish(begun, "A marine mammal.")
-    assert [each.id for each in await searched.find("mammal")] == [turns.conversation_id]
+    assert [conversation.id for conversation in await searched.find("mammal")] == [
+        turns.conversation_id
+    ]
 
 
 async def test_the_best_match_comes_first_and_among_equal_ones_the_newest(
@@ -133,7 +137,7 @@ async def test_of_more_matches_than_are_ranked_the_newest_are_ranked(searched: S
 
 
 async def test_a_search_finds_the_same_under_a_generic_plan(searched: Searched, rows: Rows) -> None:
-    # As after the fifth search of a connection.
+    # The generic plan, which a connection may use after its fifth search.
     searched.add("of ada", "A walrus.", title="Walrus")
     searched.add("of eve", "A walrus.", user_id="eve")
     rows.run("ALTER ROLE postgres SET plan_cache_mode = force_generic_plan")

@@ -1,4 +1,4 @@
-"""search_conversations: the words of a search, and what its excerpt shows."""
+"""search_conversations: the words of a search, and its excerpts."""
 
 import random
 import re
@@ -15,7 +15,7 @@ ANIMALS = {
     "category": "A category of birds.",
 }
 ALL = sorted(ANIMALS)
-# What `escape` writes, and the marks, are all the markup that there may be.
+# No markup but the marks, and the entities of `escape`.
 SAFE = re.compile(r"(?:[^<>&\"']|&amp;|&lt;|&gt;|&quot;|&#x27;|<mark>|</mark>)*")
 
 
@@ -49,7 +49,7 @@ def animals(searched: Searched) -> Searched:
         ("wal sea", []),
         ('"the wal', ["walrus"]),
         ("xyz or wal", ["walrus"]),
-        # What is to be left out is a whole word: to leave out cats is not to leave out categories.
+        # An exclusion excludes one word: -cat does not exclude category.
         ("birds -cat", ["category"]),
         ("birds -category", []),
         ("-categor", ALL),
@@ -57,7 +57,7 @@ def animals(searched: Searched) -> Searched:
         ('"', []),
         ("or", []),
         ("-", []),
-        # Between two words it means something, elsewhere it is a word like any other.
+        # OR is an operator between two words, and a word elsewhere.
         ("walrus or", []),
         ("or walrus", []),
         ('walrus "', ["walrus"]),

@@ -69,13 +69,13 @@ async def test_a_day_of_usage_begins_and_ends_by_utc(
         await turns.exchange(number, user_id="ada")
 
     days = [date(2026, 1, number) for number in (1, 2, 3)]
-    found = await _sum(turns)
+    usage = await _sum(turns)
     [second] = await _sum(turns, first_day=days[1], last_day=days[1])
 
-    assert [(each.day, each.messages) for each in found] == [
+    assert [(row.day, row.messages) for row in usage] == [
         (days[0], 2), (days[1], 2), (days[2], 1),
     ]  # fmt: skip
-    assert second == found[1]
+    assert second == usage[1]
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def _name(rows: Rows) -> str:
 
 
 async def _sum(turns: Turns, **parameters: Any) -> list[Usage]:
-    usual = {
+    defaults = {
         "user_id": "ada",
         "first_day": date.min,
         "last_day": date.max,
         "retention_days": 0,
         "now": turns.now,
     }
-    _, found = await turns.database.run(act_as("ada"), SUM_USAGE(**(usual | parameters)))
-    return found
+    _, usage = await turns.database.run(act_as("ada"), SUM_USAGE(**(defaults | parameters)))
+    return usage

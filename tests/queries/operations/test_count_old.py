@@ -25,7 +25,7 @@ async def test_old_messages_are_counted_in_batches_and_stay(turns: Turns, rows: 
 
     assert counted == [4, 2, 0]
     assert since is None
-    assert len(rows.said(turns.conversation_id)) == 8
+    assert len(rows.current(turns.conversation_id)) == 8
 
 
 async def test_old_conversations_are_counted_that_will_be_empty(turns: Turns, rows: Rows) -> None:

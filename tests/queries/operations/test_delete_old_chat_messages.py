@@ -25,7 +25,7 @@ async def test_messages_older_than_so_many_days_go_whosever_they_are_and_are_cou
     batch = await _delete(turns)
 
     assert (batch.deleted, batch.resume_at, batch.is_incomplete) == (2, None, False)
-    assert rows.said(turns.conversation_id) == ["Question 2", "Answer 2"]
+    assert rows.current(turns.conversation_id) == ["Question 2", "Answer 2"]
     assert batch.duration_ms > 0
 
 
@@ -36,7 +36,7 @@ async def test_a_batch_tells_where_the_next_one_begins(turns: Turns, rows: Rows)
 
     first = await _delete(turns, batch_size=4)
     assert (first.deleted, first.resume_at) == (4, turns.now - timedelta(days=2))
-    assert rows.said(turns.conversation_id) == ["Question 3", "Answer 3"]
+    assert rows.current(turns.conversation_id) == ["Question 3", "Answer 3"]
 
     rest = await _delete(turns, batch_size=4, since=first.resume_at)
     assert (rest.deleted, rest.resume_at) == (2, None)
@@ -53,7 +53,12 @@ async def test_a_batch_leaves_alone_what_was_stored_before_and_after_its_span(
     batch = await _delete(turns, since=second, until=second + timedelta(hours=1))
 
     assert (batch.deleted, batch.is_incomplete) == (2, False)
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1", "Question 3", "Answer 3"]
+    assert rows.current(turns.conversation_id) == [
+        "Question 1",
+        "Answer 1",
+        "Question 3",
+        "Answer 3",
+    ]
 
 
 async def test_many_that_were_stored_at_the_same_moment_all_go(turns: Turns, rows: Rows) -> None:
@@ -88,7 +93,7 @@ async def test_a_message_that_somebody_holds_is_left_to_them_and_reported(
         batch = await _delete(turns)
 
     assert (batch.deleted, batch.is_incomplete) == (1, True)
-    assert rows.said(turns.conversation_id) == ["Question 1"]
+    assert rows.current(turns.conversation_id) == ["Question 1"]
     again = await _delete(turns)
     assert (again.deleted, again.is_incomplete) == (1, False)
 

@@ -43,7 +43,7 @@ async def test_one_that_is_being_removed_already_is_not_waited_for(
     removed, other = await finished(turns), await finished(turns)
     turns.wait(hours=1)
     again = await turns.begin("And?", message_id="question-2", conversation_id=removed)
-    finish = turns.finishing(again, "Well.", answer_message_id="answer-2", parts="new")
+    finish = turns.finish_call(again, "Well.", answer_message_id="answer-2", parts="new")
     async with rows.uncommitted(finish.statement.sql, finish.parameters):
         assert await streams.delete_old() == [other]
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from lib.database.client import Database
 from lib.operations.clean_up import DELETE_OLD_QUOTAS
-from tests.support.steps.quotas import counted
+from tests.support.steps.quotas import quota_counts
 from tests.support.steps.rows import Rows
 from tests.support.steps.turns import NOON
 
@@ -17,7 +17,7 @@ async def test_counters_whose_day_is_over_go_a_batch_at_a_time(pool: Database, r
     sizes = [await _delete(pool, batch_size=3) for _ in range(3)]
 
     assert sizes == [3, 2, 0]
-    assert counted(rows).keys() == {"new"}
+    assert quota_counts(rows).keys() == {"new"}
 
 
 async def test_a_counter_goes_only_after_the_end_of_its_day(pool: Database, rows: Rows) -> None:
@@ -26,7 +26,7 @@ async def test_a_counter_goes_only_after_the_end_of_its_day(pool: Database, rows
 
     _count(rows, "another", days_ago=1.0001)
     assert await _delete(pool) == 1
-    assert counted(rows).keys() == {"somebody"}
+    assert quota_counts(rows).keys() == {"somebody"}
 
 
 async def test_the_next_batch_begins_where_the_one_before_ended(pool: Database, rows: Rows) -> None:
@@ -34,7 +34,7 @@ async def test_the_next_batch_begins_where_the_one_before_ended(pool: Database, 
         _count(rows, f"{days} days ago", days_ago=days)
 
     assert await _delete(pool, since=NOON - timedelta(days=3)) == 2
-    assert counted(rows).keys() == {"5 days ago"}
+    assert quota_counts(rows).keys() == {"5 days ago"}
 
 
 async def test_a_counter_that_is_just_being_used_is_left_alone(pool: Database, rows: Rows) -> None:
@@ -43,7 +43,7 @@ async def test_a_counter_that_is_just_being_used_is_left_alone(pool: Database, r
     async with rows.uncommitted(using, {"now": NOON}):
         assert await _delete(pool) == 0
 
-    assert counted(rows).keys() == {"somebody"}
+    assert quota_counts(rows).keys() == {"somebody"}
 
 
 def _count(rows: Rows, subject: str, *, days_ago: float) -> None:

@@ -1,4 +1,4 @@
-"""begin_turn: exactly once, whatever is repeated, and one turn at a time."""
+"""begin_turn: any repetition is answered exactly once, and one turn runs at a time."""
 
 from uuid import uuid4
 
@@ -14,7 +14,7 @@ async def test_a_first_message_creates_the_conversation_and_takes_its_turn(
     begun = await turns.begin("Hello!", title="A greeting", user_id="ada")
 
     assert begun.verdict == "taken"
-    assert begun.said == ["Hello!"]
+    assert begun.prompt == ["Hello!"]
     columns = "user_id, title, status, turn_id, turn_message_id, created_at, updated_at"
     assert rows.run(f"SELECT {columns} FROM conversations") == [
         ("ada", "A greeting", "active", begun.turn_id, "question-1", NOON, NOON)
@@ -48,7 +48,7 @@ async def test_the_next_message_takes_the_turn_and_moves_updated_at(
     begun = await turns.begin("Question 2", message_id="question-2")
 
     assert begun.verdict == "taken"
-    assert begun.said == ["Question 1", "Answer 1", "Question 2"]
+    assert begun.prompt == ["Question 1", "Answer 1", "Question 2"]
     assert rows.run("SELECT created_at, updated_at FROM conversations") == [(NOON, turns.now)]
 
 
@@ -60,8 +60,8 @@ async def test_an_answered_message_sent_twice_is_stored_once_and_gets_its_answer
     again = await turns.begin("Question 1")
 
     assert again.verdict == "answered"
-    assert again.read == ["Question 1", "Answer 1"]
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1"]
+    assert again.texts == ["Question 1", "Answer 1"]
+    assert rows.current(turns.conversation_id) == ["Question 1", "Answer 1"]
     assert rows.run("SELECT turn_id FROM conversations") == [(None,)]
 
 
@@ -74,8 +74,8 @@ async def test_an_answered_message_stays_answered_after_later_messages(
     again = await turns.begin("Question 1")
 
     assert again.verdict == "answered"
-    assert again.read == ["Question 1", "Answer 1"]
-    assert len(rows.said(turns.conversation_id)) == 4
+    assert again.texts == ["Question 1", "Answer 1"]
+    assert len(rows.current(turns.conversation_id)) == 4
 
 
 @pytest.mark.parametrize("finish_reason", ["length", "content_filter", "aborted", "timeout"])
@@ -97,8 +97,8 @@ async def test_a_message_whose_answer_failed_is_answered_again_and_the_failed_an
     await turns.finish(again, "Hello!!", answer_message_id="answer-2")
 
     assert again.verdict == "taken"
-    assert again.said == ["Hello!"]
-    assert rows.said(turns.conversation_id) == ["Hello!", "Hello!!"]
+    assert again.prompt == ["Hello!"]
+    assert rows.current(turns.conversation_id) == ["Hello!", "Hello!!"]
     assert rows.superseded(turns.conversation_id) == ["Hel"]
 
 
@@ -110,7 +110,7 @@ async def test_a_message_whose_attempt_left_no_answer_is_answered_and_stored_onc
     again = await turns.begin()
 
     assert again.verdict == "taken"
-    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert rows.current(turns.conversation_id) == ["Hello!"]
 
 
 async def test_a_message_sent_twice_joins_the_attempt_that_answers_it(
@@ -137,7 +137,7 @@ async def test_a_second_message_waits_while_the_first_is_being_answered(
 
     assert other.verdict == "turn_in_progress"
     assert other.lease_remaining_seconds == LEASE_SECONDS - 20
-    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert rows.current(turns.conversation_id) == ["Hello!"]
     assert rows.run("SELECT turn_id FROM conversations") == [(first.turn_id,)]
 
 
@@ -150,7 +150,7 @@ async def test_an_unanswered_message_is_not_answered_after_later_messages(
     again = await turns.begin()
 
     assert again.verdict == "moved_on"
-    assert rows.said(turns.conversation_id) == ["Hello!", "Question 2", "Answer 2"]
+    assert rows.current(turns.conversation_id) == ["Hello!", "Question 2", "Answer 2"]
 
 
 async def test_the_verdict_moved_on_comes_even_while_a_later_message_is_being_answered(
@@ -170,8 +170,8 @@ async def test_an_attempt_that_retries_begin_turn_gets_its_own_turn(
     again = await turns.begin(turn_id=first.turn_id)
 
     assert again.verdict == "taken"
-    assert again.said == ["Hello!"]
-    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert again.prompt == ["Hello!"]
+    assert rows.current(turns.conversation_id) == ["Hello!"]
 
 
 async def test_the_same_message_is_answered_again_once_the_lease_has_ended(
@@ -187,7 +187,7 @@ async def test_the_same_message_is_answered_again_once_the_lease_has_ended(
     assert again.verdict == "taken"
     assert again.lease_remaining_seconds is None
     assert await turns.finish(crashed) == []
-    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert rows.current(turns.conversation_id) == ["Hello!"]
 
 
 async def test_another_message_takes_the_turn_once_the_lease_has_ended(
@@ -199,7 +199,7 @@ async def test_another_message_takes_the_turn_once_the_lease_has_ended(
     other = await turns.begin("And you?", message_id="question-2")
 
     assert other.verdict == "taken"
-    assert rows.said(turns.conversation_id) == ["Hello!", "And you?"]
+    assert rows.current(turns.conversation_id) == ["Hello!", "And you?"]
 
 
 async def test_the_same_message_id_in_two_conversations_is_two_messages(turns: Turns) -> None:
@@ -217,11 +217,11 @@ async def test_regenerating_an_unknown_message_sends_it(turns: Turns, rows: Rows
 
     assert begun.verdict == "taken"
     assert begun.question.content == "Hello?"
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1", "Hello?"]
+    assert rows.current(turns.conversation_id) == ["Question 1", "Answer 1", "Hello?"]
 
 
 async def test_regenerating_in_an_unknown_conversation_creates_it(turns: Turns, rows: Rows) -> None:
     begun = await turns.begin("Hello?", regenerates=True)
 
     assert begun.verdict == "taken"
-    assert rows.said(turns.conversation_id) == ["Hello?"]
+    assert rows.current(turns.conversation_id) == ["Hello?"]

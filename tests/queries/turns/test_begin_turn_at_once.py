@@ -1,4 +1,4 @@
-"""begin_turn: many at once. Who waited for another request decides by what that one stored."""
+"""begin_turn: many at once. A request that waited for another sees the rows of that one."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ async def test_forty_first_sends_of_one_message_take_one_turn(turns: Turns, rows
     verdicts = Counter([turn.verdict for turn in await asyncio.gather(*sends)])
 
     assert verdicts == {"taken": 1, "being_answered": MANY - 1}
-    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert rows.current(turns.conversation_id) == ["Hello!"]
 
 
 async def test_of_forty_different_first_messages_one_takes_the_turn_and_the_others_must_wait(
@@ -41,7 +41,7 @@ async def test_of_forty_different_first_messages_one_takes_the_turn_and_the_othe
     ends = Counter([type(end) for end in await asyncio.gather(*sends, return_exceptions=True)])
 
     assert ends == {Turn: 1, TurnInProgress: MANY - 1}
-    assert len(rows.said(turns.conversation_id)) == 1
+    assert len(rows.current(turns.conversation_id)) == 1
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ async def test_a_request_that_meets_a_conversation_being_created_waits_and_then_
             await second
     else:
         assert (await second).verdict == verdict
-    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert rows.current(turns.conversation_id) == ["Hello!"]
 
 
 async def test_a_first_message_sent_twice_at_once_is_not_refused_for_the_quota_that_it_used(
@@ -101,7 +101,7 @@ async def test_forty_requests_that_waited_for_the_answer_to_be_stored_return_it(
     # A lease that has ended looks free in it, and the question unanswered.
     begun = await turns.begin()
     turns.wait(seconds=seconds)
-    finish = turns.finishing(begun, "Hello, how are you?")
+    finish = turns.finish_call(begun, "Hello, how are you?")
     async with rows.uncommitted(finish.statement.sql, finish.parameters):
         sends = [asyncio.create_task(_verdict(turns)) for _ in range(MANY)]
         await rows.until_waiting(MANY)
@@ -123,7 +123,7 @@ async def test_forty_sends_around_the_end_of_a_turn_ask_the_model_once(
         verdicts = set(await asyncio.gather(*calls))
 
         assert verdicts <= {"being_answered", "answered", "stored"}
-        assert rows.said(conversation_id) == ["Hello!", "Hello, how are you?"]
+        assert rows.current(conversation_id) == ["Hello!", "Hello, how are you?"]
 
 
 async def _send(turns: Turns, text: str, message_id: str, caller: Caller = ADA) -> Turn:

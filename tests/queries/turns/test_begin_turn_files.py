@@ -1,4 +1,4 @@
-"""begin_turn: files and metadata, which are stored with a message; files are a part of it."""
+"""begin_turn: files and metadata of a message; other files make it another message."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""begin_turn: what to do about an attempt that was ended before it could store its answer."""
+"""begin_turn: an attempt that died before it stored its answer makes the turn lapsed."""
 
 from typing import Any
 from uuid import uuid4
@@ -21,7 +21,7 @@ STATE = "SELECT turn_id, turn_message_id, turn_expires_at, updated_at FROM conve
 
 @pytest.fixture
 async def left(turns: Turns, streams: Streams) -> Begun:
-    """Leave parts behind, under a lease that has run out."""
+    """Leave stored parts behind, under a lease that has run out."""
     begun = await turns.begin()
     await streams.store(begun, "abc")
     turns.wait(seconds=LEASE_SECONDS)
@@ -39,7 +39,7 @@ async def test_a_dead_attempt_with_stored_parts_makes_the_turn_lapsed_and_change
     assert (begun.verdict, begun.held_turn_id) == ("lapsed", left.turn_id)
     assert begun.quota is None
     assert rows.run(STATE) == before
-    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert rows.current(turns.conversation_id) == ["Hello!"]
     assert rows.run("SELECT parts FROM stream_batches") == [("abc",)]
 
 

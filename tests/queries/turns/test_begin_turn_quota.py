@@ -1,4 +1,4 @@
-"""begin_turn: what is counted of a quota, and that what is over it leaves nothing behind."""
+"""begin_turn: which messages a quota counts, and that a message over it stores nothing."""
 
 import asyncio
 from collections import Counter
@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from lib.turns.quota import Quota
-from tests.support.steps.quotas import Counted, counted
+from tests.support.steps.quotas import QuotaCount, quota_counts
 from tests.support.steps.rows import Rows
 from tests.support.steps.turns import Begun, Turns
 
@@ -24,11 +24,11 @@ async def test_each_new_message_is_counted_until_none_is_left_in_the_minute(
 ) -> None:
     seen = [await _say(turns, number) for number in range(3)]
 
-    assert [each.verdict for each in seen] == ["taken", "taken", "over_quota"]
+    assert [turn.verdict for turn in seen] == ["taken", "taken", "over_quota"]
     assert seen[0].quota == _quota(1, 60, 2, 86_400)
     assert seen[1].quota == _quota(0, 59, 1, 86_399)
     assert seen[2].quota == _quota(0, 58, 1, 86_398)
-    assert counted(rows) == {"somebody": Counted(2, 2)}
+    assert quota_counts(rows) == {"somebody": QuotaCount(2, 2)}
 
 
 async def test_a_new_minute_allows_more_messages_until_the_day_is_used_up(
@@ -45,7 +45,7 @@ async def test_a_new_minute_allows_more_messages_until_the_day_is_used_up(
     turns.wait(seconds=86_338)
     again = await _say(turns, 4)
     assert (again.verdict, again.quota) == ("taken", _quota(1, 60, 2, 86_400))
-    assert counted(rows) == {"somebody": Counted(1, 1)}
+    assert quota_counts(rows) == {"somebody": QuotaCount(1, 1)}
 
 
 async def test_a_message_over_the_quota_stores_nothing_not_even_its_conversation(
@@ -62,7 +62,7 @@ async def test_a_message_over_the_quota_stores_nothing_not_even_its_conversation
 
     assert (begun.verdict, begun.messages) == ("over_quota", [])
     assert rows.run(LEFT) == [(1, 0, 0)]
-    assert counted(rows) == {"ada": Counted(9, 9)}
+    assert quota_counts(rows) == {"ada": QuotaCount(9, 9)}
 
 
 async def test_an_edit_that_is_over_the_quota_replaces_nothing(turns: Turns, rows: Rows) -> None:
@@ -83,10 +83,10 @@ async def test_a_message_that_is_sent_again_is_not_counted_again(turns: Turns, r
     await turns.finish(begun)
     answered = await turns.begin(**TWO)
 
-    verdicts = [each.verdict for each in (being_answered, own_retry, answered)]
+    verdicts = [turn.verdict for turn in (being_answered, own_retry, answered)]
     assert verdicts == ["being_answered", "taken", "answered"]
-    assert [each.quota for each in (being_answered, own_retry, answered)] == [None] * 3
-    assert counted(rows) == {"somebody": Counted(1, 1)}
+    assert [turn.quota for turn in (being_answered, own_retry, answered)] == [None] * 3
+    assert quota_counts(rows) == {"somebody": QuotaCount(1, 1)}
 
 
 @pytest.mark.parametrize("regenerates", [False, True])
@@ -103,7 +103,7 @@ async def test_a_retry_after_a_failure_is_not_counted_and_needs_no_quota(
     again = await turns.begin(messages_per_minute=1, regenerates=regenerates)
 
     assert (again.verdict, again.quota) == ("taken", None)
-    assert counted(rows) == {"somebody": Counted(1, 1)}
+    assert quota_counts(rows) == {"somebody": QuotaCount(1, 1)}
 
 
 async def test_taking_over_a_lost_turn_is_not_counted(turns: Turns, rows: Rows) -> None:
@@ -111,7 +111,7 @@ async def test_taking_over_a_lost_turn_is_not_counted(turns: Turns, rows: Rows) 
     turns.wait(seconds=61)
 
     assert (await turns.begin(messages_per_day=5)).verdict == "taken"
-    assert counted(rows) == {"somebody": Counted(1, 1)}
+    assert quota_counts(rows) == {"somebody": QuotaCount(1, 1)}
 
 
 async def test_edits_and_regenerated_answers_are_counted(turns: Turns, rows: Rows) -> None:
@@ -123,7 +123,7 @@ async def test_edits_and_regenerated_answers_are_counted(turns: Turns, rows: Row
     regenerated = await turns.begin("Better put", regenerates=True, **TWO)
 
     assert [edited.verdict, regenerated.verdict] == ["taken", "taken"]
-    assert counted(rows) == {"somebody": Counted(1, 3)}
+    assert quota_counts(rows) == {"somebody": QuotaCount(1, 3)}
 
 
 async def test_a_message_refused_for_another_reason_is_not_counted(
@@ -147,7 +147,7 @@ async def test_a_message_refused_for_another_reason_is_not_counted(
         "message_id_taken", "full", "unanswered", "nothing_to_answer", "archived",
         "turn_in_progress",
     ]  # fmt: skip
-    assert counted(rows) == {}
+    assert quota_counts(rows) == {}
 
 
 async def test_callers_are_counted_separately(turns: Turns, rows: Rows) -> None:
@@ -155,15 +155,15 @@ async def test_callers_are_counted_separately(turns: Turns, rows: Rows) -> None:
         begun = await turns.begin(user_id=user_id, conversation_id=uuid4(), messages_per_minute=1)
         assert begun.verdict == "taken"
 
-    assert counted(rows) == dict.fromkeys(("ada", "eve", "somebody"), Counted(1, 1))
+    assert quota_counts(rows) == dict.fromkeys(("ada", "eve", "somebody"), QuotaCount(1, 1))
     assert rows.run("SELECT user_id FROM quotas ORDER BY subject") == [("ada",), ("eve",), (None,)]
 
 
 async def test_without_limits_no_message_is_counted(turns: Turns, rows: Rows) -> None:
     begun = [await _say(turns, number, minute=0, day=0) for number in range(5)]
 
-    assert {(each.verdict, each.quota) for each in begun} == {("taken", None)}
-    assert counted(rows) == {}
+    assert {(turn.verdict, turn.quota) for turn in begun} == {("taken", None)}
+    assert quota_counts(rows) == {}
 
 
 @pytest.mark.parametrize("is_one_conversation", [False, True])
@@ -190,8 +190,8 @@ async def test_of_many_messages_at_once_exactly_as_many_as_the_quota_allows_are_
         ]
     )
 
-    assert Counter(each.verdict for each in begun) == {"taken": 7, "over_quota": 33}
-    assert counted(rows) == {"somebody": Counted(7, 7)}
+    assert Counter(turn.verdict for turn in begun) == {"taken": 7, "over_quota": 33}
+    assert quota_counts(rows) == {"somebody": QuotaCount(7, 7)}
     stored = "SELECT count(*) FROM chat_messages WHERE message_id LIKE 'new-%%'"
     assert rows.run(stored) == [(7,)]
 
@@ -211,11 +211,11 @@ async def test_a_refused_message_is_not_counted_under_any_plan(
         rows.run(f"ALTER ROLE postgres RESET enable_{switched_off}")
 
     assert full.verdict == "full"
-    assert counted(rows) == {}
+    assert quota_counts(rows) == {}
 
 
 async def _say(turns: Turns, number: int, *, minute: int = 2, day: int = 3) -> Begun:
-    """Say something new, a second after the last, with nobody waiting for an answer."""
+    """Send a new message a second after the last one, with no answer still to come."""
     begun = await turns.begin(
         f"Question {number}",
         message_id=f"question-{number}",

@@ -1,4 +1,4 @@
-"""begin_turn: what is refused, and that a refusal stores nothing."""
+"""begin_turn: the refusals, which store nothing."""
 
 import psycopg
 import pytest
@@ -16,7 +16,7 @@ async def test_an_archived_conversation_takes_no_new_messages(turns: Turns, rows
     regenerated = await turns.begin("Question 1", regenerates=True)
 
     assert [sent.verdict, edited.verdict, regenerated.verdict] == ["archived"] * 3
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1"]
+    assert rows.current(turns.conversation_id) == ["Question 1", "Answer 1"]
 
 
 async def test_an_archived_conversation_still_replays_its_answers(turns: Turns, rows: Rows) -> None:
@@ -31,7 +31,7 @@ async def test_a_full_conversation_takes_no_new_messages(turns: Turns, rows: Row
 
     full = await turns.begin("Question 2", message_id="question-2", max_messages=2)
     assert full.verdict == "full"
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1"]
+    assert rows.current(turns.conversation_id) == ["Question 1", "Answer 1"]
 
     room = await turns.begin("Question 2", message_id="question-2", max_messages=3)
     assert room.verdict == "taken"
@@ -66,7 +66,7 @@ async def test_the_id_of_an_answer_is_refused_as_the_id_of_a_question(
     begun = await turns.begin("Hello?", message_id="answer-1", regenerates=regenerates)
 
     assert begun.verdict == "message_id_taken"
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1"]
+    assert rows.current(turns.conversation_id) == ["Question 1", "Answer 1"]
 
 
 @pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])
@@ -83,7 +83,7 @@ async def test_another_users_conversation_looks_like_one_that_is_being_created(
 
     assert regenerated.verdict == "nothing_to_answer"
     assert rows.run("SELECT * FROM conversations") == before
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1"]
+    assert rows.current(turns.conversation_id) == ["Question 1", "Answer 1"]
 
 
 async def test_an_expired_message_is_stored_again_as_a_new_one(turns: Turns, rows: Rows) -> None:
@@ -93,8 +93,8 @@ async def test_an_expired_message_is_stored_again_as_a_new_one(turns: Turns, row
     again = await turns.begin("Question 1", retention_days=30)
 
     assert again.verdict == "taken"
-    assert again.said == ["Question 1"]
-    assert rows.said(turns.conversation_id)[-1] == "Question 1"
+    assert again.prompt == ["Question 1"]
+    assert rows.current(turns.conversation_id)[-1] == "Question 1"
 
 
 async def test_expired_messages_are_neither_read_nor_regenerated_nor_counted(
@@ -110,7 +110,7 @@ async def test_expired_messages_are_neither_read_nor_regenerated_nor_counted(
         "Question 2", message_id="question-2", retention_days=30, max_messages=2
     )
     assert sent.verdict == "taken"
-    assert sent.said == ["Question 2"]
+    assert sent.prompt == ["Question 2"]
 
 
 async def test_a_message_exactly_as_old_as_the_retention_period_is_not_expired(
@@ -144,4 +144,4 @@ async def test_the_id_of_an_expired_message_may_be_used_for_a_replacement(
     )
 
     assert edited.verdict == "taken"
-    assert edited.said == ["Better put"]
+    assert edited.prompt == ["Better put"]

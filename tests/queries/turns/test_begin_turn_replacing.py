@@ -1,4 +1,4 @@
-"""begin_turn: edits and new answers, which mark what they replace and change nothing."""
+"""begin_turn: edits and regenerated answers, which mark the messages that they replace."""
 
 import time
 from datetime import UTC, datetime
@@ -22,8 +22,8 @@ async def test_a_new_text_under_the_same_id_replaces_the_message_and_all_later_o
     edited = await turns.begin("Question 2, better put", message_id="question-2")
 
     assert edited.verdict == "taken"
-    assert edited.said == ["Question 1", "Answer 1", "Question 2, better put"]
-    assert rows.said(turns.conversation_id) == edited.said
+    assert edited.prompt == ["Question 1", "Answer 1", "Question 2, better put"]
+    assert rows.current(turns.conversation_id) == edited.prompt
     assert rows.superseded(turns.conversation_id) == [
         "Question 2", "Answer 2", "Question 3", "Answer 3",
     ]  # fmt: skip
@@ -37,7 +37,7 @@ async def test_an_edit_sent_twice_is_stored_once(turns: Turns, rows: Rows) -> No
     await turns.finish(edited, "I see.", answer_message_id="answer-2")
 
     assert (await turns.begin("Better put")).verdict == "answered"
-    assert rows.said(turns.conversation_id) == ["Better put", "I see."]
+    assert rows.current(turns.conversation_id) == ["Better put", "I see."]
     assert rows.superseded(turns.conversation_id) == ["Question 1", "Answer 1"]
 
 
@@ -45,7 +45,7 @@ async def test_an_edit_waits_while_its_message_is_being_answered(turns: Turns, r
     await turns.begin()
 
     assert (await turns.begin("Better put")).verdict == "turn_in_progress"
-    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert rows.current(turns.conversation_id) == ["Hello!"]
 
 
 async def test_an_edit_of_a_message_that_never_got_an_answer_is_answered(
@@ -54,7 +54,7 @@ async def test_an_edit_of_a_message_that_never_got_an_answer_is_answered(
     await turns.release(await turns.begin())
 
     assert (await turns.begin("Better put")).verdict == "taken"
-    assert rows.said(turns.conversation_id) == ["Better put"]
+    assert rows.current(turns.conversation_id) == ["Better put"]
 
 
 async def test_system_messages_survive_edits_and_new_answers(turns: Turns, rows: Rows) -> None:
@@ -65,7 +65,7 @@ async def test_system_messages_survive_edits_and_new_answers(turns: Turns, rows:
     edited = await turns.begin("Better put")
 
     assert edited.verdict == "taken"
-    assert rows.said(turns.conversation_id) == ["Be brief.", "Better put"]
+    assert rows.current(turns.conversation_id) == ["Be brief.", "Better put"]
 
 
 async def test_a_message_may_replace_another_under_an_id_of_its_own(
@@ -82,7 +82,7 @@ async def test_a_message_may_replace_another_under_an_id_of_its_own(
     )
 
     assert [edited.verdict, again.verdict] == ["taken", "being_answered"]
-    assert rows.said(turns.conversation_id) == ["Better put"]
+    assert rows.current(turns.conversation_id) == ["Better put"]
 
 
 async def test_replacing_an_unknown_message_sends_a_new_one(turns: Turns, rows: Rows) -> None:
@@ -91,7 +91,7 @@ async def test_replacing_an_unknown_message_sends_a_new_one(turns: Turns, rows: 
     sent = await turns.begin("And you?", message_id="question-2", replaced_message_id="gone")
 
     assert sent.verdict == "taken"
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1", "And you?"]
+    assert rows.current(turns.conversation_id) == ["Question 1", "Answer 1", "And you?"]
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ async def test_an_answer_is_regenerated_by_its_own_id_its_questions_id_or_none(
     await turns.finish(begun, "Answer 1, again", answer_message_id="answer-2")
 
     assert begun.verdict == "taken"
-    assert begun.said == ["Question 1"]
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1, again"]
+    assert begun.prompt == ["Question 1"]
+    assert rows.current(turns.conversation_id) == ["Question 1", "Answer 1, again"]
     assert rows.superseded(turns.conversation_id) == ["Answer 1"]
 
 
@@ -127,8 +127,8 @@ async def test_regenerating_an_earlier_answer_replaces_all_messages_after_its_qu
     await turns.finish(begun, "Answer 1, again", answer_message_id="answer-3")
 
     assert begun.verdict == "taken"
-    assert begun.said == ["Question 1"]
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1, again"]
+    assert begun.prompt == ["Question 1"]
+    assert rows.current(turns.conversation_id) == ["Question 1", "Answer 1, again"]
 
 
 async def test_the_old_answer_stays_when_its_regeneration_fails(turns: Turns, rows: Rows) -> None:
@@ -138,7 +138,12 @@ async def test_the_old_answer_stays_when_its_regeneration_fails(turns: Turns, ro
     begun = await turns.begin(None, message_id=None, regenerates=True, answer_message_id="answer-1")
     await turns.release(begun)
 
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1", "Question 2", "Answer 2"]
+    assert rows.current(turns.conversation_id) == [
+        "Question 1",
+        "Answer 1",
+        "Question 2",
+        "Answer 2",
+    ]
 
 
 async def test_a_message_whose_answer_is_being_regenerated_waits_for_the_new_answer(
@@ -175,8 +180,8 @@ async def test_the_named_answer_decides_what_is_regenerated_not_the_message_besi
     await turns.finish(begun, "Answer 1, again", answer_message_id="answer-3")
 
     assert begun.verdict == "taken"
-    assert begun.said == ["Question 1"]
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1, again"]
+    assert begun.prompt == ["Question 1"]
+    assert rows.current(turns.conversation_id) == ["Question 1", "Answer 1, again"]
 
 
 async def test_regenerating_with_a_changed_text_is_an_edit(turns: Turns, rows: Rows) -> None:
@@ -185,7 +190,7 @@ async def test_regenerating_with_a_changed_text_is_an_edit(turns: Turns, rows: R
     begun = await turns.begin("Better put", regenerates=True, answer_message_id="answer-1")
 
     assert begun.verdict == "taken"
-    assert rows.said(turns.conversation_id) == ["Better put"]
+    assert rows.current(turns.conversation_id) == ["Better put"]
     assert rows.superseded(turns.conversation_id) == ["Question 1", "Answer 1"]
 
 
@@ -198,7 +203,7 @@ async def test_regenerating_answers_the_last_question_that_got_no_answer(
     begun = await turns.begin(None, message_id=None, regenerates=True)
 
     assert begun.verdict == "taken"
-    assert begun.said == ["Question 1", "Answer 1", "Hello?"]
+    assert begun.prompt == ["Question 1", "Answer 1", "Hello?"]
 
 
 async def test_regenerating_an_answer_that_is_being_made_joins_its_attempt(
@@ -215,7 +220,7 @@ async def test_regenerating_an_answer_that_is_being_made_joins_its_attempt(
 async def test_regenerating_without_an_id_joins_the_attempt_at_the_last_answer(
     turns: Turns,
 ) -> None:
-    # By the real clock, which `lib` goes by.
+    # The real clock, because `lib` uses it.
     turns.now = datetime.now(UTC)
     first = await turns.begin()
 
@@ -242,7 +247,7 @@ async def test_an_earlier_answer_is_not_regenerated_while_another_is_being_made(
     again = await turns.begin("Question 1", regenerates=True, answer_message_id="answer-1")
 
     assert again.verdict == "turn_in_progress"
-    assert rows.said(turns.conversation_id) == ["Question 1", "Answer 1", "Question 2"]
+    assert rows.current(turns.conversation_id) == ["Question 1", "Answer 1", "Question 2"]
 
 
 @pytest.mark.parametrize("has_conversation", [True, False])

@@ -17,9 +17,9 @@ async def test_find_left_turn_returns_the_question_and_all_parts_in_order(
     for parts, first_part in (("kl", 10), ("ab", 0), ("cdefghij", 2)):
         await streams.store(begun, parts, first_part)
 
-    found = await streams.find_left(begun)
+    left_turns = await streams.find_left(begun)
 
-    assert found == [LeftTurn(begun.question.id, "Hello!", "abcdefghijkl")]
+    assert left_turns == [LeftTurn(begun.question.id, "Hello!", "abcdefghijkl")]
 
 
 async def test_an_attempt_without_stored_parts_is_found_with_an_empty_text(

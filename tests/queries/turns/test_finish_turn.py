@@ -39,7 +39,7 @@ async def test_finish_turn_sent_twice_returns_the_stored_answer(turns: Turns, ro
     turns.wait(seconds=1)
 
     assert await turns.finish(begun) == first
-    assert rows.said(turns.conversation_id) == ["Hello!", "Hello, how are you?"]
+    assert rows.current(turns.conversation_id) == ["Hello!", "Hello, how are you?"]
 
 
 async def test_finish_turn_stores_the_title_and_returns_it_when_sent_twice(
@@ -83,7 +83,7 @@ async def test_an_attempt_that_lost_the_turn_stores_no_answer(turns: Turns, rows
 
     assert await turns.finish(late, "Too late", title="Too late") == []
     assert rows.run("SELECT turn_id, title FROM conversations") == [(again.turn_id, FIRST_TITLE)]
-    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert rows.current(turns.conversation_id) == ["Hello!"]
 
 
 async def test_an_attempt_past_its_lease_stores_its_answer_if_no_other_took_the_turn(
@@ -93,7 +93,7 @@ async def test_an_attempt_past_its_lease_stores_its_answer_if_no_other_took_the_
     turns.wait(seconds=LEASE_SECONDS + 1)
 
     assert await turns.finish(begun)
-    assert rows.said(turns.conversation_id) == ["Hello!", "Hello, how are you?"]
+    assert rows.current(turns.conversation_id) == ["Hello!", "Hello, how are you?"]
 
 
 async def test_no_answer_is_stored_in_a_deleted_conversation(turns: Turns, rows: Rows) -> None:
@@ -101,7 +101,7 @@ async def test_no_answer_is_stored_in_a_deleted_conversation(turns: Turns, rows:
     rows.run("DELETE FROM conversations")
 
     assert await turns.finish(begun) == []
-    assert rows.said(turns.conversation_id) == []
+    assert rows.current(turns.conversation_id) == []
 
 
 async def test_another_callers_answer_is_not_returned(turns: Turns) -> None:

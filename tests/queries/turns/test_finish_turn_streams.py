@@ -1,4 +1,4 @@
-"""finish_turn: what becomes of the answer's stream."""
+"""finish_turn: the stored stream of the answer."""
 
 from uuid import uuid4
 
@@ -34,7 +34,7 @@ async def test_a_batch_that_was_stored_unnoticed_is_not_in_the_stream_twice(
 ) -> None:
     begun = await turns.begin()
     await streams.store(begun, "abc")
-    # That this arrived was not heard.
+    # The attempt does not learn that this one arrived.
     await streams.store(begun, "de", 3)
 
     await turns.finish(begun, stored_parts=3, parts="defg")
@@ -74,9 +74,9 @@ async def test_finish_turn_sent_twice_leaves_the_stream_unchanged(
     assert rows.run(FINISHED) == [("abcd",)]
 
 
-@pytest.mark.parametrize(("seconds", "kept"), [(60, ["abc", "de"]), (61, ["de"])])
+@pytest.mark.parametrize(("seconds", "remaining"), [(60, ["abc", "de"]), (61, ["de"])])
 async def test_the_next_answer_removes_a_stream_that_is_a_minute_old(
-    turns: Turns, rows: Rows, seconds: float, kept: list[str]
+    turns: Turns, rows: Rows, seconds: float, remaining: list[str]
 ) -> None:
     other = await turns.begin(conversation_id=uuid4())
     await turns.finish(other, parts="other")
@@ -87,7 +87,7 @@ async def test_the_next_answer_removes_a_stream_that_is_a_minute_old(
     await turns.finish(second, answer_message_id="answer-2", parts="de")
 
     ordered = f"{FINISHED} WHERE conversation_id = %s ORDER BY ended_at"
-    assert [parts for (parts,) in rows.run(ordered, turns.conversation_id)] == kept
+    assert [parts for (parts,) in rows.run(ordered, turns.conversation_id)] == remaining
     assert rows.run(f"{FINISHED} WHERE conversation_id = %s", other.conversation_id) == [("other",)]
 
 

@@ -8,7 +8,7 @@ from tests.support.steps.turns import LEASE_SECONDS, Begun, Turns
 
 
 def lapsed(begun: Begun) -> LapsedTurn:
-    """Return the row that tells of an attempt."""
+    """Return the row of an attempt."""
     return LapsedTurn(begun.conversation_id, begun.user_id, begun.turn_id)
 
 
@@ -16,16 +16,16 @@ async def test_lapsed_turns_of_all_callers_are_listed_the_oldest_first(
     turns: Turns, streams: Streams
 ) -> None:
     begun: list[Begun] = []
-    for who in ("eve", None, "ada"):
-        begun.append(await turns.begin(user_id=who, conversation_id=uuid4()))
+    for user_id in ("eve", None, "ada"):
+        begun.append(await turns.begin(user_id=user_id, conversation_id=uuid4()))
         turns.wait(seconds=1)
-    for each in begun:
-        await streams.store(each, "abc")
-        await streams.store(each, "de", 3)
+    for turn in begun:
+        await streams.store(turn, "abc")
+        await streams.store(turn, "de", 3)
     turns.wait(seconds=LEASE_SECONDS)
 
-    assert await streams.list_lapsed() == [lapsed(each) for each in begun]
-    assert await streams.list_lapsed(batch_size=2) == [lapsed(each) for each in begun[:2]]
+    assert await streams.list_lapsed() == [lapsed(turn) for turn in begun]
+    assert await streams.list_lapsed(batch_size=2) == [lapsed(turn) for turn in begun[:2]]
 
 
 async def test_a_turn_whose_lease_runs_is_not_listed(turns: Turns, streams: Streams) -> None:

@@ -59,10 +59,10 @@ async def test_the_question_of_the_attempts_turn_wins_over_the_named_message(
         "Question 2", message_id="question-2", regenerates=True, answer_message_id="answer-1"
     )
 
-    # Its answer too, which is there until there is a new one.
-    found = ["Question 1", "Answer 1"]
-    assert await _read(turns, message_id="question-2", turn_id=begun.turn_id) == found
-    assert await _read(turns, message_id=None, turn_id=begun.turn_id) == found
+    # With its answer, which stays current until the new one is stored.
+    expected = ["Question 1", "Answer 1"]
+    assert await _read(turns, message_id="question-2", turn_id=begun.turn_id) == expected
+    assert await _read(turns, message_id=None, turn_id=begun.turn_id) == expected
 
 
 async def test_a_turn_does_not_read_replaced_messages(turns: Turns) -> None:
@@ -97,7 +97,7 @@ async def test_no_messages_are_returned_for_an_unknown_question_or_another_calle
 
 
 async def _read(turns: Turns, **parameters: Any) -> list[str]:
-    chosen = {
+    defaults = {
         "conversation_id": turns.conversation_id,
         "user_id": None,
         "turn_id": uuid4(),
@@ -105,4 +105,4 @@ async def _read(turns: Turns, **parameters: Any) -> list[str]:
         "retention_days": 0,
         "now": turns.now,
     }
-    return contents(await turns.database.run(LIST_TURN_MESSAGES(**chosen | parameters)))
+    return contents(await turns.database.run(LIST_TURN_MESSAGES(**defaults | parameters)))

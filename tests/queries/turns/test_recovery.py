@@ -1,4 +1,4 @@
-"""find_left_turn and finish_turn together: what was left behind is stored once, whoever tries."""
+"""find_left_turn and finish_turn together: an unfinished answer is stored exactly once."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ STREAMS = "SELECT turn_id, parts FROM finished_streams"
 
 @pytest.fixture
 async def left(turns: Turns, pool: Database) -> Begun:
-    """Leave an answer behind whose lease has run out."""
+    """Leave an unfinished answer behind, under a lease that has run out."""
     begun = await turns.begin()
     await say(pool, begun, STARTED)
     turns.wait(seconds=LEASE_SECONDS)
@@ -49,7 +49,7 @@ async def test_many_recoveries_at_once_store_one_answer(
 async def test_many_recoveries_of_an_answer_without_an_id_store_one(
     turns: Turns, pool: Database, rows: Rows
 ) -> None:
-    # Each of them would name it by an id of its own.
+    # Each recovery would give the answer an id of its own.
     begun = await turns.begin()
     await say(pool, begun, TEXT)
 
@@ -71,7 +71,7 @@ async def test_an_attempt_that_finishes_late_does_not_mistake_the_recovered_answ
 async def test_an_answer_that_its_attempt_stores_late_is_not_recovered(
     turns: Turns, left: Begun, pool: Database, rows: Rows
 ) -> None:
-    finish = turns.finishing(left, "Hello, how are you?")
+    finish = turns.finish_call(left, "Hello, how are you?")
     async with rows.uncommitted(finish.statement.sql, finish.parameters):
         recovering = asyncio.create_task(recover(pool, left))
         await rows.until_waiting(1)
@@ -106,12 +106,12 @@ async def test_a_lapsed_turn_without_parts_is_released(
 
 
 async def recover(pool: Database, left: Begun) -> None:
-    """Store what was left behind."""
+    """Store the unfinished answer."""
     await recover_turn(pool, NOBODY, left.conversation_id, left.turn_id)
 
 
 async def say(pool: Database, begun: Begun, parts: bytes) -> None:
-    """Keep real parts of an answer."""
+    """Store real parts of an answer."""
     await pool.run(
         STORE_STREAM_BATCHES(
             conversation_ids=[begun.conversation_id],

@@ -4,7 +4,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from tests.support.steps.rows import Rows
-from tests.support.steps.streams import Said, Streams
+from tests.support.steps.streams import Parts, Streams
 from tests.support.steps.turns import LEASE_SECONDS, Turns
 
 
@@ -17,7 +17,7 @@ async def test_a_released_turn_is_free_for_the_next_message_and_nothing_else_cha
 
     turn = "turn_id, turn_message_id, turn_expires_at, updated_at"
     assert rows.run(f"SELECT {turn} FROM conversations") == [(None, None, None, turns.now)]
-    assert rows.said(turns.conversation_id) == ["Hello!"]
+    assert rows.current(turns.conversation_id) == ["Hello!"]
     assert (await turns.begin("And you?", message_id="question-2")).verdict == "taken"
 
 
@@ -45,7 +45,7 @@ async def test_release_turn_removes_the_attempts_batches_and_no_others(
 ) -> None:
     begun = await turns.begin(user_id="ada")
     other = await turns.begin(user_id="ada", conversation_id=uuid4())
-    await streams.store_all(Said(begun, "abc"), Said(other, "xyz"))
+    await streams.store_all(Parts(begun, "abc"), Parts(other, "xyz"))
 
     assert await turns.release(begun)
 

@@ -67,7 +67,7 @@ async def test_another_callers_answer_is_not_stopped(
 async def test_an_answer_that_is_being_stored_is_not_stopped(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
-    finish = turns.finishing(await turns.begin(), "Hello")
+    finish = turns.finish_call(await turns.begin(), "Hello")
     async with rows.uncommitted(finish.statement.sql, finish.parameters):
         stopping = asyncio.create_task(streams.stop())
         await rows.until_waiting(1)

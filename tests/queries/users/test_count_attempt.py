@@ -1,4 +1,4 @@
-"""count_attempt: of a log in, for its address and for its client; and count_use, which counts."""
+"""count_attempt: attempts to log in, by address and by client; and count_use, which counts."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ import pytest
 
 from lib.database.client import Database
 from lib.users.accounts import COUNT_ATTEMPT, Attempt
-from tests.support.steps.quotas import Counted, counted
+from tests.support.steps.quotas import QuotaCount, quota_counts
 from tests.support.steps.rows import Rows
 from tests.support.steps.turns import NOON
 
@@ -21,7 +21,7 @@ async def test_an_attempt_is_counted_for_its_address_and_for_its_client(
 ) -> None:
     assert await _attempt(pool) == ALLOWED
 
-    assert counted(rows) == {"address a": Counted(1, 1), "client c": Counted(1, 1)}
+    assert quota_counts(rows) == {"address a": QuotaCount(1, 1), "client c": QuotaCount(1, 1)}
     assert rows.run("SELECT DISTINCT user_id FROM quotas") == [(None,)]
 
 
@@ -34,7 +34,7 @@ async def test_an_addresss_attempts_are_limited_across_all_clients(
     refused = await _attempt(pool, now=NOON + timedelta(seconds=20))
 
     assert refused == Attempt(is_allowed=False, retry_after_seconds=40)
-    assert counted(rows)["address a"] == Counted(3, 3)
+    assert quota_counts(rows)["address a"] == QuotaCount(3, 3)
     assert await _attempt(pool, address_subject="address b") == ALLOWED
 
 
@@ -47,9 +47,9 @@ async def test_a_clients_attempts_are_limited_across_all_addresses(
     refused = await _attempt(pool, now=NOON + timedelta(seconds=20))
 
     assert refused == Attempt(is_allowed=False, retry_after_seconds=40)
-    # What a refused client tries costs the address nothing: nobody is locked out by that.
-    assert counted(rows)["client c"] == Counted(5, 5)
-    assert "address a" not in counted(rows)
+    # A refused client's attempts do not count for the address, so they lock no owner out.
+    assert quota_counts(rows)["client c"] == QuotaCount(5, 5)
+    assert "address a" not in quota_counts(rows)
 
 
 async def test_attempts_are_allowed_again_after_a_minute_and_after_a_used_up_day(
@@ -60,10 +60,10 @@ async def test_attempts_are_allowed_again_after_a_minute_and_after_a_used_up_day
         for seconds in (0, 1, 2, 3, 60, 61, 62, 120, 86_399, 86_400)
     ]
 
-    assert [each.is_allowed for each in attempts] == [
+    assert [attempt.is_allowed for attempt in attempts] == [
         True, True, True, False, True, True, False, False, False, True,
     ]  # fmt: skip
-    assert [each.retry_after_seconds for each in attempts] == [
+    assert [attempt.retry_after_seconds for attempt in attempts] == [
         0, 0, 0, 57, 0, 0, 86_338, 86_280, 1, 0,
     ]  # fmt: skip
 
@@ -75,8 +75,8 @@ async def test_of_many_attempts_at_once_exactly_the_limit_is_allowed(
         *[_attempt(pool, client_subject=f"client {number}") for number in range(40)]
     )
 
-    assert sum(each.is_allowed for each in attempts) == 3
-    assert counted(rows)["address a"] == Counted(3, 3)
+    assert sum(attempt.is_allowed for attempt in attempts) == 3
+    assert quota_counts(rows)["address a"] == QuotaCount(3, 3)
 
 
 @pytest.mark.parametrize("switched_off", ["nestloop", "hashjoin", "mergejoin", "material"])
@@ -92,11 +92,11 @@ async def test_a_refused_clients_attempt_does_not_count_for_the_address_under_an
         rows.run(f"ALTER ROLE postgres RESET enable_{switched_off}")
 
     assert not refused.is_allowed
-    assert counted(rows).keys() == {"address b", "client c"}
+    assert quota_counts(rows).keys() == {"address b", "client c"}
 
 
 @pytest.mark.parametrize(
-    ("per_minute", "per_day", "told"),
+    ("per_minute", "per_day", "expected"),
     [
         (0, 0, (True, 0, 60, 0, 86_400)),
         (1, 0, (True, 0, 60, 0, 86_400)),
@@ -105,16 +105,16 @@ async def test_a_refused_clients_attempt_does_not_count_for_the_address_under_an
     ],
 )
 def test_the_first_attempt_is_always_allowed(
-    rows: Rows, per_minute: int, per_day: int, told: tuple[object, ...]
+    rows: Rows, per_minute: int, per_day: int, expected: tuple[object, ...]
 ) -> None:
-    assert rows.run(USE, per_minute, per_day, NOON) == [told]
+    assert rows.run(USE, per_minute, per_day, NOON) == [expected]
 
 
 def test_a_limit_of_zero_allows_any_number_of_attempts(rows: Rows) -> None:
     for number in range(1, 4):
         [(is_allowed, *_)] = rows.run(USE, 0, 0, NOON)
         assert is_allowed
-        assert counted(rows) == {"somebody": Counted(number, number)}
+        assert quota_counts(rows) == {"somebody": QuotaCount(number, number)}
 
 
 def test_an_attempt_at_the_end_of_a_minute_counts_for_the_next_one(rows: Rows) -> None:
@@ -133,7 +133,7 @@ def test_a_limit_lowered_below_the_count_leaves_zero_attempts(
         rows.run(USE, 5, 5, NOON)
 
     assert rows.run(USE, 2, 1, NOON) == [(False, 0, 60, 0, 86_400)]
-    assert counted(rows) == {"somebody": Counted(3, 3)}
+    assert quota_counts(rows) == {"somebody": QuotaCount(3, 3)}
 
 
 def test_when_the_day_refuses_a_minute_that_is_over_counts_as_unused(rows: Rows) -> None:
@@ -148,11 +148,11 @@ def test_deleting_a_user_deletes_the_users_counters(rows: Rows) -> None:
 
     rows.run("DELETE FROM users")
 
-    assert counted(rows) == {}
+    assert quota_counts(rows) == {}
 
 
 async def _attempt(pool: Database, *, now: datetime = NOON, **parameters: Any) -> Attempt:
-    chosen: dict[str, object] = {
+    defaults: dict[str, object] = {
         "address_subject": "address a",
         "address_per_minute": 3,
         "address_per_day": 5,
@@ -161,5 +161,5 @@ async def _attempt(pool: Database, *, now: datetime = NOON, **parameters: Any) -
         "client_per_day": 50,
         "now": now,
     }
-    [attempt] = await pool.run(COUNT_ATTEMPT(**chosen | parameters))
+    [attempt] = await pool.run(COUNT_ATTEMPT(**defaults | parameters))
     return attempt

@@ -55,9 +55,9 @@ async def test_a_user_of_an_identity_provider_does_not_get_a_password(
 async def test_of_many_registrations_of_one_address_at_once_one_succeeds(
     pool: Database, rows: Rows
 ) -> None:
-    made = await asyncio.gather(*[_register(pool, str(number)) for number in range(20)])
+    user_ids = await asyncio.gather(*[_register(pool, str(number)) for number in range(20)])
 
-    [winner] = [each for each in made if each is not None]
+    [winner] = [user_id for user_id in user_ids if user_id is not None]
     assert rows.run("SELECT id, hashed_password FROM users") == [(winner, f"hash of {winner}")]
 
 
@@ -71,8 +71,8 @@ async def test_a_caller_within_the_wall_may_not_register_accounts(
 
 
 async def _register(pool: Database, user_id: str, email: str = "ada@example.com") -> str | None:
-    [made] = await pool.run(_call(user_id, email))
-    return made.user_id
+    [account] = await pool.run(_call(user_id, email))
+    return account.user_id
 
 
 def _call(user_id: str, email: str) -> Call[RegisteredAccount]:

@@ -1,20 +1,20 @@
-"""What count_use counts, for the tests of statements that call it."""
+"""The counters of count_use, for tests of the statements that call it."""
 
 from typing import NamedTuple
 
 from tests.support.steps.rows import Rows
 
 
-class Counted(NamedTuple):
-    """How often somebody was counted in the running minute and day."""
+class QuotaCount(NamedTuple):
+    """A subject's count in the running minute and in the running day."""
 
     minute: int
     day: int
 
 
-def counted(rows: Rows) -> dict[str, Counted]:
-    """Return what is counted, by who is."""
-    found = rows.connection.execute(
+def quota_counts(rows: Rows) -> dict[str, QuotaCount]:
+    """Return the stored counts by subject."""
+    counts = rows.connection.execute(
         "SELECT subject, minute_count, day_count FROM quotas ORDER BY subject"
     ).fetchall()
-    return {subject: Counted(minute, day) for subject, minute, day in found}
+    return {subject: QuotaCount(minute, day) for subject, minute, day in counts}

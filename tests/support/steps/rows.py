@@ -1,4 +1,4 @@
-"""What is stored, looked at from beside."""
+"""The stored rows, read on a connection of the test's own."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -11,20 +11,20 @@ import psycopg
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What is stored, looked at from beside."""
+    """The stored rows, read on a connection of the test's own."""
 
     connection: psycopg.Connection
 
-    def said(self, conversation_id: UUID) -> list[str]:
-        """Return the current messages of a conversation, oldest first."""
+    def current(self, conversation_id: UUID) -> list[str]:
+        """Return the texts of a conversation's current messages, oldest first."""
         return [content for content, is_current in self.all(conversation_id) if is_current]
 
     def superseded(self, conversation_id: UUID) -> list[str]:
-        """Return the replaced messages of a conversation, oldest first."""
+        """Return the texts of a conversation's replaced messages, oldest first."""
         return [content for content, is_current in self.all(conversation_id) if not is_current]
 
     def all(self, conversation_id: UUID) -> list[tuple[str, bool]]:
-        """Return each message of a conversation, oldest first: what it says, and if it counts."""
+        """Return all messages of a conversation, oldest first: text, and whether it is current."""
         return self.connection.execute(
             """
             SELECT content, superseded_at IS NULL FROM chat_messages
@@ -42,14 +42,14 @@ class Rows:
     async def uncommitted(
         self, statement: str, parameters: Mapping[str, object] | None = None
     ) -> AsyncGenerator[None]:
-        """Run SQL in another connection, which commits it in the end."""
+        """Run SQL in another connection, which commits when the block ends."""
         info = self.connection.info
         async with await psycopg.AsyncConnection.connect(info.dsn, dbname=info.dbname) as other:
             await other.execute(statement.encode(), parameters)
             yield
 
     async def until_waiting(self, count: int) -> None:
-        """Wait until so many sessions wait for a lock."""
+        """Wait until `count` sessions wait for a lock."""
         waiting = """
             SELECT count(*) FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event_type = 'Lock'

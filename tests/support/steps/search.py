@@ -1,4 +1,4 @@
-"""Texts to be searched, and the search, for the tests of search_conversations."""
+"""Conversations to search, and the search itself, for tests of search_conversations."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,12 +13,12 @@ from tests.support.steps.turns import NOON, act_as
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What somebody has said, and what a search finds of it.
+    """Conversations that a test has stored, and the search in them.
 
     Attributes:
-        database: where.
-        rows: the same, looked at from beside.
-        names: of the conversations, by their ids; what the test calls them.
+        database: the database, as the functions open it.
+        rows: the rows of the same database.
+        names: the test's names of its conversations, by id.
     """
 
     database: Database
@@ -34,7 +34,7 @@ class Searched:
         status: str = "active",
         days_ago: float = 0,
     ) -> UUID:
-        """Store a conversation in which the user has said these things."""
+        """Store a conversation with these messages."""
         conversation_id, then = uuid4(), NOON - timedelta(days=days_ago)
         if user_id is not None:
             self.rows.run("INSERT INTO users (id) VALUES (%s) ON CONFLICT DO NOTHING", user_id)
@@ -72,19 +72,20 @@ class Searched:
     async def find(
         self, words: str, *, user_id: str | None = "ada", **parameters: Any
     ) -> list[FoundConversation]:
-        """Search as a user does."""
-        chosen = {"status": "all", "retention_days": 30, "page_size": 20, "now": NOON}
-        _, found = await self.database.run(
+        """Run search_conversations as a user."""
+        defaults = {"status": "all", "retention_days": 30, "page_size": 20, "now": NOON}
+        _, conversations = await self.database.run(
             act_as(user_id),
-            SEARCH_CONVERSATIONS(user_id=user_id, words=words, **chosen | parameters),
+            SEARCH_CONVERSATIONS(user_id=user_id, words=words, **defaults | parameters),
         )
-        return found
+        return conversations
 
     async def names_of(self, words: str, **parameters: Any) -> list[str]:
-        """Search, and return what the test calls the conversations, the best first."""
-        return [self.names[each.id] for each in await self.find(words, **parameters)]
+        """Search, and return the test's names of the matches, the best first."""
+        conversations = await self.find(words, **parameters)
+        return [self.names[conversation.id] for conversation in conversations]
 
     async def excerpt_of(self, words: str, **parameters: Any) -> str:
-        """Search for the only one that there is, and return its excerpt as a client sees it."""
-        [found] = await self.find(words, **parameters)
-        return str(found.to_json()["excerpt"])
+        """Search for the only match, and return its excerpt as a client sees it."""
+        [conversation] = await self.find(words, **parameters)
+        return str(conversation.to_json()["excerpt"])

@@ -1,4 +1,4 @@
-"""Streams of running answers as `tests/queries` keeps them: each letter of a text is a part."""
+"""Streams of running answers for `tests/queries`: each letter of a text is one part."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from tests.support.steps.turns import Begun, Turns, act_as
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What an attempt has said since the last time.
+class Parts:
+    """The new parts of an attempt's stream.
 
     Attributes:
-        begun: which.
+        begun: the attempt.
         parts: a letter for each part.
-        first_part: number of the first of them.
+        first_part: number of the first part.
     """
 
     begun: Begun
@@ -35,27 +35,27 @@ class Streams:
 
     turns: Turns
 
-    def storing(self, *said: Said) -> Call[BatchOutcome]:
+    def store_call(self, *batches: Parts) -> Call[BatchOutcome]:
         """Return the call of store_stream_batches."""
         return STORE_STREAM_BATCHES(
-            conversation_ids=[each.begun.conversation_id for each in said],
-            user_ids=[each.begun.user_id for each in said],
-            turn_ids=[each.begun.turn_id for each in said],
-            first_parts=[each.first_part for each in said],
-            part_counts=[len(each.parts) for each in said],
-            parts=[each.parts for each in said],
+            conversation_ids=[batch.begun.conversation_id for batch in batches],
+            user_ids=[batch.begun.user_id for batch in batches],
+            turn_ids=[batch.begun.turn_id for batch in batches],
+            first_parts=[batch.first_part for batch in batches],
+            part_counts=[len(batch.parts) for batch in batches],
+            parts=[batch.parts for batch in batches],
         )
 
-    async def store_all(self, *said: Said) -> dict[UUID, BatchOutcome]:
-        """Run store_stream_batches, which waits for nobody; return how each attempt stands."""
+    async def store_all(self, *batches: Parts) -> dict[UUID, BatchOutcome]:
+        """Run store_stream_batches, which waits for no lock; return the outcome of each."""
         async with asyncio.timeout(5):
-            rows = await self.turns.database.run(self.storing(*said))
-        assert len(rows) == len(said)
+            rows = await self.turns.database.run(self.store_call(*batches))
+        assert len(rows) == len(batches)
         return {row.turn_id: row for row in rows}
 
     async def store(self, begun: Begun, parts: str, first_part: int = 0) -> BatchOutcome:
         """Run store_stream_batches for one attempt."""
-        return (await self.store_all(Said(begun, parts, first_part)))[begun.turn_id]
+        return (await self.store_all(Parts(begun, parts, first_part)))[begun.turn_id]
 
     async def read(
         self,
@@ -66,11 +66,11 @@ class Streams:
         conversation_id: UUID | None = None,
     ) -> list[StoredParts]:
         """Run read_stream."""
-        wanted = conversation_id or self.turns.conversation_id
+        conversation_id = conversation_id or self.turns.conversation_id
         _, rows = await self.turns.database.run(
-            act_as(user_id, wanted),
+            act_as(user_id, conversation_id),
             READ_STREAM(
-                conversation_id=wanted,
+                conversation_id=conversation_id,
                 user_id=user_id,
                 turn_id=turn_id,
                 first_part=first_part,
@@ -81,9 +81,9 @@ class Streams:
 
     async def stop(self, user_id: str | None = None) -> list[StoppedTurn]:
         """Run stop_turn."""
-        wanted = self.turns.conversation_id
-        call = STOP_TURN(conversation_id=wanted, user_id=user_id, now=self.turns.now)
-        _, rows = await self.turns.database.run(act_as(user_id, wanted), call)
+        conversation_id = self.turns.conversation_id
+        call = STOP_TURN(conversation_id=conversation_id, user_id=user_id, now=self.turns.now)
+        _, rows = await self.turns.database.run(act_as(user_id, conversation_id), call)
         return rows
 
     async def find_left(
@@ -108,7 +108,7 @@ class Streams:
         return await self.turns.database.run(call)
 
     async def delete_old(self, batch_size: int = 100, since: datetime | None = None) -> list[UUID]:
-        """Run delete_old_finished_streams; return of which conversations they were."""
+        """Run delete_old_finished_streams; return the conversations of the deleted streams."""
         now = self.turns.now
         call = DELETE_OLD_FINISHED_STREAMS(batch_size=batch_size, since=since, now=now)
         return [row.conversation_id for row in await self.turns.database.run(call)]

@@ -1,4 +1,4 @@
-"""Tasks as `tests/queries` works on them: the statements, with the time as a parameter."""
+"""The statements of tasks for `tests/queries`, with the time as a parameter."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,11 +12,11 @@ from tests.support.steps.turns import NOON, act_as
 
 @dataclass(slots=True)
 class Tasks:
-    """The tasks of a database, and the clock that their statements are given.
+    """The tasks of a database, and the clock of their statements.
 
     Attributes:
-        database: where.
-        now: what time it is, for the statements.
+        database: the database, as the functions open it.
+        now: the time for the statements.
     """
 
     database: Database
@@ -37,7 +37,7 @@ class Tasks:
         return task
 
     async def change(self, task: Task, *, user_id: str = "ada", **changes: object) -> list[Task]:
-        """Run change_task; `changes` are what it changes."""
+        """Run change_task; `changes` are its parameters."""
         unchanged = {"title": None, "description": None, "completed": None}
         _, changed = await self.database.run(
             act_as(user_id),
@@ -56,11 +56,9 @@ class Tasks:
 
     async def page(self, *, user_id: str = "ada", **parameters: Any) -> list[Task]:
         """Run list_tasks."""
-        usual = {"completed": None, "cursor_id": None, "page_size": 200}
-        _, found = await self.database.run(
-            act_as(user_id), LIST_TASKS(**({"user_id": user_id} | usual | parameters))
-        )
-        return found
+        defaults = {"user_id": user_id, "completed": None, "cursor_id": None, "page_size": 200}
+        _, tasks = await self.database.run(act_as(user_id), LIST_TASKS(**(defaults | parameters)))
+        return tasks
 
     async def titles(self, *, user_id: str = "ada", **parameters: Any) -> list[str]:
         """Run list_tasks, and return the titles."""

@@ -1,4 +1,4 @@
-"""Tool runs as `tests/queries` notes them: the statements, with the time as a parameter."""
+"""The statements of tool runs for `tests/queries`, with the time as a parameter."""
 
 import json
 from typing import Any
@@ -11,8 +11,8 @@ from tests.support.steps.turns import Begun, Turns, act_as
 async def begin_run(
     turns: Turns, begun: Begun, run_key: str = "run-1", **parameters: object
 ) -> None:
-    """Run begin_tool_run as `lib.answers._tool_runs` does, after lock_conversation."""
-    usual: dict[str, Any] = {
+    """Run begin_tool_run after lock_conversation, as `lib.answers._tool_runs` does."""
+    defaults: dict[str, Any] = {
         "turn_id": begun.turn_id,
         "question_id": begun.question.id,
         "run_key": run_key,
@@ -21,12 +21,12 @@ async def begin_run(
         "arguments": json.dumps({"title": run_key}),
         "now": turns.now,
     }
-    whose = {"conversation_id": begun.conversation_id, "user_id": begun.user_id}
-    acting = {"user_id": begun.user_id} | parameters
+    conversation = {"conversation_id": begun.conversation_id, "user_id": begun.user_id}
+    caller_id = str(parameters.get("user_id", begun.user_id))
     _, _, [row] = await turns.database.run(
-        act_as(str(acting["user_id"])),
-        LOCK_CONVERSATION(**whose),
-        BEGIN_TOOL_RUN(**(whose | usual | parameters)),
+        act_as(caller_id),
+        LOCK_CONVERSATION(**conversation),
+        BEGIN_TOOL_RUN(**(conversation | defaults | parameters)),
     )
     assert row.run_key == run_key
 
@@ -34,30 +34,29 @@ async def begin_run(
 async def finish_run(
     turns: Turns, begun: Begun, run_key: str = "run-1", **parameters: object
 ) -> bool:
-    """Run finish_tool_run; tell whether there was such a run."""
-    usual: dict[str, Any] = {
+    """Run finish_tool_run; return whether there was such a run."""
+    defaults: dict[str, Any] = {
         "conversation_id": begun.conversation_id,
         "user_id": begun.user_id,
         "question_id": begun.question.id,
         "run_key": run_key,
         "output": json.dumps({"output": "done"}),
     }
-    acting = {"user_id": begun.user_id} | parameters
+    caller_id = str(parameters.get("user_id", begun.user_id))
     _, rows = await turns.database.run(
-        act_as(str(acting["user_id"])), FINISH_TOOL_RUN(**(usual | parameters))
+        act_as(caller_id), FINISH_TOOL_RUN(**(defaults | parameters))
     )
     return bool(rows)
 
 
-async def list_runs(turns: Turns, begun: Begun, **parameters: object) -> list[ToolRun]:
+async def list_runs(turns: Turns, begun: Begun, **parameters: Any) -> list[ToolRun]:
     """Run list_tool_runs."""
-    whose: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "conversation_id": begun.conversation_id,
         "user_id": begun.user_id,
         "turn_id": begun.turn_id,
     }
-    whose |= parameters
-    _, found = await turns.database.run(
-        act_as(whose["user_id"], begun.conversation_id), LIST_TOOL_RUNS(**whose)
-    )
-    return found
+    call = LIST_TOOL_RUNS(**(defaults | parameters))
+    caller_id = parameters.get("user_id", begun.user_id)
+    _, runs = await turns.database.run(act_as(caller_id, begun.conversation_id), call)
+    return runs

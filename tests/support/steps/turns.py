@@ -1,4 +1,4 @@
-"""Turns as `tests/queries` takes them: the statements themselves, with the time as a parameter."""
+"""The statements of turns for `tests/queries`, with the time as a parameter."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from lib.database.acting import ACT_AS_CALLER, REMEMBER_USER
 from lib.database.client import Database
 from lib.database.statements import Call
 from lib.settings import read_settings
-from lib.turns.begin import BEGIN_TURN, LIST_TURN_MESSAGES
+from lib.turns.begin import BEGIN_TURN, LIST_TURN_MESSAGES, Verdict
 from lib.turns.finish import FINISH_TURN, StoredAnswer, release_calls
 from lib.turns.quota import Quota
 
@@ -19,8 +19,8 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE_SECONDS = 60.0
 FIRST_TITLE = "A title"
 TOKENS = {"prompt_tokens": 7, "completion_tokens": 4}
-NO_REST = {"stored_parts": 0, "parts": "", "title_parts": "", "last_parts": ""}
-# Of an answer, where neither its request nor an analysis says anything.
+NO_UNSTORED_PARTS = {"stored_parts": 0, "parts": "", "title_parts": "", "last_parts": ""}
+# Columns of an answer that are null unless its request or its analysis sets them.
 UNKNOWN_COLUMNS = (
     "tool_calls",
     "persona",
@@ -35,23 +35,23 @@ UNKNOWN_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What became of a message.
+    """The outcome of begin_turn and list_turn_messages for one message.
 
     Attributes:
         held_turn_id: token of the attempt that held the turn before.
         verdict: see begin_turn.sql.
         lease_remaining_seconds: of a turn that was running.
-        quota: what is left of it, if this was counted.
-        title: the conversation's.
-        messages: what list_turn_messages returned in the same round trip.
+        quota: the quota after the message, if it was counted.
+        title: the conversation's title.
+        messages: the rows of list_turn_messages.
         turn_id: token of the attempt.
         message_id: id of the message.
-        conversation_id: where it was said.
-        user_id: who said it.
+        conversation_id: the message's conversation.
+        user_id: the sender; None: anonymous.
     """
 
     held_turn_id: UUID | None
-    verdict: str
+    verdict: Verdict
     lease_remaining_seconds: float | None
     quota: Quota | None
     title: str | None
@@ -62,29 +62,29 @@ class Begun:
     user_id: str | None
 
     @property
-    def said(self) -> list[str]:
-        """The texts up to the question: what the model is told."""
-        return [each.content for each in self.messages if each.id <= self.question.id]
+    def prompt(self) -> list[str]:
+        """The texts up to the question, as the model gets them."""
+        return [message.content for message in self.messages if message.id <= self.question.id]
 
     @property
-    def read(self) -> list[str]:
-        """All texts that list_turn_messages returned, the question's answer among them."""
-        return [each.content for each in self.messages]
+    def texts(self) -> list[str]:
+        """The texts of all rows, the question's answer among them."""
+        return contents(self.messages)
 
     @property
     def question(self) -> Message:
-        """The newest user message of those."""
+        """The newest user message of the rows."""
         return [message for message in self.messages if message.role == "user"][-1]
 
 
 @dataclass(slots=True)
 class Turns:
-    """A conversation of the test's own, and the clock that its statements are given.
+    """A conversation of the test's own, and the clock of its statements.
 
     Attributes:
-        database: where.
-        conversation_id: which, unless the test says otherwise.
-        now: what time it is, for the statements.
+        database: the database, as the functions open it.
+        conversation_id: the conversation, unless the test names another.
+        now: the time for the statements.
     """
 
     database: Database
@@ -107,11 +107,9 @@ class Turns:
     ) -> Begun:
         """Run the step of `begin_turn`; `parameters` are begin_turn's."""
         token = turn_id or uuid4()
-        whose: dict[str, Any] = {
-            "conversation_id": conversation_id or self.conversation_id,
-            "user_id": user_id,
-        }
-        limits = {"retention_days": 0, "now": self.now}
+        conversation_id = conversation_id or self.conversation_id
+        conversation: dict[str, Any] = {"conversation_id": conversation_id, "user_id": user_id}
+        retention = {"retention_days": 0, "now": self.now}
         begin = {
             "message_id": message_id,
             "content": content,
@@ -129,19 +127,19 @@ class Turns:
             "messages_per_minute": 0,
             "messages_per_day": 0,
         }
-        begin |= limits | parameters
+        begin |= retention | parameters
         remember = REMEMBER_USER(user_id=user_id or "", user_email=None, user_name=None)
         if user_id is not None:
             await self.database.run(remember)
         _, [decision], messages = await self.database.run(
-            act_as(user_id, whose["conversation_id"]),
-            BEGIN_TURN(**whose, **begin),
+            act_as(user_id, conversation_id),
+            BEGIN_TURN(**conversation, **begin),
             LIST_TURN_MESSAGES(
-                **whose,
+                **conversation,
                 turn_id=token,
                 message_id=message_id,
                 history_messages=20,
-                **{name: begin[name] for name in limits},
+                **{name: begin[name] for name in retention},
             ),
         )
         return Begun(
@@ -153,7 +151,7 @@ class Turns:
             messages,
             token,
             message_id,
-            whose["conversation_id"],
+            conversation_id,
             user_id,
         )
 
@@ -167,17 +165,17 @@ class Turns:
         title: str | None = None,
         **columns: object,
     ) -> list[StoredAnswer]:
-        """Run finish_turn for a turn that was taken; `columns` are further ones of its answer."""
-        given = {"finish_reason": finish_reason, "answer_message_id": answer_message_id}
-        call = self.finishing(begun, content, title=title, **given, **columns)
+        """Run finish_turn for a turn that was taken; `columns` are columns of its answer."""
+        answer = {"finish_reason": finish_reason, "answer_message_id": answer_message_id}
+        call = self.finish_call(begun, content, title=title, **answer, **columns)
         _, stored = await self.database.run(act_as(begun.user_id, begun.conversation_id), call)
         return stored
 
-    def finishing(self, begun: Begun, content: str, **parameters: object) -> Call[StoredAnswer]:
+    def finish_call(self, begun: Begun, content: str, **parameters: object) -> Call[StoredAnswer]:
         """Return the call of finish_turn."""
-        usual = dict.fromkeys(UNKNOWN_COLUMNS) | {"model_name": "test-model"} | TOKENS
-        usual |= {"finish_reason": "stop", "answer_message_id": "answer-1", "title": None}
-        usual |= NO_REST
+        defaults = dict.fromkeys(UNKNOWN_COLUMNS) | {"model_name": "test-model"} | TOKENS
+        defaults |= {"finish_reason": "stop", "answer_message_id": "answer-1", "title": None}
+        defaults |= NO_UNSTORED_PARTS
         return FINISH_TURN(
             conversation_id=begun.conversation_id,
             user_id=begun.user_id,
@@ -186,11 +184,11 @@ class Turns:
             content=content,
             first_title=FIRST_TITLE,
             now=self.now,
-            **(usual | parameters),
+            **(defaults | parameters),
         )
 
     async def release(self, begun: Begun) -> bool:
-        """Run the step of `release_turn`; tell whether the turn was this attempt's."""
+        """Run the step of `release_turn`; return whether the attempt held the turn."""
         _, _, released = await self.database.run(
             act_as(begun.user_id, begun.conversation_id),
             *release_calls(begun.conversation_id, begun.user_id, begun.turn_id),
@@ -198,7 +196,7 @@ class Turns:
         return bool(released)
 
     async def exchange(self, number: int, **parameters: Any) -> Begun:
-        """Say something and have it answered; ids and texts carry the number."""
+        """Send a message and store its answer; ids and texts carry the number."""
         begun = await self.begin(
             f"Question {number}", message_id=f"question-{number}", **parameters
         )
@@ -209,16 +207,16 @@ class Turns:
 
 
 def act_as(user_id: str | None, conversation_id: UUID | None = None) -> Call[Any]:
-    """Return what `Database.run_as` sends first: what follows is done within the wall."""
+    """Return the call that `Database.run_as` sends first: later calls run within the wall."""
     reachable = conversation_id if user_id is None else None
     return ACT_AS_CALLER(user_id=user_id, conversation_id=reachable, needs_account=False)
 
 
 def open_database(url: str) -> Database:
-    """Return a database of the test's own, as the functions open theirs."""
+    """Return a database of the test's own, opened as the functions open theirs."""
     return Database(read_settings({"DATABASE_URL": url, "DB_POOL_MAX": "50"}))
 
 
 def contents(messages: Iterable[Message]) -> list[str]:
-    """Return what messages say."""
+    """Return the texts of messages."""
     return [message.content for message in messages]
