@@ -1,1 +1,1 @@
-"""Who reaches what: every endpoint, every kind of caller, everybody's data."""
+"""Access: every endpoint, every kind of caller, the data of every owner."""

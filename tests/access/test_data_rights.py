@@ -1,4 +1,4 @@
-"""What a user may ask for: everything of theirs, once as a copy, once to be gone."""
+"""The rights of a user: to export all their data, and to have all of it deleted."""
 
 import json
 from collections.abc import Mapping
@@ -19,23 +19,23 @@ from tests.support.serving import Switchboard
 
 VICTIM, BYSTANDER = "victim", "bystander"
 EXPORT = "/api/conversations?export=true"
-# Columns that nobody is shown, their owner included.
+# Columns that are shown to no caller, not even to their owner.
 SECRETS = {"hashed_password"}
-# Where a value must be one of a few.
-CHOSEN: dict[str, object] = {"role": "assistant", "status": "active", "finish_reason": "stop"}
-OF_NOBODY = {"metric_counters", "schema_migrations"}
+# Values of columns that allow a closed set.
+CLOSED_SETS: dict[str, object] = {"role": "assistant", "status": "active", "finish_reason": "stop"}
+WITHOUT_OWNER = {"metric_counters", "schema_migrations"}
 NOW = datetime.now(UTC)
 
 
 def value_of(column: Column, owner: str, ids: Mapping[str, object]) -> object:
-    """Return a value for a column: of whatever type, marked as the owner's where it can be."""
+    """Return a value of a column's type, marked with its owner where the type allows it."""
     if column.refers_to:
         return ids[column.refers_to]
-    # Also where it is no foreign key: what goes with its conversation in any case.
+    # Not a foreign key in tables whose rows are deleted with their conversation.
     if column.name == "user_id":
         return ids["users"]
-    if column.name in CHOSEN:
-        return CHOSEN[column.name]
+    if column.name in CLOSED_SETS:
+        return CLOSED_SETS[column.name]
     values: dict[str, object] = {
         "boolean": True,
         "bigint": 7,
@@ -49,7 +49,7 @@ def value_of(column: Column, owner: str, ids: Mapping[str, object]) -> object:
 
 
 def fill(database: psycopg.Connection, owner: str) -> dict[str, dict[str, Any]]:
-    """Store a row of an owner's, with every column, in each table of users' data; return them."""
+    """Store a row of an owner, with every column, in each table of users' data; return the rows."""
     ids: dict[str, object] = {}
     rows: dict[str, dict[str, Any]] = {}
     for table in tables_of_users(database):
@@ -83,7 +83,7 @@ async def exported(parley: Parley, path: str = EXPORT, user: str = VICTIM) -> li
 
 
 def test_the_catalog_lists_the_tables_that_hold_a_users_data(database: psycopg.Connection) -> None:
-    assert {*tables_of_users(database)} == {*tables(database)} - OF_NOBODY
+    assert {*tables_of_users(database)} == {*tables(database)} - WITHOUT_OWNER
 
 
 async def test_the_export_has_every_row_and_column_of_a_user_except_secrets(
@@ -168,16 +168,16 @@ async def test_an_export_is_read_in_pages_without_gap_or_overlap(
     kinds = ["user", *["conversation"] * 401, *["message"] * 650, *["task"] * 400]
     assert [line["type"] for line in lines] == kinds
     assert len({(line["type"], line["id"]) for line in lines}) == len(lines)
-    said = [line["content"] for line in lines if line["type"] == "message"]
-    # Oldest first; many are of the same moment.
-    assert said == [str(number) for number in range(650)]
+    contents = [line["content"] for line in lines if line["type"] == "message"]
+    # Oldest first; many have the same time.
+    assert contents == [str(number) for number in range(650)]
 
 
 async def test_a_database_error_midway_ends_the_export_with_an_incomplete_line(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     fill(database, VICTIM)
-    # The last table to be read.
+    # The export reads this table last.
     database.execute("ALTER TABLE tasks RENAME TO lost_tasks")
 
     *lines, end = await exported(parley)
@@ -200,7 +200,7 @@ async def test_a_lost_database_midway_ends_the_export_with_an_incomplete_line(
         running_product(switchboard, monkeypatch, environment | {"DATABASE_URL": url}) as parley,
     ):
         with database.transaction():
-            # The export waits before its last table.
+            # The export waits for its last table.
             database.execute("LOCK TABLE tasks")
             async with parley.client.stream("GET", EXPORT, headers=headers_of(VICTIM)) as response:
                 lines = response.aiter_lines()
@@ -218,7 +218,7 @@ async def test_any_error_midway_ends_the_export_with_an_incomplete_line(
     parley: Parley, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(database, VICTIM)
-    # A mistake of ours, which Postgres refuses.
+    # A bug, whose statement Postgres refuses.
     monkeypatch.setattr(lib.conversations.export, "BATCH", -1)
 
     *lines, end = await exported(parley)
@@ -228,10 +228,10 @@ async def test_any_error_midway_ends_the_export_with_an_incomplete_line(
 
 
 def add_conversations(database: psycopg.Connection, count: int) -> list[UUID]:
-    """Store so many conversations of the victim's, a hundred of each moment."""
+    """Store `count` conversations of the victim, a hundred with each time."""
     return [
-        each
-        for (each,) in database.execute(
+        conversation_id
+        for (conversation_id,) in database.execute(
             """
             INSERT INTO conversations (user_id, updated_at)
             SELECT %s, now() - make_interval(hours => n / 100) FROM generate_series(1, %s) AS n
@@ -243,7 +243,7 @@ def add_conversations(database: psycopg.Connection, count: int) -> list[UUID]:
 
 
 def add_messages(database: psycopg.Connection, conversation: UUID, count: int) -> None:
-    """Store so many messages of the victim's, named 0, 1, 2, …; ninety of each moment."""
+    """Store `count` messages of the victim, with the texts 0, 1, 2, …; ninety with each time."""
     database.execute(
         """
         INSERT INTO chat_messages (conversation_id, user_id, role, content, created_at)
@@ -255,7 +255,7 @@ def add_messages(database: psycopg.Connection, conversation: UUID, count: int) -
 
 
 def add_tasks(database: psycopg.Connection, count: int) -> None:
-    """Store so many tasks of the victim's."""
+    """Store `count` tasks of the victim."""
     database.execute(
         "INSERT INTO tasks (user_id, title) SELECT %s, n FROM generate_series(1, %s) AS n",
         [VICTIM, count],

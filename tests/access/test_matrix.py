@@ -1,4 +1,4 @@
-"""Every endpoint, by every kind of caller, about everything of everybody's."""
+"""Every use of every endpoint, by every kind of caller, about a thing of every owner."""
 
 import importlib.util
 from collections.abc import AsyncGenerator
@@ -41,22 +41,22 @@ async def provider() -> AsyncGenerator[IdentityProvider]:
 def environment(
     environment: dict[str, str], provider: IdentityProvider, mechanism: str
 ) -> dict[str, str]:
-    """Return the environment of a product that checks tokens in that way."""
+    """Return the environment of a product with this mechanism."""
     if mechanism == "published keys":
         del environment["JWT_SECRET"]
         environment["JWT_JWKS_URL"] = provider.base_url + PATH
-    counted = {"MESSAGES_PER_MINUTE": "100", "MESSAGES_PER_DAY": "100"}
-    return environment | counted | {"JWT_ISSUER": ISSUER, "JWT_AUDIENCE": AUDIENCE}
+    quota = {"MESSAGES_PER_MINUTE": "100", "MESSAGES_PER_DAY": "100"}
+    return environment | quota | {"JWT_ISSUER": ISSUER, "JWT_AUDIENCE": AUDIENCE}
 
 
 @pytest.fixture
 def world(parley: Parley, database: psycopg.Connection, model: ScriptedModel) -> World:
-    """Return a product to be filled with everybody's data."""
+    """Return a product whose data are still to be stored."""
     return World(parley, database, model)
 
 
 def differences(seen: Seen, expected: Outcome) -> str | None:
-    """Say how what happened differs from what should have; None: it does not."""
+    """Return how the outcome differs from the expected one; None: it does not."""
     actual = Outcome(seen.status, seen.code, frozenset(seen.marks), seen.changes)
     if actual == expected:
         return None
@@ -77,16 +77,16 @@ async def test_each_caller_reaches_their_own_data_and_no_others(
         for thing in use.things:
             expected = use.outcome(caller, thing)
             seen = await world.ask(caller, use.method, use.path, use.body, thing)
-            told = f"{caller.kind}, {thing.name}:"
+            subject = f"{caller.kind}, {thing.name}:"
             if difference := differences(seen, expected):
-                wrong.append(f"{told} {difference}")
-            # What it is about, and what is the caller's, may change. All else stays.
+                wrong.append(f"{subject} {difference}")
+            # Only the thing and the caller's own data may change.
             if harmed := seen.harmed - ({thing.owner, caller.owner} if expected.changes else set()):
-                wrong.append(f"{told} changed what is of {harmed}")
-            # Another's, missing, deleted: who may not have it cannot tell which it is.
-            alike = refusals.setdefault(expected, seen.whole)
-            if (expected.status >= 400 or expected.status == 204) and seen.whole != alike:
-                wrong.append(f"{told} {seen.whole} differs from {alike}")
+                wrong.append(f"{subject} changed data of {harmed}")
+            # A refusal must not reveal whether the thing is missing, deleted or another caller's.
+            alike = refusals.setdefault(expected, seen.masked)
+            if (expected.status >= 400 or expected.status == 204) and seen.masked != alike:
+                wrong.append(f"{subject} {seen.masked} differs from {alike}")
             if seen.changes:
                 await world.build(ann)
 
@@ -124,23 +124,23 @@ async def test_logging_in_and_registering_answer_every_caller_alike_about_anothe
     action: str,
     expected: tuple[int, str],
 ) -> None:
-    # A fifth of a second each, as they are.
+    # With the real rounds each request would take a fifth of a second.
     monkeypatch.setattr(lib.users.accounts, "BCRYPT_ROUNDS", 4)
     monkeypatch.setattr(lib.users.accounts, "NOBODYS_HASH", PASSWORD_HASH)
     callers = callers_of(MECHANISMS[mechanism])
     body = {"action": action} | CREDENTIALS
-    # An address that no account has can be registered: that is what registering is for.
+    # Registering an address without an account would succeed.
     things = THINGS if action == "login" else THINGS[:3]
-    told: set[object] = set()
+    responses: set[object] = set()
     for caller in callers:
-        # So that nobody has had too many attempts.
+        # Forgets the attempts that are counted.
         await world.build(callers[0])
         for thing in things:
             seen = await world.ask(caller, "POST", "/api/auth", body, thing)
             assert (seen.status, seen.code, seen.marks, seen.harmed) == (*expected, set(), set())
-            told.add(str(seen.whole))
+            responses.add(str(seen.masked))
 
-    assert len(told) == 1
+    assert len(responses) == 1
 
 
 def test_each_method_of_each_function_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The role parley_app: what it may do, and that nobody plays it for longer than a transaction."""
+"""The role parley_app: its rights, and that no session has it for longer than a transaction."""
 
 import time
 from uuid import UUID, uuid4
@@ -40,7 +40,7 @@ STORED = """
     INSERT INTO tool_runs VALUES (%(anns)s, 1, 'run', 'ann', %(anns)s, 'call', 'add_task', '{}');
 """
 ANNS, NOBODYS = uuid4(), uuid4()
-# How many rows of each table are seen.
+# Numbers of rows that a caller sees, by table.
 NOTHING = [0, 0, 0, 0, 0, 0, 0]
 ONE_EACH = [1, 1, 1, 1, 1, 1, 1]
 OF_THE_CONVERSATION = [1, 1, 1, 1, 0, 0, 0]
@@ -50,8 +50,8 @@ LOG_IN = {
 }
 OF_ANN = f"VALUES ('{ANNS}', 'ann', 'user', 'Not hers')"
 OF_NOBODY = f"VALUES ('{NOBODYS}', 'user', 'Not theirs')"
-# Who the statement is run by, and what it would be told of a caller.
-WHO = """
+# The role of a session, and the caller in its settings.
+SESSION = """
     SELECT current_user::text, current_setting('parley.user_id', TRUE),
         current_setting('parley.conversation_id', TRUE), pg_backend_pid()
 """
@@ -62,20 +62,20 @@ def _stored(database: psycopg.Connection) -> None:
     psycopg.ClientCursor(database).execute(STORED, {"anns": ANNS, "nobodys": NOBODYS})
 
 
-def counted(database: psycopg.Connection) -> list[int]:
-    """Return how many rows of each table can be seen."""
+def visible_rows(database: psycopg.Connection) -> list[int]:
+    """Return the numbers of rows that the session sees, by table."""
     count = SQL("SELECT count(*) FROM {}")
     return [database.execute(count.format(Identifier(table))).fetchall()[0][0] for table in OWNED]
 
 
 def act_as(database: psycopg.Connection, user_id: str | None, reachable: UUID | None) -> None:
-    """Begin to act as a caller."""
+    """Act as a caller for the rest of the transaction."""
     call = ACT_AS_CALLER(user_id=user_id, conversation_id=reachable, needs_account=False)
     database.execute(call.statement.sql, call.parameters)
 
 
 def refusal_of(database: psycopg.Connection, user_id: str, statement: str) -> str:
-    """Return what is said to a user for whom a statement is run; it must be refused."""
+    """Run a statement as a user, which must be refused; return the refusal."""
     with database.transaction(force_rollback=True):
         act_as(database, user_id, None)
         with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
@@ -102,19 +102,19 @@ def test_every_policy_admits_the_caller_only(database: psycopg.Connection) -> No
         FROM pg_policies WHERE schemaname = 'public' ORDER BY tablename
     """).fetchall()
 
-    # Without a condition of its own, what is written must be what may be read.
+    # Without a WITH CHECK, a written row must pass the condition for reading.
     expected = [(table, "{parley_app}", True, None) for table in sorted(OWNED)]
     assert policies == expected
 
 
 def test_the_tables_owner_sees_all_rows(database: psycopg.Connection) -> None:
-    assert counted(database) == [2, 2, 2, 2, 1, 1, 1]
+    assert visible_rows(database) == [2, 2, 2, 2, 1, 1, 1]
 
 
 def test_the_role_parley_app_without_a_caller_sees_no_rows(database: psycopg.Connection) -> None:
     database.execute("SET ROLE parley_app")
 
-    assert counted(database) == NOTHING
+    assert visible_rows(database) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_caller_sees_their_own_rows_and_the_named_anonymous_conversation(
     with database.transaction():
         act_as(database, user_id, reachable)
 
-        assert counted(database) == expected
+        assert visible_rows(database) == expected
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_caller_stores_no_row_for_another_user(
 def test_a_caller_may_not_call_the_functions_of_the_log_in(
     database: psycopg.Connection, name: str
 ) -> None:
-    # Of the function itself, not only of the table that it reads.
+    # Refused for the function itself, not only for the table that it reads.
     refusal = refusal_of(database, "ann", LOG_IN[name])
 
     assert refusal.startswith(f"permission denied for function {name}")
@@ -220,31 +220,31 @@ async def test_the_caller_of_a_step_is_forgotten_after_the_round_trip(
     forget_process()
     pool = Database(read_settings({"DATABASE_URL": url, "DB_POOL_MAX": "1"}))
     try:
-        [seen] = await pool.run_as(Caller("ann"), None, listing())
+        [seen] = await pool.run_as(Caller("ann"), None, list_call())
         assert seen.id == ANNS
-        sessions = [await who_is_there(pool)]
-        assert await pool.run_as(Caller("bob"), None, listing()) == []
-        sessions.append(await who_is_there(pool))
+        sessions = [await session_of(pool)]
+        assert await pool.run_as(Caller("bob"), None, list_call()) == []
+        sessions.append(await session_of(pool))
         with pytest.raises(AccountInactive):
-            await pool.run_as(Caller("ina"), None, listing())
-        sessions.append(await who_is_there(pool))
-        # Fails within the wall.
+            await pool.run_as(Caller("ina"), None, list_call())
+        sessions.append(await session_of(pool))
+        # An error within the wall.
         with pytest.raises(psycopg.errors.InvalidRowCountInLimitClause):
-            await pool.run_as(Caller("ann"), None, listing(page_size=-1))
-        sessions.append(await who_is_there(pool))
+            await pool.run_as(Caller("ann"), None, list_call(page_size=-1))
+        sessions.append(await session_of(pool))
     finally:
         await pool.close()
         forget_process()
 
-    # The same session each time, and nobody's.
+    # The same session each time, without a caller.
     assert len({pid for *_, pid in sessions}) == 1
     assert {(user, ann or None, id_ or None) for user, ann, id_, _ in sessions} == {
         ("postgres", None, None)
     }
 
 
-def listing(page_size: int = 20) -> Call[ConversationSummary]:
-    """Return the call for Ann's list, whoever asks."""
+def list_call(page_size: int = 20) -> Call[ConversationSummary]:
+    """Return the call for Ann's list, for any caller."""
     return LIST_CONVERSATIONS(
         user_id="ann",
         status="all",
@@ -256,12 +256,12 @@ def listing(page_size: int = 20) -> Call[ConversationSummary]:
     )
 
 
-async def who_is_there(pool: Database) -> tuple[str, str | None, str | None, int]:
-    """Return whom the pool's connection acts as when nobody asks."""
+async def session_of(pool: Database) -> tuple[str, str | None, str | None, int]:
+    """Return the role and the caller of the pool's idle connection."""
     connection = await pool._connections.take(time.monotonic() + 5)
-    [row] = await (await connection.execute(WHO)).fetchall()
+    [session] = await (await connection.execute(SESSION)).fetchall()
     await pool._connections.give_back(connection)
-    return row
+    return session
 
 
 def test_only_the_role_parley_app_may_call_security_definer_functions(

@@ -1,4 +1,4 @@
-"""A search is in one's own name, whatever characters that has."""
+"""A search covers the caller's own conversations, with any characters in the user's id."""
 
 import pytest
 
@@ -8,13 +8,13 @@ NAMES = ["a\\b", "\\", "o'brien", "it''s\\", "é\\'x", "auth0|x:y*", "a b & !c",
 
 
 @pytest.mark.parametrize("user", NAMES)
-async def test_a_user_of_any_id_finds_their_own_conversations_only_over_http(
+async def test_a_search_over_http_finds_own_conversations_only_for_any_user_id(
     parley: Parley, user: str
 ) -> None:
     for owner in ("bob", "b", "ann", user):
         assert (await parley.say(f"Zebras of {owner}", user=owner)).status_code == 200
 
-    found = await parley.get("/api/conversations", user=user, q="zebras")
+    response = await parley.get("/api/conversations", user=user, q="zebras")
 
-    titles = [each["title"] for each in found.json()["conversations"]]
+    titles = [conversation["title"] for conversation in response.json()["conversations"]]
     assert titles == [f"Zebras of {user}"]

@@ -1,4 +1,4 @@
-"""The wall: row-level security yields nothing of others, whatever a statement forgets."""
+"""The wall: row-level security hides other callers' rows from a statement without conditions."""
 
 import re
 from collections.abc import Iterator
@@ -16,24 +16,24 @@ OWNED = re.compile(
     r"\b(?:FROM|JOIN|UPDATE) (?:conversations|chat_messages|tasks|quotas|tool_runs"
     r"|stream_batches|finished_streams)\b"
 )
-# Finds nothing but what has the very title and time of what it adds.
+# Reads no rows but the one that it adds.
 ADDS = {"add_task"}
-# What it would do outside of the wall is to store something, not to tell something.
-TELLS_NOTHING = {"begin_tool_run"}
+# Outside the wall it would store a row, and return none of the victims'.
+RETURNS_NO_ROWS = {"begin_tool_run"}
 STATEMENTS = [
     name
     for name in NAMES
     if name not in {*WITHOUT_CALLER, *ADDS} and OWNED.search(read_statement(name).body)
 ]
-# What a statement asks for: whose, and of which conversation.
+# The conditions of a statement on the owner and on the conversation.
 CONDITION = re.compile(r"""
     \w+\.user_id\ (?:=|IS\ NOT\ DISTINCT\ FROM)\ %\(user_id\)s::text
     | \w+\.user_id\ IS\ NULL
     | \w+\.(?:conversation_)?id\ =\ %\(conversation_id\)s::uuid
 """, re.VERBOSE)  # fmt: skip
-# The numbers of the victims' messages; all else of theirs has one of the ids, or the word.
+# The numbers of the victims' messages. All other rows of theirs have one of the ids, or the word.
 FIRST_ROW_ID = 7_654_321_000
-# How long the victims' answers may still take, in seconds: some statements tell nothing else.
+# The remaining lease of the victims' turns, in seconds: some statements return only that.
 LEASE = 54_321.0
 VICTIMS = """
     INSERT INTO users (id, email, name) VALUES ('victim', 'victim@example.com', 'victim');
@@ -81,7 +81,7 @@ VICTIMS = """
         (%(strangers)s, %(strangers)s, NULL, 'victim-2', 'victim heard', now());
 """
 
-# Where a parameter means something else than in the others, or more would be asked of it.
+# Parameters that mean something else in one statement, or need another value there.
 SPECIAL: dict[str, dict[str, object]] = {
     "begin_turn": {"turn_id": uuid4()},
     "change_conversation": {"status": "archived"},
@@ -93,7 +93,7 @@ SPECIAL: dict[str, dict[str, object]] = {
 }
 
 
-# The statement's own conditions stand in this function, which works outside of the wall.
+# The conditions of search_conversations are in this function, which runs outside the wall.
 SEARCH = "search_conversations(text, text, timestamptz, integer)"
 UNGUARDED_SEARCH = {
     r"search_vector\(\w+\.user_id, (\w+\.\w+)\) @@ owned_words": r"to_tsvector(\1) @@ words",
@@ -105,14 +105,14 @@ UNGUARDED_SEARCH = {
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is stored.
+    """The ids of the stored rows.
 
     Attributes:
-        victims: a user's conversation, with an answer in the making.
-        strangers: one without an owner, likewise, whose id nobody else knows.
-        reached: one without an owner, whose id the anonymous caller knows.
-        turn: token of the answers in the making.
-        row: number of the first of the victims' messages.
+        victims: a user's conversation, with a running turn.
+        strangers: an anonymous conversation with a running turn, whose id no asker knows.
+        reached: an anonymous conversation whose id an anonymous asker may know.
+        turn: token of the running turns.
+        row: number of the victims' first message.
     """
 
     victims: UUID
@@ -121,25 +121,25 @@ class Stored:
     turn: UUID
     row: int = FIRST_ROW_ID
 
-    def is_in(self, found: object) -> bool:
-        """Tell whether anything of the victims shows."""
+    def is_in(self, rows: object) -> bool:
+        """Return whether any data of the victims show in rows."""
         ids = (self.victims, self.strangers, self.turn)
         words = ("victim", *map(str, ids), str(self.row)[:-1], str(LEASE))
-        return any(word in str(found) for word in words)
+        return any(word in str(rows) for word in words)
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks: a user or nobody in particular, and whether that one knows a conversation's id."""
+    """The sender of a statement: a user, or an anonymous caller that may know an id."""
 
     user_id: str | None
     knows_an_id: bool = False
 
     def parameters(self, stored: Stored) -> dict[str, object]:
-        """Return what a statement is asked: as well aimed at the victims as can be."""
+        """Return a statement's parameters, aimed at the victims."""
         return {
             "user_id": self.user_id,
-            # Its conditions are gone: it is only what something new would be stored under.
+            # With the conditions removed, only new rows have this id.
             "conversation_id": stored.reached if self.knows_an_id else uuid4(),
             "turn_id": stored.turn,
             "message_id": "victim-1",
@@ -177,13 +177,13 @@ class Asker:
 ASKERS = {
     "another user": Asker("bob"),
     "an anonymous caller": Asker(None),
-    "an anonymous caller who knows another conversation's id": Asker(None, knows_an_id=True),
+    "an anonymous caller with another conversation's id": Asker(None, knows_an_id=True),
 }
 
 
 @pytest.fixture
 def stored(database: psycopg.Connection) -> Iterator[Stored]:
-    """Store things of victims; in a transaction, which is taken back."""
+    """Store rows of victims, in a transaction that is rolled back."""
     stored = Stored(uuid4(), uuid4(), uuid4(), uuid4())
     names = {name: getattr(stored, name) for name in Stored.__dataclass_fields__}
     with database.transaction(force_rollback=True):
@@ -193,24 +193,24 @@ def stored(database: psycopg.Connection) -> Iterator[Stored]:
 
 
 def forget_conditions_of_search(database: psycopg.Connection) -> None:
-    """Make the function that searches forget who asks."""
-    found = database.execute("SELECT pg_get_functiondef(%s::regprocedure)", [SEARCH]).fetchall()
-    definition: str = found[0][0]
-    for guard, rest in UNGUARDED_SEARCH.items():
+    """Remove the conditions on the caller from the function that searches."""
+    rows = database.execute("SELECT pg_get_functiondef(%s::regprocedure)", [SEARCH]).fetchall()
+    definition: str = rows[0][0]
+    for guard, replacement in UNGUARDED_SEARCH.items():
         assert re.search(guard, definition)
-        definition = re.sub(guard, rest, definition)
+        definition = re.sub(guard, replacement, definition)
     database.execute(definition.encode())
 
 
 def ask(
     database: psycopg.Connection, name: str, asker: Asker, stored: Stored, *, is_within: bool
 ) -> list[tuple[object, ...]]:
-    """Run a statement within the wall or outside of it; what is refused yields nothing."""
+    """Run a statement within the wall or outside it; a refusal returns no rows."""
     statement = read_statement(name)
     unguarded = CONDITION.sub("TRUE", statement.body)
     assert unguarded != statement.body
-    given = dict.fromkeys(statement.declared) | asker.parameters(stored)
-    given |= SPECIAL.get(name, {})
+    parameters = dict.fromkeys(statement.declared) | asker.parameters(stored)
+    parameters |= SPECIAL.get(name, {})
     try:
         with database.transaction():
             if is_within:
@@ -219,9 +219,9 @@ def ask(
                     user_id=asker.user_id, conversation_id=reachable, needs_account=False
                 )
                 database.execute(act.statement.sql, act.parameters)
-            return database.execute(unguarded.encode(), given).fetchall()
+            return database.execute(unguarded.encode(), parameters).fetchall()
     except psycopg.errors.NotNullViolation as error:
-        # begin_tool_run, which finds no such turn.
+        # begin_tool_run finds no such turn.
         if error.diag.table_name != "tool_runs":
             raise
         return []
@@ -242,19 +242,19 @@ def test_within_the_wall_a_statement_without_conditions_reaches_no_other_callers
     before = {row for (row,) in database.execute(look).fetchall() if stored.is_in(row)}
     assert len(before) == 14
 
-    found = ask(database, name, asker, stored, is_within=True)
+    rows = ask(database, name, asker, stored, is_within=True)
 
-    assert not stored.is_in(found)
+    assert not stored.is_in(rows)
     assert before <= {row for (row,) in database.execute(look).fetchall()}
 
 
-@pytest.mark.parametrize("name", sorted({*STATEMENTS} - TELLS_NOTHING))
+@pytest.mark.parametrize("name", sorted({*STATEMENTS} - RETURNS_NO_ROWS))
 def test_outside_the_wall_a_statement_without_conditions_reaches_other_callers_rows(
     database: psycopg.Connection, stored: Stored, name: str
 ) -> None:
-    # Of several victims some statements would not know which to show.
+    # With several victims some statements would return the rows of none.
     database.execute("DELETE FROM conversations WHERE user_id IS NULL")
 
-    found = ask(database, name, Asker("bob"), stored, is_within=False)
+    rows = ask(database, name, Asker("bob"), stored, is_within=False)
 
-    assert stored.is_in(found)
+    assert stored.is_in(rows)

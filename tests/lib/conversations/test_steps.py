@@ -1,4 +1,4 @@
-"""The steps of an answer, found again in the stored message."""
+"""The steps of an answer, stored in two columns and read back."""
 
 import itertools
 from datetime import UTC, datetime
@@ -24,18 +24,18 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def call(number: int, **outcome: Any) -> ToolCall:
-    """Return a call that has been run."""
+    """Return a call with an outcome."""
     return ToolCall(id=f"call-{number}", name="add_task", arguments={"n": number}, **outcome)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_stored_steps_are_read_back_with_any_texts(count: int) -> None:
     for texts in itertools.product(TEXTS, repeat=count):
-        steps = [Step(each, [call(number)]) for number, each in enumerate(texts)]
-        for last in TEXTS:
-            whole = [*steps, Step(last)] if last else steps
+        steps = [Step(text, [call(number)]) for number, text in enumerate(texts)]
+        for last_text in TEXTS:
+            all_steps = [*steps, Step(last_text)] if last_text else steps
 
-            assert [*steps_of(*stored_steps(whole))] == whole
+            assert [*steps_of(*stored_steps(all_steps))] == all_steps
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def test_history_shows_each_step_and_the_outcome_of_each_call() -> None:
     assert _parts(steps) == [
         {"type": "step-start"},
         {"type": "text", "text": "Let me see."},
-        _shown(1) | {"state": "output-available", "output": {"id": 1}},
-        _shown(2) | {"state": "output-error", "errorText": "No."},
+        _call_part(1) | {"state": "output-available", "output": {"id": 1}},
+        _call_part(2) | {"state": "output-error", "errorText": "No."},
         {"type": "step-start"},
-        _shown(3) | {"state": "output-available", "output": None},
+        _call_part(3) | {"state": "output-available", "output": None},
         {"type": "step-start"},
         {"type": "text", "text": "Done."},
     ]
@@ -83,7 +83,7 @@ def test_history_shows_an_answer_without_calls_as_its_text() -> None:
     assert _parts([Step("Hello!")]) == [{"type": "text", "text": "Hello!"}]
 
 
-def _shown(number: int) -> dict[str, Any]:
+def _call_part(number: int) -> dict[str, Any]:
     return {
         "type": "tool-add_task",
         "toolCallId": f"call-{number}",

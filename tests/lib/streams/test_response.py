@@ -1,4 +1,4 @@
-"""Responses that read a stream: they end without a trace when their reader leaves."""
+"""The response that sends a stream leaves no task behind when its reader leaves."""
 
 import asyncio
 import gc
@@ -37,5 +37,5 @@ async def test_a_reader_that_leaves_leaves_no_task_behind(*, stalls: bool) -> No
     await AnswerStream(stream, uuid4())({"type": "http"}, receive, send)
 
     gc.collect()
-    # A timer would hold it, to cancel it.
+    # A timer that is still set would hold the task, to cancel it.
     assert [task() for task in tasks] == [None]

@@ -1,4 +1,4 @@
-"""Each kind of caller, and what each shows: good tokens, and all the ways to make a bad one."""
+"""Every kind of caller, and its token: good ones, and all ways to make a bad one."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tests.api.test_callers import forged
 from tests.support.identity_provider import signer
 from tests.support.product import JWT_SECRET
 
-# Users; each one's id is also the word that marks whatever is theirs.
+# Ids of users. Each id is also the word that marks all data of its user.
 ANN, BOB, INA = "annsecret", "bobsecret", "inasecret"
 NOBODY = "nobodysecret"
 ISSUER, AUDIENCE = "https://issuer.example", "parley"
@@ -28,10 +28,10 @@ class Caller:
     """One kind of caller.
 
     Attributes:
-        kind: what is special about this one.
+        kind: the name of the kind.
         authorization: the header; None: none is sent.
-        user_id: whom it makes; None: nobody in particular.
-        refusal: status and code that it gets wherever somebody must be let in; None: is let in.
+        user_id: the user that the token names; None: an anonymous caller.
+        refusal: status and code of the refusal at every door; None: the caller is let in.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Caller:
 
     @property
     def owner(self) -> str:
-        """Whose things are this caller's: a user's own, or those of nobody in particular."""
+        """The owner of this caller's things: the user, or NOBODY for an anonymous caller."""
         return self.user_id or NOBODY
 
     def headers(self) -> dict[str, str]:
@@ -56,7 +56,7 @@ class Mechanism:
     Attributes:
         sign: makes a token of claims, with the key that counts.
         sign_wrongly: with another key of the same id and kind.
-        sign_unknown: with another key, of an id that nobody has heard of.
+        sign_unknown: with another key, of an unknown id.
         sign_otherwise: with the key that would count if the other mechanism were configured.
     """
 
@@ -93,7 +93,7 @@ ANONYMOUS = Caller("anonymous", None)
 
 
 def callers_of(mechanism: Mechanism) -> list[Caller]:
-    """Return each kind of caller. Whoever shows a bad token pretends to be Ann."""
+    """Return every kind of caller. A bad token names Ann."""
     now = int(time.time())
     right = {"sub": ANN, "iss": ISSUER, "aud": AUDIENCE, "exp": now + 3600}
     kid = {"kid": SIGNER.key_id}

@@ -1,4 +1,4 @@
-"""Which tables hold a user's data, asked of the catalog: one that is added later is among them."""
+"""The tables of users' data, read from the catalog, so that a table added later is among them."""
 
 from dataclasses import dataclass
 
@@ -52,23 +52,23 @@ class Column:
 
 
 def tables_of_users(database: psycopg.Connection) -> list[str]:
-    """Return `users` and all tables that refer to it, if through others; the referred to first."""
+    """Return `users` and all tables that refer to it, also indirectly; referenced tables first."""
     return [name for (name,) in database.execute(TABLES_OF_USERS).fetchall()]
 
 
 def columns_of(database: psycopg.Connection, table: str) -> list[Column]:
-    """Return the columns of a table, but those that the database numbers or generates."""
+    """Return the columns of a table, except identity and generated columns."""
     return [Column(*row) for row in database.execute(COLUMNS, [table]).fetchall()]
 
 
 def tables(database: psycopg.Connection) -> list[str]:
     """Return all tables."""
-    found = database.execute("""
+    tables = database.execute("""
         SELECT oid::regclass::text FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
         ORDER BY 1
     """)
-    return [name for (name,) in found.fetchall()]
+    return [name for (name,) in tables.fetchall()]
 
 
 def snapshot_query(database: psycopg.Connection) -> bytes:

@@ -1,4 +1,4 @@
-"""What the product can be asked, a line each, and what becomes of it: the rules of access."""
+"""All uses of the product, one line each, and their outcomes: the rules of access."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from tests.support.access.world import QUESTION, THINGS, Thing
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What must become of a request.
+    """The outcome that a request must have.
 
     Attributes:
-        status: of the answer.
-        code: of the problem, if it is one.
-        marks: whose things show.
+        status: HTTP status of the response.
+        code: code of the problem; None: it is none.
+        marks: owners whose things the response shows.
         changes: something is stored, changed or deleted.
     """
 
@@ -24,7 +24,7 @@ class Outcome:
     changes: bool = False
 
 
-# What stands in a path or a body for something of a certain owner's.
+# Placeholders in a path or a body for a thing of one owner.
 NAMES_OF_ONE = ("{id}", "{owner}", "{left}")
 
 
@@ -33,15 +33,14 @@ class Use:
     """One use of an endpoint.
 
     Attributes:
-        name: what it is.
-        method: HTTP's.
-        path: with the query; {id} is what the caller asks for, {owner} the word that marks it, and
-            {left} another one of the same owner's, whose answer a killed function has left behind.
-        rule: who may, and what then happens.
-        body: of the request, as JSON; None: none.
-        writes: changes what it is about.
-        shows: shows what it is about.
-        things: what it may be about; those that are about nothing in particular have one.
+        name: name of the use.
+        method: HTTP method.
+        path: with the query. {id} is the thing that the caller asks for, {owner} its owner's word,
+            and {left} another thing of the owner, with an answer that a killed function has left.
+        rule: the outcome for each caller and thing.
+        body: JSON body of the request; None: none.
+        writes: the use changes the thing.
+        shows: the response shows the thing.
     """
 
     name: str
@@ -54,16 +53,16 @@ class Use:
 
     @property
     def things(self) -> list[Thing]:
-        """What it may be about; for a use that names nothing, one stands for all."""
+        """The things that the use may name; a use that names none is tried once."""
         names_one = any(name in f"{self.path}{self.body}" for name in NAMES_OF_ONE)
         return THINGS if names_one else THINGS[:1]
 
     def outcome(self, caller: Caller, thing: Thing) -> Outcome:
-        """Return what must become of it."""
+        """Return the outcome that the use must have."""
         return self.rule(self, caller, thing)
 
     def done(self, *marks: str, changes: bool | None = None) -> Outcome:
-        """Return the outcome where it is done."""
+        """Return the outcome of a use that is allowed."""
         changes = self.writes if changes is None else changes
         status = 200 if self.shows else 204
         return Outcome(status, None, frozenset(marks if self.shows else ()), changes)
@@ -76,21 +75,21 @@ UNAUTHENTICATED = Outcome(401, "unauthenticated")
 
 
 def _let_in(rule: Rule) -> Rule:
-    """Refuse whoever is not to be let in at all, before the rule is asked."""
+    """Refuse a caller with a bad token or account, before the rule applies."""
 
-    def whole(use: Use, caller: Caller, thing: Thing) -> Outcome:
+    def complete_rule(use: Use, caller: Caller, thing: Thing) -> Outcome:
         return Outcome(*caller.refusal) if caller.refusal else rule(use, caller, thing)
 
-    return whole
+    return complete_rule
 
 
 def _users(rule: Rule) -> Rule:
-    """Refuse the anonymous too."""
+    """Refuse an anonymous caller too."""
 
-    def whole(use: Use, caller: Caller, thing: Thing) -> Outcome:
+    def complete_rule(use: Use, caller: Caller, thing: Thing) -> Outcome:
         return UNAUTHENTICATED if caller.user_id is None else rule(use, caller, thing)
 
-    return _let_in(whole)
+    return _let_in(complete_rule)
 
 
 def _is_of(caller: Caller, thing: Thing) -> bool:
@@ -99,13 +98,13 @@ def _is_of(caller: Caller, thing: Thing) -> bool:
 
 @_let_in
 def ones_own(use: Use, caller: Caller, thing: Thing) -> Outcome:
-    """Its owner may; to all others it is not there."""
+    """The owner reaches the thing; others get a 404."""
     return use.done(thing.owner) if _is_of(caller, thing) else NOT_FOUND
 
 
 @_let_in
 def ones_own_or_new(use: Use, caller: Caller, thing: Thing) -> Outcome:
-    """Likewise, but what is not there at all is made."""
+    """The owner reaches the thing; others get a 404, and a missing thing is created."""
     if thing.is_there:
         return ones_own(use, caller, thing)
     return use.done(changes=True)
@@ -113,77 +112,77 @@ def ones_own_or_new(use: Use, caller: Caller, thing: Thing) -> Outcome:
 
 @_let_in
 def ones_own_or_nothing(use: Use, caller: Caller, thing: Thing) -> Outcome:
-    """Its owner may; for all others there is nothing to be answered."""
+    """The owner reaches the thing; others find nothing to answer."""
     return use.done(thing.owner) if _is_of(caller, thing) else Outcome(422, "nothing_to_answer")
 
 
 @_let_in
 def ones_own_or_silence(use: Use, caller: Caller, thing: Thing) -> Outcome:
-    """Its owner may; to all others nothing is going on there."""
+    """The owner reaches the thing; others get a 204, as if no answer were being made."""
     return use.done(thing.owner) if _is_of(caller, thing) else Outcome(204)
 
 
 @_let_in
 def silent(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
-    """Whoever it is, nothing is going on there."""
+    """Every caller gets a 204: no answer is being made."""
     return Outcome(204)
 
 
 @_users
 def all_of_ones_own(use: Use, caller: Caller, _thing: Thing) -> Outcome:
-    """Of a user, everything, whatever it is of others."""
+    """A user gets everything that is theirs, and nothing else."""
     return use.done(caller.owner)
 
 
 @_users
-def found_in_ones_own(use: Use, caller: Caller, thing: Thing) -> Outcome:
-    """Of a user, what is found."""
+def matches_in_ones_own(use: Use, caller: Caller, thing: Thing) -> Outcome:
+    """A user gets the matches among their own things."""
     return use.done(*([thing.owner] if _is_of(caller, thing) else []))
 
 
 @_users
 def claimed(use: Use, caller: Caller, thing: Thing) -> Outcome:
-    """A user may have what is nobody's, and keeps what is the user's."""
+    """A user may claim an anonymous thing; claiming an own thing changes nothing."""
     if thing.owner == NOBODY:
         return use.done(NOBODY, changes=True)
     return ones_own(use, caller, thing)
 
 
 @_users
-def figures_of_ones_own(use: Use, _caller: Caller, _thing: Thing) -> Outcome:
-    """Of a user, numbers, in which nothing shows."""
+def numbers_of_ones_own(use: Use, _caller: Caller, _thing: Thing) -> Outcome:
+    """A user gets numbers, in which no thing shows."""
     return use.done()
 
 
 @_users
 def added(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
-    """A user may add something."""
+    """A user may add a thing."""
     return Outcome(201, changes=True)
 
 
 @_users
 def anns_alone(use: Use, caller: Caller, _thing: Thing) -> Outcome:
-    """It is Ann's, and to all others not there."""
+    """Ann reaches the thing; others get a 404."""
     return use.done(ANN) if caller.owner == ANN else NOT_FOUND
 
 
 def nobodys(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
-    """None of these callers may."""
+    """No caller is let in."""
     return UNAUTHENTICATED
 
 
 def everybodys(use: Use, _caller: Caller, _thing: Thing) -> Outcome:
-    """Whoever it is, and though the token is a bad one: it is about nobody."""
+    """Every caller is let in, even with a bad token: the response is about no caller."""
     return use.done()
 
 
 def switched_off(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
-    """Not there in this deployment."""
+    """The deployment does not have this endpoint."""
     return NOT_FOUND
 
 
 def sdk(trigger: str, message_id: str, *texts: str) -> dict[str, object]:
-    """Return what useChat sends: a conversation whose last message has that text."""
+    """Return the body that useChat sends: user messages with these texts."""
     messages = [
         {"id": "question-2", "role": "user", "parts": [{"type": "text", "text": text}]}
         for text in texts
@@ -197,17 +196,17 @@ TASK, MISTAKES = "/api/tasks?id={anns_task}", "/api/messages?is_mistake=true"
 MARK = "/api/messages?id=answer-2&conversation_id={id}"
 ONE = f"{MANY}?id={{id}}"
 HISTORY = "/api/history?conversation_id={id}"
-SAID_BEFORE = {"message": QUESTION, "message_id": "question-2", "conversation_id": "{id}"}
-ANEW = "regenerate-message"
+SENT_BEFORE = {"message": QUESTION, "message_id": "question-2", "conversation_id": "{id}"}
+REGENERATE = "regenerate-message"
 CREDENTIALS = {"email": "{owner}@example.com", "password": "a long password"}
 
 USES = [
     Use("a history", "GET", HISTORY, ones_own),
-    Use("a whole history", "GET", f"{HISTORY}&include=all", ones_own),
+    Use("a complete history", "GET", f"{HISTORY}&include=all", ones_own),
     Use("from a place", "GET", f"{HISTORY}&before={{place_in_anns_history}}", ones_own),
     Use("the list", "GET", MANY, all_of_ones_own),
     Use("the list from a place", "GET", f"{MANY}?cursor={{place_in_anns_list}}", all_of_ones_own),
-    Use("a search for a mark", "GET", f"{MANY}?q={{owner}}", found_in_ones_own),
+    Use("a search for a mark", "GET", f"{MANY}?q={{owner}}", matches_in_ones_own),
     Use("a search for what all say", "GET", f"{MANY}?q=answered&status=all", all_of_ones_own),
     Use("the export", "GET", f"{MANY}?export=true", all_of_ones_own),
     Use("one", "GET", ONE, ones_own),
@@ -218,10 +217,10 @@ USES = [
     Use("deleting one", "DELETE", ONE, ones_own, writes=True, shows=False),
     Use("deleting all", "DELETE", f"{MANY}?all=true", all_of_ones_own, writes=True, shows=False),
     Use("saying", "POST", CHAT, ones_own_or_new, {"message": "Hi", "session_id": "{id}"}, True),
-    Use("saying it again", "POST", CHAT, ones_own_or_new, SAID_BEFORE),
+    Use("saying it again", "POST", CHAT, ones_own_or_new, SENT_BEFORE),
     Use("editing", "POST", CHAT, ones_own_or_new, sdk("submit-message", "question-2", "Hi"), True),
-    Use("asking anew", "POST", CHAT, ones_own_or_new, sdk(ANEW, "answer-2", QUESTION), True),
-    Use("another answer", "POST", CHAT, ones_own_or_nothing, sdk(ANEW, "answer-2"), True),
+    Use("asking again", "POST", CHAT, ones_own_or_new, sdk(REGENERATE, "answer-2", QUESTION), True),
+    Use("another answer", "POST", CHAT, ones_own_or_nothing, sdk(REGENERATE, "answer-2"), True),
     Use("coming back", "GET", STREAM, ones_own_or_silence),
     Use("coming back in the middle", "GET", f"{STREAM}?startIndex=1", ones_own_or_silence),
     Use("coming back to what was left", "GET", LEFT_STREAM, ones_own_or_silence, writes=True),
@@ -233,7 +232,7 @@ USES = [
     Use("deleting a task", "DELETE", TASK, anns_alone, writes=True, shows=False),
     Use("the mistakes", "GET", MISTAKES, all_of_ones_own),
     Use("mistakes to learn from", "GET", f"{MISTAKES}&format=jsonl", all_of_ones_own),
-    Use("the usage", "GET", "/api/messages?usage=true", figures_of_ones_own),
+    Use("the usage", "GET", "/api/messages?usage=true", numbers_of_ones_own),
     Use("no mistake after all", "PATCH", MARK, ones_own, {"is_mistake": False}, writes=True),
     Use("logging in", "POST", "/api/auth", switched_off, {"action": "login"} | CREDENTIALS),
     Use("registering", "POST", "/api/auth", switched_off, {"action": "register"} | CREDENTIALS),

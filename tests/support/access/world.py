@@ -1,4 +1,4 @@
-"""What is stored while somebody tries to reach it: everything of everybody's is marked."""
+"""A database with data of every owner, each row marked with its owner's word."""
 
 import json
 import re
@@ -19,15 +19,15 @@ from tests.support.model_server import ScriptedModel
 from tests.support.product import REQUEST_ID, Parley
 
 OWNERS = (ANN, BOB, INA, NOBODY)
-# The word that marks what Ann has deleted.
+# The word that marks the things that Ann has deleted.
 DELETED = "deletedsecret"
-# Of a password that nobody knows; bcrypt, of the fewest rounds.
+# The bcrypt hash of a random password, with the fewest rounds.
 PASSWORD_HASH = bcrypt.hashpw(uuid4().bytes.hex().encode(), bcrypt.gensalt(4)).decode()
 MARKS = (*OWNERS, DELETED, PASSWORD_HASH)
-# What each conversation's second question is, so that it can be sent again by whoever likes to.
+# The second question of each conversation: any caller knows it, and can send it again.
 QUESTION = "What was that again?"
-TOLD_APART_BY = {"date", "server-timing"}
-# In a tenth of the time that TRUNCATE takes.
+DIFFERENT_EACH_TIME = {"date", "server-timing"}
+# Takes a tenth of the time of TRUNCATE.
 EMPTY = "DELETE FROM conversations; DELETE FROM quotas; DELETE FROM tasks; DELETE FROM users"
 USERS = """
     INSERT INTO users (id, email, name, hashed_password, is_active)
@@ -39,7 +39,7 @@ USERS = """
     SELECT 'user ' || who, who, 1, now() + interval '1 minute', 1, now() + interval '1 day'
     FROM unnest(%(users)s::text[]) AS who;
 """
-# Turns of all, one after the other, so that the place of a cursor is within everybody's.
+# The owners' turns alternate, so that a cursor of one points between the turns of the others.
 CONVERSATION = """
     INSERT INTO conversations (id, user_id, title, updated_at)
     VALUES (%(id)s, %(user)s, %(mark)s, now() - interval '1 minute' * %(age)s)
@@ -57,7 +57,7 @@ TURN = """
         %(id)s, %(user)s, 'answer-' || %(n)s, 'assistant', %(mark)s || ' answered', id, 'stop', TRUE
     FROM question
 """
-# What an answer says in its stream: of one that is stored, and of one whose function was killed.
+# The stream of an answer that is stored, and of one whose function was killed.
 FINISHED_STREAM = """
     INSERT INTO finished_streams (
         conversation_id, turn_id, user_id, answer_message_id, parts, ended_at
@@ -78,14 +78,14 @@ LEFT_TURN = """
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """A conversation that somebody asks for.
+    """A conversation that a caller asks for.
 
     Attributes:
-        name: whose it is, or what became of it.
+        name: its owner, or its state, for messages of the test.
         owner: the word that marks it.
         is_there: it is stored.
         id: its id.
-        left_id: id of another one of that owner's, whose answer a killed function has left behind.
+        left_id: id of another conversation of the owner, with a killed function's answer.
     """
 
     name: str
@@ -107,19 +107,19 @@ THINGS = [
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a caller got to see.
+    """The effects of a request.
 
     Attributes:
-        status: of the answer.
-        whole: the answer but for what differs each time and for the id that was asked for.
-        body: its text.
-        marks: whose things showed, in the answer or in what the model was told.
-        changes: something stored is not as before.
-        harmed: whose things were changed or deleted.
+        status: HTTP status of the response.
+        masked: the response without the headers that differ each time and the ids in the request.
+        body: text of the response.
+        marks: owners whose things showed, in the response or in a request to the model.
+        changes: some stored row is not as before.
+        harmed: owners whose rows were changed or deleted.
     """
 
     status: int
-    whole: tuple[object, ...]
+    masked: tuple[object, ...]
     body: str
     marks: set[str]
     changes: bool
@@ -127,22 +127,22 @@ class Seen:
 
     @property
     def code(self) -> str | None:
-        """The code of the problem, if it is one."""
+        """The code of the problem; None: the response is none."""
         return json.loads(self.body)["code"] if self.status >= 400 else None
 
 
 class World:
-    """A product with everybody's data in it."""
+    """A product with data of every owner."""
 
     def __init__(self, parley: Parley, database: psycopg.Connection, model: ScriptedModel) -> None:
-        """Take a product, and a way to look into its database and at its model."""
+        """Take a product, its database and its model."""
         self._parley, self._database, self._model = parley, database, model
         self._look = snapshot_query(database)
         self._cursors: dict[str, str] = {}
         self._before: set[str] = set()
 
     async def build(self, owner: Caller) -> None:
-        """Store everything anew; as Ann, delete what is to be deleted."""
+        """Store everything again; as Ann, delete the things that count as deleted."""
         self._database.execute(EMPTY)
         users = {"users": [ANN, BOB, INA], "ina": INA, "password": PASSWORD_HASH}
         psycopg.ClientCursor(self._database).execute(USERS, users)
@@ -152,7 +152,7 @@ class World:
                 "user": ANN if mark == DELETED else None if mark == NOBODY else mark,
                 "mark": mark,
                 "age": age,
-                # Anew each time: who follows an answer knows it by that.
+                # New each time, because followers of an answer are kept by it.
                 "turn": uuid4(),
                 "parts": (
                     ui_stream.start("said", stored_id) + ui_stream.text_delta(0, mark)
@@ -167,21 +167,21 @@ class World:
             cursor.executemany(CONVERSATION, stored)
             cursor.executemany(
                 TURN,
-                [each | {"n": "1", "question": f"{each['mark']} asks"} for each in stored]
-                + [each | {"n": "2", "question": QUESTION} for each in stored],
+                [row | {"n": "1", "question": f"{row['mark']} asks"} for row in stored]
+                + [row | {"n": "2", "question": QUESTION} for row in stored],
             )
-            cursor.executemany(FINISHED_STREAM, [each for each in stored if each["age"] != 0])
-            cursor.executemany(LEFT_TURN, [each for each in stored if each["age"] == 0])
-        for each in stored:
-            if each["mark"] == DELETED:
-                path = f"/api/conversations?id={each['id']}"
+            cursor.executemany(FINISHED_STREAM, [row for row in stored if row["age"] != 0])
+            cursor.executemany(LEFT_TURN, [row for row in stored if row["age"] == 0])
+        for row in stored:
+            if row["mark"] == DELETED:
+                path = f"/api/conversations?id={row['id']}"
                 response = await self._parley.client.delete(path, headers=owner.headers())
                 assert response.status_code == 204
         self._cursors = self._cursors_of_ann()
         self._before = self.snapshot()
 
     async def ask(self, caller: Caller, method: str, path: str, body: object, thing: Thing) -> Seen:
-        """Send a request about a thing, and look at what it showed and did."""
+        """Send a request about a thing, and return its effects."""
         ids = {"id": str(thing.id), "left": str(thing.left_id)}
         names = ids | {"owner": thing.owner, **self._cursors}
         self._model.requests.clear()
@@ -203,9 +203,9 @@ class World:
         )
 
     def snapshot(self) -> set[str]:
-        """Return all that is stored, a row of any table as a text."""
-        found = self._database.execute(self._look, prepare=True)
-        return {row for (row,) in found.fetchall()}
+        """Return all stored rows of all tables, each as a text."""
+        rows = self._database.execute(self._look, prepare=True)
+        return {row for (row,) in rows.fetchall()}
 
     def _cursors_of_ann(self) -> dict[str, str]:
         [(row_id,)] = self._database.execute(
@@ -236,11 +236,11 @@ def _filled(text: str, names: dict[str, str]) -> str:
 
 def _masked(response: httpx2.Response, ids: Iterable[str]) -> tuple[object, ...]:
     def mask(text: str) -> str:
-        return reduce(lambda masked, each: masked.replace(each, "ID"), ids, text)
+        return reduce(lambda masked, id_: masked.replace(id_, "ID"), ids, text)
 
     headers = [
         (name, mask(value))
         for name, value in response.headers.multi_items()
-        if name not in TOLD_APART_BY
+        if name not in DIFFERENT_EACH_TIME
     ]
     return response.status_code, sorted(headers), mask(re.sub(REQUEST_ID, "", response.text))
