@@ -1,7 +1,7 @@
-"""`python -m dev`, behind `make dev`: start everything, say where it is, end it with Ctrl-C."""
+"""`python -m dev`, behind `make dev`: start everything, print the addresses, end with Ctrl-C."""
 
-# Nothing here, in `dev/__init__.py` or in `dev/terminal.py` may need a newer Python than the one it
-# asks for, or a package: this is where their absence is noticed.
+# This file, `dev/__init__.py` and `dev/terminal.py` may need neither a package nor a recent Python,
+# because they report that those are missing.
 import os
 import sys
 
@@ -21,4 +21,4 @@ except CannotStart as problem:
     tell(problem)
     sys.exit(1)
 except KeyboardInterrupt:
-    pass  # Ctrl-C is how it is meant to end; by now everything it started has ended, too.
+    pass  # Ctrl-C is the normal end; all children have ended by now.

@@ -1,4 +1,4 @@
-"""What is printed when everything runs: where it is, and how to try it."""
+"""The text that `make dev` prints when everything runs: the addresses, and commands to try."""
 
 import shlex
 import time
@@ -35,10 +35,10 @@ def banner(port: int, variables: Mapping[str, str], psql: str, *, wants_postgres
     """Return the text.
 
     Args:
-        port: where it listens.
-        variables: those of the functions.
-        psql: the program to look into the database with.
-        wants_postgres: whether the database is our own.
+        port: the port that the server listens on.
+        variables: the variables of the functions.
+        psql: the path of psql.
+        wants_postgres: whether `make dev` runs the database itself.
     """
     holds = "the database, secrets and logs" if wants_postgres else "secrets and logs"
     token = dev_token(variables)
@@ -51,9 +51,9 @@ def banner(port: int, variables: Mapping[str, str], psql: str, *, wants_postgres
         cron=shlex.quote(f"authorization: Bearer {variables['CRON_SECRET']}"),
         metrics=shlex.quote(f"authorization: Bearer {variables['METRICS_TOKEN']}"),
         psql=shlex.quote(psql),
-        # The developer's own has a password in it, which has no business in a terminal.
+        # A database of the developer's has a password, which does not belong in a terminal.
         database=shlex.quote(variables["DATABASE_URL"]) if wants_postgres else '"$DATABASE_URL"',
-        data=f".parley holds {holds}. To begin anew, end this and: rm -rf .parley",
+        data=f".parley holds {holds}. To start afresh, end this and: rm -rf .parley",
     )
 
 

@@ -1,4 +1,4 @@
-"""The processes that `python -m dev` starts: none outlives it, whatever it dies of."""
+"""The processes that `python -m dev` starts: none outlives it, even if it is killed."""
 
 import os
 import select
@@ -20,7 +20,7 @@ class Child:
     _ready: int
 
     def wait_until_ready(self, seconds: float) -> str | None:
-        """Return what the child announced, or None: it ended first, or took longer than that."""
+        """Return the text that the child announced; None: it ended first, or took longer."""
         readable, _, _ = select.select([self._ready], [], [], seconds)
         return os.read(self._ready, 4096).decode() or None if readable else None
 
@@ -49,11 +49,11 @@ def start(
 
     Args:
         command: the program and its arguments.
-        environment: its variables; ours, when not given.
-        log: where its output goes, from the file's beginning; without it, to our own.
+        environment: its variables; None: those of this process.
+        log: a file for its output, which is overwritten; None: the output of this process.
         pass_fds: open files that it inherits.
-        stop_signal: what ends it.
-        user: who runs it, if not we.
+        stop_signal: the signal that ends it.
+        user: the user that runs it; "": the user of this process.
     """
     ready, announcement = os.pipe()
     variables = {**(os.environ if environment is None else environment)}

@@ -1,4 +1,4 @@
-"""`python -m dev`: starts each part, in order, and ends them all, in the opposite order."""
+"""`python -m dev`: start the parts in order, and end them in the opposite order."""
 
 import errno
 import fcntl
@@ -22,13 +22,13 @@ from dev.terminal import CannotStart, tell
 from dev.watching import changes
 
 SERVER_SECONDS = 30
-# An earlier one that was just killed still has to notice, and to let go of its port.
+# A predecessor that was just killed needs a moment to release the port.
 PORT_PATIENCE_SECONDS = 2
 
 
 @dataclass(slots=True)
 class Parts:
-    """What runs here, as opposed to somewhere else."""
+    """The parts that run on this machine."""
 
     root: Path
     psql: Path
@@ -39,7 +39,7 @@ class Parts:
 
     @property
     def data(self) -> Path:
-        """Where everything is kept."""
+        """The folder of the database, the secrets and the logs."""
         return data_folder(self.root)
 
 
@@ -53,12 +53,12 @@ def main() -> None:
     os.chdir(root)
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _interrupt)
-    chosen = environment.read(root)
+    setup = environment.read(root)
     with ExitStack() as stack:
         stack.enter_context(_only_one(data_folder(root)))
-        listener = stack.enter_context(_listen(chosen.port))
-        parts = _start_parts(root, chosen, stack)
-        _serve(parts, chosen, listener, stack)
+        listener = stack.enter_context(_listen(setup.port))
+        parts = _start_parts(root, setup, stack)
+        _serve(parts, setup, listener, stack)
 
 
 def data_folder(root: Path) -> Path:
@@ -67,7 +67,7 @@ def data_folder(root: Path) -> Path:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """Leave, and let nobody disturb that: a second Ctrl-C would leave processes behind."""
+    """End everything, and ignore further signals: a second Ctrl-C would leave processes behind."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -75,7 +75,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def _only_one(data: Path) -> Generator[None]:
-    """Make the data folder ours alone for as long as we run."""
+    """Lock the data folder, so that only one `make dev` uses it."""
     data.mkdir(mode=0o700, exist_ok=True)
     with (data / "lock").open("a+") as lock:
         try:
@@ -94,16 +94,16 @@ def _only_one(data: Path) -> Generator[None]:
 
 
 def _listen(port: int) -> socket.socket:
-    """Listen on the port, now: so that it is ours before anything else is started.
+    """Listen on the port before any part is started.
 
     Raises:
-        CannotStart: it is taken, or not to be had.
+        CannotStart: the port is taken, or not allowed.
     """
     deadline = time.monotonic() + PORT_PATIENCE_SECONDS
     while True:
         try:
-            # On macOS one can listen beside a server that listens on all addresses; who then
-            # answers is a matter of luck.
+            # On macOS a second server can listen on the port of one that listens on all addresses,
+            # and then either may answer.
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
             try:
@@ -121,17 +121,17 @@ def _listen(port: int) -> socket.socket:
         time.sleep(0.1)
 
 
-def _start_parts(root: Path, chosen: Environment, stack: ExitStack) -> Parts:
-    """Start what the environment does not name, and bring the database up to date."""
+def _start_parts(root: Path, setup: Environment, stack: ExitStack) -> Parts:
+    """Start the parts that the environment does not name, and migrate the database."""
     data = data_folder(root)
     model_log = data / "model.log"
-    embedded_model = model.start_model(model_log) if chosen.wants_model else None
+    embedded_model = model.start_model(model_log) if setup.wants_model else None
     if embedded_model:
         stack.callback(embedded_model.stop)
-    if chosen.wants_postgres:
+    if setup.wants_postgres:
         parts = _start_database(root, stack)
     else:
-        parts = Parts(root, find_psql(), chosen.migrations_url)
+        parts = Parts(root, find_psql(), setup.migrations_url)
     for line in migrate(parts.psql, parts.migrations_url, root):
         tell(line)
     if embedded_model:
@@ -152,30 +152,30 @@ def _start_database(root: Path, stack: ExitStack) -> Parts:
     return Parts(root, psql, url, database_url=url, watched={"Postgres": server.child})
 
 
-def _serve(parts: Parts, chosen: Environment, listener: socket.socket, stack: ExitStack) -> None:
-    """Serve the functions, and serve them anew whenever their code changes."""
+def _serve(parts: Parts, setup: Environment, listener: socket.socket, stack: ExitStack) -> None:
+    """Serve the functions, and restart them when their code changes."""
     server = _Server(listener, stack)
-    server.restart(_variables(parts, chosen))
-    own = chosen.wants_postgres
-    variables = _variables(parts, chosen)
+    server.restart(_variables(parts, setup))
+    own = setup.wants_postgres
+    variables = _variables(parts, setup)
     inside = parts.psql.is_relative_to(parts.root)
     psql = str(parts.psql.relative_to(parts.root) if inside else parts.psql)
-    tell(banner(chosen.port, variables, psql, wants_postgres=own))
+    tell(banner(setup.port, variables, psql, wants_postgres=own))
     for changed in changes(parts.root):
         for name, child in parts.watched.items():
             if not child.is_running():
                 message = f"{name} has ended; its log is in .parley."
                 raise CannotStart(message)
         if changed:
-            chosen = _read_again(parts.root, chosen) if ".env" in changed else chosen
+            setup = _read_again(parts.root, setup) if ".env" in changed else setup
             _migrate_again(parts, changed)
-            server.restart(_variables(parts, chosen))
+            server.restart(_variables(parts, setup))
             tell(f"Reloaded: {', '.join(sorted(changed))}")
         server.check()
 
 
-def _variables(parts: Parts, chosen: Environment) -> Mapping[str, str]:
-    return environment.for_functions(chosen, parts.data, parts.database_url, parts.model_url)
+def _variables(parts: Parts, setup: Environment) -> Mapping[str, str]:
+    return environment.for_functions(setup, parts.data, parts.database_url, parts.model_url)
 
 
 def _read_again(root: Path, before: Environment) -> Environment:
@@ -186,7 +186,7 @@ def _read_again(root: Path, before: Environment) -> Environment:
     except CannotStart as problem:
         tell(problem)
         return before
-    tell("The port, the database or the model in .env is another now: end this and start it again.")
+    tell("The port, the database or the model in .env has changed: end this and start it again.")
     return before
 
 

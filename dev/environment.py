@@ -1,4 +1,4 @@
-"""The variables: what the developer has set, and for the functions what is not set."""
+"""The variables: those that the developer has set, and values for the others."""
 
 import os
 import secrets
@@ -14,20 +14,20 @@ from lib.settings import SettingsError, read_settings
 
 DEFAULT_PORT = 3000
 SECRET_BYTES = 32
-# For servers that ask for no key; the `openai` package insists on one.
+# For servers that need no key; the `openai` package insists on one.
 NO_KEY = "not-needed"
 NOT_MADE_YET = "-" * SECRET_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What is set, in the real environment or in `.env`; what is empty is not."""
+    """The variables that are set, in the real environment or in `.env`, and not empty."""
 
     variables: Mapping[str, str]
 
     @property
     def wants_postgres(self) -> bool:
-        """Whether a Postgres of our own is needed."""
+        """Whether `make dev` must run a Postgres itself."""
         return "DATABASE_URL" not in self.variables
 
     @property
@@ -37,20 +37,20 @@ class Environment:
 
     @property
     def wants_jwt_secret(self) -> bool:
-        """Whether tokens are checked with a secret that is ours to make."""
+        """Whether `make dev` must make the secret that signs tokens."""
         return not {"JWT_SECRET", "JWT_JWKS_URL"} & set(self.variables)
 
     @property
     def port(self) -> int:
-        """Where to listen.
+        """The port to listen on.
 
         Raises:
             CannotStart: PORT is no port.
         """
-        given = self.variables.get("PORT", str(DEFAULT_PORT))
-        if given.isascii() and given.isdigit() and 0 < int(given) < 2**16:
-            return int(given)
-        message = f"PORT must be a number from 1 to 65535, not {given!r}."
+        port = self.variables.get("PORT", str(DEFAULT_PORT))
+        if port.isascii() and port.isdigit() and 0 < int(port) < 2**16:
+            return int(port)
+        message = f"PORT must be a number from 1 to 65535, not {port!r}."
         raise CannotStart(message)
 
     @property
@@ -70,39 +70,39 @@ def read(root: Path) -> Environment:
     """Read the environment and `.env`; where both set a variable, the environment wins.
 
     Raises:
-        CannotStart: half a database is named, or values are not valid: all of them are named.
+        CannotStart: only DATABASE_URL_UNPOOLED is set, or values are not valid: it names them all.
     """
     file = dotenv_values(root / ".env")
-    given = {
+    variables = {
         name: value
         for source in (file, os.environ)
         for name, value in source.items()
         if value and value.strip()
     }
-    if "DATABASE_URL_UNPOOLED" in given and "DATABASE_URL" not in given:
+    if "DATABASE_URL_UNPOOLED" in variables and "DATABASE_URL" not in variables:
         message = "DATABASE_URL_UNPOOLED is set, but DATABASE_URL is not: set both, or neither."
         raise CannotStart(message)
-    found = Environment(given)
-    # Before anything is started. What is our own is not known yet, and is no mistake.
+    environment = Environment(variables)
+    # Checked before anything is started, with stand-ins for the values that `make dev` will make.
     made = {"DATABASE_URL": "postgresql://parley@/parley"}
-    if found.wants_jwt_secret:
+    if environment.wants_jwt_secret:
         made["JWT_SECRET"] = NOT_MADE_YET
     try:
-        read_settings(made | given)
+        read_settings(made | variables)
     except SettingsError as mistakes:
         raise CannotStart(str(mistakes)) from None
-    return found
+    return environment
 
 
 def for_functions(
     environment: Environment, data: Path, database_url: str | None, model_url: str | None
 ) -> dict[str, str]:
-    """Return all variables of the functions: those that are set, and the rest from what runs here.
+    """Return all variables of the functions, with those of the parts that run here.
 
     Args:
-        environment: what is set.
-        data: where secrets are kept, so that tokens survive a restart.
-        database_url: our own Postgres, if it runs.
+        environment: the variables that are set.
+        data: the folder that keeps the secrets, so that tokens survive a restart.
+        database_url: the embedded Postgres, if it runs.
         model_url: the embedded model, if it runs.
     """
     made = {"CRON_SECRET": secret(data, "cron"), "METRICS_TOKEN": secret(data, "metrics")}
@@ -118,7 +118,7 @@ def for_functions(
 
 
 def secret(data: Path, name: str) -> str:
-    """Return a secret, made at its first use and kept where only its owner can read it."""
+    """Return a secret, which is made at its first use; only the owner can read its file."""
     file = data / f"{name}.secret"
     if not file.exists():
         partial = file.with_suffix(".new")

@@ -1,4 +1,4 @@
-"""The files of `api/` as Vercel sees them: which are functions, at which URL, and their apps."""
+"""The files of `api/` as Vercel sees them: the functions, their URLs and their apps."""
 
 import ast
 import sys
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from dev.terminal import tell
 
 EXPORTS = {"app", "handler"}
-# Frames of a traceback that are above the developer's code.
+# Frames of a traceback above the developer's code begin with one of these.
 OUTSIDE = (str(Path(__file__).parent), "<frozen importlib")
 
 
@@ -27,11 +27,11 @@ class Function:
     app: ASGIApp | None
 
     def match(self, raw_path: bytes) -> bytes | None:
-        """Match a path as it came, percent signs and all; a slash at its end does not matter.
+        """Match a path as it came, with its percent signs; ignore a slash at the end.
 
         Returns:
-            None if this is another's path; else what the path adds to the query: `id=…` for each
-            segment `[id]`, nothing if there is none.
+            The text that the path adds to the query: `id=…` for each segment `[id]`; None: the path
+            is another function's.
         """
         parts = raw_path.decode("latin-1").removesuffix("/").split("/")[1:]
         if len(parts) != len(self.segments):
@@ -48,11 +48,11 @@ class Function:
 def load_functions(root: Path) -> list[Function]:
     """Load all functions of a checkout, those with fixed URLs before those with segments `[id]`.
 
-    One that cannot be loaded is in the list without its app; why is told in the terminal.
+    A function that cannot be loaded is in the list without its app; the terminal says why.
     """
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
-    told: set[str] = set()
+    reported: set[str] = set()
     functions: list[Function] = []
     for file in sorted((root / "api").rglob("*.py")):
         path = file.relative_to(root)
@@ -61,7 +61,7 @@ def load_functions(root: Path) -> list[Function]:
         if not EXPORTS & _top_level_names(file):
             tell(f"{path} is no function: it has no `app` at its top level. Vercel leaves it out.")
             continue
-        functions.append(Function(str(path), _segments(path), _load(file, path, told)))
+        functions.append(Function(str(path), _segments(path), _load(file, path, reported)))
     return sorted(functions, key=lambda function: [part[:1] == "[" for part in function.segments])
 
 
@@ -75,7 +75,7 @@ def _top_level_names(file: Path) -> set[str]:
     try:
         tree = ast.parse(file.read_bytes())
     except SyntaxError:
-        return EXPORTS  # Loading it will tell what is wrong.
+        return EXPORTS  # loading it reports the error
     names: set[str] = set()
     for statement in tree.body:
         match statement:
@@ -96,8 +96,8 @@ def _top_level_names(file: Path) -> set[str]:
     return names
 
 
-def _load(file: Path, path: Path, told: set[str]) -> ASGIApp | None:
-    """Run a function's file as a module of its own; tell what goes wrong, each thing once."""
+def _load(file: Path, path: Path, reported: set[str]) -> ASGIApp | None:
+    """Run a function's file as a module of its own; report each error once."""
     loader = SourceFileLoader(str(path), str(file))
     spec = ModuleSpec(str(path), loader, origin=str(file))
     spec.has_location = True
@@ -108,18 +108,18 @@ def _load(file: Path, path: Path, told: set[str]) -> ASGIApp | None:
         app: ASGIApp = module.app
     except (Exception, SystemExit) as error:  # noqa: BLE001 (one function must not end the others)
         text = explain(error)
-        tell(f"{path} could not be loaded{': see above' if text in told else f'.\n{text}'}")
-        told.add(text)
+        tell(f"{path} could not be loaded{': see above' if text in reported else f'.\n{text}'}")
+        reported.add(text)
         return None
     return app
 
 
 def explain(error: BaseException) -> str:
-    """Return what the developer needs to know: a traceback, or for wrong settings just what is."""
+    """Return the text of an error: a traceback, or for wrong settings only the message."""
     settings = sys.modules.get("lib.settings")
     if isinstance(error, getattr(settings, "SettingsError", ())):
         return str(error)
-    # From the function's file on; how it came to be imported or called is of no interest.
+    # From the function's file on; the frames that import or call it do not help.
     trace = error.__traceback__
     while trace and trace.tb_frame.f_code.co_filename.startswith(OUTSIDE):
         trace = trace.tb_next

@@ -1,11 +1,11 @@
-"""Run one command, and end it when whoever started this is gone.
+"""Run one command, and end it when the starter of this process is gone.
 
     python dev/keeper.py SIGNAL USER COMMAND [ARGUMENT ...]
 
-The starter holds the other end of stdin. When that closes, because the starter says so or because
-it died, even by SIGKILL, the command gets the signal. (Linux could do this by PR_SET_PDEATHSIG,
-macOS could not.) Started in a session of its own, so that Ctrl-C reaches the starter only, and
-everything ends in order.
+The starter holds the other end of stdin. When that closes, because the starter closes it or dies,
+even by SIGKILL, the command gets the signal. (Linux could do this by PR_SET_PDEATHSIG, macOS could
+not.) This runs in a session of its own, so that Ctrl-C reaches the starter only, which ends its
+children in order.
 """
 
 import os
@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def start(command: list[str], user: str) -> subprocess.Popen[bytes]:
-    """Start the command, as another user if one is named; it inherits what we inherited."""
+    """Start the command, as another user if one is named; it inherits all open files."""
     if not user:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)
     account = pwd.getpwnam(user)

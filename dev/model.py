@@ -20,7 +20,7 @@ START_SECONDS = 60
 # slots share one cache of twice that: one each would cost 370 MB more.
 CONTEXT_TOKENS = 16_384
 SLOTS = 4
-# So small a model sometimes finds no end; it would run until its context is full.
+# Such a small model sometimes does not stop before its context is full.
 ANSWER_TOKENS = 512
 
 
@@ -35,7 +35,7 @@ def start_model(log: Path) -> children.Child:
 
 
 def base_url(model: children.Child, log: Path) -> str:
-    """Wait until the model is loaded, and return what to set OPENAI_BASE_URL to.
+    """Wait until the model is loaded, and return its OPENAI_BASE_URL.
 
     Raises:
         CannotStart: it ended, or took longer than a minute.
@@ -56,7 +56,7 @@ def weights() -> Path:
 
 def serve() -> None:
     """Load the model, serve it on a free port of 127.0.0.1, and announce where."""
-    # Only here, since it is 100 MB; and it has no types.
+    # Imported late, because it has 100 MB; it has no types.
     xllamacpp: Any = import_module("xllamacpp")
 
     params = xllamacpp.CommonParams()

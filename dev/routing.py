@@ -48,7 +48,7 @@ class Application:
     def __init__(
         self, functions: list[Function], public: ASGIApp, header_rules: list[HeaderRule]
     ) -> None:
-        """Take the functions, those with fixed URLs first, and what answers all other paths."""
+        """Take the functions, those with fixed URLs first, and the app for all other paths."""
         self._functions = functions
         self._public = public
         self._header_rules = header_rules
@@ -99,14 +99,14 @@ class Public(StaticFiles):
 
     @override
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Answer 404 for what is not there whatever the method, where Starlette says 405."""
+        """Answer 404 for a missing file with every method; Starlette would answer 405."""
         if scope["method"] not in {"GET", "HEAD"} and not self.lookup_path(path)[1]:
             raise HTTPException(404)
         return await super().get_response(path, scope)
 
 
 async def _call(function: Function, scope: Scope, receive: Receive, send: Send) -> None:
-    """Let a function answer; one that is broken answers 500, the others go on."""
+    """Let a function answer; a broken one answers 500, and the others work."""
     if not function.app:
         await PlainTextResponse(NOT_LOADED, 500)(scope, receive, send)
         return
@@ -127,7 +127,7 @@ async def _call(function: Function, scope: Scope, receive: Receive, send: Send) 
 
 @asynccontextmanager
 async def _running(app: ASGIApp) -> AsyncGenerator[None]:
-    """Start and end an app exactly as the platform's uvicorn does, whether it cares or not."""
+    """Start and end an app as the platform's uvicorn does, also one without a lifespan."""
     config = uvicorn.Config(app, lifespan="auto", log_config=None)
     config.load()
     lifespan = LifespanOn(config)
@@ -160,5 +160,5 @@ def _read_headers(root: Path) -> list[HeaderRule]:
 def _pattern(source: str) -> re.Pattern[str]:
     """Translate a `source`: a regular expression but for `:name` and `:name*`."""
     pattern = re.sub(r"(?<!\?):\w+(\*?)", lambda m: ".*" if m[1] else "[^/]+", source)
-    # Vercel compares the path as it came, in which a line break is %0A, and like any other.
+    # In the path as Vercel compares it, a line break is %0A, a character like any other.
     return re.compile(pattern, re.DOTALL)

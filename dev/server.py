@@ -1,7 +1,7 @@
 """`python -m dev.server DESCRIPTOR`: serve the checkout on a socket that listens already.
 
-A process of its own, which `python -m dev` replaces when code changes. Since the socket is not
-its own, a request that comes while it is being replaced waits instead of failing.
+`python -m dev` replaces this process when code changes. The socket belongs to `python -m dev`, so a
+request that comes meanwhile waits instead of failing.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ GRACE_SECONDS = 2
 
 
 class Server(uvicorn.Server):
-    """Announces that it serves, and at its end has answers end as they should."""
+    """Announces when it serves, and ends running answers properly when it ends."""
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Store what there is of running answers and end their streams; then end."""
-        # Late, and whatever it raises: a checkout whose lib cannot be imported is served as well.
+        """Store the parts of running answers, end their streams, and then end."""
+        # Imported late, and any error ignored: a checkout whose lib is broken is served as well.
         with suppress(Exception):
             from lib.runtime.shutdown import end_work  # noqa: PLC0415
 
@@ -39,31 +39,31 @@ class Server(uvicorn.Server):
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so to the process that waits for it."""
+        """Start, then tell the process that waits."""
         await super().startup(sockets)
         if self.started:
             announce("serving")
 
 
 class Readable(logging.Formatter):
-    """Writes what the functions log as they do, but a traceback below it, line by line."""
+    """Writes the lines of the functions' log, with tracebacks below, line by line."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:
         """Return a line, and the lines of its traceback."""
         line: dict[str, object] = json.loads(record.getMessage())
-        told = line.pop("traceback", None)
-        return json.dumps(line) + (f"\n{told}" if told else "")
+        traceback = line.pop("traceback", None)
+        return json.dumps(line) + (f"\n{traceback}" if traceback else "")
 
 
 def logging_config() -> dict[str, Any]:
-    """Return uvicorn's logging, without what it says about its start and end."""
+    """Return uvicorn's logging, without the lines about its start and end."""
     config = copy.deepcopy(LOGGING_CONFIG)
     config["loggers"]["uvicorn"]["level"] = "WARNING"
     config["loggers"]["uvicorn.error"]["level"] = "WARNING"
     config["formatters"]["access"]["fmt"] = "%(request_line)s %(status_code)s"
     config["handlers"]["access"]["stream"] = "ext://sys.stderr"
-    # What the functions log; on Vercel its runtime passes that on.
+    # The log of the functions; on Vercel the runtime passes it on.
     config["formatters"]["parley"] = {"()": Readable}
     config["handlers"]["parley"] = config["handlers"]["default"] | {"formatter": "parley"}
     config["loggers"]["parley"] = {"handlers": ["parley"], "level": "INFO"}
@@ -71,7 +71,7 @@ def logging_config() -> dict[str, Any]:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Leave out the tracebacks of requests that were cut: another line says that they were."""
+    """Leave out the tracebacks of requests that were cut, because another line reports them."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 

@@ -1,4 +1,4 @@
-"""What the developer reads."""
+"""Messages for the developer."""
 
 import importlib.util
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class CannotStart(Exception):
-    """Something is missing or in the way; the text says what, and what to do about it."""
+    """Something is missing or in the way; the text names it and the remedy."""
 
 
 def tell(message: object) -> None:

@@ -1,4 +1,4 @@
-"""Notices which files have changed."""
+"""Notices changed files."""
 
 import time
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ SUFFIXES = {".py", ".sql"}
 
 
 def changes(root: Path) -> Iterator[set[str]]:
-    """Look at the code again and again; yield, each time, the files that changed, if any.
+    """Yield the files that changed, possibly none, every PERIOD_SECONDS.
 
-    By looking, not by the system's notifications: a hundred files cost a millisecond, and it works
-    on every file system and with editors that replace files.
+    Compares their times instead of asking for the system's notifications: 100 files cost a
+    millisecond, and it works on every file system and with editors that replace files.
     """
     before = _look(root)
     while True:
@@ -25,12 +25,12 @@ def changes(root: Path) -> Iterator[set[str]]:
 
 
 def _look(root: Path) -> dict[str, int]:
-    """Return when each file was last modified, by its path in the checkout."""
-    found = [
+    """Return the modification times of the files, by their paths in the checkout."""
+    code = [
         file for name in FOLDERS for file in (root / name).rglob("*") if file.suffix in SUFFIXES
     ]
     times: dict[str, int] = {}
-    for file in (*found, *(root / name for name in FILES)):
+    for file in (*code, *(root / name for name in FILES)):
         try:
             times[str(file.relative_to(root))] = file.stat().st_mtime_ns
         except FileNotFoundError:

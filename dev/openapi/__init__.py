@@ -1,7 +1,7 @@
 """The description of the HTTP interface, OpenAPI 3.1: `make openapi` writes `public/openapi.json`.
 
-What requests may hold is taken from the query strings and models of `lib/`; which addresses and
-methods there are, from the functions of `api/`. What answers hold is said here, in `answers.py` and
-its like, and held to by all tests: their HTTP client checks each answer that it gets
-(`tests/openapi/conformance.py`). No function imports any of this.
+Addresses and methods come from the functions of `api/`; parameters, bodies and many answers from
+the query strings, models and dataclasses of `lib/`, with their docstrings as texts. The other
+answers are described here. The HTTP client of the tests checks each answer against the description
+(`tests/openapi/conformance.py`). No function imports this package.
 """

@@ -1,4 +1,4 @@
-"""`python -m dev.openapi`: writes `public/openapi.json`; `--check`: tells if it is not fresh."""
+"""`python -m dev.openapi`: write `public/openapi.json`; `--check`: fail if it is out of date."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ def main() -> None:
     if "--check" not in sys.argv:
         FILE.write_text(text, encoding="utf-8")
     elif not FILE.exists() or FILE.read_text(encoding="utf-8") != text:
-        sys.exit("public/openapi.json is not what the code says: make openapi")
+        sys.exit("public/openapi.json is out of date: make openapi")
 
 
 if __name__ == "__main__":

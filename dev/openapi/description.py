@@ -1,4 +1,4 @@
-"""The description as a whole."""
+"""The complete description."""
 
 import os
 from pathlib import Path

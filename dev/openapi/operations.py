@@ -93,16 +93,16 @@ class Operation:
     def to_openapi(self, tag: str) -> Schema:
         """Return the operation as OpenAPI has it."""
         responses = {str(status): _success(each) for status, each in self.answers.items()}
-        told: Schema = {"operationId": self.name, "summary": self.summary}
+        operation: Schema = {"operationId": self.name, "summary": self.summary}
         if self.text:
-            told["description"] = " ".join(self.text.split())
-        told |= {"tags": [tag], "security": SECURITY[self.caller]}
+            operation["description"] = " ".join(self.text.split())
+        operation |= {"tags": [tag], "security": SECURITY[self.caller]}
         if parameters := [*self._parameters()]:
-            told["parameters"] = parameters
+            operation["parameters"] = parameters
         if self.body:
             content = {"application/json": {"schema": {"$ref": REF + self.body}}}
-            told["requestBody"] = {"required": True, "content": content}
-        return told | {
+            operation["requestBody"] = {"required": True, "content": content}
+        return operation | {
             "responses": responses | problem_responses(self._problems(), self.problem_headers)
         }
 
@@ -130,12 +130,12 @@ class Operation:
 
 def _parameter(name: str, place: str, schema: Schema, *, is_required: bool) -> Schema:
     plain = {key: value for key, value in schema.items() if key != "description"}
-    told: Schema = {"name": name, "in": place, "required": is_required, "schema": plain}
-    return told | ({"description": schema["description"]} if "description" in schema else {})
+    parameter: Schema = {"name": name, "in": place, "required": is_required, "schema": plain}
+    return parameter | ({"description": schema["description"]} if "description" in schema else {})
 
 
 def _success(answer: Answer) -> Schema:
-    told: Schema = {"description": answer.text, "headers": headers_of(answer.headers)}
+    response: Schema = {"description": answer.text, "headers": headers_of(answer.headers)}
     content = {
         media_type: {"schema": {"$ref": REF + component}}
         for media_type, component in answer.content.items()
@@ -144,4 +144,6 @@ def _success(answer: Answer) -> Schema:
         name: {"operationId": name, "parameters": dict(parameters)}
         for name, parameters in answer.links.items()
     }
-    return told | ({"content": content} if content else {}) | ({"links": links} if links else {})
+    return (
+        response | ({"content": content} if content else {}) | ({"links": links} if links else {})
+    )

@@ -32,7 +32,7 @@ TaskTitle = Annotated[users.Title, Field(json_schema_extra={"pattern": WORDS})]
 
 
 def _any_of(*names: str, absent: Any) -> ConfigDict:  # noqa: ANN401 (JSON)
-    """Require that one of some fields is there, and not what a schema of absence says."""
+    """Require that at least one of some fields is present, by the schema of an absent one."""
     return ConfigDict(json_schema_extra={"not": {"properties": dict.fromkeys(names, absent)}})
 
 

@@ -124,12 +124,12 @@ def _summary_of(cls: type) -> str:
 
 def _attributes_of(cls: type) -> dict[str, str]:
     """Return the texts of `Attributes:` in a class's docstring and in those that it inherits."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     # A typed dictionary has its bases only there, and TypedDict, which is no class, among them.
     for base in reversed(getattr(cls, "__orig_bases__", cls.__bases__)):
-        found |= _attributes_of(base) if inspect.isclass(base) else {}
+        texts |= _attributes_of(base) if inspect.isclass(base) else {}
     attributes = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2]
-    return found | {name: _sentence(text) for name, text in ATTRIBUTE.findall(attributes)}
+    return texts | {name: _sentence(text) for name, text in ATTRIBUTE.findall(attributes)}
 
 
 def _sentence(text: str) -> str:

@@ -1,1 +1,1 @@
-"""For who runs it: clean-up, health, counters, metrics."""
+"""For operators: clean-up, health, counters, metrics."""

@@ -1,8 +1,8 @@
-"""Retention: what is older than RETENTION_DAYS goes, batch after batch, and turns go first.
+"""Retention: delete expired rows in small batches that give way to running turns.
 
-Each batch is a round trip and a transaction of its own, short enough that whoever waits for one of
-its rows does not notice; what somebody else holds is left to them. After it the clean-up pauses for
-as long as it took: where turns keep the database busy a batch takes longer, so they get more.
+Each batch is a round trip and a transaction of its own, so short that a turn that waits for one of
+its rows does not notice; rows that another session holds are skipped. After each batch the clean-up
+pauses for as long as the batch took, so a busy database gets longer pauses.
 """
 
 import asyncio
@@ -69,16 +69,16 @@ class DeletedStream:
     ended_at: datetime
 
 
-# What a batch should take of the database's time: a turn that waits for one waits no longer. How
-# many rows that are differs a hundredfold between a server that has all in memory and one that
-# fetches each page from elsewhere.
+# The time that a batch should keep the database busy, and so the longest that a turn waits for it.
+# The number of rows that fit into it differs a hundredfold between a server that has all data in
+# memory and one that fetches each page over the network.
 BATCH_MS = 3.0
 SMALLEST_BATCH, FIRST_BATCH, LARGEST_BATCH = 20, 200, 1000
-# A table is being altered; that takes a moment.
+# While a table is altered, which takes a moment.
 LOCK_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 1.0
 QUOTA_BATCH = 500
-# Each may hold as much as an answer does.
+# Each stream may be as long as an answer.
 STREAM_BATCH = 200
 DELETE_OLD_CHAT_MESSAGES = Statement("operations/delete_old_chat_messages", MessageBatch)
 DELETE_OLD_CONVERSATIONS = Statement("operations/delete_old_conversations", ConversationBatch)
@@ -111,10 +111,10 @@ class CleanUpReport:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The messages stored from one time on and before another; None: from the first, to the last.
+    """The messages of a period, from `since` to before `until`; None: without that bound.
 
     Attributes:
-        is_second_try: somebody held some of them the first time.
+        is_second_try: another session held some of the rows during the first try.
     """
 
     since: datetime | None = None
@@ -124,14 +124,14 @@ class Span:
 
 @dataclass(slots=True)
 class Pace:
-    """How much a batch holds."""
+    """The size of the next batch, in rows."""
 
     size: int = FIRST_BATCH
 
     def learn(self, rows: int, duration_ms: float) -> None:
-        """Choose the size of the next batch by what this one has taken.
+        """Choose the size of the next batch by the duration of this one.
 
-        Never more than twice as much at once: one batch that was quick by chance proves little.
+        At most twice the size, because one batch may be quick by chance.
         """
         if rows:
             fitting = int(rows * BATCH_MS / max(duration_ms, 0.001))
@@ -139,12 +139,11 @@ class Pace:
 
 
 async def clean_up(database: Database) -> CleanUpReport:
-    """Delete counters that count nothing any more, old messages, and conversations left empty.
+    """Delete expired quota counters, streams, messages, and conversations left empty.
 
-    First, what killed functions have left behind of their answers is stored. Then it goes on until
-    nothing is left or the function's time is over; the next clean-up goes on from there, and
-    several at once share the work. With RETENTION_DAYS=0 only
-    counters go, and streams that nobody can ask for any more.
+    Stores the unfinished answers of killed functions first. Then deletes until nothing is left or
+    the function's time is over; the next clean-up continues, and several at once share the work.
+    With RETENTION_DAYS=0 deletes counters and streams only.
 
     Raises:
         DatabaseUnavailable: see `Database.run`; the batches before it stay deleted.
@@ -155,7 +154,7 @@ async def clean_up(database: Database) -> CleanUpReport:
     await deletion.delete_quotas()
     await deletion.delete_finished_streams()
     if deletion.retention_days:
-        # One after the other: until its messages are gone a conversation is not empty.
+        # In this order, because a conversation is empty only when its messages are deleted.
         are_done = [await deletion.delete_messages(), await deletion.delete_conversations()]
         report.remaining = not all(are_done)
     report.seconds = round(time.monotonic() - started, 3)
@@ -179,7 +178,7 @@ class Deletion:
     async def delete_messages(self) -> bool:
         """Delete messages, oldest first; tell whether none is left.
 
-        Where somebody held some, it comes by once more in the end, and only there.
+        Tries the periods in which another session held rows once more at the end.
         """
         pace, spans, is_complete = Pace(), deque([Span()]), True
         while spans and has_time():
@@ -207,7 +206,7 @@ class Deletion:
         return is_complete and not spans
 
     async def delete_conversations(self) -> bool:
-        """Delete conversations, least recently used first; tell whether it came to the end."""
+        """Delete conversations, least recently used first; tell whether none is left."""
         pace, since = Pace(FIRST_BATCH // 4), None
         while has_time():
             batch = await self._run(
@@ -226,11 +225,11 @@ class Deletion:
         return False
 
     async def delete_quotas(self) -> None:
-        """Delete the counters that count nothing any more, as far as time allows."""
+        """Delete the quota counters of past days, as far as time allows."""
         await self._delete_rows(DELETE_OLD_QUOTAS, QUOTA_BATCH, attrgetter("day_ends_at"))
 
     async def delete_finished_streams(self) -> None:
-        """Delete the streams that nobody can ask for any more, as far as time allows."""
+        """Delete the streams that can no longer be resumed, as far as time allows."""
         await self._delete_rows(DELETE_OLD_FINISHED_STREAMS, STREAM_BATCH, attrgetter("ended_at"))
 
     async def _delete_rows[Row](
@@ -244,7 +243,7 @@ class Deletion:
             since = max(map(time_of, gone))
 
     async def _run[Row](self, call: Call[Row]) -> Row | None:
-        """Run a batch and pause; None: a table was locked, and nothing was done."""
+        """Run a batch and pause; None: a table was locked, and the batch did nothing."""
         try:
             [row] = await paced(self.database, call)
         except DatabaseUnavailable as error:
@@ -257,12 +256,15 @@ class Deletion:
 
 
 async def paced[Row](database: Database, call: Call[Row]) -> list[Row]:
-    """Run a batch, then pause for as long as it kept the database busy, as far as that is known."""
+    """Run a batch, then pause for as long as it kept the database busy.
+
+    A batch that does not tell counts with its round trip.
+    """
     started = time.monotonic()
     rows = await database.run(call)
     seconds = time.monotonic() - started
     if rows and isinstance(rows[0], MessageBatch | ConversationBatch):
-        # Without the way there and back, when the database has rest anyway.
+        # Without the network, because the database rests in that time anyway.
         seconds = rows[0].duration_ms / 1000
     await asyncio.sleep(min(seconds, LONGEST_PAUSE_SECONDS))
     return rows

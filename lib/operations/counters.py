@@ -1,10 +1,9 @@
-"""What all instances have counted, added up in the database.
+"""The counts of all instances, added up in the database.
 
-Each instance of each function counts for itself, and GET /api/metrics sees none of the others. So
-each adds what it has counted to a table: after a response, so that nobody waits; only where that
-request has used the database anyway, so that no sleeping one is woken; every STORE_SECONDS at most;
-and only where METRICS_TOKEN is set. An instance that is ended without being told loses what it has
-counted since.
+Each instance of each function counts for itself, and GET /api/metrics sees its own alone. So every
+instance adds its counts to a table: after a response, so that no request waits; only after a
+request that used the database, so that it wakes no sleeping database; at most every STORE_SECONDS;
+and only if METRICS_TOKEN is set. An instance that is killed loses its counts since the last time.
 """
 
 import asyncio
@@ -23,9 +22,9 @@ from lib.runtime.trace import trace
 from lib.settings import settings
 
 STORE_SECONDS = 15.0
-# So long an invocation is kept for it; it then goes on with the next one.
+# Limit for one invocation; storing then continues in the next one.
 PATIENCE_SECONDS = 1.0
-# An instance that is told to end has half a second.
+# An instance that is told to end has half a second in all.
 LAST_PATIENCE_SECONDS = 0.4
 
 
@@ -33,17 +32,17 @@ ADD_COUNTERS = Statement("operations/add_counters", Nothing)
 
 
 def adding(cells: Cells) -> Call[Nothing]:
-    """Return what adds cells to the table.
+    """Return the call that adds cells to the table.
 
-    Sent again, when the connection was lost after it had arrived, it adds them twice. That is rare,
-    and metrics bear it.
+    A call that is sent again because its connection broke may add them twice. That is rare, and
+    metrics may be off by that much.
     """
     rows = [
         {
             "metric": metric,
             "function": function,
             "label": label,
-            # As text, since JSON has no infinity.
+            # As text, because JSON has no infinity.
             "bound": "Infinity" if math.isinf(bound) else bound,
             "count": count,
             "total": total,
@@ -54,15 +53,15 @@ def adding(cells: Cells) -> Call[Nothing]:
 
 
 class Storing:
-    """When this process stores what it has counted."""
+    """Stores the counts of this process from time to time."""
 
     def __init__(self) -> None:
-        """Begin with the first request."""
+        """Store for the first time after the first request."""
         self._next_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def after_request(self) -> None:
-        """Store what was counted, if it is time to; wait PATIENCE_SECONDS at most, never raise."""
+        """Store the counts every STORE_SECONDS; wait PATIENCE_SECONDS at most, never raise."""
         if settings().metrics_token is None or not trace().round_trips:
             return
         if time.monotonic() >= self._next_at:
@@ -70,7 +69,7 @@ class Storing:
             await self._store(PATIENCE_SECONDS)
 
     async def at_end(self) -> None:
-        """Store what was counted, since this process is to end; only over an open connection."""
+        """Store the counts before this process ends, but only over an open connection."""
         if settings().metrics_token is not None and database().pool_metrics()["idle"]:
             await self._store(LAST_PATIENCE_SECONDS)
 
@@ -80,18 +79,18 @@ class Storing:
         await self.settle(patience_seconds)
 
     async def settle(self, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        """Wait until what is just being stored is in the table; at most so long.
+        """Wait until the counts that are being stored are in the table, but not longer than that.
 
-        Until then it is neither there nor in this process's counters.
+        Until then they are neither in the table nor in this process's counters.
         """
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=patience_seconds)
 
 
 async def store_counters(used: Database) -> None:
-    """Add what this process has counted to the table. One round trip.
+    """Add the counts of this process to the table, or keep them for the next time.
 
-    What cannot be added is kept for the next time.
+    One round trip.
     """
     cells = counters().take()
     if not cells:
@@ -108,7 +107,7 @@ async def store_counters(used: Database) -> None:
 
 @cache
 def storing() -> Storing:
-    """Return what stores the counters of this process."""
+    """Return this process's `Storing`."""
     return Storing()
 
 

@@ -1,4 +1,4 @@
-"""The dry run of a clean-up: what it would delete, counted."""
+"""The dry run of a clean-up: count the rows that it would delete."""
 
 import time
 from dataclasses import dataclass, field
@@ -34,9 +34,9 @@ COUNT_OLD_CONVERSATIONS = Statement("operations/count_old_conversations", Conver
 
 
 async def count_expired(database: Database) -> CleanUpReport:
-    """Return what a clean-up with time enough would report; delete nothing.
+    """Return the report of a clean-up with enough time, without deleting.
 
-    Batch after batch, like the clean-up; `remaining` says that time was over before the end.
+    Counts in batches, like the clean-up; `remaining` says that time ran out before the end.
 
     Raises:
         DatabaseUnavailable: see `Database.run`.
@@ -59,7 +59,7 @@ class Counting:
     report: CleanUpReport = field(default_factory=CleanUpReport)
 
     async def count_messages(self) -> bool:
-        """Count messages, oldest first; tell whether it came to the end."""
+        """Count expired messages, oldest first; tell whether all are counted."""
         since = None
         while has_time():
             call = COUNT_OLD_CHAT_MESSAGES(
@@ -74,7 +74,7 @@ class Counting:
         return False
 
     async def count_conversations(self) -> bool:
-        """Count conversations, least recently used first; tell whether it came to the end."""
+        """Count expired conversations, least recently used first; tell whether all are counted."""
         since = None
         while has_time():
             call = COUNT_OLD_CONVERSATIONS(

@@ -1,6 +1,6 @@
 """The metrics for people: GET /api/metrics?format=json.
 
-The types are what the description of the HTTP interface says of it.
+Its types are part of the description of the HTTP interface (dev/openapi).
 """
 
 from collections.abc import Callable, Iterable

@@ -149,7 +149,7 @@ def _wait_for_banner(process: subprocess.Popen[bytes], printed: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         text = printed.read_text()
-        if "To begin anew" in text:
+        if "To start afresh" in text:
             return text
         time.sleep(0.05)
     pytest.fail(printed.read_text())
