@@ -35,7 +35,7 @@ HEADERS: dict[str, tuple[str, Schema, bool]] = {
     "ratelimit-policy": ("The quotas.", TEXT, False),
     "ratelimit-limit": ("Of the quota that has the least left: answers in all.", NUMBER, False),
     "ratelimit-remaining": ("Of that one: answers left.", NUMBER, False),
-    "ratelimit-reset": ("Of that one: seconds until it is whole again.", NUMBER, False),
+    "ratelimit-reset": ("Of that one: seconds until it is full again.", NUMBER, False),
 }
 
 

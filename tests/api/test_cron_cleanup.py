@@ -1,4 +1,4 @@
-"""GET /api/cron/cleanup: who may call it, and what it deletes."""
+"""GET /api/cron/cleanup: access to it, and the rows that it deletes."""
 
 import asyncio
 from datetime import timedelta
@@ -54,7 +54,7 @@ def messages_left(database: psycopg.Connection) -> list[str]:
         [("cookie", f"authorization=Bearer {CRON_SECRET}")],
     ],
 )
-async def test_who_lacks_the_secret_is_refused_and_nothing_is_deleted(
+async def test_a_clean_up_without_the_cron_secret_is_refused_and_deletes_nothing(
     parley: Parley, database: psycopg.Connection, headers: list[tuple[str, str]]
 ) -> None:
     await say_in_the_past(parley, database, 31)
@@ -67,7 +67,7 @@ async def test_who_lacks_the_secret_is_refused_and_nothing_is_deleted(
     assert messages_left(database) == ["31 days ago"]
 
 
-async def test_a_users_token_is_no_secret(parley: Parley) -> None:
+async def test_a_users_token_is_no_cron_secret(parley: Parley) -> None:
     response = await parley.client.get(PATH, headers={"authorization": f"Bearer {token_of('ann')}"})
 
     problem_of(response, 401, "unauthenticated")
@@ -75,7 +75,9 @@ async def test_a_users_token_is_no_secret(parley: Parley) -> None:
 
 @pytest.mark.environment(CRON_SECRET=None)
 @pytest.mark.parametrize("authorization", ["", "Bearer ", "Bearer", "Bearer None", "Bearer  "])
-async def test_nobody_is_let_in_where_no_secret_is_set(parley: Parley, authorization: str) -> None:
+async def test_the_clean_up_refuses_every_caller_where_no_cron_secret_is_set(
+    parley: Parley, authorization: str
+) -> None:
     # By hand: the client refuses to send a space at the end.
     reader, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(parley.base_url).port)
     request = f"GET {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n\r\n"
@@ -101,7 +103,7 @@ async def test_nobody_is_let_in_where_no_secret_is_set(parley: Parley, authoriza
         ),
     ],
 )
-async def test_what_is_older_than_the_retention_period_is_deleted_and_counted(
+async def test_messages_older_than_the_retention_period_are_deleted_and_counted(
     parley: Parley, database: psycopg.Connection, deleted: int, left: list[str]
 ) -> None:
     for days in (400, 31, 29, 6):
@@ -119,7 +121,7 @@ async def test_what_is_older_than_the_retention_period_is_deleted_and_counted(
     assert messages_left(database) == left
 
 
-async def test_a_conversation_left_empty_is_deleted_too(
+async def test_the_clean_up_deletes_conversations_left_empty(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await say_in_the_past(parley, database, 31, "an old conversation")
@@ -133,7 +135,7 @@ async def test_a_conversation_left_empty_is_deleted_too(
     assert await parley.said("a new conversation") == ["29 days ago", "Hello, how are you?"]
 
 
-async def test_a_second_clean_up_finds_nothing(
+async def test_a_second_clean_up_deletes_nothing(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await say_in_the_past(parley, database, 31)
@@ -143,7 +145,7 @@ async def test_a_second_clean_up_finds_nothing(
     assert found == [2, 0]
 
 
-async def test_a_dry_run_counts_what_would_go_and_deletes_nothing(
+async def test_a_dry_run_counts_expired_messages_and_deletes_nothing(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await say_in_the_past(parley, database, 31, "an old conversation")
@@ -164,7 +166,7 @@ async def test_a_dry_run_counts_what_would_go_and_deletes_nothing(
 
 
 @pytest.mark.environment(RETENTION_DAYS="0")
-async def test_a_dry_run_counts_nothing_where_everything_is_kept(
+async def test_a_dry_run_counts_nothing_without_a_retention_period(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await say_in_the_past(parley, database, 400)
@@ -174,7 +176,7 @@ async def test_a_dry_run_counts_nothing_where_everything_is_kept(
     assert (counted["deleted"], counted["conversations_deleted"]) == (0, 0)
 
 
-async def test_a_dry_run_is_for_the_cron_alone_and_takes_true_or_false(parley: Parley) -> None:
+async def test_a_dry_run_needs_the_cron_secret_and_is_true_or_false(parley: Parley) -> None:
     problem_of(await parley.client.get(f"{PATH}?dry_run=true"), 401, "unauthenticated")
     refused = await parley.client.get(f"{PATH}?dry_run=perhaps", headers=CRON)
     problem_of(refused, 422, "invalid_request")

@@ -55,7 +55,7 @@ def ends_after(checks: int) -> Callable[[], bool]:
     return lambda: next(looks, None) is not None
 
 
-async def test_all_that_is_old_goes_in_many_batches(
+async def test_the_clean_up_deletes_expired_messages_in_many_batches(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     fill(database, 300)
@@ -69,7 +69,7 @@ async def test_all_that_is_old_goes_in_many_batches(
     assert left(database) == (0, 0)
 
 
-async def test_when_time_is_over_the_rest_remains_and_goes_next_time(
+async def test_a_clean_up_out_of_time_leaves_messages_to_the_next(
     parley: Parley, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(database, 300)
@@ -90,7 +90,9 @@ async def test_when_time_is_over_the_rest_remains_and_goes_next_time(
     assert rest["remaining"] is False
 
 
-async def test_two_at_once_share_the_work(parley: Parley, database: psycopg.Connection) -> None:
+async def test_two_clean_ups_at_once_share_the_work(
+    parley: Parley, database: psycopg.Connection
+) -> None:
     fill(database, 1000)
 
     reports = await asyncio.gather(clean_up(parley), clean_up(parley))
@@ -102,7 +104,7 @@ async def test_two_at_once_share_the_work(parley: Parley, database: psycopg.Conn
     assert left(database) == (0, 0)
 
 
-async def test_what_a_turn_holds_is_not_waited_for_and_remains(
+async def test_the_clean_up_skips_messages_that_a_turn_holds(
     parley: Parley, database: psycopg.Connection, database_url: str
 ) -> None:
     fill(database, 100)
@@ -118,7 +120,7 @@ async def test_what_a_turn_holds_is_not_waited_for_and_remains(
     assert (await clean_up(parley))["deleted"] == 10
 
 
-async def test_what_a_turn_held_for_a_moment_goes_in_the_end(
+async def test_messages_that_a_turn_held_for_a_moment_are_deleted_in_the_end(
     parley: Parley,
     database: psycopg.Connection,
     database_url: str,
@@ -129,7 +131,7 @@ async def test_what_a_turn_held_for_a_moment_goes_in_the_end(
     turn.execute("SELECT FROM chat_messages ORDER BY created_at LIMIT 7 FOR UPDATE")
 
     def has_time() -> bool:
-        # After the first batches, which began with what is held.
+        # After the first batches, which began with the rows that are held.
         if left(database)[0] < 2000:
             turn.close()
         return True
@@ -141,7 +143,7 @@ async def test_what_a_turn_held_for_a_moment_goes_in_the_end(
     assert report["remaining"] is False
 
 
-async def test_a_table_that_is_just_altered_is_tried_again(
+async def test_the_clean_up_tries_a_table_that_is_just_altered_again(
     parley: Parley, database: psycopg.Connection, database_url: str
 ) -> None:
     fill(database, 20)
@@ -159,7 +161,7 @@ async def test_a_table_that_is_just_altered_is_tried_again(
     assert report["remaining"] is False
 
 
-def test_a_batch_holds_what_fits_into_its_time() -> None:
+def test_the_size_of_a_batch_follows_the_time_of_the_one_before() -> None:
     pace = Pace(200)
 
     pace.learn(200, duration_ms=BATCH_MS / 100)

@@ -35,7 +35,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_chats_and_a_restart_keeps_the_conversation(clone: Path) -> None:
+def test_make_dev_chats_and_keeps_the_conversation_over_a_restart(clone: Path) -> None:
     with _running(clone) as (base_url, banner):
         page = httpx2.get(base_url)
         answer = httpx2.post(f"{base_url}/api/chat", json=sdk_body("Hi!"), timeout=60)
@@ -58,7 +58,7 @@ def test_it_chats_and_a_restart_keeps_the_conversation(clone: Path) -> None:
     assert second_start_seconds < 20  # 1.5 s alone; five are promised, on a machine of one's own
 
 
-def test_mistakes_in_the_environment_are_told_at_once_and_nothing_is_started(clone: Path) -> None:
+def test_make_dev_reports_wrong_variables_before_it_starts_anything(clone: Path) -> None:
     mistakes = {"MAX_MESSAGE_CHARS": "many", "JWT_SECRET": "short", "DATABASE_URL": "mysql://x"}
 
     done = subprocess.run(
@@ -76,7 +76,7 @@ def test_mistakes_in_the_environment_are_told_at_once_and_nothing_is_started(clo
     assert "Traceback" not in done.stderr
 
 
-def test_a_taken_port_is_told_with_a_way_out(clone: Path) -> None:
+def test_make_dev_reports_a_taken_port_with_a_way_out(clone: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
@@ -93,7 +93,7 @@ def test_a_taken_port_is_told_with_a_way_out(clone: Path) -> None:
     assert f"Port {port} is taken" in done.stderr
 
 
-def test_it_makes_no_secret_and_no_token_where_an_identity_provider_has_the_keys(
+def test_make_dev_makes_no_secret_and_no_token_with_an_identity_provider(
     tmp_path: Path,
 ) -> None:
     provider = Environment({"JWT_JWKS_URL": "https://example.app/api/auth/jwks"})
@@ -107,7 +107,7 @@ def test_it_makes_no_secret_and_no_token_where_an_identity_provider_has_the_keys
     assert USER["email"] in banner(3000, by_secret, "psql", wants_postgres=True)
 
 
-def test_local_accounts_go_with_the_secret_that_it_makes(
+def test_local_accounts_work_with_the_secret_that_make_dev_makes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in fields(Settings):
@@ -123,7 +123,7 @@ def test_local_accounts_go_with_the_secret_that_it_makes(
 
 @contextmanager
 def _running(clone: Path) -> Generator[tuple[str, str]]:
-    """Start it, wait for what it prints when it is ready, and end it as Ctrl-C does."""
+    """Start `make dev`, wait for its banner, and end it as Ctrl-C does."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     printed = clone / "printed.txt"

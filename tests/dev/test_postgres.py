@@ -25,7 +25,7 @@ print(pwd.getpwnam(_account(sys.argv[1])).pw_uid)
 @pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("useradd"), reason="only root makes accounts"
 )
-def test_processes_that_make_the_account_at_once_find_the_same_one() -> None:
+def test_processes_that_make_the_postgres_account_at_once_get_the_same_one() -> None:
     name = f"parley_test_{os.getpid()}"
     command = [sys.executable, "-c", MAKE, name]
     processes = [

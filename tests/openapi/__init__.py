@@ -1,1 +1,1 @@
-"""The description of the HTTP interface: fresh, valid, and true of all answers."""
+"""The description of the HTTP interface: up to date, valid, and true of all answers."""

@@ -24,10 +24,10 @@ from tests.support.serving import serve
 
 FOLDER = Path(__file__).parent
 DESCRIPTION = ROOT / "public" / "openapi.json"
-# As many requests to an operation as come from chance; what the description's limits suggest, and
-# sequences of requests, come besides.
+# Random requests for each operation, beside those that the description's limits suggest, and beside
+# sequences of requests.
 EXAMPLES = 60
-# Who asks, and who leaves.
+# The user of all requests, and the user of those that delete the caller.
 USER, LEAVER = "ann", "bob"
 
 
@@ -35,7 +35,7 @@ async def main() -> int:
     """Run everything; return Schemathesis's exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="for each operation")
-    chosen, options = parser.parse_known_args()
+    arguments, options = parser.parse_known_args()
     async with AsyncExitStack() as stack:
         model_url = await stack.enter_async_context(serve(ScriptedModel()))
         os.environ.update(_environment(stack.enter_context(_database()), model_url))
@@ -44,7 +44,9 @@ async def main() -> int:
         lib.users.accounts.ATTEMPTS.update(dict.fromkeys(lib.users.accounts.ATTEMPTS, 1_000_000))
         base_url = await stack.enter_async_context(serve(application(ROOT)))
         await _say_something(base_url)
-        return await _run_schemathesis(base_url, ["--max-examples", str(chosen.examples), *options])
+        return await _run_schemathesis(
+            base_url, ["--max-examples", str(arguments.examples), *options]
+        )
 
 
 @contextmanager
@@ -78,10 +80,10 @@ def _environment(database_url: str, model_url: str) -> dict[str, str]:
 
 
 async def _say_something(base_url: str) -> None:
-    """Make what Schemathesis asks for first: a conversation 0."""
+    """Make the conversation 0, which Schemathesis asks for first."""
     async with httpx2.AsyncClient(base_url=base_url, timeout=60) as client:
-        said = {"message": "Hello!", "conversation_id": "0"}
-        response = await client.post("/api/chat", json=said, headers=headers_of(USER))
+        body = {"message": "Hello!", "conversation_id": "0"}
+        response = await client.post("/api/chat", json=body, headers=headers_of(USER))
         response.raise_for_status()
 
 

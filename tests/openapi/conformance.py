@@ -21,13 +21,13 @@ type Json = dict[str, Any]
 
 
 class CheckedClient(httpx2.AsyncClient):
-    """A client that fails where an answer is not as the description says."""
+    """A client that fails when an answer is not as described."""
 
     @override
     async def send(
         self, request: httpx2.Request, *, stream: bool = False, **options: Any
     ) -> httpx2.Response:
-        """Send a request; what is read as a whole is checked."""
+        """Send a request, and check its answer unless it is streamed."""
         response = await super().send(request, stream=stream, **options)
         if not stream:
             check(request, response)
@@ -38,7 +38,7 @@ def check(request: httpx2.Request, response: httpx2.Response) -> None:
     """Check an answer.
 
     Raises:
-        AssertionError: it is not as the description says.
+        AssertionError: the answer is not as described.
     """
     path = request.url.raw_path.decode().partition("?")[0].removesuffix("/")
     found = [template for template, pattern in _paths().items() if pattern.fullmatch(path)]
@@ -95,7 +95,7 @@ def _check_body(what: str, content: Json, response: httpx2.Response) -> None:
 
 
 def _values(media_type: str, response: httpx2.Response) -> Iterator[object]:
-    """Yield what the schema of a media type is about: the whole, each line, or each event."""
+    """Yield the values that a schema describes: the body, each of its lines, or each event."""
     if media_type in LINES:
         yield from map(json.loads, response.text.removesuffix("\n").split("\n"))
     elif media_type.endswith("json"):
@@ -115,13 +115,13 @@ def _validate(what: str, schema: Json, value: object) -> None:
 
 @cache
 def _validator(schema: str) -> jsonschema_rs.Draft202012Validator:
-    """Return a validator; made once for each schema, of which there are some hundred."""
-    whole = json.loads(schema) | {"components": description()["components"]}
-    return jsonschema_rs.Draft202012Validator(whole, validate_formats=True, keywords=KEYWORDS)
+    """Return a validator, which is made once for each of some hundred schemas."""
+    complete = json.loads(schema) | {"components": description()["components"]}
+    return jsonschema_rs.Draft202012Validator(complete, validate_formats=True, keywords=KEYWORDS)
 
 
 class _ContentSchema:
-    """The keyword, which validators only take note of: the JSON in a text must be as it says."""
+    """The keyword, which validators ignore by themselves: checks the JSON in a text."""
 
     def __init__(self, _parent: Json, value: Json, _path: list[str | int]) -> None:
         """Take its value."""
@@ -131,7 +131,7 @@ class _ContentSchema:
         """Check a text.
 
         Raises:
-            ValueError: it is not JSON, or other than it should be.
+            ValueError: the text is not JSON, or not as described.
         """
         try:
             _validate("a part", self._schema, json.loads(str(instance)))

@@ -1,4 +1,4 @@
-"""What Schemathesis cannot know, such as texts that fit formats of Parley's own. It loads this."""
+"""Values for Parley's own formats, and a rule for calls. Schemathesis loads this file."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def lines(_context: schemathesis.DeserializationContext, response: schemathesis.
 
 @schemathesis.hook  # pyright: ignore[reportUnknownMemberType] (its types are half there)
 def before_call(_context: object, case: Any, _options: object) -> None:
-    """Have somebody else leave: what all other requests are about would be gone from then on."""
+    """Let another user delete everything: the other requests need the data of their user."""
     name = case.operation.definition.raw["operationId"]
     users = f"Bearer {os.environ['USER_TOKEN']}"
     if name in LEAVING and case.headers.get("Authorization") == users:

@@ -1,4 +1,4 @@
-"""public/openapi.json: fresh, valid OpenAPI, and each answer that is not as it says is noticed."""
+"""public/openapi.json: up to date, valid OpenAPI, and strict about answers."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ STREAM = HEADERS | {"content-type": "text/event-stream; charset=utf-8"}
 HEALTHY = {"status": "ok", "version": "0.1.0"}
 
 
-def test_it_is_what_the_code_says() -> None:
+def test_the_description_is_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dev.openapi", "--check"],
         cwd=ROOT,
@@ -32,11 +32,11 @@ def test_it_is_what_the_code_says() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_it_is_valid_openapi() -> None:
+def test_the_description_is_valid_openapi() -> None:
     assert list(OPENAPI_31_VALIDATOR.iter_errors(description())) == []
 
 
-def test_each_reference_leads_somewhere_and_each_component_is_used() -> None:
+def test_each_reference_has_its_component_and_each_component_is_used() -> None:
     whole = description()
     references = {each for each in _references(whole) if each.startswith("#/components/")}
     components = {
@@ -48,18 +48,18 @@ def test_each_reference_leads_somewhere_and_each_component_is_used() -> None:
     assert references == components
 
 
-def test_each_code_of_a_problem_can_be_answered_by_some_operation() -> None:
-    found = vars(sys.modules[Problem.__module__]).values()
-    problems = [each for each in found if isinstance(each, type) and issubclass(each, Problem)]
+def test_each_code_of_a_problem_is_in_some_operation() -> None:
+    classes = vars(sys.modules[Problem.__module__]).values()
+    problems = [each for each in classes if isinstance(each, type) and issubclass(each, Problem)]
     described = description()
     text = json.dumps([described["paths"], described["components"]["responses"]])
 
     # Methods that are not described.
-    unsaid = [each.code for each in problems if f'"{each.code}"' not in text]
-    assert unsaid == ["method_not_allowed"]
+    missing = [each.code for each in problems if f'"{each.code}"' not in text]
+    assert missing == ["method_not_allowed"]
 
 
-def test_operations_have_names_of_their_own() -> None:
+def test_operations_have_different_names() -> None:
     names = [
         operation["operationId"]
         for methods in description()["paths"].values()
@@ -80,7 +80,7 @@ def test_operations_have_names_of_their_own() -> None:
         ("POST", "/api/chat", 200, STREAM, 'data: {"type":"abort"}\n\ndata: [DONE]\n\n'),
     ],
 )
-def test_what_is_as_described_passes(
+def test_an_answer_as_described_passes(
     method: str, path: str, status: int, headers: dict[str, str], body: object
 ) -> None:
     _check(method, path, status, headers, body)
@@ -103,7 +103,7 @@ def test_what_is_as_described_passes(
         ("POST", "/api/chat", 200, STREAM | {"x-conversation-id": "5"}, ""),
     ],
 )
-def test_what_is_not_as_described_is_noticed(
+def test_an_answer_that_is_not_as_described_fails(
     method: str, path: str, status: int, headers: dict[str, str], body: object
 ) -> None:
     with pytest.raises(AssertionError):
@@ -111,7 +111,9 @@ def test_what_is_not_as_described_is_noticed(
 
 
 @pytest.mark.parametrize(("code", "is_described"), [("not_found", True), ("email_taken", False)])
-def test_a_problem_must_be_one_that_the_operation_names(*, code: str, is_described: bool) -> None:
+def test_an_operation_answers_only_the_problems_that_it_names(
+    *, code: str, is_described: bool
+) -> None:
     headers = HEADERS | {"content-type": "application/problem+json"}
     problem = {
         "type": "about:blank",

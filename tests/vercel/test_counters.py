@@ -1,4 +1,4 @@
-"""What instances of functions, each a process of its own, have counted comes together."""
+"""The counters of instances, each a process of its own, come together in the database."""
 
 import httpx2
 import psycopg
@@ -8,7 +8,7 @@ from tests.support.product import METRICS_TOKEN
 from tests.support.runtime import invocation_headers, start_function
 
 
-def test_what_an_instance_has_counted_is_stored_when_it_is_told_to_end(
+def test_an_instance_stores_its_counters_when_it_is_told_to_end(
     database_url: str, database: psycopg.Connection
 ) -> None:
     environment = {"DATABASE_URL": database_url, "METRICS_TOKEN": METRICS_TOKEN}
@@ -23,7 +23,7 @@ def test_what_an_instance_has_counted_is_stored_when_it_is_told_to_end(
     ).fetchall() == [("api/health", "200", 6)]
 
 
-def test_the_metrics_function_tells_of_the_others(database_url: str) -> None:
+def test_the_metrics_function_answers_the_counts_of_other_functions(database_url: str) -> None:
     environment = {"DATABASE_URL": database_url, "METRICS_TOKEN": METRICS_TOKEN}
     with (
         start_function("api/health.py", environment) as health,
