@@ -1285,7 +1285,7 @@ export interface components {
         "ratelimit-limit": number;
         /** @description Of that one: answers left. */
         "ratelimit-remaining": number;
-        /** @description Of that one: seconds until it is whole again. */
+        /** @description Of that one: seconds until it is full again. */
         "ratelimit-reset": number;
     };
     pathItems: never;
