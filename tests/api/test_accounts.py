@@ -1,4 +1,4 @@
-"""POST /api/auth: register and log in, and what the token is good for."""
+"""POST /api/auth: register and log in, and the token that both return."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ MULTIBYTE = "ü" * 36
 
 @pytest.mark.environment(LOCAL_ACCOUNTS=None)
 @pytest.mark.parametrize("action", ["register", "login", "anything"])
-async def test_where_they_are_switched_off_there_is_nothing(
+async def test_without_local_accounts_the_endpoint_is_not_found(
     parley: Parley, database: psycopg.Connection, action: str
 ) -> None:
     problem_of(await authenticate(parley, action), 404, "not_found")
@@ -39,27 +39,27 @@ async def test_where_they_are_switched_off_there_is_nothing(
     assert rows_stored(database) == 0
 
 
-async def test_who_registers_is_signed_in_and_can_log_in(parley: Parley) -> None:
-    made = await authenticate(parley, "register", name="Ada")
+async def test_registering_signs_the_user_in_and_allows_a_log_in(parley: Parley) -> None:
+    registered = await authenticate(parley, "register", name="Ada")
     again = await authenticate(parley, "login")
 
-    assert (made.status_code, again.status_code) == (201, 200)
-    assert made.headers["cache-control"] == "no-store"
-    assert made.json().keys() == again.json().keys() == {"token", "expires_at", "user"}
-    assert made.json()["user"] == again.json()["user"]
-    assert made.json()["user"].items() >= {"email": EMAIL, "name": "Ada"}.items()
+    assert (registered.status_code, again.status_code) == (201, 200)
+    assert registered.headers["cache-control"] == "no-store"
+    assert registered.json().keys() == again.json().keys() == {"token", "expires_at", "user"}
+    assert registered.json()["user"] == again.json()["user"]
+    assert registered.json()["user"].items() >= {"email": EMAIL, "name": "Ada"}.items()
 
 
-async def test_the_token_is_the_users_and_is_good_for_seven_days(
+async def test_the_token_names_its_user_and_is_valid_for_seven_days(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     answer = await registered(parley, name="Ada")
     headers = bearer(answer["token"])
 
-    said = await parley.client.post("/api/chat", json={"message": "Hello!"}, headers=headers)
+    text = await parley.client.post("/api/chat", json={"message": "Hello!"}, headers=headers)
     listed = await parley.client.get("/api/conversations", headers=headers)
 
-    assert said.status_code == 200
+    assert text.status_code == 200
     assert len(listed.json()["conversations"]) == 1
     assert database.execute("SELECT id, email, name FROM users").fetchall() == [
         (answer["user"]["id"], EMAIL, "Ada")
@@ -73,7 +73,7 @@ async def test_the_token_is_the_users_and_is_good_for_seven_days(
 @pytest.mark.environment(
     LOCAL_ACCOUNTS="true", JWT_ISSUER="https://a.app", JWT_AUDIENCE="parley", AUTH_REQUIRED="true"
 )
-async def test_the_token_names_issuer_and_audience_where_they_are_set(parley: Parley) -> None:
+async def test_the_token_has_the_configured_issuer_and_audience(parley: Parley) -> None:
     answer = await registered(parley)
 
     claims = jwt.decode(answer["token"], options={"verify_signature": False})
@@ -84,7 +84,7 @@ async def test_the_token_names_issuer_and_audience_where_they_are_set(parley: Pa
 
 
 @pytest.mark.parametrize("written", [" Ada@Example.COM ", "ADA@EXAMPLE.COM", EMAIL])
-async def test_an_address_is_the_same_in_small_and_capital_letters(
+async def test_an_address_is_the_same_in_small_and_in_capital_letters(
     parley: Parley, written: str
 ) -> None:
     await registered(parley, "Ada@example.com")
@@ -134,7 +134,7 @@ async def test_a_password_of_8_characters_to_72_bytes_is_taken_as_it_is(
     ids=lambda value: ascii(value)[:40],
 )
 @pytest.mark.parametrize("action", ["register", "login"])
-async def test_what_cannot_be_an_account_is_refused_without_saying_it_back(
+async def test_invalid_credentials_are_refused_without_repeating_them(
     parley: Parley, database: psycopg.Connection, action: str, body: dict[str, Any], field: str
 ) -> None:
     response = await authenticate(parley, action, **body)
@@ -146,7 +146,7 @@ async def test_what_cannot_be_an_account_is_refused_without_saying_it_back(
     assert rows_stored(database) == 0
 
 
-async def test_a_taken_address_is_refused_and_its_account_stays_as_it_is(
+async def test_registering_a_taken_address_is_refused_and_changes_nothing(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await registered(parley)
@@ -158,7 +158,7 @@ async def test_a_taken_address_is_refused_and_its_account_stays_as_it_is(
     assert database.execute("SELECT users::text FROM users").fetchall() == before
 
 
-async def test_the_user_of_a_token_cannot_be_taken_over_and_has_no_password(
+async def test_a_user_of_an_identity_provider_cannot_be_taken_over_by_registering(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await parley.client.post(
@@ -188,21 +188,21 @@ async def test_a_token_does_not_take_over_the_address_of_an_account(
     assert (await authenticate(parley, "login")).json()["user"] == answer["user"]
 
 
-async def test_many_registrations_of_one_address_at_once_make_one_account(
+async def test_many_registrations_of_one_address_at_once_create_one_account(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     responses = await asyncio.gather(
         *[authenticate(parley, "register", password=f"password {n}") for n in range(8)]
     )
 
-    assert Counter(each.status_code for each in responses) == {201: 1, 409: 7}
+    assert Counter(response.status_code for response in responses) == {201: 1, 409: 7}
     assert database.execute("SELECT count(*) FROM users").fetchall() == [(1,)]
-    winner = [each.status_code for each in responses].index(201)
+    winner = [response.status_code for response in responses].index(201)
     login = await authenticate(parley, "login", password=f"password {winner}")
     assert login.status_code == 200
 
 
-async def test_who_is_switched_off_is_told_so_only_with_the_right_password(
+async def test_a_switched_off_account_is_revealed_only_with_the_right_password(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     answer = await registered(parley)
@@ -215,14 +215,14 @@ async def test_who_is_switched_off_is_told_so_only_with_the_right_password(
     problem_of(used, 403, "account_inactive")
 
 
-async def test_the_token_of_an_account_that_was_deleted_makes_it_not_anew(
+async def test_the_token_of_a_deleted_account_does_not_create_it_again(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     headers = bearer((await registered(parley))["token"])
     assert (await parley.client.delete(PATH, headers=headers)).status_code == 204
 
-    said = await parley.client.post("/api/chat", json={"message": "Hello!"}, headers=headers)
-    problem_of(said, 403, "account_unknown")
+    text = await parley.client.post("/api/chat", json={"message": "Hello!"}, headers=headers)
+    problem_of(text, 403, "account_unknown")
     for path in ("/api/conversations", "/api/conversations?q=x", "/api/conversations?export=true"):
         response = await parley.client.get(path, headers=headers)
         problem_of(response, 403, "account_unknown")
@@ -231,7 +231,7 @@ async def test_the_token_of_an_account_that_was_deleted_makes_it_not_anew(
     assert database.execute("SELECT count(*) FROM users").fetchall() == [(0,)]
 
 
-async def test_no_answer_and_no_line_of_the_log_says_a_password_or_its_hash(
+async def test_no_response_and_no_log_line_contains_a_password_or_its_hash(
     parley: Parley, database: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -242,31 +242,33 @@ async def test_no_answer_and_no_line_of_the_log_says_a_password_or_its_hash(
         await authenticate(parley, "login", password=f"not {PASSWORD}"),
         await authenticate(parley, "login", "a da@example.com"),
     ]
-    # An error of the database shows the row that it is about.
+    # An error of the database quotes the row.
     database.execute("ALTER TABLE users ADD CONSTRAINT never CHECK (name IS NULL)")
     responses.append(await authenticate(parley, "register", "eve@example.com", name="Eve"))
 
-    assert [each.status_code for each in responses] == [201, 409, 200, 401, 422, 500]
-    said = logged(caplog) + "".join(f"{each.text}{each.headers}" for each in responses)
-    assert r"violates check constraint \"never\"" in said
-    assert PASSWORD not in said
-    assert not re.search(r"\$2[aby]\$\d\d\$", said)
+    assert [response.status_code for response in responses] == [201, 409, 200, 401, 422, 500]
+    text = logged(caplog) + "".join(f"{response.text}{response.headers}" for response in responses)
+    assert r"violates check constraint \"never\"" in text
+    assert PASSWORD not in text
+    assert not re.search(r"\$2[aby]\$\d\d\$", text)
 
 
-async def test_a_password_is_stored_as_bcrypt_of_cost_12_each_with_a_salt_of_its_own(
+async def test_passwords_are_stored_as_bcrypt_of_cost_12_with_different_salts(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await registered(parley)
     await registered(parley, "eve@example.com")
 
-    hashes = [each for (each,) in database.execute("SELECT hashed_password FROM users").fetchall()]
+    hashes = [
+        hash_ for (hash_,) in database.execute("SELECT hashed_password FROM users").fetchall()
+    ]
     assert len({*hashes}) == 2
-    for each in hashes:
-        assert re.fullmatch(r"\$2b\$12\$[./A-Za-z0-9]{53}", each)
-        assert bcrypt.checkpw(PASSWORD.encode(), each.encode())
+    for hash_ in hashes:
+        assert re.fullmatch(r"\$2b\$12\$[./A-Za-z0-9]{53}", hash_)
+        assert bcrypt.checkpw(PASSWORD.encode(), hash_.encode())
 
 
-def test_the_hash_that_is_compared_where_there_is_none_costs_as_much() -> None:
+def test_the_hash_compared_for_an_unknown_address_costs_as_much() -> None:
     assert accounts.NOBODYS_HASH.startswith(f"$2b${accounts.BCRYPT_ROUNDS}$")
     assert accounts.BCRYPT_ROUNDS == 12
     assert not accounts._is_password("", None)

@@ -1,4 +1,4 @@
-"""POST /api/auth: what an attacker who guesses learns, and how often they may."""
+"""POST /api/auth: an attacker learns nothing from a guess, and has few of them."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ WRONG = "another password"
 
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return what was hashed or compared, in the order of that; the work itself is left out."""
+    """Return the passwords that bcrypt hashes or compares, in order, without its work."""
     done: list[str] = []
 
     def hash_(password: str) -> str:
@@ -36,7 +36,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-async def test_a_wrong_password_and_an_unknown_address_cannot_be_told_apart(
+async def test_a_wrong_password_and_an_unknown_address_get_the_same_response(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await registered(parley)
@@ -47,10 +47,10 @@ async def test_a_wrong_password_and_an_unknown_address_cannot_be_told_apart(
         for email in (EMAIL, "eve@example.com", "bob@example.com")
     ]
 
-    for each in answers:
-        problem_of(each, 401, "wrong_credentials")
-    assert len({re.sub(REQUEST_ID, "", each.text) for each in answers}) == 1
-    assert len({_headers(each) for each in answers}) == 1
+    for response in answers:
+        problem_of(response, 401, "wrong_credentials")
+    assert len({re.sub(REQUEST_ID, "", response.text) for response in answers}) == 1
+    assert len({_headers(response) for response in answers}) == 1
 
 
 async def test_a_wrong_password_and_an_unknown_address_cost_the_same_work(
@@ -67,12 +67,12 @@ async def test_a_wrong_password_and_an_unknown_address_cost_the_same_work(
             seconds.append(time.process_time() - before)
 
     known, *others = (median(seconds) for seconds in spent.values())
-    # bcrypt of cost 12 takes 0.1 s at least; all else that is done, a hundredth.
+    # bcrypt of cost 12 takes at least 0.1 s; the rest of a request takes a hundredth of that.
     assert known > 0.05
     assert all(0.5 < other / known < 2 for other in others)
 
 
-async def test_an_address_has_ten_attempts_a_minute_wherever_they_come_from(
+async def test_an_address_has_ten_attempts_a_minute_from_all_clients_together(
     parley: Parley, hashed: list[str]
 ) -> None:
     await registered(parley)
@@ -83,16 +83,16 @@ async def test_an_address_has_ten_attempts_a_minute_wherever_they_come_from(
     ]
     right = await authenticate(parley, "login", client="198.51.100.1")
 
-    assert Counter(each.status_code for each in answers) == {401: 10, 429: 1}
+    assert Counter(response.status_code for response in answers) == {401: 10, 429: 1}
     problem_of(right, 429, "too_many_attempts")
     assert 50 <= int(right.headers["retry-after"]) <= 60
-    # Who is refused costs nothing to refuse.
+    # A refused attempt hashes nothing.
     assert len(hashed) == 11
     other = await authenticate(parley, "login", "eve@example.com", client="198.51.100.1")
     problem_of(other, 401, "wrong_credentials")
 
 
-async def test_a_client_has_thirty_attempts_a_minute_whatever_it_tries(
+async def test_a_client_has_thirty_attempts_a_minute_for_all_addresses_together(
     parley: Parley, hashed: list[str]
 ) -> None:
     answers = [
@@ -100,13 +100,13 @@ async def test_a_client_has_thirty_attempts_a_minute_whatever_it_tries(
         for number in range(32)
     ]
 
-    assert Counter(each.status_code for each in answers) == {401: 15, 201: 15, 429: 2}
+    assert Counter(response.status_code for response in answers) == {401: 15, 201: 15, 429: 2}
     assert len(hashed) == 30
     other = await authenticate(parley, "login", "x@example.com", client="203.0.113.8")
     problem_of(other, 401, "wrong_credentials")
 
 
-async def test_attempts_are_limited_by_the_day_too_and_pass_with_time(
+async def test_attempts_are_limited_by_the_day_too_and_allowed_again_later(
     parley: Parley, database: psycopg.Connection, hashed: list[str]
 ) -> None:
     await authenticate(parley, "login")
@@ -121,18 +121,18 @@ async def test_attempts_are_limited_by_the_day_too_and_pass_with_time(
     problem_of(await authenticate(parley, "login"), 401, "wrong_credentials")
 
 
-async def test_of_many_attempts_at_once_exactly_as_many_as_may_be_are_looked_at(
+async def test_of_many_attempts_at_once_exactly_the_limit_is_checked(
     parley: Parley, hashed: list[str]
 ) -> None:
     answers = await asyncio.gather(
         *[authenticate(parley, "login", client=f"203.0.113.{number}") for number in range(40)]
     )
 
-    assert Counter(each.status_code for each in answers) == {401: 10, 429: 30}
+    assert Counter(response.status_code for response in answers) == {401: 10, 429: 30}
     assert len(hashed) == 10
 
 
-async def test_an_attempt_leaves_neither_address_nor_client_behind(
+async def test_an_attempt_stores_neither_address_nor_client_in_clear(
     parley: Parley, database: psycopg.Connection, hashed: list[str]
 ) -> None:
     await authenticate(parley, "login")
@@ -140,11 +140,11 @@ async def test_an_attempt_leaves_neither_address_nor_client_behind(
     assert len(hashed) == 1
     rows = database.execute("SELECT quotas::text FROM quotas").fetchall()
     assert len(rows) == 2
-    # With its @: in three of a hundred runs a hash has "ada" among its hexadecimal digits.
+    # With the @: in three of a hundred runs a hash has "ada" among its hexadecimal digits.
     assert not any(secret in row for (row,) in rows for secret in ("ada@", "example", "203.0.113"))
 
 
-async def test_while_passwords_are_hashed_others_are_answered(parley: Parley) -> None:
+async def test_other_requests_are_answered_while_passwords_are_hashed(parley: Parley) -> None:
     waits: list[float] = []
     hashing = asyncio.gather(
         *[authenticate(parley, "register", f"{number}@example.com") for number in range(6)]
@@ -154,14 +154,16 @@ async def test_while_passwords_are_hashed_others_are_answered(parley: Parley) ->
         assert (await parley.get("/api/health")).status_code == 200
         waits.append(time.monotonic() - before)
 
-    assert {each.status_code for each in await hashing} == {201}
-    # One after the other on the event loop, there would be time for a few only.
+    assert {response.status_code for response in await hashing} == {201}
+    # Hashed on the event loop, one after the other, they would leave time for few requests.
     assert len(waits) > 10
 
 
 def _headers(response: httpx2.Response) -> tuple[tuple[str, str], ...]:
-    changing = {"server-timing", "date"}
-    return tuple(each for each in response.headers.items() if each[0] not in changing)
+    different_each_time = {"server-timing", "date"}
+    return tuple(
+        response for response in response.headers.items() if response[0] not in different_each_time
+    )
 
 
 async def test_a_message_in_flight_does_not_bring_a_deleted_account_back(

@@ -1,4 +1,4 @@
-"""PATCH /api/conversations?id= {"claim": true}: what was said before a sign-in is the user's."""
+"""PATCH /api/conversations?id= {"claim": true}: a user takes over an anonymous conversation."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ CLAIM = {"claim": True}
 
 
 @pytest.mark.parametrize("is_named_by_uuid", [False, True])
-async def test_a_claimed_conversation_is_the_users_from_then_on(
+async def test_a_claimed_conversation_belongs_to_the_user_from_then_on(
     parley: Parley, database: psycopg.Connection, *, is_named_by_uuid: bool
 ) -> None:
     said = (await parley.say("Hello!", conversation_id=CHAT_ID)).json()
@@ -34,7 +34,7 @@ async def test_a_claimed_conversation_is_the_users_from_then_on(
     assert database.execute("SELECT id FROM users").fetchall() == [("ann",)]
 
 
-async def test_the_user_goes_on_with_it_and_the_model_knows_what_was_said(
+async def test_a_claimed_conversation_continues_and_the_model_gets_its_messages(
     parley: Parley, model: ScriptedModel
 ) -> None:
     said = (await parley.say("Hello!", conversation_id=CHAT_ID)).json()
@@ -42,12 +42,12 @@ async def test_the_user_goes_on_with_it_and_the_model_knows_what_was_said(
 
     await parley.say("And?", user="ann", conversation_id=said["conversation_id"])
 
-    assert [each["content"] for each in model.requests[-1]["messages"][1:]] == [
+    assert [message["content"] for message in model.requests[-1]["messages"][1:]] == [
         "Hello!", "Hello, how are you?", "And?",
     ]  # fmt: skip
 
 
-async def test_replaced_answers_are_the_users_too(parley: Parley) -> None:
+async def test_a_claim_includes_replaced_answers(parley: Parley) -> None:
     said = await parley.send("Hello!")
     text_of(await parley.send("Hello!", trigger="regenerate-message"))
 
@@ -58,7 +58,9 @@ async def test_replaced_answers_are_the_users_too(parley: Parley) -> None:
     assert len(history["messages"]) == 3
 
 
-async def test_it_is_claimed_once_and_the_same_user_may_ask_again(parley: Parley) -> None:
+async def test_a_conversation_is_claimed_once_and_the_same_user_may_repeat_the_claim(
+    parley: Parley,
+) -> None:
     await parley.say("Hello!", conversation_id=CHAT_ID)
 
     first, again, other = [await change(parley, CLAIM, user=user) for user in ("ann", "ann", "bob")]
@@ -68,7 +70,7 @@ async def test_it_is_claimed_once_and_the_same_user_may_ask_again(parley: Parley
     assert titles_of(await listed(parley, "bob")) == []
 
 
-async def test_of_many_who_claim_at_once_one_gets_it(parley: Parley) -> None:
+async def test_of_many_claims_at_once_one_succeeds(parley: Parley) -> None:
     await parley.say("Hello!", conversation_id=CHAT_ID)
 
     claims = await asyncio.gather(
@@ -86,7 +88,7 @@ async def test_of_many_who_claim_at_once_one_gets_it(parley: Parley) -> None:
         (CLAIM | {"title": "Mine", "status": "archived"}, "Mine", "archived"),
     ],
 )
-async def test_a_claim_may_change_it_too_and_may_be_repeated(
+async def test_a_claim_may_change_the_conversation_and_may_be_repeated(
     parley: Parley, body: dict[str, object], title: str, status: str
 ) -> None:
     await parley.say("Hello!", conversation_id=CHAT_ID)
@@ -98,7 +100,7 @@ async def test_a_claim_may_change_it_too_and_may_be_repeated(
         assert (await listed(parley, status="all"))["conversations"] == [claimed]
 
 
-async def test_who_may_not_claim_changes_nothing_either(parley: Parley) -> None:
+async def test_a_refused_claim_changes_nothing(parley: Parley) -> None:
     await parley.say("Hello!", conversation_id=CHAT_ID)
     await change(parley, CLAIM)
 
@@ -107,7 +109,7 @@ async def test_who_may_not_claim_changes_nothing_either(parley: Parley) -> None:
     assert titles_of(await listed(parley)) == ["Hello!"]
 
 
-async def test_nobody_in_particular_cannot_claim(parley: Parley) -> None:
+async def test_an_anonymous_caller_cannot_claim(parley: Parley) -> None:
     await parley.say("Hello!", conversation_id=CHAT_ID)
 
     response = await change(parley, CLAIM, user=None)
@@ -116,17 +118,19 @@ async def test_nobody_in_particular_cannot_claim(parley: Parley) -> None:
     assert len(await parley.said()) == 2
 
 
-async def test_what_is_not_there_cannot_be_claimed(parley: Parley) -> None:
+async def test_a_missing_conversation_cannot_be_claimed(parley: Parley) -> None:
     problem_of(await change(parley, CLAIM), 404, "not_found")
 
 
-async def test_a_short_name_is_none_that_an_anonymous_conversation_has(parley: Parley) -> None:
+async def test_a_claim_with_a_short_id_is_refused(parley: Parley) -> None:
     problem = problem_of(await change(parley, CLAIM, "short"), 422, "invalid_request")
 
     assert [error["field"] for error in problem["errors"]] == ["id"]
 
 
-async def test_a_users_own_conversation_of_that_name_is_another_one(parley: Parley) -> None:
+async def test_a_claim_does_not_meet_the_users_own_conversation_with_the_same_chat_id(
+    parley: Parley,
+) -> None:
     await parley.say("As nobody", conversation_id=CHAT_ID)
     await parley.say("As ann", user="ann", conversation_id=CHAT_ID)
 
@@ -136,7 +140,7 @@ async def test_a_users_own_conversation_of_that_name_is_another_one(parley: Parl
     assert titles_of(await listed(parley)) == ["As ann", "As nobody"]
 
 
-async def test_while_an_answer_is_being_made_a_claim_has_to_wait(
+async def test_a_claim_is_refused_while_an_answer_is_being_made(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [Reply(seconds_before=0.5)]
@@ -152,7 +156,7 @@ async def test_while_an_answer_is_being_made_a_claim_has_to_wait(
     assert (await change(parley, CLAIM)).json()["message_count"] == 2
 
 
-async def test_claims_around_the_end_of_an_answer_leave_nothing_behind(
+async def test_claims_around_the_end_of_an_answer_leave_no_message_behind(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     for number in range(8):
@@ -173,7 +177,7 @@ async def test_claims_around_the_end_of_an_answer_leave_nothing_behind(
 
 
 @pytest.mark.environment(AUTH_REQUIRED="true")
-async def test_it_is_read_by_id_as_the_user_afterwards(
+async def test_a_claimed_conversation_is_read_by_its_id_as_the_user(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     row = database.execute("INSERT INTO conversations (title) VALUES ('Old') RETURNING id")

@@ -1,4 +1,4 @@
-"""GET /api/conversations: the caller's own, most recently used first, page by page."""
+"""GET /api/conversations: the caller's conversations, most recently used first, in pages."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ PATH = "/api/conversations"
 def add_conversations(
     database: psycopg.Connection, *titles: str, user: str = "ann", **columns: object
 ) -> list[UUID]:
-    """Store conversations of a user, each used a minute before the one that follows it."""
+    """Store conversations of a user, each used a minute before the next one."""
     database.execute("INSERT INTO users (id) VALUES (%s) ON CONFLICT DO NOTHING", (user,))
     values = {"status": "active", "age": timedelta(0)} | columns
     return [
@@ -46,7 +46,7 @@ def titles_of(page: dict[str, Any]) -> list[str]:
     return [conversation["title"] for conversation in page["conversations"]]
 
 
-async def test_a_list_needs_a_user(parley: Parley) -> None:
+async def test_the_list_of_conversations_needs_a_user(parley: Parley) -> None:
     await parley.say("Hello!")
 
     response = await parley.get(PATH)
@@ -55,7 +55,7 @@ async def test_a_list_needs_a_user(parley: Parley) -> None:
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-async def test_one_sees_only_ones_own(parley: Parley) -> None:
+async def test_a_user_lists_their_own_conversations_only(parley: Parley) -> None:
     for user in ("ann", "bob", None):
         await parley.say(f"Of {user}", user=user, conversation_id=CHAT_ID)
 
@@ -64,17 +64,17 @@ async def test_one_sees_only_ones_own(parley: Parley) -> None:
     assert titles_of(await listed(parley, "eve")) == []
 
 
-async def test_a_conversation_is_shown_as_in_its_history(parley: Parley) -> None:
+async def test_the_list_shows_a_conversation_as_history_does(parley: Parley) -> None:
     await parley.say("Hello!", user="ann", conversation_id=CHAT_ID)
 
     [conversation] = (await listed(parley))["conversations"]
 
-    shown = (await parley.history(user="ann"))["conversation"]
-    assert shown.keys() == {"id", "title", "status", "created_at", "updated_at"}
-    assert conversation == shown | {"message_count": 2, "last_message": "Hello, how are you?"}
+    in_history = (await parley.history(user="ann"))["conversation"]
+    assert in_history.keys() == {"id", "title", "status", "created_at", "updated_at"}
+    assert conversation == in_history | {"message_count": 2, "last_message": "Hello, how are you?"}
 
 
-async def test_what_was_used_last_comes_first(parley: Parley) -> None:
+async def test_the_most_recently_used_conversation_comes_first_in_the_list(parley: Parley) -> None:
     for text in ("One", "Two", "Three"):
         await parley.say(text, user="ann", conversation_id=f"conversation {text}")
     await parley.say("Again", user="ann", conversation_id="conversation One")
@@ -91,7 +91,7 @@ async def test_what_was_used_last_comes_first(parley: Parley) -> None:
         ({"status": "all"}, ["active", "archived"]),
     ],
 )
-async def test_a_list_may_be_of_one_status(
+async def test_the_list_may_be_limited_to_one_status(
     parley: Parley, database: psycopg.Connection, query: dict[str, str], expected: list[str]
 ) -> None:
     for status in ("active", "archived"):
@@ -101,7 +101,7 @@ async def test_a_list_may_be_of_one_status(
 
 
 @pytest.mark.parametrize("limit", [1, 7, 30, 59, 60, 200])
-async def test_pages_follow_each_other_without_gap_or_overlap(
+async def test_pages_of_conversations_follow_each_other_without_gap_or_overlap(
     parley: Parley, database: psycopg.Connection, limit: int
 ) -> None:
     titles = [str(number) for number in range(60)]
@@ -111,7 +111,7 @@ async def test_pages_follow_each_other_without_gap_or_overlap(
     page = await listed(parley, limit=limit)
     pages = [titles_of(page)]
     while page["next_cursor"]:
-        # What is new comes before the pages that were read, and moves no other.
+        # A new conversation comes before the pages already read, and moves no other.
         add_conversations(database, "new", age=timedelta(minutes=-5))
         page = await listed(parley, limit=limit, cursor=page["next_cursor"])
         pages.append(titles_of(page))
@@ -121,22 +121,24 @@ async def test_pages_follow_each_other_without_gap_or_overlap(
     assert [title for page in pages for title in page] == titles[::-1]
 
 
-async def test_conversations_used_at_the_same_moment_are_paged_too(
+async def test_pages_show_each_conversation_of_the_same_moment_once(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     conversations = add_conversations(database, *(["same"] * 9))
     database.execute("UPDATE conversations SET updated_at = now() - interval '1 microsecond'")
 
     page = await listed(parley, limit=2)
-    found = page["conversations"]
+    listed_conversations = page["conversations"]
     while page["next_cursor"]:
         page = await listed(parley, limit=2, cursor=page["next_cursor"])
-        found += page["conversations"]
+        listed_conversations += page["conversations"]
 
-    assert [each["id"] for each in found] == sorted(map(str, conversations), reverse=True)
+    assert [conversation["id"] for conversation in listed_conversations] == sorted(
+        map(str, conversations), reverse=True
+    )
 
 
-async def test_a_cursor_shows_nobody_the_conversations_of_another(
+async def test_a_cursor_shows_no_conversations_of_another_user(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     add_conversations(database, "One", "Two", "Three")
@@ -147,7 +149,7 @@ async def test_a_cursor_shows_nobody_the_conversations_of_another(
     assert titles_of(await listed(parley, "bob", cursor=cursor)) == ["Of bob"]
 
 
-async def test_a_page_has_20_conversations_unless_told_otherwise(
+async def test_a_page_has_20_conversations_by_default(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     add_conversations(database, *(str(number) for number in range(21)))
@@ -170,7 +172,7 @@ async def test_a_page_has_20_conversations_unless_told_otherwise(
         ),
     ],
 )
-async def test_what_has_expired_is_not_listed_even_before_it_is_deleted(
+async def test_an_expired_conversation_is_not_listed_before_it_is_deleted(
     parley: Parley, database: psycopg.Connection, expected: list[str]
 ) -> None:
     for title, days in (("week", 6.99), ("month", 29.99), ("old", 30.01)):

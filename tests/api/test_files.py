@@ -1,4 +1,4 @@
-"""Images in messages: what the model gets of them, and what is kept and shown."""
+"""Images in messages: sent to the model, stored, and shown in history."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ PIXEL = {
 
 
 def text(content: str) -> dict[str, str]:
-    """Return a part that is text."""
+    """Return a text part."""
     return {"type": "text", "text": content}
 
 
@@ -57,7 +57,7 @@ async def test_an_image_alone_is_a_message(parley: Parley, model: ScriptedModel)
     assert (question["content"], question["parts"]) == ("", [CAT])
 
 
-async def test_later_turns_get_the_image_again_in_its_place(
+async def test_later_turns_send_the_image_again_in_its_message(
     parley: Parley, model: ScriptedModel
 ) -> None:
     await _send(parley, text("What is this?"), CAT, DOG)
@@ -68,7 +68,9 @@ async def test_later_turns_get_the_image_again_in_its_place(
     assert second["content"] == "And its name?"
 
 
-async def test_a_mark_is_told_with_an_image_too(parley: Parley, model: ScriptedModel) -> None:
+async def test_a_mark_reaches_the_model_beside_an_image(
+    parley: Parley, model: ScriptedModel
+) -> None:
     await parley.send("Hello!")
     answer = (await parley.history())["messages"][1]["id"]
     where = {"id": answer, "conversation_id": CHAT_ID}
@@ -76,12 +78,12 @@ async def test_a_mark_is_told_with_an_image_too(parley: Parley, model: ScriptedM
 
     await _send(parley, CAT, message_id="message-2")
 
-    told, image = model.requests[-1]["messages"][-1]["content"]
-    assert told["text"].startswith("[I marked your last answer as a mistake]")
+    remark, image = model.requests[-1]["messages"][-1]["content"]
+    assert remark["text"].startswith("[I marked your last answer as a mistake]")
     assert image["image_url"]["url"] == CAT["url"]
 
 
-async def test_the_same_message_with_the_same_image_gets_its_answer_again(
+async def test_a_message_sent_again_with_the_same_image_gets_its_stored_answer(
     parley: Parley, model: ScriptedModel
 ) -> None:
     first = await _send(parley, text("What is this?"), CAT)
@@ -93,7 +95,7 @@ async def test_the_same_message_with_the_same_image_gets_its_answer_again(
 
 
 @pytest.mark.parametrize("parts", [[DOG], [CAT, DOG], [DOG, CAT], []])
-async def test_the_same_message_with_other_images_is_an_edit(
+async def test_a_message_sent_again_with_other_images_is_an_edit(
     parley: Parley, model: ScriptedModel, parts: list[dict[str, str]]
 ) -> None:
     await _send(parley, text("What is this?"), CAT)
@@ -107,11 +109,11 @@ async def test_the_same_message_with_other_images_is_an_edit(
     assert history[0]["parts"] == [text("What is this?"), *parts]
 
 
-async def test_who_asks_for_a_new_answer_while_one_is_made_elsewhere_keeps_the_image(
+async def test_regenerating_while_another_process_answers_keeps_the_image(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     await _send(parley, text("What is this?"), CAT)
-    # Another process has the turn, for a moment still.
+    # Another process still holds the turn for a moment.
     database.execute("""
         UPDATE conversations SET turn_id = gen_random_uuid(), turn_message_id = 'message-1',
             turn_expires_at = now() + interval '0.5 seconds'
@@ -124,10 +126,12 @@ async def test_who_asks_for_a_new_answer_while_one_is_made_elsewhere_keeps_the_i
     assert response.headers["idempotent-replayed"] == "true"
     assert len(model.requests) == 1
     history = (await parley.history(include="all"))["messages"]
-    assert [len(each["parts"]) for each in history] == [2, 1]
+    assert [len(message["parts"]) for message in history] == [2, 1]
 
 
-async def test_an_image_may_be_as_large_as_the_body(parley: Parley, model: ScriptedModel) -> None:
+async def test_an_image_may_be_as_large_as_the_body_limit(
+    parley: Parley, model: ScriptedModel
+) -> None:
     content = base64.b64encode(bytes(2_900_000)).decode()
     image = PIXEL | {"url": f"data:image/gif;base64,{content}"}
 
@@ -138,7 +142,7 @@ async def test_an_image_may_be_as_large_as_the_body(parley: Parley, model: Scrip
     assert (await parley.history())["messages"][0]["parts"] == [image]
 
 
-async def test_an_expired_image_is_shown_neither_to_its_user_nor_to_the_model(
+async def test_an_expired_image_reaches_neither_its_user_nor_the_model(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     await _send(parley, CAT)
@@ -151,7 +155,7 @@ async def test_an_expired_image_is_shown_neither_to_its_user_nor_to_the_model(
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: f"ai{version}")
-async def test_the_ai_sdk_takes_history_with_images(parley: Parley, version: Version) -> None:
+async def test_the_ai_sdk_accepts_history_with_images(parley: Parley, version: Version) -> None:
     await _send(parley, text("What is this?"), CAT, DOG, metadata={"page": 1})
     await _send(parley, PIXEL, message_id="message-2")
     messages = (await parley.history())["messages"]

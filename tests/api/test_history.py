@@ -1,4 +1,4 @@
-"""GET /api/history: whose messages, which of them, in what order, and in what form."""
+"""GET /api/history: the caller's messages, their order, their pages and their form."""
 
 import json
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ each_version = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: 
 
 
 def add_conversation(database: psycopg.Connection, count: int) -> UUID:
-    """Store an anonymous conversation of so many messages, named 1, 2, 3, ….
+    """Store an anonymous conversation of `count` messages with the texts 1, 2, 3, ….
 
     Another conversation grows at the same time, so that the rows' numbers have gaps.
     """
@@ -37,9 +37,9 @@ def add_conversation(database: psycopg.Connection, count: int) -> UUID:
     database.execute(
         """
         INSERT INTO chat_messages (conversation_id, message_id, role, content)
-        SELECT whose.id, number, CASE number %% 2 WHEN 1 THEN 'user' ELSE 'assistant' END, number
+        SELECT owned.id, number, CASE number %% 2 WHEN 1 THEN 'user' ELSE 'assistant' END, number
         FROM generate_series(1, %s) AS number
-        CROSS JOIN unnest(%s::uuid[]) AS whose (id)
+        CROSS JOIN unnest(%s::uuid[]) AS owned (id)
         ORDER BY number
         """,
         (count, [other, conversation]),
@@ -48,11 +48,11 @@ def add_conversation(database: psycopg.Connection, count: int) -> UUID:
 
 
 async def objections(version: Version, messages: list[dict[str, Any]]) -> object:
-    """Return what the AI SDK's own check has against messages; None: nothing."""
+    """Return the objections of the AI SDK's own check to messages; None: it accepts them."""
     return await anyio.to_thread.run_sync(validate_messages, version, messages)
 
 
-async def test_messages_come_oldest_first(parley: Parley) -> None:
+async def test_history_returns_messages_oldest_first(parley: Parley) -> None:
     for text in ("One", "Two"):
         await parley.say(text, conversation_id=CHAT_ID)
 
@@ -61,7 +61,7 @@ async def test_messages_come_oldest_first(parley: Parley) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 7, 20, 59, 60, 200])
-async def test_pages_follow_each_other_without_gap_or_overlap(
+async def test_pages_of_history_follow_each_other_without_gap_or_overlap(
     parley: Parley, database: psycopg.Connection, limit: int
 ) -> None:
     conversation = add_conversation(database, 60)
@@ -69,7 +69,7 @@ async def test_pages_follow_each_other_without_gap_or_overlap(
     page = await parley.history(conversation, limit=limit)
     pages = [page["messages"]]
     while page["next_cursor"]:
-        # What is said meanwhile belongs to no older page.
+        # A message sent while the client reads belongs to no older page.
         database.execute(
             "INSERT INTO chat_messages (conversation_id, role, content) VALUES (%s, 'user', 'new')",
             (conversation,),
@@ -79,11 +79,11 @@ async def test_pages_follow_each_other_without_gap_or_overlap(
 
     assert {len(page) for page in pages[1:]} <= {limit}
     assert 0 < len(pages[0]) <= limit
-    shown = [message["content"] for page in pages for message in page]
-    assert shown == [str(number) for number in range(1, 61)]
+    contents = [message["content"] for page in pages for message in page]
+    assert contents == [str(number) for number in range(1, 61)]
 
 
-async def test_a_page_has_50_messages_unless_told_otherwise(
+async def test_a_page_of_history_has_50_messages_by_default(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     history = await parley.history(add_conversation(database, 60))
@@ -92,7 +92,7 @@ async def test_a_page_has_50_messages_unless_told_otherwise(
     assert contents == [str(number) for number in range(11, 61)]
 
 
-async def test_a_conversation_without_messages_has_an_empty_page(
+async def test_a_conversation_without_messages_has_an_empty_history(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     history = await parley.history(add_conversation(database, 0))
@@ -101,7 +101,7 @@ async def test_a_conversation_without_messages_has_an_empty_page(
 
 
 @pytest.mark.parametrize(("owner", "asker"), [("ann", "bob"), ("ann", None), (None, "ann")])
-async def test_what_is_not_yours_looks_as_if_it_were_not_there(
+async def test_another_callers_history_looks_like_a_missing_conversation(
     parley: Parley, owner: str | None, asker: str | None
 ) -> None:
     said = await parley.say("Hello!", user=owner)
@@ -124,7 +124,7 @@ async def test_what_is_not_yours_looks_as_if_it_were_not_there(
         ),
     ],
 )
-async def test_what_has_expired_is_not_shown_even_before_it_is_deleted(
+async def test_an_expired_message_is_not_shown_before_it_is_deleted(
     parley: Parley, database: psycopg.Connection, expected: list[str]
 ) -> None:
     conversation = add_conversation(database, 4)
@@ -137,14 +137,14 @@ async def test_what_has_expired_is_not_shown_even_before_it_is_deleted(
     assert await parley.said(conversation) == expected
 
 
-async def test_a_conversation_that_has_expired_is_not_found(
+async def test_the_history_of_an_expired_conversation_is_not_found(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await parley.say("My secret", conversation_id=CHAT_ID)
     database.execute("UPDATE chat_messages SET created_at = now() - interval '31 days'")
     database.execute("UPDATE conversations SET updated_at = now() - interval '31 days'")
 
-    # Its title is the beginning of an expired message.
+    # The title is the beginning of an expired message.
     response = await parley.get("/api/history", conversation_id=CHAT_ID)
 
     problem_of(response, 404, "not_found")
@@ -159,7 +159,7 @@ async def test_a_conversation_that_has_expired_is_not_found(
         ({"include": "all"}, ["1", "2", "3", "4"]),
     ],
 )
-async def test_superseded_and_system_messages_are_shown_to_who_asks_for_them(
+async def test_superseded_and_system_messages_are_shown_when_asked_for(
     parley: Parley, database: psycopg.Connection, include: dict[str, str], expected: list[str]
 ) -> None:
     conversation = add_conversation(database, 4)
@@ -171,7 +171,7 @@ async def test_superseded_and_system_messages_are_shown_to_who_asks_for_them(
     assert [message["content"] for message in history["messages"]] == expected
 
 
-async def test_a_message_shows_these_columns_and_no_others(
+async def test_a_message_shows_exactly_the_documented_columns(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await parley.say("Hello!", user="the-owner", message_id="mine", conversation_id=CHAT_ID)
@@ -189,7 +189,7 @@ async def test_a_message_shows_these_columns_and_no_others(
     assert "98765432" not in written
 
 
-async def test_times_are_iso_8601_in_utc_whatever_the_databases_time_zone(
+async def test_times_are_iso_8601_in_utc_in_any_time_zone_of_the_database(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     tokyo = SQL("ALTER DATABASE {} SET timezone = 'Asia/Tokyo'")
@@ -205,7 +205,7 @@ async def test_times_are_iso_8601_in_utc_whatever_the_databases_time_zone(
             assert abs(datetime.now(time.tzinfo) - time) < timedelta(minutes=1)
 
 
-async def test_ids_and_metadata_are_those_of_the_stream(
+async def test_history_has_the_same_ids_and_metadata_as_the_stream(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.default = Reply(pieces=("Cut",), finish_reason="content_filter")
@@ -218,7 +218,7 @@ async def test_ids_and_metadata_are_those_of_the_stream(
     assert answer["parts"] == [{"type": "text", "text": "Cut"}]
 
 
-async def test_an_answer_cut_at_the_deadline_was_too_long_to_the_client(
+async def test_an_answer_cut_at_the_deadline_has_the_finish_reason_length_for_clients(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await parley.say("Hello!", conversation_id=CHAT_ID)
@@ -229,7 +229,7 @@ async def test_an_answer_cut_at_the_deadline_was_too_long_to_the_client(
 
 
 @each_version
-async def test_messages_pass_the_ai_sdks_own_check(
+async def test_messages_of_history_pass_the_ai_sdks_own_check(
     parley: Parley, database: psycopg.Connection, version: Version
 ) -> None:
     await parley.say("Hello!", conversation_id=CHAT_ID)
@@ -249,14 +249,14 @@ async def test_messages_pass_the_ai_sdks_own_check(
 
 
 @each_version
-async def test_the_ai_sdks_check_objects_to_what_would_be_wrong(version: Version) -> None:
+async def test_the_ai_sdks_own_check_refuses_wrong_messages(version: Version) -> None:
     wrong = {"id": 5, "role": "user", "parts": [{"type": "text", "text": "Hello!"}]}
 
     assert await objections(version, [wrong]) is not None
 
 
 @each_version
-async def test_a_page_that_begins_with_history_goes_on_with_it(
+async def test_a_chat_that_starts_from_history_continues_it(
     parley: Parley, version: Version
 ) -> None:
     await parley.say("One", conversation_id=CHAT_ID)
@@ -274,5 +274,5 @@ async def test_a_page_that_begins_with_history_goes_on_with_it(
 
     assert result["error"] is None
     after = (await parley.history())["messages"]
-    assert [each["id"] for each in result["messages"]] == [each["id"] for each in after]
+    assert [message["id"] for message in result["messages"]] == [message["id"] for message in after]
     assert after[:2] == before

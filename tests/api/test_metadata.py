@@ -1,4 +1,4 @@
-"""What a request says beside its message: free metadata, and how the answer is to be."""
+"""Free metadata and the answer's style, which a request may carry beside its message."""
 
 import json
 from typing import Any
@@ -18,12 +18,12 @@ PROMPT = "You answer."
 
 
 def nested(depth: int, opening: str, closing: str) -> str:
-    """Return the JSON of an object that is nested so deeply."""
+    """Return the JSON of an object of this depth."""
     return '{"a": ' + opening * depth + "1" + closing * depth + "}"
 
 
 @each_form
-async def test_metadata_is_kept_with_the_message_and_given_back(parley: Parley, form: str) -> None:
+async def test_metadata_is_stored_with_the_message_and_returned(parley: Parley, form: str) -> None:
     metadata: dict[str, Any] = {
         "page": "/a",
         "deep": [{"é": None}, 1.5, True, "", 10**20],
@@ -40,13 +40,13 @@ async def test_metadata_is_kept_with_the_message_and_given_back(parley: Parley, 
     }  # fmt: skip
 
 
-async def test_without_metadata_there_is_none(parley: Parley) -> None:
+async def test_a_message_without_metadata_returns_none(parley: Parley) -> None:
     await parley.send("Hello!")
 
     assert (await parley.history())["messages"][0]["metadata"] == {}
 
 
-async def test_a_messages_own_metadata_comes_before_the_requests(parley: Parley) -> None:
+async def test_a_messages_own_metadata_wins_over_the_requests(parley: Parley) -> None:
     [message] = sdk_body("Hello!")["messages"]
 
     await parley.send("", messages=[message | {"metadata": {"of": "message"}}], metadata={"of": 1})
@@ -54,7 +54,7 @@ async def test_a_messages_own_metadata_comes_before_the_requests(parley: Parley)
     assert (await parley.history())["messages"][0]["metadata"] == {"of": "message"}
 
 
-async def test_metadata_is_not_told_to_the_model(parley: Parley, model: ScriptedModel) -> None:
+async def test_metadata_does_not_reach_the_model(parley: Parley, model: ScriptedModel) -> None:
     await parley.say("Hello!", metadata={"secret": "hush"})
 
     assert "hush" not in json.dumps(model.requests)
@@ -79,7 +79,7 @@ async def test_metadata_is_not_told_to_the_model(parley: Parley, model: Scripted
     ],
     ids=lambda written: written[:24],
 )
-async def test_metadata_that_is_no_object_or_cannot_be_kept_is_refused(
+async def test_metadata_that_is_no_object_or_cannot_be_stored_is_refused(
     parley: Parley, database: psycopg.Connection, form: str, written: str
 ) -> None:
     response = await _post(parley, form, metadata="<metadata>", written=written)
@@ -99,7 +99,7 @@ async def test_metadata_that_is_no_object_or_cannot_be_kept_is_refused(
     ],
     ids=lambda written: written[:24],
 )
-async def test_metadata_up_to_the_limits_is_kept(parley: Parley, written: str) -> None:
+async def test_metadata_up_to_the_limits_is_stored(parley: Parley, written: str) -> None:
     response = await _post(parley, "plain", metadata="<metadata>", written=written)
 
     assert response.status_code == 200
@@ -107,7 +107,7 @@ async def test_metadata_up_to_the_limits_is_kept(parley: Parley, written: str) -
 
 
 @pytest.mark.parametrize("depth", range(50, 1100, 50))
-async def test_metadata_of_any_depth_is_refused_or_kept_and_shown(
+async def test_metadata_of_any_depth_is_refused_or_stored_and_returned(
     parley: Parley, depth: int
 ) -> None:
     written = nested(depth, "[", "]")
@@ -121,12 +121,12 @@ async def test_metadata_of_any_depth_is_refused_or_kept_and_shown(
 
 @each_form
 @pytest.mark.environment(SYSTEM_PROMPT=PROMPT)
-async def test_how_the_answer_is_to_be_is_told_to_the_model_and_stored_with_the_answer(
+async def test_the_style_reaches_the_model_and_is_stored_with_the_answer(
     parley: Parley, model: ScriptedModel, form: str
 ) -> None:
-    chosen = {"persona": "Captain Né-mo", "tone": "technical", "behavior": "cautious"}
+    style = {"persona": "Captain Né-mo", "tone": "technical", "behavior": "cautious"}
 
-    await _post(parley, form, **chosen)
+    await _post(parley, form, **style)
 
     assert _system(model) == "\n".join(
         [
@@ -137,12 +137,12 @@ async def test_how_the_answer_is_to_be_is_told_to_the_model_and_stored_with_the_
         ]
     )
     question, answer = (await parley.history())["messages"]
-    assert {name: answer[name] for name in chosen} == chosen
-    assert {name: question[name] for name in chosen} == dict.fromkeys(chosen)
+    assert {name: answer[name] for name in style} == style
+    assert {name: question[name] for name in style} == dict.fromkeys(style)
 
 
 @pytest.mark.parametrize(
-    ("chosen", "line"),
+    ("style", "line"),
     [
         ({}, None),
         ({"tone": "auto", "behavior": "auto"}, None),
@@ -153,13 +153,13 @@ async def test_how_the_answer_is_to_be_is_told_to_the_model_and_stored_with_the_
     ids=str,
 )
 @pytest.mark.environment(SYSTEM_PROMPT=PROMPT)
-async def test_what_is_not_chosen_is_left_to_the_model(
-    parley: Parley, model: ScriptedModel, chosen: dict[str, str], line: str | None
+async def test_a_style_that_the_request_omits_is_left_to_the_model(
+    parley: Parley, model: ScriptedModel, style: dict[str, str], line: str | None
 ) -> None:
-    answer = (await _post(parley, "plain", **chosen)).json()["message"]
+    answer = (await _post(parley, "plain", **style)).json()["message"]
 
     assert _system(model) == (f"{PROMPT}\n{line}" if line else PROMPT)
-    stored = {name: value for name, value in chosen.items() if value != "auto"}
+    stored = {name: value for name, value in style.items() if value != "auto"}
     expected = {"persona": None, "tone": None, "behavior": None} | stored
     assert {name: answer[name] for name in expected} == expected
     assert (answer["model_name"], answer["prompt_tokens"], answer["completion_tokens"]) == (
@@ -167,7 +167,7 @@ async def test_what_is_not_chosen_is_left_to_the_model(
     )  # fmt: skip
 
 
-async def test_an_answer_made_again_is_as_that_request_says(
+async def test_a_regenerated_answer_has_the_style_of_its_own_request(
     parley: Parley, model: ScriptedModel
 ) -> None:
     await parley.send("Hello!", tone="casual")
@@ -211,7 +211,7 @@ async def test_an_answer_made_again_is_as_that_request_says(
     ],
     ids=ascii,
 )
-async def test_what_may_not_stand_in_a_system_prompt_is_refused(
+async def test_a_persona_that_could_carry_instructions_is_refused(
     parley: Parley, database: psycopg.Connection, form: str, field: str, value: Any
 ) -> None:
     problem = problem_of(await _post(parley, form, **{field: value}), 422, "invalid_request")
@@ -229,7 +229,7 @@ def _system(model: ScriptedModel) -> str:
 async def _post(
     parley: Parley, form: str, *, written: str | None = None, **fields: Any
 ) -> httpx2.Response:
-    """Say something in one of FORMS; with `written`, that stands for "<metadata>"."""
+    """Send a message in one of FORMS; `written` replaces the text "<metadata>"."""
     body = sdk_body("Hello!")
     if form == "plain":
         body = {"message": "Hello!", "conversation_id": CHAT_ID}

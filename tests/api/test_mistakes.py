@@ -1,4 +1,4 @@
-"""/api/messages: answers that are marked as mistakes, found again, and told to the model."""
+"""/api/messages: answers marked as mistakes, listed, exported, and passed to the model."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ async def test_an_answer_is_marked_and_history_shows_it(parley: Parley, user: st
     assert (await parley.history(user=user))["messages"][1] == marked
 
 
-async def test_to_take_a_mark_back_clears_its_note(parley: Parley) -> None:
+async def test_removing_a_mark_clears_its_note(parley: Parley) -> None:
     answer = await _say(parley, "2 + 2?")
     await _mark(parley, answer["id"], "It is 4.")
 
@@ -41,7 +41,7 @@ async def test_to_take_a_mark_back_clears_its_note(parley: Parley) -> None:
     assert (await parley.history())["messages"][1]["mistake_note"] is None
 
 
-async def test_what_is_no_answer_of_the_callers_looks_like_one_that_is_not_there(
+async def test_a_message_that_is_no_answer_of_the_caller_is_not_found(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     answer = await _say(parley, "2 + 2?", user="ann")
@@ -66,14 +66,14 @@ async def test_what_is_no_answer_of_the_callers_looks_like_one_that_is_not_there
     assert database.execute(marked).fetchone() == (0,)
 
 
-async def test_an_answer_that_was_replaced_is_not_there(parley: Parley) -> None:
+async def test_a_replaced_answer_cannot_be_marked(parley: Parley) -> None:
     answer = await _say(parley, "2 + 2?")
     await parley.send("2 + 2?", trigger="regenerate-message")
 
     problem_of(await _mark(parley, answer["id"]), 404, "not_found")
 
 
-async def test_an_answer_that_has_expired_is_not_there(
+async def test_an_expired_answer_cannot_be_marked(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     answer = await _say(parley, "2 + 2?", user="ann")
@@ -110,7 +110,7 @@ async def test_an_answer_that_has_expired_is_not_there(
     ],
     ids=lambda value: ascii(value)[:50],
 )
-async def test_each_field_of_a_mark_that_is_wrong_is_named(
+async def test_each_wrong_field_of_a_mark_is_named(
     parley: Parley, query: str, body: dict[str, Any], fields: list[str]
 ) -> None:
     response = await parley.client.patch(f"{MESSAGES}?{query}", json=body)
@@ -119,7 +119,7 @@ async def test_each_field_of_a_mark_that_is_wrong_is_named(
     assert [error["field"] for error in problem["errors"]] == fields
 
 
-async def test_a_note_has_a_thousand_characters_at_most_not_bytes(parley: Parley) -> None:
+async def test_the_limit_of_a_note_is_a_thousand_characters_not_bytes(parley: Parley) -> None:
     answer = await _say(parley, "2 + 2?")
 
     response = await _mark(parley, answer["id"], "😀" * 1000)
@@ -127,7 +127,7 @@ async def test_a_note_has_a_thousand_characters_at_most_not_bytes(parley: Parley
     assert response.json()["mistake_note"] == "😀" * 1000
 
 
-async def test_who_is_switched_off_neither_marks_nor_finds(
+async def test_a_switched_off_user_neither_marks_nor_lists_mistakes(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     answer = await _say(parley, "2 + 2?", user="ann")
@@ -138,7 +138,7 @@ async def test_who_is_switched_off_neither_marks_nor_finds(
     problem_of(response, 403, "account_inactive")
 
 
-async def test_mistakes_of_all_conversations_are_found_newest_first_with_their_questions(
+async def test_mistakes_of_all_conversations_are_listed_newest_first_with_their_questions(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [Reply(pieces=(text,)) for text in ("5", "Bonn", "Fine.")]
@@ -149,19 +149,19 @@ async def test_mistakes_of_all_conversations_are_found_newest_first_with_their_q
     theirs = await _say(parley, "2 + 2?", user="bob")
     await _mark(parley, theirs["id"], user="bob")
 
-    found = await _list(parley)
+    mistakes = await _list(parley)
 
-    assert [each["content"] for each in found] == ["Bonn", "5"]
-    assert [each["question"] for each in found] == [
+    assert [mistake["content"] for mistake in mistakes] == ["Bonn", "5"]
+    assert [mistake["question"] for mistake in mistakes] == [
         {"id": "message-1", "content": "Capital?"},
         {"id": "message-1", "content": "2 + 2?"},
     ]
     history = (await parley.history(user="ann"))["messages"]
-    assert {name: found[1][name] for name in history[1]} == history[1]
+    assert {name: mistakes[1][name] for name in history[1]} == history[1]
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl"])
-async def test_pages_follow_one_another_to_the_last(parley: Parley, form: str) -> None:
+async def test_pages_of_mistakes_follow_one_another_to_the_last(parley: Parley, form: str) -> None:
     for number in range(5):
         answer = await _say(parley, f"Question {number}", user="ann", message_id=f"m{number}")
         await _mark(parley, answer["id"], user="ann")
@@ -170,10 +170,10 @@ async def test_pages_follow_one_another_to_the_last(parley: Parley, form: str) -
     while True:
         page = await parley.get(MESSAGES, user="ann", **query)
         if form == "json":
-            seen += [each["question"]["content"] for each in page.json()["messages"]]
+            seen += [mistake["question"]["content"] for mistake in page.json()["messages"]]
             cursor = page.json()["next_cursor"]
         else:
-            seen += [each["messages"][0]["content"] for each in _lines(page)]
+            seen += [example["messages"][0]["content"] for example in _lines(page)]
             cursor = page.headers.get("x-next-cursor")
         if cursor is None:
             break
@@ -182,7 +182,7 @@ async def test_pages_follow_one_another_to_the_last(parley: Parley, form: str) -
     assert seen == [f"Question {number}" for number in (4, 3, 2, 1, 0)]
 
 
-async def test_mistakes_are_lines_of_the_chat_format_for_fine_tuning(
+async def test_mistakes_are_exported_in_the_chat_format_for_fine_tuning(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.default = Reply(pieces=('He said "5".\n', "\u2028Né?"))
@@ -204,7 +204,7 @@ async def test_mistakes_are_lines_of_the_chat_format_for_fine_tuning(
     ]
 
 
-async def test_mistakes_are_found_by_who_is_signed_in(parley: Parley) -> None:
+async def test_listing_mistakes_needs_a_signed_in_user(parley: Parley) -> None:
     problem_of(await parley.client.get(LIST), 401, "unauthenticated")
 
 
@@ -221,7 +221,7 @@ async def test_mistakes_are_found_by_who_is_signed_in(parley: Parley) -> None:
         ("is_mistake=true&cursor=garbage", "cursor"),
     ],
 )
-async def test_each_parameter_of_the_list_that_is_wrong_is_named(
+async def test_each_wrong_parameter_of_the_list_of_mistakes_is_named(
     parley: Parley, query: str, field: str
 ) -> None:
     response = await parley.client.get(f"{MESSAGES}?{query}", headers=headers_of("ann"))
@@ -231,7 +231,7 @@ async def test_each_parameter_of_the_list_that_is_wrong_is_named(
 
 
 @pytest.mark.parametrize("note", ["It is 4.", None, ""])
-async def test_the_model_is_told_with_the_next_message_and_history_is_not(
+async def test_a_mark_reaches_the_model_with_the_next_message_and_does_not_change_history(
     parley: Parley, model: ScriptedModel, note: str | None
 ) -> None:
     answer = await _say(parley, "2 + 2?")
@@ -241,17 +241,19 @@ async def test_the_model_is_told_with_the_next_message_and_history_is_not(
     await _say(parley, "Thanks.", message_id="message-3")
 
     said = f": {note}" if note else ""
-    told = f"[I marked your last answer as a mistake{said}]\n\nAnd 3 + 3?"
-    for asked in model.requests[1:]:
-        system, *rest = asked["messages"]
+    prompt = f"[I marked your last answer as a mistake{said}]\n\nAnd 3 + 3?"
+    for request in model.requests[1:]:
+        system, *messages = request["messages"]
         assert "mistake" not in system["content"]
-        assert {each["role"] for each in rest} == {"user", "assistant"}
-        assert rest[2] == {"role": "user", "content": told}
+        assert {message["role"] for message in messages} == {"user", "assistant"}
+        assert messages[2] == {"role": "user", "content": prompt}
     assert model.requests[2]["messages"][-1] == {"role": "user", "content": "Thanks."}
     assert (await parley.said())[2::2] == ["And 3 + 3?", "Thanks."]
 
 
-async def test_a_mark_that_was_taken_back_is_not_told(parley: Parley, model: ScriptedModel) -> None:
+async def test_a_removed_mark_does_not_reach_the_model(
+    parley: Parley, model: ScriptedModel
+) -> None:
     answer = await _say(parley, "2 + 2?")
     await _mark(parley, answer["id"], "It is 4.")
     await _mark(parley, answer["id"], is_mistake=False)
@@ -269,7 +271,7 @@ async def _say(
     chat_id: str = CHAT_ID,
     message_id: str = "message-1",
 ) -> dict[str, Any]:
-    """Say something, and return its answer."""
+    """Send a message, and return its answer."""
     response = await parley.say(text, user=user, conversation_id=chat_id, message_id=message_id)
     assert response.status_code == 200, response.text
     return response.json()["message"]

@@ -1,4 +1,4 @@
-"""/api/conversations?id=: read, rename, archive, delete one; and DELETE ?all=true."""
+"""/api/conversations?id=: read, rename, archive and delete one; and DELETE ?all=true."""
 
 import asyncio
 import json
@@ -26,13 +26,13 @@ async def change(
 
 
 async def delete(parley: Parley, *, user: str | None = "ann", **query: object) -> httpx2.Response:
-    """DELETE a conversation, or all."""
+    """DELETE one conversation, or all."""
     params = {name: str(value) for name, value in query.items()}
     return await parley.client.delete(PATH, params=params, headers=headers_of(user))
 
 
 @pytest.mark.parametrize("user", ["ann", None])
-async def test_one_is_read_by_any_of_its_names_as_the_list_shows_it(
+async def test_a_conversation_is_read_by_any_of_its_ids_as_the_list_shows_it(
     parley: Parley, user: str | None
 ) -> None:
     said = (await parley.say("Hello!", user=user, conversation_id=CHAT_ID)).json()
@@ -59,7 +59,7 @@ async def test_another_caller_finds_no_such_conversation(parley: Parley) -> None
     assert (await parley.get(PATH, user="ann", id=CHAT_ID)).json()["title"] == "Hello!"
 
 
-async def test_an_anonymous_conversation_is_changed_and_deleted_by_who_knows_its_id(
+async def test_an_anonymous_conversation_is_changed_and_deleted_by_its_id(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await parley.say("Hello!", conversation_id=CHAT_ID)
@@ -71,7 +71,9 @@ async def test_an_anonymous_conversation_is_changed_and_deleted_by_who_knows_its
     assert rows_stored(database) == 0
 
 
-async def test_a_change_is_answered_with_what_came_of_it_and_moves_nothing(parley: Parley) -> None:
+async def test_a_change_returns_the_changed_conversation_and_keeps_its_place_in_the_list(
+    parley: Parley,
+) -> None:
     for chat_id in ("first conversation", "second conversation"):
         await parley.say(chat_id, user="ann", conversation_id=chat_id)
     before = (await listed(parley))["conversations"]
@@ -135,7 +137,7 @@ async def test_a_title_becomes_one_line(parley: Parley, title: str, stored: str)
     ],
     ids=lambda value: ascii(value)[:40],
 )
-async def test_what_is_no_change_is_refused_and_changes_nothing(
+async def test_an_invalid_change_is_refused_and_changes_nothing(
     parley: Parley, body: object, fields: list[str]
 ) -> None:
     await parley.say("Hello!", user="ann", conversation_id=CHAT_ID)
@@ -160,7 +162,7 @@ async def test_what_is_no_change_is_refused_and_changes_nothing(
     ],
     ids=ascii,
 )
-async def test_what_names_no_conversation_deletes_nothing(
+async def test_a_delete_without_a_conversation_deletes_nothing(
     parley: Parley, query: dict[str, str]
 ) -> None:
     await parley.say("Hello!", user="ann", conversation_id=CHAT_ID)
@@ -203,7 +205,7 @@ async def test_a_deleted_conversation_is_gone_with_its_messages(
 
 @pytest.mark.parametrize("query", [{"id": CHAT_ID}, {"all": "true"}])
 @pytest.mark.parametrize("stream", [True, False])
-async def test_an_answer_whose_conversation_is_deleted_meanwhile_ends_visibly(
+async def test_an_answer_ends_visibly_when_its_conversation_is_deleted(
     parley: Parley,
     model: ScriptedModel,
     database: psycopg.Connection,
@@ -230,7 +232,7 @@ async def test_an_answer_whose_conversation_is_deleted_meanwhile_ends_visibly(
     assert (await parley.say("Anew", user="ann", conversation_id=CHAT_ID)).status_code == 200
 
 
-async def test_all_of_the_callers_go_in_however_many_batches_and_nobody_elses(
+async def test_delete_all_deletes_the_callers_conversations_in_any_number_of_batches(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     add_conversations(database, *(str(number) for number in range(120)), status="archived")
@@ -245,7 +247,7 @@ async def test_all_of_the_callers_go_in_however_many_batches_and_nobody_elses(
     assert (await delete(parley, all="true")).status_code == 204
 
 
-async def test_all_are_gone_for_each_who_asks_for_it_at_once(
+async def test_each_of_several_requests_to_delete_all_returns_when_all_are_gone(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     add_conversations(database, *(str(number) for number in range(120)))
@@ -257,7 +259,7 @@ async def test_all_are_gone_for_each_who_asks_for_it_at_once(
     assert await asyncio.gather(*[delete_and_list() for _ in range(3)]) == [[], [], []]
 
 
-async def test_all_is_of_a_user_only(parley: Parley) -> None:
+async def test_delete_all_needs_a_user(parley: Parley) -> None:
     await parley.say("Hello!", conversation_id=CHAT_ID)
 
     problem_of(await delete(parley, user=None, all="true"), 401, "unauthenticated")
@@ -265,7 +267,7 @@ async def test_all_is_of_a_user_only(parley: Parley) -> None:
     assert len(await parley.said()) == 2
 
 
-async def test_with_an_id_one_is_deleted_though_all_is_said_too(parley: Parley) -> None:
+async def test_a_delete_with_an_id_and_all_deletes_one_conversation(parley: Parley) -> None:
     for chat_id in ("first conversation", "second conversation"):
         await parley.say(chat_id, user="ann", conversation_id=chat_id)
 

@@ -1,4 +1,4 @@
-"""Where `users` is the application's own table: whom it lets in, and that nobody registers."""
+"""An application's own table `users`: it decides about access, and has no local accounts."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from lib.users import accounts
 from tests.api.test_one_conversation import change
 from tests.support.product import CHAT_ID, ROOT, Parley, problem_of
 
-# Of its columns one is named as a parameter of Parley's functions is, and one is not to be guessed.
+# One column has the name of a parameter of Parley's functions, and one has no default.
 USERS = """
     CREATE TABLE users (
         id text PRIMARY KEY,
@@ -31,22 +31,22 @@ USERS = """
 
 @pytest.fixture
 def database_url(empty_database_url: str) -> str:
-    """Return a database whose `users` were there before Parley."""
+    """Return a database that had `users` before Parley."""
     with psycopg.connect(empty_database_url, autocommit=True) as connection:
         connection.execute(USERS)
     migrate(programs() / "psql", empty_database_url, ROOT)
     return empty_database_url
 
 
-async def test_who_is_switched_off_there_is_refused_and_nobody_else(parley: Parley) -> None:
+async def test_a_user_switched_off_in_the_applications_own_table_is_refused(parley: Parley) -> None:
     problem_of(await parley.say("Hello!", user="ann"), 403, "account_inactive")
     problem_of(await parley.get("/api/conversations", user="ann"), 403, "account_inactive")
     assert (await parley.say("Hello!", user="bob")).status_code == 200
-    # Nothing is said of her.
+    # Her row says neither active nor inactive.
     assert (await parley.say("Hello!", user="eve")).status_code == 200
 
 
-async def test_who_is_not_in_it_and_cannot_be_added_is_told_so(
+async def test_a_user_who_cannot_be_added_to_the_applications_own_table_gets_account_unknown(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await parley.say("Hello!", conversation_id=CHAT_ID)
@@ -59,7 +59,7 @@ async def test_who_is_not_in_it_and_cannot_be_added_is_told_so(
     assert database.execute("SELECT count(*) FROM users").fetchall() == [(3,)]
 
 
-async def test_a_user_of_it_may_claim(parley: Parley) -> None:
+async def test_a_user_of_the_applications_own_table_may_claim(parley: Parley) -> None:
     await parley.say("Hello!", conversation_id=CHAT_ID)
 
     assert (await change(parley, {"claim": True}, user="bob")).status_code == 200
@@ -67,7 +67,7 @@ async def test_a_user_of_it_may_claim(parley: Parley) -> None:
 
 @pytest.mark.environment(LOCAL_ACCOUNTS="true")
 @pytest.mark.parametrize("action", ["register", "login"])
-async def test_nobody_registers_or_logs_in_there_and_no_password_is_hashed(
+async def test_local_accounts_are_refused_with_an_applications_own_users_and_hash_nothing(
     parley: Parley, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
     def hash_nothing(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""GET /api/conversations?q=: the search. What words mean is in tests/queries/test_search_*."""
+"""GET /api/conversations?q=: the search. Its syntax is in tests/queries/conversations."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import CHAT_ID, Parley, problem_of
 
 
-async def test_what_was_said_is_found_with_an_excerpt_and_the_listed_columns(
+async def test_a_search_returns_an_excerpt_and_the_columns_of_the_list(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.default = Reply(pieces=("The walrus & the <b>seal</b>.",))
@@ -21,23 +21,23 @@ async def test_what_was_said_is_found_with_an_excerpt_and_the_listed_columns(
 
     [conversation] = (await listed(parley))["conversations"]
     del conversation["message_count"], conversation["last_message"]
-    [found] = page["conversations"]
-    assert found.pop("excerpt").startswith("The <mark>walrus</mark> &amp; the ")
-    assert found == conversation
+    [match] = page["conversations"]
+    assert match.pop("excerpt").startswith("The <mark>walrus</mark> &amp; the ")
+    assert match == conversation
     assert page["next_cursor"] is None
 
 
-async def test_titles_are_found_also_after_a_change(parley: Parley) -> None:
+async def test_a_search_finds_a_title_after_it_was_changed(parley: Parley) -> None:
     await parley.say("Hello!", user="ann", conversation_id=CHAT_ID)
     await change(parley, {"title": "About <i>walruses</i>"})
 
-    [found] = (await listed(parley, q="walruses"))["conversations"]
+    [match] = (await listed(parley, q="walruses"))["conversations"]
 
-    assert "<mark>walruses</mark>" in found["excerpt"]
-    assert "<i>" not in found["excerpt"]
+    assert "<mark>walruses</mark>" in match["excerpt"]
+    assert "<i>" not in match["excerpt"]
 
 
-async def test_one_finds_only_ones_own(parley: Parley) -> None:
+async def test_a_user_finds_their_own_conversations_only(parley: Parley) -> None:
     for user in ("ann", "bob", None):
         await parley.say(f"A walrus of {user}", user=user, conversation_id=CHAT_ID)
 
@@ -46,7 +46,7 @@ async def test_one_finds_only_ones_own(parley: Parley) -> None:
     problem_of(await parley.get(PATH, q="walrus"), 401, "unauthenticated")
 
 
-async def test_what_was_claimed_is_found_and_what_was_deleted_is_not(parley: Parley) -> None:
+async def test_a_search_finds_claimed_conversations_and_no_deleted_ones(parley: Parley) -> None:
     await parley.say("A walrus", conversation_id=CHAT_ID)
     said = await parley.say("A walrus, too", user="ann")
     await change(parley, {"claim": True})
@@ -57,7 +57,7 @@ async def test_what_was_claimed_is_found_and_what_was_deleted_is_not(parley: Par
     assert titles_of(await listed(parley, q="walrus")) == ["A walrus"]
 
 
-async def test_what_an_edit_replaced_is_not_found(parley: Parley) -> None:
+async def test_a_search_does_not_find_messages_that_an_edit_replaced(parley: Parley) -> None:
     await parley.say("A walrus", user="ann", conversation_id=CHAT_ID, message_id="m1")
     await parley.say("A seal", user="ann", conversation_id=CHAT_ID, message_id="m1")
     await change(parley, {"title": "Animals"})
@@ -75,19 +75,21 @@ async def test_what_an_edit_replaced_is_not_found(parley: Parley) -> None:
         ({"status": "all", "limit": 1}, ["active"]),
     ],
 )
-async def test_a_search_may_be_of_one_status_and_has_a_limit(
+async def test_a_search_may_have_a_status_and_a_limit(
     parley: Parley, database: psycopg.Connection, query: dict[str, Any], expected: list[str]
 ) -> None:
     for status in ("archived", "active"):
         add_conversations(database, f"{status} walrus", status=status)
 
-    found = titles_of(await listed(parley, q="walrus", **query))
+    titles = titles_of(await listed(parley, q="walrus", **query))
 
-    assert sorted(title.removesuffix(" walrus") for title in found) == expected
+    assert sorted(title.removesuffix(" walrus") for title in titles) == expected
 
 
 @pytest.mark.environment(RETENTION_DAYS="7")
-async def test_what_has_expired_is_not_found(parley: Parley, database: psycopg.Connection) -> None:
+async def test_a_search_does_not_find_expired_messages(
+    parley: Parley, database: psycopg.Connection
+) -> None:
     await parley.say("A walrus", user="ann", conversation_id=CHAT_ID)
     database.execute("UPDATE conversations SET updated_at = now() - interval '8 days'")
 
@@ -124,7 +126,7 @@ async def test_a_search_that_is_not_valid_is_refused(
     assert [error["field"] for error in problem["errors"]] == [field]
 
 
-async def test_an_answer_of_two_megabytes_of_words_is_stored_and_found(
+async def test_an_answer_of_two_megabytes_is_stored_and_found(
     parley: Parley, model: ScriptedModel
 ) -> None:
     pieces = [
@@ -135,6 +137,6 @@ async def test_an_answer_of_two_megabytes_of_words_is_stored_and_found(
     said = await parley.say("Say much!", user="ann")
 
     assert len(said.json()["message"]["content"]) > 2_000_000
-    [found] = (await listed(parley, q="walrus"))["conversations"]
-    assert found["id"] == said.json()["conversation_id"]
-    assert len(found["excerpt"]) < 1000
+    [match] = (await listed(parley, q="walrus"))["conversations"]
+    assert match["id"] == said.json()["conversation_id"]
+    assert len(match["excerpt"]) < 1000

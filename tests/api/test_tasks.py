@@ -1,4 +1,4 @@
-"""/api/tasks."""
+"""/api/tasks: list, add, change and delete tasks."""
 
 import json
 from typing import Any
@@ -43,7 +43,7 @@ async def test_a_task_is_added_and_listed(parley: Parley) -> None:
     ],
     ids=str,
 )
-async def test_a_task_is_changed_in_what_is_given_alone(
+async def test_only_the_given_fields_of_a_task_change(
     parley: Parley, changes: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     task = await _add(parley, "Buy milk", description="Two litres")
@@ -57,7 +57,7 @@ async def test_a_task_is_changed_in_what_is_given_alone(
     assert await _list(parley) == [changed]
 
 
-async def test_a_task_is_deleted_once(parley: Parley) -> None:
+async def test_a_task_that_was_deleted_is_not_found_again(parley: Parley) -> None:
     task = await _add(parley, "Buy milk")
 
     first = await _send(parley, "DELETE", id=task["id"])
@@ -67,7 +67,7 @@ async def test_a_task_is_deleted_once(parley: Parley) -> None:
     assert await _list(parley) == []
 
 
-async def test_those_that_are_done_or_are_not_are_listed_alone(parley: Parley) -> None:
+async def test_completed_and_open_tasks_are_listed_separately(parley: Parley) -> None:
     done, to_do = await _add(parley, "Done"), await _add(parley, "To do")
     await _send(parley, "PATCH", {"completed": True}, id=done["id"])
 
@@ -75,7 +75,7 @@ async def test_those_that_are_done_or_are_not_are_listed_alone(parley: Parley) -
     assert [task["id"] for task in await _list(parley, completed="false")] == [to_do["id"]]
 
 
-async def test_pages_follow_one_another_to_the_last(parley: Parley) -> None:
+async def test_pages_of_tasks_follow_one_another_to_the_last(parley: Parley) -> None:
     for number in range(5):
         await _add(parley, f"Task {number}")
 
@@ -90,7 +90,7 @@ async def test_pages_follow_one_another_to_the_last(parley: Parley) -> None:
     assert seen == [f"Task {number}" for number in (4, 3, 2, 1, 0)]
 
 
-async def test_a_cursor_of_somebody_elses_list_shows_nothing_of_it(parley: Parley) -> None:
+async def test_a_cursor_of_another_users_list_shows_none_of_its_tasks(parley: Parley) -> None:
     task = await _add(parley, "Ann's", user="ann")
     await _add(parley, "Bob's", user="bob")
 
@@ -100,7 +100,7 @@ async def test_a_cursor_of_somebody_elses_list_shows_nothing_of_it(parley: Parle
 
 
 @pytest.mark.parametrize(("method", "body"), [("PATCH", {"title": "Mine"}), ("DELETE", None)])
-async def test_anothers_task_and_one_that_is_not_there_look_the_same(
+async def test_another_users_task_and_a_missing_one_look_the_same(
     parley: Parley, method: str, body: dict[str, Any] | None
 ) -> None:
     task = await _add(parley, "Buy milk", user="ann")
@@ -116,7 +116,7 @@ async def test_anothers_task_and_one_that_is_not_there_look_the_same(
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_tasks_are_for_who_is_signed_in(
+async def test_tasks_need_a_signed_in_user(
     parley: Parley, database: psycopg.Connection, method: str
 ) -> None:
     problem_of(await _send(parley, method, {"title": "x"}, user=None, id=1), 401, "unauthenticated")
@@ -125,7 +125,7 @@ async def test_tasks_are_for_who_is_signed_in(
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_who_is_switched_off_is_refused(
+async def test_a_switched_off_user_reaches_no_tasks(
     parley: Parley, database: psycopg.Connection, method: str
 ) -> None:
     task = await _add(parley, "Buy milk")
@@ -156,7 +156,7 @@ async def test_who_is_switched_off_is_refused(
     ],
     ids=lambda value: ascii(value)[:40],
 )
-async def test_each_field_of_a_new_task_that_is_wrong_is_named(
+async def test_each_wrong_field_of_a_new_task_is_named(
     parley: Parley, body: dict[str, Any], fields: list[str]
 ) -> None:
     assert _fields(await _send(parley, "POST", body)) == fields
@@ -178,7 +178,7 @@ async def test_each_field_of_a_new_task_that_is_wrong_is_named(
     ],
     ids=lambda value: ascii(value)[:40],
 )
-async def test_each_field_of_a_change_that_is_wrong_is_named(
+async def test_each_wrong_field_of_a_tasks_change_is_named(
     parley: Parley, body: dict[str, Any], fields: list[str]
 ) -> None:
     task = await _add(parley, "Buy milk")
@@ -189,9 +189,7 @@ async def test_each_field_of_a_change_that_is_wrong_is_named(
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 @pytest.mark.parametrize("number", ["", "x", "-1", "1.5", str(2**63), "9" * 5000, "1&id=1"])
-async def test_what_is_no_number_of_a_task_is_refused(
-    parley: Parley, method: str, number: str
-) -> None:
+async def test_an_invalid_task_id_is_refused(parley: Parley, method: str, number: str) -> None:
     url = f"{TASKS}?id={number}"
     response = await parley.client.request(
         method, url, json={"title": "x"}, headers=headers_of("ann")
@@ -215,7 +213,7 @@ async def test_what_is_no_number_of_a_task_is_refused(
         (f"cursor={encode_cursor(1, 2)}", "cursor"),
     ],
 )
-async def test_each_parameter_of_the_list_that_is_wrong_is_named(
+async def test_each_wrong_parameter_of_the_list_of_tasks_is_named(
     parley: Parley, query: str, field: str
 ) -> None:
     response = await parley.client.get(f"{TASKS}?{query}", headers=headers_of("ann"))
@@ -223,7 +221,7 @@ async def test_each_parameter_of_the_list_that_is_wrong_is_named(
     assert _fields(response) == [field]
 
 
-async def test_what_is_as_long_as_it_may_be_is_taken_in_characters_not_bytes(
+async def test_the_limits_of_a_tasks_texts_count_characters_not_bytes(
     parley: Parley,
 ) -> None:
     task = await _add(parley, "😀" * 200, description="😀" * 1000)
@@ -231,12 +229,12 @@ async def test_what_is_as_long_as_it_may_be_is_taken_in_characters_not_bytes(
     assert (task["title"], task["description"]) == ("😀" * 200, "😀" * 1000)
 
 
-async def test_a_title_is_one_line_and_its_spaces_count_for_nothing(parley: Parley) -> None:
+async def test_a_tasks_title_becomes_one_line_before_its_length_counts(parley: Parley) -> None:
     assert (await _add(parley, "  Buy\n\n milk\t"))["title"] == "Buy milk"
     assert (await _add(parley, " " + "x" * 200 + " "))["title"] == "x" * 200
 
 
-async def test_a_task_that_is_sent_again_after_a_lost_connection_is_one(parley: Parley) -> None:
+async def test_a_task_sent_again_after_a_lost_connection_is_stored_once(parley: Parley) -> None:
     ann = Caller("ann")
     call = add_task_call(ann, NewTask(title="Buy milk"))
 
@@ -246,7 +244,7 @@ async def test_a_task_that_is_sent_again_after_a_lost_connection_is_one(parley: 
     assert [task["title"] for task in await _list(parley)] == ["Buy milk"]
 
 
-async def test_a_task_added_twice_by_its_user_is_two(parley: Parley) -> None:
+async def test_a_task_added_twice_by_its_user_is_stored_twice(parley: Parley) -> None:
     await _add(parley, "Buy milk")
     await _add(parley, "Buy milk")
 

@@ -12,16 +12,16 @@ from tests.support.product import CHAT_ID, Parley, headers_of, problem_of
 USAGE = "/api/messages?usage=true"
 
 
-async def test_a_users_tokens_are_told_by_day_and_model(parley: Parley) -> None:
+async def test_usage_shows_a_users_tokens_by_day_and_model(parley: Parley) -> None:
     await parley.send("Hello!", user="ann")
     await parley.send("Hello!", user="ann", chat_id="another-chat-id-1")
     await parley.send("Hello!", user="bob")
     await parley.send("Hello!")
 
-    found = await _usage(parley)
+    usage = await _usage(parley)
 
     today = datetime.now(UTC).date()
-    assert found == {
+    assert usage == {
         "from": str(today - timedelta(29)),
         "to": str(today),
         "usage": [
@@ -36,7 +36,7 @@ async def test_a_users_tokens_are_told_by_day_and_model(parley: Parley) -> None:
     }
 
 
-async def test_an_answer_made_again_counts_twice(parley: Parley) -> None:
+async def test_a_regenerated_answers_tokens_count_twice(parley: Parley) -> None:
     await parley.send("Hello!", user="ann")
     await parley.send("Hello!", user="ann", trigger="regenerate-message")
 
@@ -45,7 +45,7 @@ async def test_an_answer_made_again_counts_twice(parley: Parley) -> None:
     assert (row["messages"], row["prompt_tokens"]) == (2, 14)
 
 
-async def test_days_are_those_asked_for_both_included(
+async def test_usage_covers_the_requested_days_both_included(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     today = datetime.now(UTC)
@@ -57,14 +57,12 @@ async def test_days_are_those_asked_for_both_included(
         )
     first, last = (today - timedelta(2)).date(), (today - timedelta(1)).date()
 
-    found = await _usage(parley, f"&from={first}&to={last}")
+    usage = await _usage(parley, f"&from={first}&to={last}")
 
-    assert [row["day"] for row in found["usage"]] == [str(first), str(last)]
+    assert [row["day"] for row in usage["usage"]] == [str(first), str(last)]
 
 
-async def test_nothing_is_told_of_what_has_expired(
-    parley: Parley, database: psycopg.Connection
-) -> None:
+async def test_usage_omits_expired_answers(parley: Parley, database: psycopg.Connection) -> None:
     await parley.send("Hello!", user="ann")
     database.execute("UPDATE chat_messages SET created_at = now() - interval '31 days'")
 
@@ -84,10 +82,12 @@ async def test_nothing_is_told_of_what_has_expired(
         ("&from=2024-02-29&to=2024-02-29", "2024-02-29", "2024-02-29"),
     ],
 )
-async def test_absurd_days_are_days_too(parley: Parley, query: str, first: str, last: str) -> None:
-    found = await _usage(parley, query)
+async def test_usage_accepts_the_first_and_the_last_possible_days(
+    parley: Parley, query: str, first: str, last: str
+) -> None:
+    usage = await _usage(parley, query)
 
-    assert found == {"from": first, "to": last, "usage": []}
+    assert usage == {"from": first, "to": last, "usage": []}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ async def test_absurd_days_are_days_too(parley: Parley, query: str, first: str, 
         ("&limit=0", "limit"),
     ],
 )
-async def test_what_is_no_day_or_comes_twice_or_the_wrong_way_round_is_refused(
+async def test_invalid_repeated_or_reversed_days_of_usage_are_refused(
     parley: Parley, query: str, field: str
 ) -> None:
     response = await parley.client.get(USAGE + query, headers=headers_of("ann"))
@@ -123,19 +123,21 @@ async def test_what_is_no_day_or_comes_twice_or_the_wrong_way_round_is_refused(
     assert [error["field"] for error in problem["errors"]] == [field]
 
 
-async def test_usage_is_asked_for_by_true(parley: Parley) -> None:
+async def test_usage_must_be_asked_for_with_true(parley: Parley) -> None:
     response = await parley.get("/api/messages", user="ann", usage="false")
 
     problem_of(response, 422, "invalid_request")
 
 
-async def test_usage_is_for_who_is_signed_in(parley: Parley) -> None:
+async def test_usage_needs_a_signed_in_user(parley: Parley) -> None:
     await parley.send("Hello!", chat_id=CHAT_ID)
 
     problem_of(await parley.client.get(USAGE), 401, "unauthenticated")
 
 
-async def test_who_is_switched_off_is_refused(parley: Parley, database: psycopg.Connection) -> None:
+async def test_a_switched_off_user_gets_no_usage(
+    parley: Parley, database: psycopg.Connection
+) -> None:
     await parley.send("Hello!", user="ann")
     database.execute("UPDATE users SET is_active = FALSE")
 
