@@ -1,7 +1,7 @@
 """`python -m dev.vendor`, behind `make vendor`: copy the playground's libraries to `public/vendor`.
 
 The page loads them from there, because it talks to its own origin only. tests/web/package.json pins
-their versions, and `npm ci` compares each package with the hash in the lock file. The files stay
+their versions, and `npm ci` compares each package with the hash in the lock file. The copies stay
 byte for byte as published, so that anyone can compare them with npm's.
 """
 

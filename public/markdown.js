@@ -2,16 +2,17 @@
 //
 // marked reads the text into tokens, and each token becomes an element here. No HTML is parsed anywhere, so an answer
 // cannot make any element but the ones below: HTML shows as text, links lead to http, https or mailto, and an image
-// becomes a link, because loading it would send its address, and what the model put in there, to any host.
+// becomes a link, because loading it would send its address, with any secret that the model put into it, to another host.
 
 import { lexer } from 'marked';
 import remend from 'remend';
 
-// While text streams, remend closes what is open at its end (`**bo` is bold, `[text](htt` is the text alone). HTML and
-// formulas have no meaning here.
+// While text streams, remend closes the marks that are open at its end: `**bo` is bold, `[text](htt` is the text alone.
+// HTML and formulas mean nothing here.
 const UNFINISHED = { linkMode: 'text-only', htmlTags: false, katex: false };
 // A next line can change the last two blocks, as in `1. a`, an empty line, and `2` that becomes `2. b` of the same list.
 const LIVE_BLOCKS = 2;
+const REST = 4; // times as long as parsing took
 const LINKED = ['http:', 'https:', 'mailto:'];
 // Models write few of HTML's 2,125 names; any other stays as it is written. The browser's own decoder needs HTML parsing.
 const ENTITIES = {
@@ -27,12 +28,14 @@ export function element(tag, properties = {}, ...children) {
   return created;
 }
 
-// One text that grows. A frame parses it once, however many tokens came, and only from the last blocks on.
+// One text that grows. A frame parses it at most once, however many tokens came, and only its last blocks. A single block
+// of 30 KB takes longer than a frame: parsing rests after each time, so that the page stays quick.
 export class MarkdownView {
   #source = '';
   #settledLength = 0; // characters of the source whose blocks no longer change, and the count of their nodes
   #settledNodes = 0;
   #frame = 0;
+  #restsUntil = 0; // milliseconds, as of performance.now()
   #onChange;
 
   constructor(onChange = () => {}) {
@@ -43,7 +46,7 @@ export class MarkdownView {
 
   append(text) {
     this.#source += text;
-    this.#frame ||= requestAnimationFrame(() => this.#showUnfinished());
+    this.#frame ||= requestAnimationFrame(() => this.#showFrame());
   }
 
   // Shows the text as it will be shown from now on: parsed as a whole, with nothing closed that the model left open.
@@ -53,13 +56,21 @@ export class MarkdownView {
     patch(this.element, parse(this.#source).flatMap(({ nodes }) => nodes));
   }
 
+  #showFrame() {
+    const begin = performance.now();
+    this.#frame = begin < this.#restsUntil ? requestAnimationFrame(() => this.#showFrame()) : 0;
+    if (this.#frame) return;
+    this.#showUnfinished();
+    const end = performance.now();
+    this.#restsUntil = end + (end - begin) * REST;
+    this.#onChange();
+  }
+
   #showUnfinished() {
-    this.#frame = 0;
     const tail = this.#source.slice(this.#settledLength);
     const blocks = parse(remend(tail, UNFINISHED));
     patch(this.element, blocks.flatMap(({ nodes }) => nodes), this.#settledNodes);
     this.#settle(tail, blocks);
-    this.#onChange();
   }
 
   #settle(tail, blocks) {
@@ -79,17 +90,17 @@ export function markdownElement(text) {
   return view.element;
 }
 
-// Returns the blocks of a text: what each was made from, and its elements (none for an empty line).
+// Returns the blocks of a text, each with its source and its elements (none for an empty line).
 function parse(text) {
   try {
     return lexer(text).map((token) => ({ raw: token.raw, nodes: blockNodes([token]) }));
-  } catch { // some 1,000 quotes or lists in each other, as of a model that repeats itself, exceed the stack
+  } catch { // a model that repeats itself nests quotes: some 1,000 of them exceed the stack
     return [{ raw: text, nodes: [element('p', {}, text)] }];
   }
 }
 
-// Makes the children of an element, from an index on, equal to the nodes. What is equal already stays, and with it the
-// reader's selection and how far code is scrolled.
+// Makes the children of an element, from an index on, equal to the nodes. Equal children stay, and with them the reader's
+// selection and the place to which code is scrolled.
 function patch(parent, nodes, from = 0) {
   nodes.forEach((node, index) => {
     const old = parent.childNodes[from + index];
@@ -193,7 +204,7 @@ function inlineNodes(tokens) {
 
 // A link to another site; only its label where the address is a script, or a place in this page.
 function link(address, label) {
-  const url = URL.canParse(address) ? new URL(address) : null;
+  const url = URL.canParse(decode(address)) ? new URL(decode(address)) : null;
   if (!LINKED.includes(url?.protocol)) return label;
   const anchor = element('a', { href: url.href, target: '_blank', rel: 'noopener noreferrer' }, ...label);
   for (const inner of anchor.querySelectorAll('a')) inner.replaceWith(...inner.childNodes); // an image in a link

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from dev.vendor import IMPORT_MAP, integrity_of
 from lib.answers._prompt import BEHAVIORS, TONES
 from lib.conversations.message import COLUMNS
 from lib.streams.stream import KEEP_ALIVE_SECONDS
@@ -25,6 +26,22 @@ def test_the_page_asks_for_the_policy_that_the_edge_sends() -> None:
 
     # A page cannot ask for that itself (CSP 3, 3.3).
     assert own == sent.replace(" frame-ancestors 'none';", "")
+
+
+def test_the_import_map_names_each_library_with_its_hash() -> None:
+    found = IMPORT_MAP.search(PAGE)
+    assert found
+    import_map = json.loads(found[0].removeprefix(found[1]).removesuffix(found[2]))
+    files = sorted((ROOT / "public" / "vendor").glob("*.js"))
+
+    assert sorted(import_map["imports"].values()) == [f"/vendor/{file.name}" for file in files]
+    assert import_map["integrity"] == {f"/vendor/{file.name}": integrity_of(file) for file in files}
+
+
+def test_each_library_has_its_licence_beside_it() -> None:
+    files = (ROOT / "public" / "vendor").glob("*.js")
+
+    assert [file for file in files if not file.with_suffix(".LICENSE.txt").read_text()] == []
 
 
 def test_the_script_finds_each_element_that_it_names() -> None:

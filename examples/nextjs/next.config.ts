@@ -8,7 +8,7 @@ const config: NextConfig = {
       source: '/(.*)',
       headers: [
         { key: 'X-Content-Type-Options', value: 'nosniff' },
-        // No image from elsewhere: its address could carry away what a conversation holds.
+        // No image from elsewhere: its address could carry the text of a conversation away.
         {
           key: 'Content-Security-Policy',
           value: "frame-ancestors 'none'; img-src 'self' data:",

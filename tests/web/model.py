@@ -12,7 +12,7 @@ from tests.support.model_server import Called, Reply, ScriptedModel, calling
 
 HALVES = ("This is the first half,", " and this is the second half.")
 LINES = tuple(f"Line {number} of a long answer.\n" for number in range(1, 81))
-NESTED = (*("> " * 500,) * 8, "the end")
+NESTED = ("> " * 4000, "the end")
 TASK = "Remember to "
 TEXT = "Write "
 PAUSE = "⏸"

@@ -1,7 +1,7 @@
 import { type Chat, send } from './chat.ts'
 import { question } from './model.ts'
 
-/** Have the model write a text, as far as its ⏸; return what to release for the rest. */
+/** Have the model write a text, as far as its ⏸; return the question, which releases the rest. */
 export async function sendForText(chat: Chat, text: string): Promise<string> {
   const asked = `${question('Write')}\n\n${text}`
   await send(chat, asked)

@@ -22,7 +22,7 @@ const COMPONENTS: Components = {
   ...{ code: 'code', section: 'section', strong: 'strong', sub: 'sub', sup: 'sup' },
   ...{ tbody: 'tbody', td: 'td', th: 'th', thead: 'thead', tr: 'tr' },
   a: ({ href, children }) => <Link address={href}>{children}</Link>,
-  // A loaded image would send its address, and what the model put in there, to any host.
+  // Loading it would send its address, with any secret that the model put into it, to another host.
   img: ({ src, alt }) => <Link address={src}>{`Image: ${alt || src}`}</Link>,
   input: ({ checked }) => (checked ? '☑' : '☐'),
   pre: ({ children }) => <CodeBlock>{children}</CodeBlock>,
@@ -40,7 +40,7 @@ const OPTIONS: StreamdownProps = {
   remarkPlugins: [...Object.values(defaultRemarkPlugins), breakLines],
   // Without `raw`, HTML shows as text. `harden` has nothing left to do: see `a` and `img`.
   rehypePlugins: [defaultRehypePlugins.sanitize!],
-  // What a streaming text leaves open at its end is closed. HTML and formulas mean nothing here.
+  // Marks that a streaming text leaves open are closed. HTML and formulas mean nothing here.
   remend: { htmlTags: false, katex: false, linkMode: 'text-only' },
 }
 
@@ -77,18 +77,21 @@ const InLink = createContext(false)
 function CodeBlock({ children }: { children: ReactNode }) {
   const isCode = isValidElement<{ className?: string; children?: string }>(children)
   const { className, children: text } = isCode ? children.props : {}
+  const code = text?.replace(/\n$/, '') ?? ''
   return (
     <div className="code" dir="ltr">
       <div>
         <span>{className?.replace('language-', '')}</span>
-        <CopyButton text={text ?? ''} />
+        <CopyButton text={code} />
       </div>
-      <pre tabIndex={0}>{children}</pre>
+      <pre tabIndex={0}>
+        <code>{code}</code>
+      </pre>
     </div>
   )
 }
 
-/** The text as it is, when it cannot be parsed: 1,000 quotes in each other exceed the stack. */
+/** The text as it is, when it cannot be parsed: some 1,000 nested quotes exceed the stack. */
 class TextOnError extends Component<{ text: string; children: ReactNode }> {
   override state = { hasFailed: false }
 

@@ -5,7 +5,7 @@ import { GUIDE, sendForText } from '../../support/markdown.ts'
 import { question, release } from '../../support/model.ts'
 import { expect, test } from '../../support/test.ts'
 
-/** What an answer says, without what stands below it. */
+/** The text of the last answer, without the notes and buttons below it. */
 const textOf = (chat: Chat): Locator => chat.answers.last().locator('.text')
 
 test('the Markdown of an answer becomes headings, lists, tables, code and links', async ({ chat }) => {
@@ -42,7 +42,15 @@ test('the Markdown of an answer becomes headings, lists, tables, code and links'
   expect(await answer.innerHTML()).toBe(shown)
 })
 
-test('what a person writes stays as it was written', async ({ chat }) => {
+test('a line break in a paragraph stays one, however the model writes it', async ({ chat }) => {
+  await sendForText(chat, 'one\ntwo  \nthree\\\nfour\n\n| a |\n| - |\n| five<br>six |')
+  await chat.sendButton.waitFor()
+
+  expect(await textOf(chat).locator('p').evaluate((it) => (it as HTMLElement).innerText)).toBe('one\ntwo\nthree\nfour')
+  expect(await textOf(chat).locator('td').evaluate((it) => (it as HTMLElement).innerText)).toBe('five\nsix')
+})
+
+test('the text of a question stays as it was written', async ({ chat }) => {
   await sendForText(chat, '# Not a heading\n\n**not bold**')
   await expect(textOf(chat).locator('strong')).toHaveText('not bold')
 
@@ -103,7 +111,7 @@ test('an answer cannot run a script or load anything from another host', async (
   expect(elsewhere).toEqual([])
 })
 
-/** Texts that stop in the middle: what is shown then, and what in the end. */
+/** Texts that stop in the middle, as they are shown at the ⏸ and in the end. */
 const UNFINISHED: { name: string; text: string; shows: string; ends: string; has: string }[] = [
   {
     name: 'bold text',
