@@ -7,6 +7,7 @@ up. `tests/chat/test_model_connections.py` has a test for each.
 """
 
 import asyncio
+import os
 import select
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
@@ -116,8 +117,16 @@ class ModelTransport(httpx2.AsyncBaseTransport):
         return self._session
 
     @cached_property
-    def _tls_context(self) -> ssl.SSLContext:
-        # Made when needed, because loading the authorities takes 32 ms.
+    def _authorities(self) -> ssl.SSLContext | bool:
+        """Return what certificates are checked with; True: what aiohttp loaded with its import.
+
+        To load the authorities of a system takes 32 ms, here on the event loop. So they are loaded
+        again only for SSL_CERT_FILE and SSL_CERT_DIR, which are to replace them, and where OpenSSL
+        does not find them but httpx2 does, as in Python builds made for another system.
+        """
+        is_replaced = os.environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"}
+        if ssl.get_default_verify_paths().cafile and not is_replaced:
+            return True
         return httpx2.create_ssl_context()
 
     def _headers_of(self, request: httpx2.Request) -> list[tuple[str, str]]:
@@ -130,7 +139,7 @@ class ModelTransport(httpx2.AsyncBaseTransport):
     def _route_to(self, url: httpx2.URL) -> dict[str, Any]:
         """Return the options for TLS and for the proxy."""
         schemes = {url.scheme, self._proxy and self._proxy.url.scheme}
-        route: dict[str, Any] = {"ssl": self._tls_context} if "https" in schemes else {}
+        route: dict[str, Any] = {"ssl": self._authorities} if "https" in schemes else {}
         if self._proxy is not None:
             route |= {"proxy": str(self._proxy.url), "proxy_headers": self._proxy_headers()}
         return route

@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import itertools
 import json
-import os
 import re
 import socket
 import struct
@@ -554,6 +553,25 @@ async def test_a_stopped_answer_whose_request_is_still_being_sent_ends_it_at_onc
         await asyncio.wait_for(ended.wait(), 30)
 
 
+async def test_a_stopped_answer_frees_its_socket_though_the_provider_reads_nothing(
+    provider: Provider,
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD + chunk(event("ok")))
+        await asyncio.sleep(300)
+
+    async with serving(serve) as url:
+        open_before = _open_files()
+        async with aclosing(provider.stream(url, UNREADABLE)) as pieces:
+            assert await anext(pieces) == "ok"
+            assert _open_files() == open_before + 2
+        await asyncio.sleep(0.05)
+
+        # The provider's.
+        assert _open_files() == open_before + 1
+
+
 async def test_closing_ends_the_idle_connections(provider: Provider) -> None:
     ended = asyncio.Event()
 
@@ -640,7 +658,7 @@ async def test_an_answer_stopped_while_it_connects_leaves_no_socket_open(
 ) -> None:
     host, port = silent_address
     resolve["silent.test"] = [host, host]
-    open_before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (a number is all that is needed)
+    open_before = _open_files()
     task = asyncio.create_task(provider.ask(f"http://silent.test:{port}"))
     await asyncio.sleep(0.4)
 
@@ -648,7 +666,7 @@ async def test_an_answer_stopped_while_it_connects_leaves_no_socket_open(
     await asyncio.wait({task})
     await asyncio.sleep(0.05)
 
-    assert len(os.listdir("/proc/self/fd")) == open_before  # noqa: PTH208
+    assert _open_files() == open_before
 
 
 async def test_over_https_the_certificate_of_the_provider_is_checked(
@@ -659,9 +677,14 @@ async def test_over_https_the_certificate_of_the_provider_is_checked(
             assert await provider.ask(url, text) == "ok"
 
 
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "NOTHING"])
 async def test_a_provider_with_an_unknown_certificate_gets_no_request(
-    provider: Provider, certificate: Path
+    provider: Provider, certificate: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
+    """The authorities are the system's, or those of SSL_CERT_FILE, here of another certificate."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    make_certificate(other := certificate.with_name("other.pem"))
+    monkeypatch.setenv(variable, str(other))
     serve = Counted()
 
     async with serving(serve, certificate) as url:
@@ -849,6 +872,10 @@ async def test_a_socks_proxy_is_a_failure_that_names_it(
             await provider.ask(url)
 
     assert "socks5" in str(_causes(failure.value))
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
