@@ -4,7 +4,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -40,7 +40,9 @@ async def serving(
         assert task is not None
         tasks.add(task)
         try:
-            await serve(reader, writer)
+            # asyncio's server logs a cancelled task as an error.
+            with suppress(asyncio.CancelledError):
+                await serve(reader, writer)
         finally:
             writer.transport.abort()
 
