@@ -75,7 +75,7 @@ def make_migration(root: Path, name: str) -> str:
         name: without the number, like `turn_index`.
 
     Returns:
-        What was made and what comes next, for the developer.
+        The new files and the next steps, for the developer.
 
     Raises:
         CannotMakeError: the name is not valid, or another migration has it.
@@ -117,7 +117,7 @@ def make_query(root: Path, room: str, name: str) -> str:
         name: verb and noun, like `list_turns`.
 
     Returns:
-        What was made and what comes next, for the developer.
+        The new files and the next steps, for the developer.
 
     Raises:
         CannotMakeError: there is no such room, the name is not valid, or another statement has it.
@@ -163,7 +163,7 @@ def _listing_with(listing: str, stem: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Make what the arguments ask for, and tell what comes next.
+    """Make the files that the arguments ask for, and tell the next steps.
 
     Raises:
         CannotMakeError: see `make_migration` and `make_query`.
