@@ -69,8 +69,8 @@ class Storing:
             await self._store(PATIENCE_SECONDS)
 
     async def at_end(self) -> None:
-        """Store the counts before this process ends, but only over an open connection."""
-        if settings().metrics_token is not None and database().pool_metrics()["idle"]:
+        """Store the counts before this process ends, but open no connection for them."""
+        if settings().metrics_token is not None and database().pool_metrics()["size"]:
             await self._store(LAST_PATIENCE_SECONDS)
 
     async def _store(self, patience_seconds: float) -> None:
