@@ -17,8 +17,9 @@ from lib.functions import function
 from lib.http.queries import parse_query
 from lib.http.responses import NO_STORE, json_response
 from lib.identity.operators import check_metrics_token
-from lib.operations.metrics import TEXT_FORMAT, MetricsQuery, read_metrics, text_writer
+from lib.operations.metrics import MetricsQuery, read_metrics
 from lib.operations.report import report_of
+from lib.operations.text_format import TEXT_FORMAT, text_writer
 from lib.runtime.imports import load, load_ahead
 
 

@@ -41,9 +41,7 @@ def begin_answer(
 
 
 async def interrupt_answers() -> None:
-    """End the answers of this process: cut them, wait until they are stored, and close the
-    connections to the model.
-    """
+    """End the answers of this process: cut them, and wait until they are stored."""
     for answer in _tasks.values():
         answer.cut("interrupted")
     if has_loaded(answer_maker):
@@ -52,10 +50,6 @@ async def interrupt_answers() -> None:
         cancel_analyses()
     if _tasks:
         await asyncio.wait(_tasks)
-    if has_loaded(answer_maker):
-        from lib.model.client import close  # noqa: PLC0415 (it is imported by now, or not used)
-
-        await close()
 
 
 async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:

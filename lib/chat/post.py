@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 from uuid import UUID, uuid4
 
 from starlette.requests import Request
@@ -124,12 +124,17 @@ async def _respond(
         except TurnLapsedError as lapsed:
             await recover_turn(database(), caller, conversation_id, lapsed.turn_id)
             continue
-        if turn.verdict == "answered" and turn.answer is not None:
-            return _replay(turn, turn.answer, wants_stream=request.wants_stream)
-        if turn.verdict == "taken":
-            answer = begin_answer(database(), turn, request, deadline)
-            return await _send(answer, request, turn.quota)
-        if response := await _join(turn, request, deadline):
+        match turn.verdict:
+            case "taken":
+                answer = begin_answer(database(), turn, request, deadline)
+                return await _send(answer, request, turn.quota)
+            case "answered" if turn.answer is not None:
+                return _replay(turn, turn.answer, wants_stream=request.wants_stream)
+            case "answered" | "being_answered" | "unanswered":
+                response = await _join(turn, request, deadline)
+            case _:
+                assert_never(turn.verdict)
+        if response is not None:
             return response
         # The next begin_turn finds that attempt's answer, or takes the turn if the attempt failed.
         request = _request_for_answer_to(turn.question, request)

@@ -1,7 +1,6 @@
 """Reads the metrics: the counts of all instances, the pool of this process, and the database."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -221,14 +220,3 @@ def _note_outcome(reading: asyncio.Task[Reading | None]) -> None:
     """Retrieve the exception: after a time-out nothing awaits this task, and asyncio would warn."""
     if not reading.cancelled():
         reading.exception()
-
-
-# As prometheus_client calls the text that it writes.
-TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
-
-
-def text_writer() -> Callable[[Metrics], bytes]:
-    """Return `text_of`; importing it takes 58 ms, beside the database's round trip."""
-    from lib.operations.prometheus import text_of
-
-    return text_of

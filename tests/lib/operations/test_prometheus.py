@@ -10,7 +10,6 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.parser import text_string_to_metric_families
 
 from lib.operations.metrics import (
-    TEXT_FORMAT,
     Backlog,
     Counter,
     DatabaseStatistics,
@@ -21,6 +20,7 @@ from lib.operations.metrics import (
     Table,
 )
 from lib.operations.prometheus import Reader, text_of
+from lib.operations.text_format import TEXT_FORMAT
 from lib.runtime.counting import METRICS
 from tests.support.product import ROOT
 
