@@ -1,1 +1,1 @@
-"""The provider: one request, and what its stream says. Knows nothing of conversations."""
+"""The provider: sends one request, and reads its stream. Knows nothing of conversations."""

@@ -1,9 +1,9 @@
 """HTTP to the provider: aiohttp beneath the package `openai`.
 
-`openai.DefaultAioHttpClient` is such a client too, but not one to use as it is (openai 3.54.0 with
-aiohttp 3.14.5): bytes that arrive on an idle connection become the answer to the next request; a
-refused connection counts as a time-out; and a server that does not read its request is never given
-up. `tests/chat/test_model_connections.py` has a test for each.
+`openai.DefaultAioHttpClient` does the same, but not safely (openai 3.54.0, aiohttp 3.14.5): bytes
+that arrive on an idle connection become the answer to the next request, a refused connection counts
+as a time-out, and a server that never reads its request holds it for ever.
+`tests/chat/test_model_connections.py` has a test for each.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
-# How long an idle connection is kept. Servers (uvicorn, Node, llama.cpp) close it after 5 s, which
-# would lose a request that is on its way at that moment.
+# Servers (uvicorn, Node, llama.cpp) close an idle connection after 5 s, which would lose a request
+# that is on its way at that moment.
 IDLE_SECONDS = 3.0
-# After this time without a connection, the host's next address is tried as well (RFC 8305).
+# A connection attempt that takes longer is joined by one to the host's next address (RFC 8305).
 NEXT_ADDRESS_SECONDS = 0.25
 MAX_HEADER_BYTES = 100 * 1024
 # The extension of a response that holds its `ResponseBody`.
@@ -39,9 +39,9 @@ BODY = "parley_body"
 class ModelHTTPClient(httpx2.AsyncClient):
     """An HTTP client for the package `openai`, with the proxies of the environment.
 
-    httpx2 reads HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, and asks these two methods for
-    transports, as it asks the client of `openai`: a transport given to its constructor would turn
-    proxies off.
+    httpx2 reads HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, and makes its transports in these
+    two methods, which `openai.DefaultAioHttpClient` overrides as well. A `transport` passed to the
+    constructor would turn proxies off.
     """
 
     @override
@@ -59,7 +59,7 @@ class ModelTransport(httpx2.AsyncBaseTransport):
     """Sends the requests of an `httpx2.AsyncClient` by aiohttp."""
 
     def __init__(self, proxy: httpx2.Proxy | None = None) -> None:
-        """Connect nowhere yet, later through the proxy if there is one."""
+        """Take the proxy to connect through; None: connect directly."""
         self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
 
@@ -67,12 +67,13 @@ class ModelTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request, and wait for the head of its response.
 
-        The head must come within the connect and the read time-out together: aiohttp would wait
-        without end for a server that does not read the request.
+        The head must arrive within the connect and the read time-out together, because aiohttp has
+        no time-out for sending.
 
         Raises:
-            httpx2.TimeoutException: no connection, or no head, in time.
-            httpx2.TransportError: no connection, a lost one, or one that does not speak HTTP.
+            httpx2.TimeoutException: when there is no connection, or no head, in time.
+            httpx2.TransportError: when there is no connection, or it is lost, or the response is
+                not HTTP.
         """
         if self._proxy is not None and self._proxy.url.scheme not in {"http", "https"}:
             message = f"a proxy must be http or https, not {self._proxy.url.scheme}"
@@ -80,7 +81,7 @@ class ModelTransport(httpx2.AsyncBaseTransport):
         limits: dict[str, float | None] = request.extensions.get("timeout", {})
         connect_seconds, read_seconds = limits.get("connect"), limits.get("read")
         seconds = connect_seconds and read_seconds and connect_seconds + read_seconds
-        # With bytes, aiohttp warns above 1 MiB that it would block the event loop.
+        # As a file, because aiohttp sends bytes all at once, and warns above 1 MiB.
         content = BytesIO(await request.aread())
         with _transport_errors():
             async with asyncio.timeout(seconds):
@@ -108,7 +109,7 @@ class ModelTransport(httpx2.AsyncBaseTransport):
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=ModelConnector(),
-                # Cookies and compression are httpx2's.
+                # httpx2 handles cookies and compression.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 max_line_size=MAX_HEADER_BYTES,
@@ -118,11 +119,11 @@ class ModelTransport(httpx2.AsyncBaseTransport):
 
     @cached_property
     def _authorities(self) -> ssl.SSLContext | bool:
-        """Return what certificates are checked with; True: what aiohttp loaded with its import.
+        """Return the authorities that sign certificates; True: those that aiohttp's import loaded.
 
-        To load the authorities of a system takes 32 ms, here on the event loop. So they are loaded
-        again only for SSL_CERT_FILE and SSL_CERT_DIR, which are to replace them, and where OpenSSL
-        does not find them but httpx2 does, as in Python builds made for another system.
+        Loading a system's file of authorities takes 32 ms, here on the event loop. So httpx2 loads
+        them only where aiohttp's do not fit: SSL_CERT_FILE or SSL_CERT_DIR replaces them, or
+        OpenSSL does not know their file and httpx2 may, as in a Python built for another system.
         """
         is_replaced = os.environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"}
         if ssl.get_default_verify_paths().cafile and not is_replaced:
@@ -132,12 +133,12 @@ class ModelTransport(httpx2.AsyncBaseTransport):
     def _headers_of(self, request: httpx2.Request) -> list[tuple[str, str]]:
         headers = request.headers.multi_items()
         if request.url.scheme == "http":
-            # Without a tunnel, the proxy reads the request itself.
+            # An https request goes through a tunnel, which has headers of its own.
             headers += self._proxy_headers().items()
         return headers
 
     def _route_to(self, url: httpx2.URL) -> dict[str, Any]:
-        """Return the options for TLS and for the proxy."""
+        """Return aiohttp's options for TLS and for the proxy."""
         schemes = {url.scheme, self._proxy and self._proxy.url.scheme}
         route: dict[str, Any] = {"ssl": self._authorities} if "https" in schemes else {}
         if self._proxy is not None:
@@ -155,7 +156,7 @@ class ModelConnector(aiohttp.TCPConnector):
     """Opens connections, and keeps idle ones for the next request."""
 
     def __init__(self) -> None:
-        """Open nothing yet. The number of connections has no limit, because turns have theirs."""
+        """Set no limit to the number of connections, because each turn has one."""
         super().__init__(  # pyright: ignore[reportUnknownMemberType] (of `socket_factory`)
             limit=0,
             keepalive_timeout=IDLE_SECONDS,
@@ -169,9 +170,8 @@ class ModelConnector(aiohttp.TCPConnector):
     ) -> "Connection":
         """Return a new connection, or an idle one on which nothing has arrived.
 
-        aiohttp reuses any that it takes for open. Bytes that arrive on an idle connection would be
-        read as the answer to the next request, which is another user's; a server that has left
-        would fail that request.
+        aiohttp reuses any idle connection whose end the event loop has not seen. Bytes on it would
+        become the answer to the next request, another user's; an end would fail that request.
         """
         while True:
             connection = await super().connect(req, traces, timeout)
@@ -186,19 +186,19 @@ class ModelConnector(aiohttp.TCPConnector):
 
 
 class ResponseBody(httpx2.AsyncByteStream):
-    """The body of a response."""
+    """The body of a response, as the connection receives it."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
-        """Take a response whose head has come."""
+        """Take a response whose head has arrived."""
         self._response = response
 
     @override
     async def __aiter__(self) -> AsyncGenerator[bytes]:
-        """Yield bytes as they come.
+        """Yield bytes as they arrive.
 
         Raises:
-            httpx2.TimeoutException: nothing came within the read time-out.
-            httpx2.TransportError: the connection was lost, or what came is not HTTP.
+            httpx2.TimeoutException: when nothing arrives within the read time-out.
+            httpx2.TransportError: when the connection is lost, or the body is not HTTP.
         """
         read = self._response.content.readany
         with _transport_errors():
@@ -207,9 +207,9 @@ class ResponseBody(httpx2.AsyncByteStream):
 
     @override
     async def aclose(self) -> None:
-        """Give back the connection; close it at once if the response has not come to its end.
+        """Close the connection at once, unless the response has ended and returned it.
 
-        Closed in order, it would first wait for the server to read what is still to be sent.
+        An orderly close would wait until the server has read all of the request.
         """
         if (connection := self._response.connection) is not None and connection.transport:
             connection.transport.abort()
@@ -217,10 +217,10 @@ class ResponseBody(httpx2.AsyncByteStream):
 
 
 def body_of(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """Return the body of a response as it comes.
+    """Return the body of a response as it arrives.
 
-    A body that is not compressed is read past the four generators that httpx2 puts around it, which
-    take 5% of the processor time of a streamed token.
+    A body without compression skips the four generators of httpx2, which take 5% of a streamed
+    token's processor time.
     """
     body: ResponseBody | None = response.extensions.get(BODY)
     is_encoded = "content-encoding" in response.headers
@@ -228,7 +228,7 @@ def body_of(response: httpx2.Response) -> AsyncIterator[bytes]:
 
 
 def _is_readable(connection: "Connection") -> bool:
-    """Tell whether bytes or an end have come that the event loop has not read yet."""
+    """Tell whether the socket has bytes or an end that the event loop has not read yet."""
     assert connection.transport is not None
     poll = select.poll()
     poll.register(connection.transport.get_extra_info("socket"), select.POLLIN)
@@ -237,7 +237,7 @@ def _is_readable(connection: "Connection") -> bool:
 
 @contextmanager
 def _transport_errors() -> Generator[None]:
-    """Turn the errors of aiohttp into those of httpx2."""
+    """Raise aiohttp's errors as httpx2's."""
     try:
         yield
     except TimeoutError as error:

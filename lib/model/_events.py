@@ -16,7 +16,7 @@ class EventStream:
     one `data:` line.
 
     Attributes:
-        is_done: `[DONE]` has come.
+        is_done: `[DONE]` has arrived.
     """
 
     def __init__(self) -> None:

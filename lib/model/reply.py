@@ -1,4 +1,4 @@
-"""What a provider tells of an answer beside its text, in any dialect."""
+"""An answer as any dialect of the API describes it."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -10,12 +10,12 @@ FINISH_REASONS = frozenset(get_args(ModelFinishReason))
 
 @dataclass(slots=True)
 class Reply:
-    """What is known of an answer while it streams.
+    """The facts about an answer beside its text, collected while it streams.
 
     Attributes:
         finish_reason: why the model ended its answer; None: it has not.
-        model_name: as the provider names it.
-        prompt_tokens: as the provider counts; None: unknown.
+        model_name: the provider's name of the model.
+        prompt_tokens: the provider's count; None: unknown.
         completion_tokens: likewise.
     """
 

@@ -1,4 +1,4 @@
-"""The real, small model that `make dev` runs."""
+"""Answers of a real, small model: the one that `make dev` runs."""
 
 import asyncio
 import importlib.util
@@ -39,17 +39,17 @@ async def parley(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncGenerator[Parley]:
     """Return the product with the embedded model, for answers and analyses."""
-    own = {"OPENAI_BASE_URL": model_url, "OPENAI_ANALYSIS_MODEL": model.NAME}
-    async with running_product(switchboard, monkeypatch, environment | own) as running:
+    variables = {"OPENAI_BASE_URL": model_url, "OPENAI_ANALYSIS_MODEL": model.NAME}
+    async with running_product(switchboard, monkeypatch, environment | variables) as running:
         # On a busy machine the model writes two words a second.
         running.client.timeout = 300
         yield running
 
 
-async def test_an_analysis_of_the_embedded_model_fills_its_columns(parley: Parley) -> None:
+async def test_the_analysis_of_a_real_model_fills_its_columns(parley: Parley) -> None:
     await parley.send("What is the capital of France?", user="ann")
 
-    answer = await _described(parley)
+    answer = await _analyzed_answer(parley)
 
     assert answer["context_type"]
     assert answer["tone"] in {"casual", "technical"}
@@ -59,16 +59,16 @@ async def test_an_analysis_of_the_embedded_model_fills_its_columns(parley: Parle
     assert isinstance(answer["needs_knowledge"], bool)
 
 
-async def test_the_embedded_model_calls_a_chosen_tool(
+async def test_a_real_model_with_a_forced_tool_adds_a_task(
     parley: Parley, database: psycopg.Connection
 ) -> None:
-    # So small a model now and then writes an invalid title, and the tool refuses it.
+    # So small a model sometimes writes a title that the tool refuses.
     titles: list[str] = []
     for _ in range(3):
         response = await parley.say("Buy milk", user="ann", tool_choice="add_task")
         assert response.status_code == 200, response.text
-        [called] = response.json()["message"]["tool_calls"]
-        titles += [called["output"]["title"]] if "output" in called else []
+        [call] = response.json()["message"]["tool_calls"]
+        titles += [call["output"]["title"]] if "output" in call else []
         if titles:
             break
 
@@ -76,8 +76,8 @@ async def test_the_embedded_model_calls_a_chosen_tool(
     assert database.execute("SELECT user_id, title FROM tasks").fetchall() == [("ann", titles[0])]
 
 
-async def _described(parley: Parley) -> dict[str, Any]:
-    """Return the answer as soon as the analysis is stored with it."""
+async def _analyzed_answer(parley: Parley) -> dict[str, Any]:
+    """Wait for the analysis to be stored with the answer, and return the answer."""
     async with asyncio.timeout(300):
         while True:
             answer = (await parley.history(CHAT_ID, user="ann"))["messages"][1]

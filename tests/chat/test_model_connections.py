@@ -57,7 +57,7 @@ class Provider:
     """A way to ask the provider at a URL, as a turn does."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Ask nobody yet."""
+        """Take the way to replace the settings."""
         self._monkeypatch = monkeypatch
         self.key = "sk-test"
 
@@ -120,7 +120,7 @@ class Counted:
     """A server's handler that counts its connections."""
 
     def __init__(self, response: bytes = ANSWER) -> None:
-        """Take what each request gets."""
+        """Take the response to each request."""
         self.connections = 0
         self._response = response
 
@@ -756,7 +756,7 @@ class ForwardProxy:
     """
 
     def __init__(self) -> None:
-        """Have passed on nothing yet."""
+        """Start without requests."""
         self.targets: list[str] = []
         self.credentials: list[str] = []
 

@@ -122,7 +122,7 @@ async def test_an_answer_that_the_model_ends_early_is_an_answer(
     assert (await parley.history())["messages"][-1]["finish_reason"] == reason
 
 
-async def test_a_stream_that_breaks_after_its_finish_reason_is_complete(
+async def test_an_answer_whose_stream_breaks_after_its_finish_reason_is_complete(
     parley: Parley, model: ScriptedModel
 ) -> None:
     finished: dict[str, object] = {"delta": {}, "finish_reason": "stop"}

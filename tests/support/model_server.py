@@ -1,6 +1,6 @@
-"""An OpenAI-compatible server that says what a test wants to hear.
+"""An OpenAI-compatible server with scripted answers.
 
-Real HTTP, so the real `openai` client talks to it; only the words are scripted.
+It speaks real HTTP, so the real `openai` client asks it; only the words are scripted.
 """
 
 import asyncio
@@ -14,30 +14,30 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 MODEL_NAME = "scripted-1"
-# What OPENAI_TITLE_MODEL is in tests: requests for titles are told from others by it.
+# OPENAI_TITLE_MODEL in tests, which marks requests for titles.
 TITLE_MODEL = "title-model"
-# What a test sets OPENAI_ANALYSIS_MODEL to; requests for analyses are told from others by it.
+# OPENAI_ANALYSIS_MODEL in tests of analyses, which marks their requests.
 ANALYSIS_MODEL = "analysis-model"
 DEFAULT_PIECES = ("Hello", ", how", " are", " you?")
 
 
 @dataclass(slots=True, kw_only=True)
 class Reply:
-    """What the model does with one request.
+    """A scripted response to one request.
 
     Attributes:
         pieces: the answer's text, in the pieces that it is streamed in.
         finish_reason: None: the stream ends without one.
         seconds_before: silence before the answer begins, HTTP headers included.
-        until: as well, until this is set.
-        pauses_after: waits for `until` after so many pieces, not before the answer.
+        until: further silence until this is set.
+        pauses_after: the number of pieces after which to wait for `until`; None: before the answer.
         seconds_between: silence before each piece but the first.
-        hangs_after: falls silent for good after so many pieces; None: does not.
-        cuts_after: cuts the connection after so many pieces; None: does not.
-        garbles_after: sends what is not JSON after so many pieces; None: does not.
-        status: HTTP status; other than 200, an error is answered.
+        hangs_after: the number of pieces after which the stream falls silent for good.
+        cuts_after: the number of pieces after which the connection is cut.
+        garbles_after: the number of pieces after which an event is not JSON.
+        status: the HTTP status; any but 200 is an error.
         headers: further headers.
-        chunks: sent as they are instead of what `pieces` would make.
+        chunks: sent as they are, instead of `pieces`.
     """
 
     pieces: tuple[str, ...] = DEFAULT_PIECES
@@ -70,15 +70,16 @@ class Called:
 
 
 def calling(*calls: Called, text: str = "", finish_reason: str = "tool_calls") -> Reply:
-    """Return a reply that calls tools, their arguments in two pieces, perhaps after some text."""
+    """Return a reply that calls tools, the arguments in two pieces, after the text if any."""
     chunks = [_chunk({"content": text})] if text else []
     for index, call in enumerate(calls):
-        given = call.arguments
-        written = given if isinstance(given, str) else json.dumps(given)
-        half = len(written) // 2
-        begin = {"name": call.name, "arguments": written[:half]}
+        arguments = call.arguments
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments)
+        half = len(arguments) // 2
+        begin = {"name": call.name, "arguments": arguments[:half]}
         first = {"index": index, "id": call.id, "type": "function", "function": begin}
-        second = {"index": index, "function": {"arguments": written[half:]}}
+        second = {"index": index, "function": {"arguments": arguments[half:]}}
         chunks += [_chunk({"tool_calls": [first]}), _chunk({"tool_calls": [second]})]
     usage = {"prompt_tokens": 7, "completion_tokens": 2}
     end: dict[str, Any] = {"model": MODEL_NAME, "choices": [], "usage": usage}
@@ -89,18 +90,17 @@ class ScriptedModel:
     """An ASGI app that plays the provider.
 
     Attributes:
-        replies: what the next requests get, one after the other; then `default`.
-        default: what all further requests get.
-        choose: decides instead of both, from the request's body.
-        requests: the bodies of the requests for answers, as they came.
-        on_request: called when such a request has come.
-        title_reply: what each request for a title gets; as a rule, that there is no such model.
-        title_requests: the bodies of those.
-        analysis_reply: what each request for an analysis gets; as a rule, that there is no such
-            model.
-        analysis_requests: the bodies of those.
-        left: how many clients left before their answer was complete.
-        base_url: set by whoever serves it.
+        replies: of the next requests, one after the other; then `default`.
+        default: the reply to all further requests.
+        choose: picks a reply by the request's body, instead of both.
+        requests: the bodies of the requests for answers, oldest first.
+        on_request: called with each request for an answer.
+        title_reply: the reply to each request for a title; unless set, an unknown model.
+        title_requests: the bodies of the requests for titles.
+        analysis_reply: the reply to each request for an analysis; unless set, an unknown model.
+        analysis_requests: the bodies of the requests for analyses.
+        left: the number of clients that left before their answer was complete.
+        base_url: set by the fixture that serves it.
     """
 
     def __init__(self) -> None:
@@ -173,10 +173,10 @@ class ScriptedModel:
 
 
 class ConnectionCutError(Exception):
-    """Raised to have the server drop the connection in the middle of a response."""
+    """Makes the server drop the connection in the middle of a response."""
 
 
-async def _given_events(chunks: list[dict[str, Any]], reply: Reply) -> AsyncIterator[bytes]:
+async def _scripted_events(chunks: list[dict[str, Any]], reply: Reply) -> AsyncIterator[bytes]:
     for index, chunk in enumerate(chunks):
         await _pause(reply, index)
         yield _event(chunk)
@@ -192,7 +192,7 @@ async def _pause(reply: Reply, index: int) -> None:
 
 async def _events(reply: Reply, *, has_usage: bool) -> AsyncIterator[bytes]:
     if reply.chunks is not None:
-        async for event in _given_events(reply.chunks, reply):
+        async for event in _scripted_events(reply.chunks, reply):
             yield event
         return
     for index, piece in enumerate((*reply.pieces, None)):
