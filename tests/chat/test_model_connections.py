@@ -85,7 +85,7 @@ async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Provider]:
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.upper(), raising=False)
     yield Provider(monkeypatch)
-    await client.close()
+    await client._close()
     # The event loop closes aborted sockets in its next round.
     await asyncio.sleep(0)
 
@@ -586,7 +586,7 @@ async def test_closing_ends_the_idle_connections(provider: Provider) -> None:
         await provider.ask(url)
         assert not ended.is_set()
 
-        await client.close()
+        await client._close()
 
         await asyncio.wait_for(ended.wait(), 30)
         assert await provider.ask(url) == "ok"
