@@ -1,0 +1,94 @@
+"""The order of messages in a prompt: the strictest provider accepts every stored conversation."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.answers._prompt import NO_ANSWER, provider_messages
+from lib.conversations.message import Message, Role
+from lib.conversations.steps import Step, ToolCall, stored_steps
+from lib.turns.request import Style
+from tests.support.strictest_provider import fault_in
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FILES = [{"url": "https://example.app/cat.png", "mediaType": "image/png"}]
+texts = st.sampled_from(["", " ", "\n", "Hello", "And now?"])
+calls = st.builds(
+    ToolCall,
+    id=st.uuids().map(str),
+    name=st.just("add_task"),
+    arguments=st.just({}),
+    error=st.sampled_from([None, "No."]),
+)
+steps = st.builds(Step, texts, st.lists(calls, max_size=2))
+
+
+def message(role: Role, content: str, **columns: Any) -> Message:
+    """Return a stored message."""
+    return Message(0, UUID(int=1), "m", role, content, NOW, NOW, **columns)
+
+
+def answer(given_steps: list[Step], **columns: Any) -> Message:
+    """Return an answer as it is stored: whole, failed, stopped, or nothing but tool calls."""
+    content, tool_calls = stored_steps(given_steps)
+    return message("assistant", content, tool_calls=tool_calls, **columns)
+
+
+history = st.lists(
+    st.one_of(
+        st.builds(message, st.just("user"), texts, files=st.sampled_from([None, FILES])),
+        st.builds(message, st.just("system"), texts),
+        st.builds(answer, st.lists(steps, max_size=3), is_mistake=st.booleans()),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(history, st.lists(st.builds(Step, texts, st.lists(calls, min_size=1)), max_size=2))
+def test_the_strictest_provider_accepts_the_order_of_any_conversation(
+    messages: list[Message], taken: list[Step]
+) -> None:
+    prompt = provider_messages([*messages, message("user", "What now?")], Style(), taken)
+
+    assert fault_in(prompt) is None
+    spoken = str([each["content"] for each in prompt if each["role"] == "user"])
+    assert spoken.endswith(("What now?']", 'What now?"]', "}]]"))
+
+
+def test_two_questions_become_one_message_when_the_first_has_no_answer() -> None:
+    messages = [message("user", "First"), message("user", "Another")]
+
+    [_, question] = provider_messages(messages, Style(), [])
+
+    assert question == {"role": "user", "content": "First\n\nAnother"}
+
+
+def test_an_answer_that_ended_with_tool_results_is_closed_before_the_next_question() -> None:
+    called = Step("", [ToolCall(id="1", name="add_task", arguments={}, output=1)])
+    messages = [message("user", "Add milk"), answer([called]), message("user", "And now?")]
+
+    prompt = provider_messages(messages, Style(), [])
+
+    assert [each["role"] for each in prompt[1:]] == [
+        "user", "assistant", "tool", "assistant", "user",
+    ]  # fmt: skip
+    assert prompt[4]["content"] == NO_ANSWER
+
+
+def test_a_window_that_begins_with_an_answer_begins_with_the_question_after_it() -> None:
+    messages = [answer([Step("Paris.")]), message("user", "And of Italy?")]
+
+    assert [each["role"] for each in provider_messages(messages, Style(), [])] == ["system", "user"]
+
+
+def test_all_instructions_stand_in_one_message_at_the_beginning() -> None:
+    messages = [message("user", "Hello"), answer([Step("Hi")]), message("system", "Be brief.")]
+
+    prompt = provider_messages([*messages, message("user", "And now?")], Style(), [])
+
+    assert [each["role"] for each in prompt] == ["system", "user", "assistant", "user"]
+    assert prompt[0]["content"] == "You are a helpful assistant.\n\nBe brief."
