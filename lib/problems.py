@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 
 class Problem(Exception):
-    """Something went wrong. Try again; if it persists, tell the operator the request_id."""
+    """Something went wrong. Try again; if it persists, tell the operator."""
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR

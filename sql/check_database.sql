@@ -7,6 +7,8 @@ DECLARE
     is_parleys CONSTANT boolean
     := obj_description(to_regclass('schema_migrations'), 'pg_class') LIKE 'Parley:%';
     foreign_tables text;
+    foreign_functions text;
+    distant_tables text;
     missing_columns text;
 BEGIN
     IF is_parleys THEN
@@ -34,6 +36,39 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'feature_not_supported',
             MESSAGE = format('tables exist already that Parley did not make: %s', foreign_tables),
+            HINT = advice;
+    END IF;
+
+    SELECT string_agg(pg_proc.oid::regprocedure::text, ', ' ORDER BY pg_proc.oid) INTO foreign_functions
+    FROM pg_proc
+    WHERE
+        pg_proc.pronamespace = current_schema()::regnamespace
+        AND coalesce(obj_description(pg_proc.oid, 'pg_proc'), '') NOT LIKE 'Parley:%'
+        AND pg_proc.proname = any(ARRAY[
+            'act_as_caller', 'begin_turn', 'count_use', 'delete_old_chat_messages',
+            'delete_old_conversations', 'delete_own_account', 'find_account', 'finish_turn',
+            'is_active_user', 'is_kept', 'list_slow_statements', 'list_turn_messages', 'own_user',
+            'register_account', 'remember_user', 'search_conversations', 'search_vector'
+        ]);
+    IF foreign_functions IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = format('functions exist already that Parley did not make: %s', foreign_functions),
+            HINT = advice;
+    END IF;
+
+    -- Parley's tables would reference these, which its functions do not find: their path is Parley's schema alone.
+    SELECT string_agg(pg_class.oid::regclass::text, ', ' ORDER BY pg_class.relname) INTO distant_tables
+    FROM pg_class
+    WHERE
+        pg_class.oid IN (to_regclass('users'), to_regclass('tasks'), to_regclass('conversations'))
+        AND pg_class.relnamespace <> current_schema()::regnamespace;
+    IF distant_tables IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = format(
+                'tables of the search_path lie outside of the schema %I: %s', current_schema(), distant_tables
+            ),
             HINT = advice;
     END IF;
 

@@ -11,8 +11,8 @@
 -- after the migrations, every time, in one transaction. To change a function, edit its file.
 --
 -- Code of the version before calls a function while and after it is replaced, so a function keeps its signature.
--- A new signature (name, parameters or columns) is a second function beside the first; without DEFAULT, so that no
--- call fits both. A migration of the version after drops the first.
+-- New parameters make a second function of the same name beside the first; without DEFAULT, so that no call fits
+-- both. New result columns need a new name. A migration of the version after drops the first.
 --
 -- Order: alphabetical. A body in plpgsql is looked up when it runs, so functions may call each other. A body in SQL is
 -- looked up when the function is made, so it uses tables only. A function that an index, a policy, a CHECK or a
@@ -55,7 +55,8 @@ COMMIT;
 \set migration 010_search
 \ir apply_indexes.sql
 
--- The functions, unless a later version has migrated this database: its functions stay.
+-- The functions, unless a later version's migration is applied: then its functions stay. (Of two versions with the
+-- same migrations, the one that migrates last sets the functions.)
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SELECT pg_advisory_xact_lock(hashtext('parley migrations')) \g /dev/null

@@ -11,7 +11,7 @@ BEGIN
     END IF;
     PERFORM set_config('parley.user_id', coalesce(user_id, ''), TRUE);
     PERFORM set_config('parley.conversation_id', coalesce(conversation_id::text, ''), TRUE);
-    -- Last: parley_app may not call the functions above.
+    -- Last: from here on the transaction has the rights of parley_app.
     PERFORM set_config('role', 'parley_app', TRUE);
 END
 $$;

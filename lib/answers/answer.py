@@ -59,7 +59,6 @@ class Answer:
         turn: the turn that the answer is made in.
         request: the request that it answers.
         message_id: the answer's id, as clients see it.
-        state: changes as drawn above.
         stream: the parts of the answer.
         parts: writes them.
         stored: becomes the stored answer, or raises the `Problem` that the answer ended in.
@@ -71,16 +70,22 @@ class Answer:
         self.turn = turn
         self.request = request
         self.message_id = str(uuid4())
-        self.state: AnswerState = "preparing"
         self.stream = Stream()
-        opening = ui_stream.start(self.message_id, turn.conversation_id)
-        self.parts = PartWriter(self.stream, opening, lambda: self._enter("streaming"))
+        # Without a reference back: a circle would keep the whole conversation in memory until the
+        # garbage collector comes, which is seldom.
+        self.parts = PartWriter(self.stream, ui_stream.start(self.message_id, turn.conversation_id))
+        self._final_state: AnswerState | None = None
         self.stored: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         # Retrieve the exception, so that asyncio does not warn when no request awaits this future.
         self.stored.add_done_callback(lambda stored: stored.exception())
         self.done = asyncio.Event()
         self._cut_reason: CutReason | None = None
         self._limit: asyncio.Timeout | None = None
+
+    @property
+    def state(self) -> AnswerState:
+        """The state, which changes as drawn above."""
+        return self._final_state or ("streaming" if self.stream.parts else "preparing")
 
     @property
     def has_begun(self) -> bool:
@@ -152,7 +157,7 @@ class Answer:
         if state not in NEXT_STATES[self.state]:
             message = f"an answer cannot go from {self.state} to {state}"
             raise RuntimeError(message)
-        self.state = state
+        self._final_state = state
 
 
 running_answers: "dict[UUID, Answer]" = {}

@@ -1,7 +1,5 @@
 """The parts of an answer in the making, written into its stream as the AI SDK reads them."""
 
-from collections.abc import Callable
-
 from lib.conversations.steps import Step, ToolCall
 from lib.streams import parts as ui_stream
 from lib.streams.stream import Stream
@@ -14,16 +12,9 @@ class PartWriter:
     while the stream has no part, a failure is a response of its own instead of a broken stream.
     """
 
-    def __init__(self, stream: Stream, opening: bytes, begin: Callable[[], None]) -> None:
-        """Take a stream that has no parts.
-
-        Args:
-            stream: the stream to write to.
-            opening: the part that begins it.
-            begin: called once, right before the stream gets its first part.
-        """
+    def __init__(self, stream: Stream, opening: bytes) -> None:
+        """Take a stream that has no parts, and the part that begins it."""
         self._stream = stream
-        self._begin = begin
         self._waiting = opening
         self._step = 0
         self._is_in_text = False
@@ -79,11 +70,6 @@ class PartWriter:
     def _write(self, part: bytes) -> None:
         # Each token comes through here.
         if self._waiting:
-            self._write_waiting()
+            self._stream.add(*ui_stream.split(self._waiting))
+            self._waiting = b""
         self._stream.add(part)
-
-    def _write_waiting(self) -> None:
-        if not self._stream.parts:
-            self._begin()
-        self._stream.add(*ui_stream.split(self._waiting))
-        self._waiting = b""

@@ -24,7 +24,7 @@ from lib.texts import storable
 from lib.turns.recover import recover_turn
 from lib.turns.stop import stop_turn
 
-# The number of a stream's last part, for readers that count parts from the end.
+# The number of a stream's newest part, for readers that count parts from the end.
 TAIL_INDEX = "x-workflow-stream-tail-index"
 # A running attempt looks four times a second whether it must stop. One that has not looked for so
 # long is dead, although its lease still runs, and its turn is recovered.

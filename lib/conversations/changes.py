@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import psycopg
-
 from lib.conversations.conversation import LOCK_CONVERSATION, ConversationId, retry_after
 from lib.conversations.listing import ConversationSummary
 from lib.database.acting import remember_user
@@ -14,7 +12,7 @@ from lib.database.statements import Call, Statement
 from lib.http.ids import CHAT_ID
 from lib.http.queries import parameter, query_string
 from lib.identity.callers import Caller
-from lib.problems import AccountUnknown, NotFound, TurnInProgress
+from lib.problems import NotFound, TurnInProgress
 from lib.settings import settings
 
 if TYPE_CHECKING:
@@ -112,23 +110,18 @@ async def claim_conversation(
     Raises:
         NotFound: when neither an anonymous caller nor this one has such a conversation.
         TurnInProgress: when an answer is being made in the conversation.
-        AccountUnknown: when the user cannot be added to an application's own `users`.
         Problem: see `Database.run_as`.
     """
-    try:
-        _, _, claims, summaries = await database.run_as(
-            caller,
-            conversation_id,
-            remember_user(caller),
-            # A statement of its own, as in begin_turn: the claim must see an answer that is stored
-            # while the lock is waited for.
-            LOCK_CONVERSATION(conversation_id=conversation_id, user_id=None),
-            CLAIM_CONVERSATION(**_parameters(caller, conversation_id)),
-            _summary_call(caller, conversation_id),
-        )
-    except psycopg.errors.NotNullViolation as error:
-        # The rows of an application's own `users` need more than a token says.
-        raise AccountUnknown from error
+    _, _, claims, summaries = await database.run_as(
+        caller,
+        conversation_id,
+        remember_user(caller),
+        # A statement of its own, as in begin_turn: the claim must see an answer that is stored
+        # while the lock is waited for.
+        LOCK_CONVERSATION(conversation_id=conversation_id, user_id=None),
+        CLAIM_CONVERSATION(**_parameters(caller, conversation_id)),
+        _summary_call(caller, conversation_id),
+    )
     if claims and not claims[0].is_claimed:
         raise TurnInProgress(
             "An answer is just being made in this conversation. Claim it after that.",

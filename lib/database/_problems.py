@@ -28,29 +28,24 @@ NO_ROLE = (
 )
 
 
-def as_problem(error: Exception, caller: Caller | None) -> Exception:
-    """Return the problem that an error means for the client, caused by it; else the error itself.
+def hide_row(error: psycopg.Error) -> None:
+    """Keep the first line of an error's text alone.
 
-    An error that the code around a statement expects, such as a violated constraint, passes as it
-    is, but with the first line of its text alone: the other lines may show the refused row, and a
-    row of `users` has the hash of a password.
+    The other lines may show the refused row, and a row of `users` has the hash of a password.
+    """
+    if error.diag.message_primary is not None:
+        error.args = (error.diag.message_primary,)
+
+
+def as_problem(error: psycopg.Error, caller: Caller | None) -> Problem | None:
+    """Return the problem that an error means for the client.
+
+    None: the code around the statement expects the error, such as a violated constraint.
 
     Args:
         error: the error that a step raised.
         caller: for whom the step was sent; None: for no caller.
     """
-    if not isinstance(error, psycopg.Error):
-        return error
-    problem = _problem_of(error, caller)
-    if error.diag.message_primary is not None:
-        error.args = (error.diag.message_primary,)
-    if problem is None:
-        return error
-    problem.__cause__ = error
-    return problem
-
-
-def _problem_of(error: psycopg.Error, caller: Caller | None) -> Problem | None:
     match error:
         case _ if isinstance(error, TRANSIENT):
             return DatabaseUnavailable(retry_after_seconds=5)

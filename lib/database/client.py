@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 
 from lib.database._pool import ANSWER_TIMEOUT_SECONDS, Connection, Connections, is_lost, shut
-from lib.database._problems import TRANSIENT, as_problem
+from lib.database._problems import TRANSIENT, as_problem, hide_row
 from lib.database._rows import rows_as
 from lib.database.acting import ACT_AS_CALLER
 from lib.database.statements import Call, Nothing
@@ -159,14 +159,17 @@ class Database:
         # less than a task within `asyncio.shield`.
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Rows] = loop.create_future()
-        step = asyncio.Task(self._run(outcome, calls, caller), loop=loop, eager_start=True)
+        step = asyncio.Task(self._run(outcome, calls), loop=loop, eager_start=True)
         self._steps.add(step)
         step.add_done_callback(self._steps.discard)
-        return await outcome
+        try:
+            return await outcome
+        except psycopg.Error as error:
+            if (problem := as_problem(error, caller)) is None:
+                raise
+            raise problem from error
 
-    async def _run(
-        self, outcome: asyncio.Future[Rows], calls: Calls, caller: Caller | None
-    ) -> None:
+    async def _run(self, outcome: asyncio.Future[Rows], calls: Calls) -> None:
         """Send a step, and report its outcome if the caller still waits for it."""
         started_at = time.monotonic()
         try:
@@ -180,7 +183,7 @@ class Database:
             raise
         except Exception as error:  # noqa: BLE001 (the caller gets it)
             if not outcome.done():
-                outcome.set_exception(as_problem(error, caller))
+                outcome.set_exception(error)
         else:
             if not outcome.done():
                 outcome.set_result(rows)
@@ -227,6 +230,10 @@ class Database:
                 for call, cursor in zip(calls, cursors, strict=True)
             ]
             has_failed = False
+        except psycopg.Error as error:
+            hide_row(error)
+            raise
+        else:
             return rows
         finally:
             watchdog.cancel()

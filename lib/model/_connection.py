@@ -19,6 +19,7 @@ from weakref import WeakSet
 
 import aiohttp
 import httpx2
+import yarl
 from aiohttp.http_exceptions import HttpProcessingError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class ModelTransport(httpx2.AsyncBaseTransport):
             async with asyncio.timeout(seconds):
                 response = await self._opened_session().request(
                     request.method,
-                    str(request.url),
+                    _url_of(request),
                     headers=self._headers_of(request),
                     data=content,
                     allow_redirects=False,
@@ -214,6 +215,14 @@ class ResponseBody(httpx2.AsyncByteStream):
         if (connection := self._response.connection) is not None and connection.transport:
             connection.transport.abort()
         self._response.close()
+
+
+def _url_of(request: httpx2.Request) -> yarl.URL:
+    """Return the URL as httpx2 sends it: its characters unchanged.
+
+    Without credentials, which httpx2 has put into a header: aiohttp refuses both together.
+    """
+    return yarl.URL(str(request.url.copy_with(userinfo=b"")), encoded=True)
 
 
 def body_of(response: httpx2.Response) -> AsyncIterator[bytes]:

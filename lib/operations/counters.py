@@ -26,8 +26,6 @@ STORE_SECONDS = 15.0
 PATIENCE_SECONDS = 1.0
 # An instance that is told to end has half a second in all.
 LAST_PATIENCE_SECONDS = 0.4
-
-
 ADD_COUNTERS = Statement("operations/add_counters", Nothing)
 
 

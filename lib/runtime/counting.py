@@ -76,7 +76,9 @@ TURNS = Metric(
     bounds=SLOW_BOUNDS,
 )
 FINISHES = Metric(
-    "turns", "Turns whose answer was stored, by finish_reason; other: it has none.", "finish_reason"
+    "turns",
+    "Turns whose answer was stored, by finish_reason; other: any other reason.",
+    "finish_reason",
 )
 FAILURES = Metric(
     "turn_failures",

@@ -4,7 +4,7 @@
 -- Sent first, in the round trip of the caller's statements. Row-level security then shows parley_app the rows of
 -- this caller alone. Nothing of it outlives the transaction, so it works through PgBouncer in transaction mode.
 -- Raises PA001 when the account is switched off, and PA002 when an account is needed and was deleted; either error
--- keeps the statements after it in the round trip from running. lib/database/client.py turns the codes into problems.
+-- keeps the statements after it in the round trip from running. lib/database/_problems.py turns the codes into problems.
 --
 -- Parameters
 --   user_id          text     the caller; null: anonymous
@@ -24,7 +24,7 @@ BEGIN
     END IF;
     PERFORM set_config('parley.user_id', coalesce(user_id, ''), TRUE);
     PERFORM set_config('parley.conversation_id', coalesce(conversation_id::text, ''), TRUE);
-    -- Last: parley_app may not call the functions above.
+    -- Last: from here on the transaction has the rights of parley_app.
     PERFORM set_config('role', 'parley_app', TRUE);
 END
 $$;

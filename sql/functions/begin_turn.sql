@@ -404,6 +404,16 @@ BEGIN
     LEFT JOIN taken_turn ON TRUE;
 END
 $$;
-COMMENT ON FUNCTION begin_turn IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
-REVOKE EXECUTE ON FUNCTION begin_turn FROM public;
-GRANT EXECUTE ON FUNCTION begin_turn TO parley_app;
+COMMENT ON FUNCTION begin_turn(
+    uuid, text, text, text, jsonb, jsonb, text, boolean, text, text, uuid, double precision, boolean,
+    integer, text, integer, integer, integer, timestamptz
+)
+IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
+REVOKE EXECUTE ON FUNCTION begin_turn(
+    uuid, text, text, text, jsonb, jsonb, text, boolean, text, text, uuid, double precision, boolean,
+    integer, text, integer, integer, integer, timestamptz
+) FROM public;
+GRANT EXECUTE ON FUNCTION begin_turn(
+    uuid, text, text, text, jsonb, jsonb, text, boolean, text, text, uuid, double precision, boolean,
+    integer, text, integer, integer, integer, timestamptz
+) TO parley_app;

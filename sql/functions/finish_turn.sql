@@ -250,6 +250,16 @@ BEGIN
         AND chat_messages.superseded_at IS NULL;
 END
 $$;
-COMMENT ON FUNCTION finish_turn IS 'Parley: stores the answer and gives the turn back';
-REVOKE EXECUTE ON FUNCTION finish_turn FROM public;
-GRANT EXECUTE ON FUNCTION finish_turn TO parley_app;
+COMMENT ON FUNCTION finish_turn(
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, text, text, text, text,
+    double precision, boolean, boolean, text, text, integer, text, text, text, timestamptz
+)
+IS 'Parley: stores the answer and gives the turn back';
+REVOKE EXECUTE ON FUNCTION finish_turn(
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, text, text, text, text,
+    double precision, boolean, boolean, text, text, integer, text, text, text, timestamptz
+) FROM public;
+GRANT EXECUTE ON FUNCTION finish_turn(
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, text, text, text, text,
+    double precision, boolean, boolean, text, text, integer, text, text, text, timestamptz
+) TO parley_app;

@@ -95,6 +95,13 @@ BEGIN
         AND chat_messages.id = any(array(SELECT wanted.id FROM wanted));
 END
 $$;
-COMMENT ON FUNCTION list_turn_messages IS 'Parley: the messages that a turn reads';
-REVOKE EXECUTE ON FUNCTION list_turn_messages FROM public;
-GRANT EXECUTE ON FUNCTION list_turn_messages TO parley_app;
+COMMENT ON FUNCTION list_turn_messages(
+    uuid, text, uuid, text, integer, integer, timestamptz
+)
+IS 'Parley: the messages that a turn reads';
+REVOKE EXECUTE ON FUNCTION list_turn_messages(
+    uuid, text, uuid, text, integer, integer, timestamptz
+) FROM public;
+GRANT EXECUTE ON FUNCTION list_turn_messages(
+    uuid, text, uuid, text, integer, integer, timestamptz
+) TO parley_app;

@@ -1,6 +1,22 @@
 -- Takes back 001 caller role. Lost: nothing stored; the role parley_app itself, unless another database uses it.
 
-DROP FUNCTION IF EXISTS is_kept;
+-- Each signature of these names: a later version may have made another one.
+DO $$
+DECLARE
+    signature regprocedure;
+BEGIN
+    FOR signature IN
+        SELECT pg_proc.oid
+        FROM pg_proc
+        WHERE
+            pg_proc.pronamespace = current_schema()::regnamespace
+            AND pg_proc.proname IN ('is_kept')
+            AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', signature);
+    END LOOP;
+END
+$$;
 REVOKE ALL ON schema_migrations FROM parley_app;
 
 DO $$

@@ -1,11 +1,29 @@
 -- Takes back 002 users. Lost: every user and local account, but not an application's own table.
 
-DROP FUNCTION IF EXISTS act_as_caller;
-DROP FUNCTION IF EXISTS is_active_user;
-DROP FUNCTION IF EXISTS own_user;
-DROP FUNCTION IF EXISTS remember_user;
-DROP FUNCTION IF EXISTS register_account;
-DROP FUNCTION IF EXISTS find_account;
+-- Each signature of these names: a later version may have made another one.
+DO $$
+DECLARE
+    signature regprocedure;
+BEGIN
+    FOR signature IN
+        SELECT pg_proc.oid
+        FROM pg_proc
+        WHERE
+            pg_proc.pronamespace = current_schema()::regnamespace
+            AND pg_proc.proname IN (
+                'act_as_caller',
+                'is_active_user',
+                'own_user',
+                'remember_user',
+                'register_account',
+                'find_account'
+            )
+            AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', signature);
+    END LOOP;
+END
+$$;
 
 DO $$
 BEGIN

@@ -1,5 +1,20 @@
 -- Takes back 004 chat messages. Lost: every message.
 
-DROP FUNCTION IF EXISTS delete_old_conversations;
-DROP FUNCTION IF EXISTS list_turn_messages;
+-- Each signature of these names: a later version may have made another one.
+DO $$
+DECLARE
+    signature regprocedure;
+BEGIN
+    FOR signature IN
+        SELECT pg_proc.oid
+        FROM pg_proc
+        WHERE
+            pg_proc.pronamespace = current_schema()::regnamespace
+            AND pg_proc.proname IN ('delete_old_conversations', 'list_turn_messages')
+            AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', signature);
+    END LOOP;
+END
+$$;
 DROP TABLE IF EXISTS chat_messages;

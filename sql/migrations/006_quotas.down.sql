@@ -1,5 +1,20 @@
 -- Takes back 006 quotas. Lost: the counters; every minute and day begins again.
 
-DROP FUNCTION IF EXISTS delete_own_account;
-DROP FUNCTION IF EXISTS count_use;
+-- Each signature of these names: a later version may have made another one.
+DO $$
+DECLARE
+    signature regprocedure;
+BEGIN
+    FOR signature IN
+        SELECT pg_proc.oid
+        FROM pg_proc
+        WHERE
+            pg_proc.pronamespace = current_schema()::regnamespace
+            AND pg_proc.proname IN ('delete_own_account', 'count_use')
+            AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', signature);
+    END LOOP;
+END
+$$;
 DROP TABLE IF EXISTS quotas;

@@ -1,4 +1,20 @@
 -- Takes back 009 metric counters. Lost: the metrics counted so far.
 
-DROP FUNCTION IF EXISTS list_slow_statements;
+-- Each signature of these names: a later version may have made another one.
+DO $$
+DECLARE
+    signature regprocedure;
+BEGIN
+    FOR signature IN
+        SELECT pg_proc.oid
+        FROM pg_proc
+        WHERE
+            pg_proc.pronamespace = current_schema()::regnamespace
+            AND pg_proc.proname IN ('list_slow_statements')
+            AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', signature);
+    END LOOP;
+END
+$$;
 DROP TABLE IF EXISTS metric_counters;

@@ -1,6 +1,22 @@
 -- Takes back 010 search. Lost: nothing stored.
 
-DROP FUNCTION IF EXISTS search_conversations;
+-- Each signature of these names: a later version may have made another one.
+DO $$
+DECLARE
+    signature regprocedure;
+BEGIN
+    FOR signature IN
+        SELECT pg_proc.oid
+        FROM pg_proc
+        WHERE
+            pg_proc.pronamespace = current_schema()::regnamespace
+            AND pg_proc.proname IN ('search_conversations')
+            AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', signature);
+    END LOOP;
+END
+$$;
 DROP INDEX IF EXISTS idx_conversations_search;
 DROP INDEX IF EXISTS idx_chat_messages_search;
 DROP FUNCTION IF EXISTS search_vector;

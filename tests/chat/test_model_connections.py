@@ -437,6 +437,32 @@ async def test_an_answer_that_is_cut_or_not_http_is_a_failure_and_not_a_time_out
     assert not isinstance(failure.value, ModelTimeout)
 
 
+@pytest.mark.parametrize(
+    ("credentials", "path", "sent"),
+    [
+        ("", "/v1", b"POST /v1/chat/completions HTTP/1.1\r\n"),
+        ("", "/a%7Eb%2Fc/v1", b"POST /a%7Eb%2Fc/v1/chat/completions HTTP/1.1\r\n"),
+        ("user:secret@", "/v1", b"POST /v1/chat/completions HTTP/1.1\r\n"),
+    ],
+    ids=["plain", "with escapes", "with credentials"],
+)
+async def test_a_base_url_is_sent_as_it_is_written(
+    provider: Provider, credentials: str, path: str, sent: bytes
+) -> None:
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await read_request(reader))
+        writer.write(ANSWER)
+
+    async with serving(serve) as url:
+        assert await provider.ask(url.replace("://", f"://{credentials}") + path) == "ok"
+
+    assert heads[0].startswith(sent)
+    assert b"secret" not in heads[0]
+    assert heads[0].lower().count(b"authorization:") == 1
+
+
 async def test_a_key_that_cannot_be_sent_in_a_header_is_a_failure(provider: Provider) -> None:
     provider.key = "sk-\n1"
 

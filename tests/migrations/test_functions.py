@@ -95,6 +95,33 @@ def test_a_new_signature_stands_beside_the_one_that_running_code_calls(
     assert migrated.rows("SELECT find_account('', now())") == [("of the new code",)]
 
 
+@pytest.mark.parametrize("name", ["begin_turn", "finish_turn", "list_turn_messages", "is_kept"])
+def test_a_second_signature_stops_neither_a_migration_nor_a_way_back(
+    migrated: Site, name: str
+) -> None:
+    migrated.run(f"""
+        CREATE FUNCTION {name}(of_a_later_version text) RETURNS text LANGUAGE sql AS 'SELECT $1';
+        COMMENT ON FUNCTION {name}(text) IS 'Parley: of a later version'
+    """)
+
+    migrated.migrate()
+
+    while migrated.roll_back() != ["nothing to take back"]:
+        pass
+    assert migrated.rows(f"SELECT oid FROM pg_proc WHERE proname = '{name}'") == []
+
+
+def test_a_function_of_the_application_is_not_overwritten(site: Site) -> None:
+    site.run("""
+        CREATE FUNCTION is_active_user(user_id text) RETURNS boolean LANGUAGE sql AS 'SELECT TRUE'
+    """)
+
+    refusal = site.migrate_in_vain()
+
+    assert "functions exist already that Parley did not make" in refusal
+    assert site.rows("SELECT is_active_user('ada')") == [(True,)]
+
+
 async def test_turns_go_on_while_functions_are_applied_again_and_again(
     migrated: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

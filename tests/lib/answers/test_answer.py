@@ -1,6 +1,8 @@
 """The life cycle of an answer: its states, its cuts, and the parts of its stream."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -213,3 +215,20 @@ async def test_the_parts_of_two_steps_are_numbered_and_opened_once(answer: Answe
     text_ids = [part["id"] for part in contents if part["type"] == "text-start"]
     assert text_ids == ["0", "1", "2"]
     assert contents[0]["messageId"] == answer.message_id
+
+
+@pytest.mark.parametrize("is_ended", [False, True], ids=["prepared", "ended"])
+async def test_an_answer_is_freed_without_the_garbage_collector(*, is_ended: bool) -> None:
+    answer = Answer(TURN, ChatRequest(text="Hello!", wants_stream=True))
+    if is_ended:
+        answer.parts.begin_step()
+        answer.parts.add_text("Hi")
+        answer.end(QUESTION, LAST_PARTS)
+        await asyncio.sleep(0)
+    reference = weakref.ref(answer)
+    gc.disable()
+    try:
+        del answer
+        assert reference() is None
+    finally:
+        gc.enable()

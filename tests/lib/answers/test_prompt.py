@@ -1,12 +1,15 @@
 """The order of messages in a prompt: the strictest provider accepts every stored conversation."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lib.settings
 from lib.answers._prompt import NO_ANSWER, provider_messages
 from lib.conversations.message import Message, Role
 from lib.conversations.steps import Step, ToolCall, stored_steps
@@ -15,6 +18,18 @@ from tests.support.strictest_provider import fault_in
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FILES = [{"url": "https://example.app/cat.png", "mediaType": "image/png"}]
+
+
+@pytest.fixture(autouse=True)
+def settings_without_a_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set the one variable that Parley needs, because the prompt begins with SYSTEM_PROMPT."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    monkeypatch.delenv("SYSTEM_PROMPT", raising=False)
+    lib.settings.settings.cache_clear()
+    yield
+    lib.settings.settings.cache_clear()
+
+
 texts = st.sampled_from(["", " ", "\n", "Hello", "And now?"])
 calls = st.builds(
     ToolCall,

@@ -305,16 +305,18 @@ export interface components {
             /** Format: uuid */
             id: string;
             title: string | null;
-            status: components["schemas"]["ConversationStatus"];
+            /** @enum {string} */
+            status: "active" | "archived";
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
             updated_at: string;
         };
-        /** @description The body of PATCH /api/conversations: at least one of these, and none of them null. */
+        /** @description The body of PATCH /api/conversations: at least one of these fields, and none of them null. */
         ConversationChange: {
             title?: string;
-            status?: components["schemas"]["ConversationStatus"];
+            /** @enum {string} */
+            status?: "active" | "archived";
             /**
              * @description Give an anonymous conversation to the user who asks.
              * @constant
@@ -344,21 +346,20 @@ export interface components {
             /** @description Leads to the next page, as `cursor`; null: this is the last. */
             next_cursor: string | null;
         };
-        /** @enum {string} */
-        ConversationStatus: "active" | "archived";
         /** @description A conversation with its number of messages and the last one. */
         ConversationSummary: {
             /** Format: uuid */
             id: string;
             title: string | null;
-            status: components["schemas"]["ConversationStatus"];
+            /** @enum {string} */
+            status: "active" | "archived";
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
             updated_at: string;
             /** @description Current messages. */
             message_count: number;
-            /** @description The beginning of the last current message; null: none is left. */
+            /** @description The beginning of the last current message; null: there is none. */
             last_message: string | null;
         };
         /** @description The counts of all instances. */
@@ -523,7 +524,8 @@ export interface components {
             /** Format: uuid */
             id: string;
             title: string | null;
-            status: components["schemas"]["ConversationStatus"];
+            /** @enum {string} */
+            status: "active" | "archived";
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -700,7 +702,7 @@ export interface components {
             id: string;
             content: string;
         };
-        /** @description A part of a user message: an image, which the provider fetches or finds in the URL itself. */
+        /** @description A part of a user message: an image, which the provider fetches, or reads from a data URL. */
         SentFilePart: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -731,7 +733,7 @@ export interface components {
             type: "text";
             text: string;
         };
-        /** @description The part of an AI SDK `UIMessage` that is read: of the newest user message alone. */
+        /** @description The fields of an AI SDK `UIMessage` that are read, from the newest user message alone. */
         SentUserMessage: {
             id?: string | null;
             /**
@@ -824,7 +826,7 @@ export interface components {
             updated_at: string;
             description: string;
         };
-        /** @description The body of PATCH /api/tasks: at least one of these. */
+        /** @description The body of PATCH /api/tasks: at least one of these fields. */
         TaskChange: {
             title?: string | null;
             description?: string | null;
@@ -1022,7 +1024,7 @@ export interface components {
         UIMessageEvent: {
             data: "[DONE]" | string;
         };
-        /** @description The cost of the answers of one day by one model: a row of sum_usage. */
+        /** @description The tokens of the answers of one day by one model. */
         Usage: {
             model_name: string | null;
             /** Format: date */
@@ -1087,9 +1089,9 @@ export interface components {
     };
     responses: {
         /**
-         * @description `account_inactive`: This account is switched off.
+         * @description `account_inactive`: This account is switched off. Ask the operator to switch it on.
          *
-         *     `account_unknown`: The token is valid, but its user has no account in this application.
+         *     `account_unknown`: Your token is valid, but you have no account in this application. Register first.
          */
         AccountInactiveOrAccountUnknown: {
             headers: {
@@ -1108,7 +1110,7 @@ export interface components {
         /**
          * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
          *
-         *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
+         *     `database_unavailable`: The database cannot be reached. Try again in a moment.
          */
         DatabaseNotMigratedOrDatabaseUnavailable: {
             headers: {
@@ -1128,9 +1130,9 @@ export interface components {
         /**
          * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
          *
-         *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
+         *     `database_unavailable`: The database cannot be reached. Try again in a moment.
          *
-         *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
+         *     `identity_provider_unavailable`: The identity provider does not answer, so your token cannot be checked. Try again soon.
          */
         DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable: {
             headers: {
@@ -1147,7 +1149,7 @@ export interface components {
                 };
             };
         };
-        /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
+        /** @description `internal_error`: Something went wrong. Try again; if it persists, tell the operator. */
         InternalError: {
             headers: {
                 "server-timing": components["headers"]["server-timing"];
@@ -1162,7 +1164,7 @@ export interface components {
                 };
             };
         };
-        /** @description `invalid_request`: The request is not valid. */
+        /** @description `invalid_request`: The request is not valid. Correct the fields that are listed in errors. */
         InvalidRequest: {
             headers: {
                 "server-timing": components["headers"]["server-timing"];
@@ -1177,7 +1179,7 @@ export interface components {
                 };
             };
         };
-        /** @description `malformed_request`: The body is not JSON. */
+        /** @description `malformed_request`: The body is not valid JSON. */
         MalformedRequest: {
             headers: {
                 "server-timing": components["headers"]["server-timing"];
@@ -1192,7 +1194,7 @@ export interface components {
                 };
             };
         };
-        /** @description `not_found`: There is no such thing here, or it is not yours. */
+        /** @description `not_found`: It does not exist, or it belongs to another user. */
         NotFound: {
             headers: {
                 "server-timing": components["headers"]["server-timing"];
@@ -1222,7 +1224,7 @@ export interface components {
                 };
             };
         };
-        /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
+        /** @description `unauthenticated`: Sign in first: send a valid token in the header Authorization: Bearer. */
         Unauthenticated: {
             headers: {
                 "server-timing": components["headers"]["server-timing"];
@@ -1325,7 +1327,7 @@ export interface operations {
                     "text/event-stream": components["schemas"]["UIMessageEvent"];
                 };
             };
-            /** @description `malformed_request`: The body is not JSON. */
+            /** @description `malformed_request`: The body is not valid JSON. */
             400: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -1346,7 +1348,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unauthenticated`: Sign in first: this needs a valid token in the header Authorization: Bearer. */
+            /** @description `unauthenticated`: Sign in first: send a valid token in the header Authorization: Bearer. */
             401: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -1369,9 +1371,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `account_inactive`: This account is switched off.
+             * @description `account_inactive`: This account is switched off. Ask the operator to switch it on.
              *
-             *     `account_unknown`: The token is valid, but its user has no account in this application.
+             *     `account_unknown`: Your token is valid, but you have no account in this application. Register first.
              */
             403: {
                 headers: {
@@ -1393,7 +1395,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `not_found`: There is no such thing here, or it is not yours. */
+            /** @description `not_found`: It does not exist, or it belongs to another user. */
             404: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -1417,17 +1419,17 @@ export interface operations {
             /**
              * @description `answer_not_stored`: This answer was not stored: the conversation was deleted, or another attempt took over.
              *
-             *     `answer_stopped`: This answer was stopped before it began. Send your message again to have it answered.
+             *     `answer_stopped`: This answer was stopped before it began. Send your message again to get an answer.
              *
-             *     `conversation_archived`: This conversation is archived. Make it active again to go on with it.
+             *     `conversation_archived`: This conversation is archived. Set its status to active to continue it.
              *
-             *     `conversation_full`: This conversation holds as many messages as it may. Start a new one.
+             *     `conversation_full`: This conversation has reached its message limit. Start a new one.
              *
-             *     `conversation_moved_on`: This message was never answered, and others have been said since. Send it as a new one.
+             *     `conversation_moved_on`: This message was never answered, and the conversation went on. Send it as a new message.
              *
-             *     `message_id_taken`: Another message of this conversation has that id. Send this one under a new id.
+             *     `message_id_taken`: Another message in this conversation has this id. Send this one with a new id.
              *
-             *     `turn_in_progress`: Another message of this conversation is just being answered. Send this one again after it.
+             *     `turn_in_progress`: Another message in this conversation is being answered. Send this one again afterwards.
              */
             409: {
                 headers: {
@@ -1493,7 +1495,7 @@ export interface operations {
                 };
             };
             /**
-             * @description `invalid_request`: The request is not valid.
+             * @description `invalid_request`: The request is not valid. Correct the fields that are listed in errors.
              *
              *     `nothing_to_answer`: There is no user message to answer. Send one.
              */
@@ -1517,7 +1519,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `quota_exceeded`: You have sent as many messages as you may for now. Try again later; nothing was stored. */
+            /** @description `quota_exceeded`: You have reached your message limit, so nothing was stored. Try again later. */
             429: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -1539,7 +1541,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong on our side. Please try again; if it stays, tell the operator. */
+            /** @description `internal_error`: Something went wrong. Try again; if it persists, tell the operator. */
             500: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -1561,11 +1563,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `answer_withheld`: The model's provider held the answer back as unsuitable. Put the question differently.
+             * @description `answer_withheld`: The model's provider withheld the answer as unsuitable. Rephrase your message.
              *
-             *     `model_failed`: The model could not answer. Your message is stored; send it again to try once more.
+             *     `model_failed`: The model could not answer. Your message is stored; send it again to retry.
              *
-             *     `model_refused`: The model's provider refused: a wrong key or setting, or too long a conversation.
+             *     `model_refused`: The provider refused: the API key or a setting is wrong, or the conversation is too long.
              */
             502: {
                 headers: {
@@ -1588,17 +1590,17 @@ export interface operations {
                 };
             };
             /**
-             * @description `answer_interrupted`: The server was restarted during this answer. Send your message again to try once more.
+             * @description `answer_interrupted`: The server restarted during this answer. Send your message again to retry.
              *
              *     `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
              *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
+             *     `database_unavailable`: The database cannot be reached. Try again in a moment.
              *
-             *     `identity_provider_unavailable`: The identity provider does not answer, so the token cannot be checked. Try again soon.
+             *     `identity_provider_unavailable`: The identity provider does not answer, so your token cannot be checked. Try again soon.
              *
              *     `model_not_configured`: This deployment has no model yet: set OPENAI_API_KEY. Nothing was stored.
              *
-             *     `model_overloaded`: The model has too much to do. Your message is stored; send it again in a moment.
+             *     `model_overloaded`: The model is overloaded. Your message is stored; send it again in a moment.
              */
             503: {
                 headers: {
@@ -1621,7 +1623,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `model_timeout`: The model took too long. Your message is stored; send it again to try once more. */
+            /** @description `model_timeout`: The model took too long. Your message is stored; send it again to retry. */
             504: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -1724,7 +1726,7 @@ export interface operations {
                 q?: string;
                 /** @description One conversation. The UUID of a conversation, or any other text, which stands for one conversation of each user. Without a token it needs 16 characters. */
                 id?: string;
-                /** @description Everything of the user's. */
+                /** @description All data of the user. */
                 export?: "true";
             };
             header?: never;
@@ -1814,7 +1816,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
-            /** @description `turn_in_progress`: Another message of this conversation is just being answered. Send this one again after it. */
+            /** @description `turn_in_progress`: Another message in this conversation is being answered. Send this one again afterwards. */
             409: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -2114,7 +2116,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["MalformedRequest"];
-            /** @description `wrong_credentials`: There is no account with this address and password. */
+            /** @description `wrong_credentials`: The email address or the password is wrong. */
             401: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -2130,7 +2132,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `account_inactive`: This account is switched off. */
+            /** @description `account_inactive`: This account is switched off. Ask the operator to switch it on. */
             403: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -2146,7 +2148,7 @@ export interface operations {
                 };
             };
             404: components["responses"]["NotFound"];
-            /** @description `email_taken`: This address has an account already. Log in instead. */
+            /** @description `email_taken`: An account with this email address exists already. Log in instead. */
             409: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -2165,7 +2167,7 @@ export interface operations {
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
-            /** @description `too_many_attempts`: There were too many attempts. Try again later. */
+            /** @description `too_many_attempts`: Too many attempts. Try again later. */
             429: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -2185,9 +2187,9 @@ export interface operations {
             /**
              * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
              *
-             *     `database_unavailable`: The database cannot be reached. Please try again in a moment.
+             *     `database_unavailable`: The database cannot be reached. Try again in a moment.
              *
-             *     `local_accounts_unavailable`: This application keeps its accounts elsewhere: sign in there.
+             *     `local_accounts_unavailable`: This application keeps its accounts elsewhere. Sign in there.
              */
             503: {
                 headers: {
