@@ -7,7 +7,7 @@ import type { components } from './openapi'
 type Schemas = components['schemas']
 
 export type Conversation = Schemas['Conversation']
-export type ConversationStatus = Schemas['ConversationStatus']
+export type ConversationStatus = Conversation['status']
 export type ConversationPage = Schemas['ConversationPage']
 export type ConversationChange = Schemas['ConversationChange']
 export type MistakeMark = Schemas['MistakeMark']
