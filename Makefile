@@ -3,6 +3,8 @@
 PYTHON =
 ARGS =
 RUN = .venv/bin/python -m
+# A worker that a test has hung is replaced once; a file that hangs it again ends the run.
+PYTEST = pytest -n 3 --dist loadfile --max-worker-restart 1
 PIP = $(RUN) pip install --quiet --disable-pip-version-check
 LEAST = import sys; sys.exit(sys.version_info < (3, 12))
 
@@ -16,7 +18,7 @@ dev: .venv/installed ## run the whole product here: database, model, functions, 
 	@$(RUN) dev $(ARGS)
 
 test: .venv/installed tests/node/node_modules/installed ## run the tests (ARGS='-k history' for some of them)
-	@$(RUN) pytest -n 3 --dist loadfile --max-worker-restart 1 $(ARGS)
+	@$(RUN) $(PYTEST) $(ARGS)
 
 test-web: .venv/installed tests/web/node_modules/installed examples/nextjs/node_modules/installed ## drive Chromium through the playground and the example (ARGS='-g stop')
 	@$(RUN) tests.web $(ARGS)
@@ -26,7 +28,7 @@ test-api: .venv/installed ## try the description on the running product, with re
 
 coverage: .venv/installed tests/node/node_modules/installed ## run the tests and list the lines of api and lib that they miss, with a gate
 	@rm -rf .coverage
-	@$(RUN) coverage run -m pytest -n 3 --dist loadfile $(ARGS)
+	@$(RUN) coverage run -m $(PYTEST) $(ARGS)
 	@$(RUN) coverage combine --quiet
 	@$(RUN) coverage report
 
