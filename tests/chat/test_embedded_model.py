@@ -14,6 +14,8 @@ from tests.support.product import CHAT_ID, Parley, running_product
 from tests.support.serving import Switchboard
 
 pytestmark = [
+    # So small a model may need several answers of a minute each.
+    pytest.mark.timeout(600),
     pytest.mark.environment(MAX_TOOL_STEPS="2"),
     pytest.mark.skipif(
         importlib.util.find_spec("xllamacpp") is None,

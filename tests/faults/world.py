@@ -60,7 +60,8 @@ class World:
 
     def reply(self, body: dict[str, Any]) -> Reply:
         """Return the model's reply: often a fault when it sees a question for the first time."""
-        question = body["messages"][-1]["content"]
+        # A question that got no answer stands in one message with the question after it.
+        question = body["messages"][-1]["content"].rpartition("\n\n")[2]
         pieces = (f"[{question}] ", *(f"{number} " for number in self.random.sample(range(99), 6)))
         if question not in self._asked and self.random.random() < 0.4:
             self._asked.add(question)
