@@ -69,6 +69,8 @@ def serve() -> None:
     params.n_parallel = SLOTS
     params.n_predict = ANSWER_TOKENS
     params.cpuparams.n_threads = os.cpu_count() or 1
+    # Threads sleep while they wait: spinning would take the processor from the rest of the product.
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0
     params.use_jinja = True  # tools and response_format
     params.ui = False
     server = xllamacpp.Server(params)
