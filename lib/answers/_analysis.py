@@ -18,6 +18,7 @@ from lib.database.client import Database
 from lib.database.statements import Statement
 from lib.model.client import stream_answer
 from lib.model.reply import Reply
+from lib.model.request import AnswerSchema, ModelRequest, SystemMessage, UserMessage
 from lib.runtime.log import log
 from lib.settings import settings
 from lib.texts import parse_object, storable_text
@@ -172,17 +173,16 @@ async def _analyse(turn: Turn) -> Analysis | None:
 
 
 async def _ask(turn: Turn) -> Analysis | None:
-    messages: list[dict[str, Any]] = [
-        {"role": "system", "content": PROMPT},
-        {"role": "user", "content": turn.question.content},
-    ]
     schema = Analysis.model_json_schema()
     schema["additionalProperties"] = False
-    json_schema = {"name": "analysis", "strict": True, "schema": schema}
-    options = {"response_format": {"type": "json_schema", "json_schema": json_schema}}
+    request = ModelRequest(
+        settings().openai_analysis_model or "",
+        (SystemMessage(PROMPT), UserMessage((turn.question.content,))),
+        schema=AnswerSchema("analysis", schema, is_strict=True),
+        is_minor=True,
+    )
     text = ""
-    model = settings().openai_analysis_model or ""
-    async with aclosing(stream_answer(model, messages, Reply(), options)) as stream:
+    async with aclosing(stream_answer(request, Reply())) as stream:
         async for piece in stream:
             text += piece if isinstance(piece, str) else ""
             if len(text) > MAX_ANALYSIS_CHARS:

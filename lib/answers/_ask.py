@@ -7,9 +7,9 @@ import time
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, assert_never
+from typing import assert_never
 
-from lib.answers._prompt import provider_messages
+from lib.answers._prompt import prompt_messages, with_instruction
 from lib.answers._tool_calls import CallAssembler
 from lib.answers._tool_runs import NOT_RUN, ToolRuns
 from lib.answers.answer import Answer, AnswerCutError, CutReason
@@ -17,7 +17,8 @@ from lib.conversations.message import FinishReason, Message
 from lib.conversations.steps import Step, ToolCall, stored_steps
 from lib.database.client import Database
 from lib.model.client import stream_answer
-from lib.model.reply import CallPiece, ModelFinishReason, Reply
+from lib.model.reply import CallPiece, ModelFinishReason, ReasoningPiece, Reply
+from lib.model.request import AnswerSchema, ModelRequest, PromptMessage, ToolDefinition
 from lib.problems import AnswerInterrupted, AnswerNotStored, ModelFailed, ModelTimeout, Problem
 from lib.runtime.counting import note_first_token
 from lib.settings import settings
@@ -210,7 +211,7 @@ class _Steps:
     async def _take_step(self, *, is_first: bool, is_last: bool) -> list[ToolCall]:
         """Ask the model once, and return the tools that it calls."""
         turn, request = self._answer.turn, self._answer.request
-        messages = provider_messages(turn.messages, request.style, self._steps, turn.answer)
+        messages = prompt_messages(turn.messages, request.style, self._steps, turn.answer)
         step = Step()
         self._steps.append(step)
         self._is_in_step = True
@@ -220,45 +221,51 @@ class _Steps:
         forced = tools().get(request.tool_choice or "") if is_forced else None
         try:
             if forced is None:
-                await self._read_reply(step, messages, self._tool_options(is_last=is_last))
+                # In the last step a call would not run, so the model must answer.
+                model_request = ModelRequest(
+                    settings().openai_model, messages, self._tools(), may_call=not is_last
+                )
+                await self._read_reply(step, model_request)
             else:
                 await self._force_call(step, messages, forced)
         finally:
             self._tokens.add(self._reply)
         step.calls = self._calls.end(self._reply.finish_reason)
+        step.state = self._reply.state
         if not step.text and not step.calls:
             raise ModelFailed
         return step.calls
 
-    def _tool_options(self, *, is_last: bool) -> dict[str, Any]:
-        """Return the request's options that offer the tools; anonymous callers have none."""
-        if self._answer.turn.caller.user_id is None or not tools():
-            return {}
-        options: dict[str, Any] = {"tools": [tool.definition() for tool in tools().values()]}
-        # In the last step a call would not run, so the model must answer.
-        return options | ({"tool_choice": "none"} if is_last else {})
+    def _tools(self) -> tuple[ToolDefinition, ...]:
+        """Return the tools that the model may call; for anonymous callers, none."""
+        if self._answer.turn.caller.user_id is None:
+            return ()
+        return tuple(_definition(tool) for tool in tools().values())
 
-    async def _force_call(self, step: Step, messages: list[dict[str, Any]], forced: Tool) -> None:
+    async def _force_call(
+        self, step: Step, messages: tuple[PromptMessage, ...], forced: Tool
+    ) -> None:
         """Have the model call one tool.
 
         Some providers do not know tool_choice, or ignore it (llama.cpp with some models). The model
         then writes the call's arguments as its answer, by JSON schema.
         """
-        definition = forced.definition()
-        function = definition["function"]
-        choice = {"type": "function", "function": {"name": forced.name}}
-        options: dict[str, Any] = {"tools": [definition], "tool_choice": choice}
-        await self._read_reply(step, messages, options, drops_text=True)
+        definition = _definition(forced)
+        request = ModelRequest(
+            settings().openai_model, messages, (definition,), forced_tool=forced.name
+        )
+        await self._read_reply(step, request, drops_text=True)
         if self._calls:
             return
         self._tokens.add(self._reply)
-        text = f"{function['description']} Answer with its arguments alone, as JSON."
-        schema = {"name": forced.name, "schema": function["parameters"]}
-        options = {"response_format": {"type": "json_schema", "json_schema": schema}}
+        instruction = f"{definition.description} Answer with its arguments alone, as JSON."
+        request = ModelRequest(
+            settings().openai_model,
+            with_instruction(messages, instruction),
+            schema=AnswerSchema(forced.name, definition.parameters),
+        )
         self._reply = Reply()
-        messages = [*messages, {"role": "system", "content": text}]
-        stream = stream_answer(settings().openai_model, messages, self._reply, options)
-        async with aclosing(stream) as pieces:
+        async with aclosing(stream_answer(request, self._reply)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, str):
                     self._calls.add(CallPiece(0, "", forced.name, piece))
@@ -266,8 +273,7 @@ class _Steps:
     async def _read_reply(
         self,
         step: Step,
-        messages: list[dict[str, Any]],
-        options: dict[str, Any],
+        request: ModelRequest,
         *,
         drops_text: bool = False,
     ) -> None:
@@ -283,12 +289,13 @@ class _Steps:
             self._parts.add_text(piece)
         is_first_piece = not self._answer.has_begun
         try:
-            stream = stream_answer(settings().openai_model, messages, self._reply, options)
-            async with aclosing(stream) as stream:
+            async with aclosing(stream_answer(request, self._reply)) as stream:
                 async for piece in stream:
                     if is_first_piece:
                         note_first_token(time.monotonic() - asked_at)
                         is_first_piece = False
+                    if isinstance(piece, ReasoningPiece):
+                        continue
                     if isinstance(piece, CallPiece):
                         self._calls.add(piece)
                     elif self._calls:
@@ -300,3 +307,7 @@ class _Steps:
                         break
         finally:
             step.text = "".join(pieces)
+
+
+def _definition(tool: Tool) -> ToolDefinition:
+    return ToolDefinition(tool.name, tool.description, tool.parameters())

@@ -1,9 +1,15 @@
-"""The prompt: instructions for the model and the conversation, in the provider's form."""
-
-from typing import Any
+"""The prompt: instructions for the model and the conversation, for any provider."""
 
 from lib.conversations.message import Message
-from lib.conversations.steps import Step, steps_of
+from lib.conversations.steps import Step, ToolCall, steps_of
+from lib.model.request import (
+    AssistantMessage,
+    Image,
+    PromptCall,
+    PromptMessage,
+    SystemMessage,
+    UserMessage,
+)
 from lib.settings import settings
 from lib.turns.request import Style
 
@@ -30,10 +36,10 @@ def system_prompt(style: Style) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def provider_messages(
+def prompt_messages(
     messages: list[Message], style: Style, steps: list[Step], replaced: Message | None = None
-) -> list[dict[str, Any]]:
-    """Return a conversation in the provider's form, in an order that every provider takes.
+) -> tuple[PromptMessage, ...]:
+    """Return a conversation as a prompt, in an order that every provider takes.
 
     One system message, and it comes first; then user and assistant in turn, beginning with the
     user; tool results directly after their calls, and the assistant before the user speaks again;
@@ -65,77 +71,75 @@ def provider_messages(
             remark = _remark(message)
     for step in steps:
         prompt.add_step(step)
-    return prompt.messages
+    return tuple(prompt.messages)
+
+
+def with_instruction(
+    messages: tuple[PromptMessage, ...], instruction: str
+) -> tuple[PromptMessage, ...]:
+    """Return a prompt with one more instruction, which stays at the beginning."""
+    match messages:
+        case (SystemMessage(text), *others):
+            return (SystemMessage(f"{text}\n\n{instruction}"), *others)
+        case _:
+            return (SystemMessage(instruction), *messages)
 
 
 class _Prompt:
     """The messages of a prompt, kept in order while they are added.
 
     Attributes:
-        messages: in the provider's form.
+        messages: the messages.
     """
 
     def __init__(self, instructions: list[str]) -> None:
         """Begin with the instructions that are not blank, in one system message."""
         text = "\n\n".join(text for text in instructions if text.strip())
-        self.messages: list[dict[str, Any]] = [{"role": "system", "content": text}] if text else []
+        self.messages: list[PromptMessage] = [SystemMessage(text)] if text else []
 
-    def add_user(self, content: list[dict[str, Any]]) -> None:
-        """Add the parts of a user's message; without any, nothing."""
+    def add_user(self, content: tuple[str | Image, ...]) -> None:
+        """Add the content of a user's message; without any, nothing."""
         if not content:
             return
-        if self._last_role() == "tool":
-            self.messages.append({"role": "assistant", "content": NO_ANSWER})
-        if self._last_role() == "user":
-            content = [*_parts_of(self.messages.pop()["content"]), *content]
-        self.messages.append({"role": "user", "content": _joined(content)})
+        match self._last():
+            case AssistantMessage(calls=calls) if calls:
+                self.messages.append(AssistantMessage(NO_ANSWER))
+            case UserMessage(earlier):
+                self.messages.pop()
+                content = (*earlier, *content)
+            case _:
+                pass
+        self.messages.append(UserMessage(content))
 
     def add_step(self, step: Step) -> None:
-        """Add a step of an answer: a message of the assistant, and the results of its calls."""
+        """Add a step of an answer."""
         text = step.text if step.text.strip() else ""
-        if self._last_role() in {"system", None} or not (text or step.calls):
+        last = self._last()
+        if last is None or isinstance(last, SystemMessage) or not (text or step.calls):
             return
-        if self._last_role() == "assistant":
-            text = "\n\n".join(each for each in (self.messages.pop()["content"], text) if each)
-        self.messages += _step(Step(text, step.calls))
+        if isinstance(last, AssistantMessage) and not last.calls:
+            # Two texts become one message, which is no longer the provider's own.
+            self.messages.pop()
+            text = "\n\n".join(each for each in (last.text, text) if each)
+            self.messages.append(AssistantMessage(text, _prompt_calls(step.calls)))
+        else:
+            self.messages.append(AssistantMessage(text, _prompt_calls(step.calls), step.state))
 
-    def _last_role(self) -> str | None:
-        return self.messages[-1]["role"] if self.messages else None
+    def _last(self) -> PromptMessage | None:
+        return self.messages[-1] if self.messages else None
 
 
-def _content(message: Message, remark: str) -> list[dict[str, Any]]:
+def _content(message: Message, remark: str) -> tuple[str | Image, ...]:
     text = remark + message.content
-    images = [{"type": "image_url", "image_url": {"url": f["url"]}} for f in message.files or []]
-    return [*([{"type": "text", "text": text}] if text.strip() else []), *images]
+    images = [Image(file["url"]) for file in message.files or []]
+    return (*([text] if text.strip() else []), *images)
 
 
-def _parts_of(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
-
-
-def _joined(content: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
-    """Return content as one text where it is nothing else: some providers take no list."""
-    if all(part["type"] == "text" for part in content):
-        return "\n\n".join(part["text"] for part in content)
-    return content
-
-
-def _step(step: Step) -> list[dict[str, Any]]:
-    """Return a step: a message of the assistant, then the result of each of its calls."""
-    if not step.calls:
-        return [{"role": "assistant", "content": step.text}]
-    calls = [
-        {
-            "id": call.id,
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments_text()},
-        }
-        for call in step.calls
-    ]
-    results = [
-        {"role": "tool", "tool_call_id": call.id, "content": call.result()} for call in step.calls
-    ]
-    return [{"role": "assistant", "content": step.text or None, "tool_calls": calls}, *results]
+def _prompt_calls(calls: list[ToolCall]) -> tuple[PromptCall, ...]:
+    return tuple(
+        PromptCall(call.id, call.name, call.arguments_text(), call.result(), call.state)
+        for call in calls
+    )
 
 
 def _remark(answer: Message) -> str:

@@ -10,11 +10,11 @@ import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
 
 from lib.conversations.conversation import title_of
 from lib.model.client import stream_answer
 from lib.model.reply import Reply
+from lib.model.request import ModelRequest, SystemMessage, UserMessage
 from lib.runtime.log import log
 from lib.settings import settings
 from lib.turns.turn import Turn
@@ -128,14 +128,14 @@ async def _ask(question: str) -> str | None:
         ModelFailed: see `stream_answer`.
     """
     model = settings().openai_title_model or settings().openai_model
-    messages: list[dict[str, Any]] = [
-        {"role": "system", "content": PROMPT},
-        {"role": "user", "content": question},
-    ]
+    messages = (SystemMessage(PROMPT), UserMessage((question,)))
+    request = ModelRequest(model, messages, is_minor=True)
     reply = ""
-    async with aclosing(stream_answer(model, messages, Reply())) as stream:
+    async with aclosing(stream_answer(request, Reply())) as stream:
         async for piece in stream:
-            reply = (reply + str(piece))[:MAX_READ_CHARS]
+            if not isinstance(piece, str):
+                continue
+            reply = (reply + piece)[:MAX_READ_CHARS]
             complete_lines = reply[: reply.rfind("\n") + 1]
             if title_in(complete_lines) or len(reply) == MAX_READ_CHARS:
                 break

@@ -6,7 +6,8 @@ name late or in two pieces, or send the call in one piece.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from lib.answers._tool_runs import NOT_RUN, ToolRuns
 from lib.answers.part_writer import PartWriter
@@ -34,6 +35,7 @@ class _OpenCall:
         arguments: the arguments' text, as far as it has come.
         is_too_long: the arguments are longer than MAX_ARGUMENTS_CHARS, and the rest is dropped.
         call: the call, once the stream shows it.
+        state: must go back to the provider with the call.
     """
 
     id: str
@@ -41,6 +43,7 @@ class _OpenCall:
     arguments: str = ""
     is_too_long: bool = False
     call: ToolCall | None = None
+    state: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class CallAssembler:
@@ -64,6 +67,8 @@ class CallAssembler:
             call = self._newest_by_index[piece.index] = _OpenCall(piece.id)
             self._open.append(call)
         call.id = call.id or piece.id
+        if piece.state is not None:
+            call.state |= piece.state
         if piece.name not in ("", call.name) and not call.arguments:
             call.name += piece.name
         if piece.arguments:
@@ -110,6 +115,7 @@ class CallAssembler:
         text = "{}" if is_bare else open_call.arguments
         arguments = None if open_call.is_too_long else parse_object(text)
         call.arguments = arguments or {}
+        call.state = open_call.state or None
         if finish_reason == "content_filter":
             call.error = WITHHELD
         elif arguments is None:

@@ -26,6 +26,7 @@ class ToolCall:
         arguments: by name.
         output: the tool's result; meaningful only without an error.
         error: why there is no result, in words for the model; None: there is a result.
+        state: see `lib.model.request.PromptCall`; None: the call is another model's.
     """
 
     id: str
@@ -33,6 +34,7 @@ class ToolCall:
     arguments: dict[str, Any]
     output: Any = None
     error: str | None = None
+    state: dict[str, Any] | None = None
 
     def arguments_text(self) -> str:
         """Return the arguments as JSON text, as providers want them."""
@@ -57,10 +59,18 @@ class ToolCall:
 
 @dataclass(slots=True)
 class Step:
-    """One step of an answer: the model's text, and then its tool calls."""
+    """One step of an answer: the model's text, and then its tool calls.
+
+    Attributes:
+        text: '' if there is none.
+        calls: in order.
+        state: see `lib.model.request.AssistantMessage`; None: there is none, or the step is
+            another model's.
+    """
 
     text: str = ""
     calls: list[ToolCall] = field(default_factory=list[ToolCall])
+    state: dict[str, Any] | None = None
 
 
 def stored_steps(steps: list[Step]) -> tuple[str, list[dict[str, Any]] | None]:

@@ -69,16 +69,15 @@ class Tool:
     arguments: type[BaseModel]
     run: Callable[[Any, ToolContext], Awaitable[object]]
 
-    def definition(self) -> dict[str, Any]:
-        """Return the tool as the provider's API describes one, its arguments by JSON schema."""
+    def parameters(self) -> dict[str, Any]:
+        """Return the JSON schema of the arguments."""
         schema = TypeAdapter(self.arguments).json_schema()
         # These cost tokens and tell a model nothing.
         for name in ("title", "description"):
             schema.pop(name, None)
         for property_schema in schema.get("properties", {}).values():
             property_schema.pop("title", None)
-        function = {"name": self.name, "description": self.description, "parameters": schema}
-        return {"type": "function", "function": function}
+        return schema
 
 
 _tools: dict[str, Tool] = {}

@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lib.model import client
+from lib.model import _provider
 from lib.model.client import stream_answer
 from lib.model.reply import Reply
+from lib.model.request import ModelRequest, UserMessage
 from lib.problems import ModelFailed, ModelRefused, ModelTimeout
 from lib.settings import Settings
 from tests.support.raw_servers import make_certificate, read_request, serving
@@ -68,9 +69,9 @@ class Provider:
         settings = Settings(
             database_url="postgresql://x/x", openai_api_key=self.key, openai_base_url=url
         )
-        self._monkeypatch.setattr(client, "settings", lambda: settings)
-        messages = [{"role": "user", "content": text}]
-        return stream_answer("test-model", messages, reply or Reply())
+        self._monkeypatch.setattr(_provider, "settings", lambda: settings)
+        request = ModelRequest("test-model", (UserMessage((text,)),))
+        return stream_answer(request, reply or Reply())
 
     async def ask(self, url: str, text: str = "Hello!") -> str:
         """Return the text of an answer."""
@@ -85,7 +86,7 @@ async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Provider]:
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.upper(), raising=False)
     yield Provider(monkeypatch)
-    await client._close()
+    await _provider._close()
     # The event loop closes aborted sockets in its next round.
     await asyncio.sleep(0)
 
@@ -475,7 +476,7 @@ async def test_a_key_that_cannot_be_sent_in_a_header_is_a_failure(provider: Prov
 async def test_a_provider_that_falls_silent_is_a_time_out(
     provider: Provider, monkeypatch: pytest.MonkeyPatch, words: bytes
 ) -> None:
-    monkeypatch.setattr(client, "SILENCE_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(_provider, "SILENCE_TIMEOUT_SECONDS", 0.1)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -490,8 +491,8 @@ async def test_a_provider_that_falls_silent_is_a_time_out(
 async def test_a_provider_that_does_not_read_the_request_is_a_time_out(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "SILENCE_TIMEOUT_SECONDS", 0.1)
-    monkeypatch.setattr(client, "CONNECT_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(_provider, "SILENCE_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(_provider, "CONNECT_TIMEOUT_SECONDS", 0.5)
 
     async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -612,7 +613,7 @@ async def test_closing_ends_the_idle_connections(provider: Provider) -> None:
         await provider.ask(url)
         assert not ended.is_set()
 
-        await client._close()
+        await _provider._close()
 
         await asyncio.wait_for(ended.wait(), 30)
         assert await provider.ask(url) == "ok"
@@ -674,7 +675,7 @@ async def test_a_host_whose_first_address_refuses_answers_by_its_second(
 async def test_a_host_whose_addresses_are_all_silent_is_a_time_out(
     provider: Provider, silent_address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "CONNECT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(_provider, "CONNECT_TIMEOUT_SECONDS", 0.2)
     host, port = silent_address
 
     async with asyncio.timeout(60):
@@ -748,7 +749,7 @@ async def test_a_provider_with_the_certificate_of_another_host_gets_no_request(
 async def test_a_provider_that_does_not_answer_to_tls_is_a_time_out(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "CONNECT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(_provider, "CONNECT_TIMEOUT_SECONDS", 0.2)
 
     async with serving(stay_silent) as url, asyncio.timeout(60):
         with pytest.raises(ModelTimeout):

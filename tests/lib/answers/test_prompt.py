@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lib.settings
-from lib.answers._prompt import NO_ANSWER, provider_messages
+from lib.answers._prompt import NO_ANSWER, prompt_messages
 from lib.conversations.message import Message, Role
 from lib.conversations.steps import Step, ToolCall, stored_steps
+from lib.model._chat_request import chat_messages
+from lib.model.request import AssistantMessage, SystemMessage, UserMessage
 from lib.turns.request import Style
 from tests.support.strictest_provider import fault_in
 
@@ -67,43 +69,49 @@ history = st.lists(
 def test_the_strictest_provider_accepts_the_order_of_any_conversation(
     messages: list[Message], taken: list[Step]
 ) -> None:
-    prompt = provider_messages([*messages, message("user", "What now?")], Style(), taken)
+    prompt = chat_messages(
+        prompt_messages([*messages, message("user", "What now?")], Style(), taken)
+    )
 
     assert fault_in(prompt) is None
-    spoken = str([each["content"] for each in prompt if each["role"] == "user"])
-    assert spoken.endswith(("What now?']", 'What now?"]', "}]]"))
+    spoken = [each["content"] for each in prompt if each["role"] == "user"][-1]
+    assert "What now?" in str(spoken)
 
 
 def test_two_questions_become_one_message_when_the_first_has_no_answer() -> None:
     messages = [message("user", "First"), message("user", "Another")]
 
-    [_, question] = provider_messages(messages, Style(), [])
+    [_, question] = prompt_messages(messages, Style(), [])
 
-    assert question == {"role": "user", "content": "First\n\nAnother"}
+    assert question == UserMessage(("First", "Another"))
 
 
 def test_an_answer_that_ended_with_tool_results_is_closed_before_the_next_question() -> None:
     called = Step("", [ToolCall(id="1", name="add_task", arguments={}, output=1)])
     messages = [message("user", "Add milk"), answer([called]), message("user", "And now?")]
 
-    prompt = provider_messages(messages, Style(), [])
+    [_, first, step, close, second] = prompt_messages(messages, Style(), [])
 
-    assert [each["role"] for each in prompt[1:]] == [
-        "user", "assistant", "tool", "assistant", "user",
-    ]  # fmt: skip
-    assert prompt[4]["content"] == NO_ANSWER
+    assert (first, second) == (UserMessage(("Add milk",)), UserMessage(("And now?",)))
+    assert isinstance(step, AssistantMessage)
+    assert step.calls
+    assert close == AssistantMessage(NO_ANSWER)
 
 
 def test_a_window_that_begins_with_an_answer_begins_with_the_question_after_it() -> None:
     messages = [answer([Step("Paris.")]), message("user", "And of Italy?")]
 
-    assert [each["role"] for each in provider_messages(messages, Style(), [])] == ["system", "user"]
+    [_, question] = prompt_messages(messages, Style(), [])
+
+    assert question == UserMessage(("And of Italy?",))
 
 
 def test_all_instructions_stand_in_one_message_at_the_beginning() -> None:
     messages = [message("user", "Hello"), answer([Step("Hi")]), message("system", "Be brief.")]
 
-    prompt = provider_messages([*messages, message("user", "And now?")], Style(), [])
+    prompt = prompt_messages([*messages, message("user", "And now?")], Style(), [])
 
-    assert [each["role"] for each in prompt] == ["system", "user", "assistant", "user"]
-    assert prompt[0]["content"] == "You are a helpful assistant.\n\nBe brief."
+    assert [type(each) for each in prompt] == [
+        SystemMessage, UserMessage, AssistantMessage, UserMessage,
+    ]  # fmt: skip
+    assert prompt[0] == SystemMessage("You are a helpful assistant.\n\nBe brief.")

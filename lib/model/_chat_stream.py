@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, cast
 
-from lib.model.reply import FINISH_REASONS, CallPiece, GarbledStreamError, Reply
+from lib.model.reply import FINISH_REASONS, CallPiece, GarbledStreamError, Piece, Reply
 from lib.texts import storable_text
 
 MAX_NAME_CHARS = 255
@@ -13,15 +13,23 @@ MAX_TOOL_NAME_CHARS = 64
 MAX_INTEGER = 2**31 - 1
 
 
-def read_chunk(chunk: dict[str, Any], reply: Reply, *, has_tools: bool) -> list[str | CallPiece]:
-    """Return the text and the pieces of tool calls in a chunk, and note everything else in `reply`.
+class ChatReader:
+    """Reads the chunks of one response."""
 
-    Raises:
-        GarbledStreamError: when the chunk reports an error, or breaks the API's description.
-    """
-    text = _read_text(chunk, reply)
-    pieces: list[str | CallPiece] = [text] if text else []
-    return [*pieces, *_read_calls(chunk)] if has_tools else pieces
+    def __init__(self, reply: Reply, *, has_tools: bool) -> None:
+        """Take the reply to note all in that is not a piece; without tools, calls are not read."""
+        self._reply = reply
+        self._has_tools = has_tools
+
+    def read(self, chunk: dict[str, Any]) -> list[Piece]:
+        """Return the pieces in a chunk.
+
+        Raises:
+            GarbledStreamError: when the chunk reports an error, or breaks the API's description.
+        """
+        text = _read_text(chunk, self._reply)
+        pieces: list[Piece] = [text] if text else []
+        return [*pieces, *_read_calls(chunk)] if self._has_tools else pieces
 
 
 def _read_text(chunk: dict[str, Any], reply: Reply) -> str:
@@ -59,12 +67,14 @@ def _read_calls(chunk: dict[str, Any]) -> Iterator[CallPiece]:
             for call in calls:
                 function: dict[str, Any] = call.get("function") or {}
                 arguments = function.get("arguments") or ""
+                call_id = str(call.get("id") or "")
                 yield CallPiece(
                     index=int(call.get("index") or 0),
-                    id=storable_text(str(call.get("id") or ""))[:MAX_NAME_CHARS],
+                    id=storable_text(call_id)[:MAX_NAME_CHARS],
                     name=storable_text(function.get("name") or "")[:MAX_TOOL_NAME_CHARS],
                     # Some servers send an object, against the API's description.
                     arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
+                    state={"id": call_id} if call_id else None,
                 )
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
         message = "a tool call breaks the API's description"

@@ -1,0 +1,68 @@
+"""The dialects of the API: how a request is written, sent, and its response read."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from openai import AsyncAPIResponse
+
+from lib.model._chat_request import chat_body
+from lib.model._chat_stream import ChatReader
+from lib.model._provider import provider
+from lib.model.reply import Piece, Reply
+from lib.model.request import ModelRequest
+
+
+class Reader(Protocol):
+    """Reads the events of one response."""
+
+    def read(self, event: dict[str, Any], /) -> list[Piece]:
+        """Return the pieces in an event.
+
+        Raises:
+            GarbledStreamError: when the event reports an error, or breaks the API's description.
+        """
+        ...
+
+
+class MakeReader(Protocol):
+    """Makes the reader of one response."""
+
+    def __call__(self, reply: Reply, *, has_tools: bool) -> Reader:
+        """Take the reply to note all in that is no piece; without tools, calls are not read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One dialect.
+
+    Attributes:
+        body: writes the body of a request.
+        send: sends a body; the response's head has arrived when the block begins.
+        reader: makes the reader of a response.
+    """
+
+    body: Callable[[ModelRequest], dict[str, Any]]
+    send: Callable[[dict[str, Any]], AbstractAsyncContextManager[AsyncAPIResponse[Any]]]
+    reader: MakeReader
+
+
+def dialect() -> Dialect:
+    """Return the dialect that the provider speaks."""
+    return CHAT_COMPLETIONS
+
+
+def _send_chat(body: dict[str, Any]) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
+    # The rest goes through `extra_body`, because the package refuses names that it does not know.
+    fields = dict(body)
+    return provider().chat.completions.with_streaming_response.create(
+        model=fields.pop("model"),
+        messages=fields.pop("messages"),
+        stream=fields.pop("stream"),
+        extra_body=fields,
+    )
+
+
+CHAT_COMPLETIONS = Dialect(chat_body, _send_chat, ChatReader)

@@ -1,0 +1,121 @@
+"""A request to a model, in the words of neither dialect of the API."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image in a user's message.
+
+    Attributes:
+        url: its address, or its bytes as a `data:` URL.
+    """
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SystemMessage:
+    """Instructions: the first message of a request."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserMessage:
+    """A message of the user: texts and images, in order."""
+
+    content: tuple[str | Image, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCall:
+    """A tool call of an earlier step, and its result.
+
+    Attributes:
+        id: Parley's id of the call.
+        name: the tool.
+        arguments: JSON text of an object.
+        result: JSON text.
+        state: must go back to the provider with the call (`CallPiece.state`); None: the call is
+            another model's.
+    """
+
+    id: str
+    name: str
+    arguments: str
+    result: str
+    state: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantMessage:
+    """One step of an answer: its text, its tool calls and their results.
+
+    Attributes:
+        text: '' only if there are calls.
+        calls: in order.
+        state: must go back to the provider with the step (`Reply.state`); None: nothing must.
+    """
+
+    text: str
+    calls: tuple[PromptCall, ...] = ()
+    state: dict[str, Any] | None = None
+
+
+type PromptMessage = SystemMessage | UserMessage | AssistantMessage
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDefinition:
+    """A tool that the model may call.
+
+    Attributes:
+        name: by which the model calls it.
+        description: for the model.
+        parameters: JSON schema of an object.
+    """
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSchema:
+    """The form of an answer that is JSON.
+
+    Attributes:
+        name: tells the model what it is.
+        schema: JSON schema of an object.
+        is_strict: the provider must keep to it.
+    """
+
+    name: str
+    schema: dict[str, Any]
+    is_strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One request for one step of an answer.
+
+    Attributes:
+        model: the provider's name of the model.
+        messages: in an order that every provider takes: at most one system message, and it comes
+            first; then user and assistant in turn.
+        tools: the tools that the model may call. Tool calls are read only if there are any.
+        forced_tool: the name of the tool that the model must call; None: the model chooses.
+        may_call: False: the model may call no tool now, although it knows some.
+        schema: the form of the answer; None: text.
+        is_minor: a title or an analysis, worth the least effort only.
+    """
+
+    model: str
+    messages: tuple[PromptMessage, ...]
+    tools: tuple[ToolDefinition, ...] = ()
+    forced_tool: str | None = None
+    may_call: bool = True
+    schema: AnswerSchema | None = None
+    is_minor: bool = False
