@@ -13,6 +13,9 @@ from lib.model._provider import provider
 from lib.model.reply import Piece, Reply
 from lib.model.request import ModelRequest
 
+# A request on its way: its response's head has arrived when the block begins.
+type SentRequest = AbstractAsyncContextManager[AsyncAPIResponse[Any]]
+
 
 class Reader(Protocol):
     """Reads the events of one response."""
@@ -40,12 +43,12 @@ class Dialect:
 
     Attributes:
         body: writes the body of a request.
-        send: sends a body; the response's head has arrived when the block begins.
+        send: sends a body.
         reader: makes the reader of a response.
     """
 
     body: Callable[[ModelRequest], dict[str, Any]]
-    send: Callable[[dict[str, Any]], AbstractAsyncContextManager[AsyncAPIResponse[Any]]]
+    send: Callable[[dict[str, Any]], SentRequest]
     reader: MakeReader
 
 
@@ -54,10 +57,11 @@ def dialect() -> Dialect:
     return CHAT_COMPLETIONS
 
 
-def _send_chat(body: dict[str, Any]) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
+def _send_chat(body: dict[str, Any]) -> SentRequest:
     # The rest goes through `extra_body`, because the package refuses names that it does not know.
     fields = dict(body)
-    return provider().chat.completions.with_streaming_response.create(
+    completions: Any = provider().chat.completions.with_streaming_response
+    return completions.create(
         model=fields.pop("model"),
         messages=fields.pop("messages"),
         stream=fields.pop("stream"),
