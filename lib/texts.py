@@ -19,11 +19,46 @@ def storable(text: str) -> str:
 
 def storable_text(text: str) -> str:
     """Remove NUL from a text, and replace lone surrogates: Postgres can store neither."""
+    return whole_characters(text).replace("\0", "")
+
+
+def whole_characters(text: str) -> str:
+    """Join surrogates that stand side by side to one character, and replace lone ones by U+FFFD.
+
+    JSON writes a character beyond U+FFFF as two of them (RFC 8259, section 7), and Python's `json`
+    joins the two only within one string.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text.replace("\0", "")
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+class Characters:
+    """A text that comes in pieces, of which each is given on without half a character at its end.
+
+    A provider may send the two surrogates of an emoji in two pieces.
+    """
+
+    __slots__ = ("_half",)
+
+    def __init__(self) -> None:
+        """Start with no text."""
+        self._half = ""
+
+    def add(self, piece: str) -> str:
+        """Return the next piece of the text in whole characters; '' if it is half a character."""
+        if self._half:
+            piece, self._half = self._half + piece, ""
+        if piece and "\ud800" <= piece[-1] <= "\udbff":
+            piece, self._half = piece[:-1], piece[-1]
+        return whole_characters(piece)
+
+    def end(self) -> str:
+        """Return what replaces a half whose other half never came; '' if there is none."""
+        piece, self._half = self._half, ""
+        return whole_characters(piece)
 
 
 def storable_json(value: object) -> object:

@@ -68,6 +68,7 @@ class TurnMetrics(TypedDict):
 
     by_finish_reason: dict[str, int]
     failures: dict[str, int]
+    unreadable_events: int
     tokens: dict[str, int]
     duration: Times
     first_token: Times
@@ -188,6 +189,7 @@ def _counted(counters: list[Counter], bucket: Callable[[Counter], Bucket]) -> Co
         "turns": {
             "by_finish_reason": counts.by_label(counting.FINISHES),
             "failures": counts.by_label(counting.FAILURES),
+            "unreadable_events": sum(counts.by_label(counting.UNREADABLE_EVENTS).values()),
             "tokens": counts.by_label(counting.TOKENS),
             "duration": counts.times(counting.TURNS),
             "first_token": counts.times(counting.FIRST_TOKENS),

@@ -85,6 +85,10 @@ FAILURES = Metric(
     "Turns that ended in a problem, even if part of the answer was stored.",
     "code",
 )
+UNREADABLE_EVENTS = Metric(
+    "unreadable_events",
+    "Events of a model's stream that could not be read, and were skipped.",
+)
 TOKENS = Metric("tokens", "Tokens of stored answers, as the provider counts them.", "kind")
 METRICS = (
     REQUESTS,
@@ -98,6 +102,7 @@ METRICS = (
     TURNS,
     FINISHES,
     FAILURES,
+    UNREADABLE_EVENTS,
     TOKENS,
 )
 # A metric's name, the function, the label's value, and the bucket's upper bound (infinite for a
@@ -179,6 +184,11 @@ def note_first_token(model_seconds: float) -> None:
     request.model_seconds = model_seconds
     observe(MODEL_WAITS, model_seconds)
     observe(FIRST_TOKENS, request.seconds)
+
+
+def note_unreadable_event() -> None:
+    """Count an event of the model's stream that could not be read."""
+    count(UNREADABLE_EVENTS)
 
 
 def note_answer(
