@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
+from lib.model._chat_state import text_of
 from lib.model.request import (
     AnswerSchema,
     AssistantMessage,
@@ -41,25 +42,45 @@ def chat_body(request: ModelRequest) -> dict[str, Any]:
 
 def chat_messages(messages: Iterable[PromptMessage]) -> list[dict[str, Any]]:
     """Return messages in the form of the API: a step with calls becomes several."""
-    return [each for message in messages for each in _messages(message)]
+    taken_ids: set[str] = set()
+    return [each for message in messages for each in _messages(message, taken_ids)]
 
 
-def _messages(message: PromptMessage) -> Iterator[dict[str, Any]]:
+def _messages(message: PromptMessage, taken_ids: set[str]) -> Iterator[dict[str, Any]]:
+    """Yield a message.
+
+    Args:
+        message: the message.
+        taken_ids: the ids of the calls in the same answer.
+    """
     match message:
         case SystemMessage(text):
             yield {"role": "system", "content": text}
         case UserMessage(content):
+            taken_ids.clear()
             yield {"role": "user", "content": _content(content)}
         case AssistantMessage(text, calls, state):
+            ids = [_id_of(call, taken_ids) for call in calls]
             step: dict[str, Any] = {"role": "assistant", "content": text or None}
             if calls:
-                step["tool_calls"] = [_call(call) for call in calls]
-            # The provider's own fields, under their own names (lib/model/_chat_stream.py).
-            yield step | (state or {})
-            for call in calls:
-                yield {"role": "tool", "tool_call_id": _id_of(call), "content": call.result}
+                step["tool_calls"] = list(map(_call, calls, ids))
+            yield step | _own_fields(text, state or {})
+            for call, call_id in zip(calls, ids, strict=True):
+                yield {"role": "tool", "tool_call_id": call_id, "content": call.result}
         case _:
             assert_never(message)
+
+
+def _own_fields(text: str, state: dict[str, Any]) -> dict[str, Any]:
+    """Return the provider's own fields of a step, under their own names (lib/model/_chat_state.py).
+
+    A content that is a list replaces the text, unless it says something else: Parley moves text
+    that follows a call into the next step.
+    """
+    content = state.get("content")
+    if content is None or text_of(content) == text:
+        return state
+    return {name: value for name, value in state.items() if name != "content"}
 
 
 def _content(content: tuple[str | Image, ...]) -> str | list[dict[str, Any]]:
@@ -75,14 +96,23 @@ def _content(content: tuple[str | Image, ...]) -> str | list[dict[str, Any]]:
     ]
 
 
-def _call(call: PromptCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments}
-    return (call.state or {}) | {"id": _id_of(call), "type": "function", "function": function}
+def _call(call: PromptCall, call_id: str) -> dict[str, Any]:
+    state = call.state or {}
+    function: dict[str, Any] = state.get("function") or {}
+    function = function | {"name": call.name, "arguments": call.arguments}
+    return state | {"id": call_id, "type": "function", "function": function}
 
 
-def _id_of(call: PromptCall) -> str:
-    """Return the provider's id of a call, or an id that every provider takes."""
-    return (call.state or {}).get("id") or portable_id(call.id)
+def _id_of(call: PromptCall, taken_ids: set[str]) -> str:
+    """Return the provider's id of a call, or an id that every provider takes.
+
+    A provider that repeats an id within an answer cannot tell which result belongs to which call.
+    """
+    call_id = (call.state or {}).get("id")
+    if not call_id or call_id in taken_ids:
+        return portable_id(call.id)
+    taken_ids.add(call_id)
+    return call_id
 
 
 def portable_id(call_id: str) -> str:

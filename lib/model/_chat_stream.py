@@ -1,84 +1,382 @@
-"""The chunks of the Chat Completions API: text, pieces of tool calls, and the end of an answer."""
+"""The chunks of the Chat Completions API: text, reasoning, tool calls, and the end of an answer."""
 
 import json
 from collections.abc import Iterator
 from typing import Any, cast
 
-from lib.model.reply import FINISH_REASONS, CallPiece, GarbledStreamError, Piece, Reply
-from lib.texts import storable_text
+from lib.model._chat_state import ReplyState
+from lib.model.reply import (
+    CallPiece,
+    GarbledStreamError,
+    ModelFinishReason,
+    Piece,
+    ProviderError,
+    ReasoningPiece,
+    Reply,
+)
+from lib.runtime.counting import note_unreadable_event
+from lib.texts import Characters, storable_text
 
 MAX_NAME_CHARS = 255
 MAX_TOOL_NAME_CHARS = 64
 # Postgres' `integer`.
 MAX_INTEGER = 2**31 - 1
+# The names that providers have for the reason of an end, in small letters; "other" for all others.
+FINISH_REASONS: dict[str, ModelFinishReason | None] = {
+    "": None,
+    **dict.fromkeys(("stop", "end_turn", "eos", "eos_token", "stop_sequence"), "stop"),
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
+    **dict.fromkeys(("tool_calls", "tool_use", "tool_call", "function_call"), "tool_calls"),
+    **dict.fromkeys(
+        ("safety", "refusal", "sensitive", "recitation", "blocklist", "prohibited_content", "spii"),
+        "content_filter",
+    ),
+}
+# Reasons of an end that is none: the provider failed midway.
+FAILURES = {"error", "network_error", "insufficient_system_resource", "abort", "aborted"}
+# Texts of a delta, and lists of blocks, in which models think. Where one delta has several of them,
+# they say the same, and the first one is shown.
+THOUGHT_TEXTS = ("reasoning_content", "reasoning")
+THOUGHT_BLOCKS = ("reasoning_details", "thinking_blocks")
+# The fields of a call that the API describes. All others must go back with it.
+CALL_FIELDS = {"index", "id", "type", "function"}
+FUNCTION_FIELDS = {"name", "arguments"}
+BEGIN_THOUGHT, END_THOUGHT = "<think>", "</think>"
 
 
 class ChatReader:
-    """Reads the chunks of one response."""
+    """Reads the chunks of one response.
+
+    Attributes:
+        is_over: the provider has failed midway: nothing that counts follows.
+    """
 
     def __init__(self, reply: Reply, *, has_tools: bool) -> None:
         """Take the reply to note all in that is not a piece; without tools, calls are not read."""
+        self.is_over = False
         self._reply = reply
         self._has_tools = has_tools
+        self._state = ReplyState()
+        self._text = Characters()
+        self._thought = Characters()
+        # None: the content is past any thought.
+        self._inline: _InlineThought | None = _InlineThought()
+        # The index of the choice that is read; None: no choice has come.
+        self._choice: object = None
+        self._has_delta = False
+        self._has_thought = False
+        self._has_text = False
+        self._has_calls = False
+        self._failure: ProviderError | None = None
 
     def read(self, chunk: dict[str, Any]) -> list[Piece]:
-        """Return the pieces in a chunk.
+        """Return the pieces in a chunk; a chunk that breaks the API's description has none.
 
         Raises:
-            GarbledStreamError: when the chunk reports an error, or breaks the API's description.
+            ProviderError: when the chunk reports an error.
+            GarbledStreamError: when a tool call breaks the API's description. Without the broken
+                piece its arguments may be others, and still JSON.
         """
-        text = _read_text(chunk, self._reply)
-        pieces: list[Piece] = [text] if text else []
-        return [*pieces, *_read_calls(chunk)] if self._has_tools else pieces
+        if error := chunk.get("error"):
+            raise ProviderError(_error_object(error))
+        if chunk.get("object") == "error":
+            raise ProviderError(chunk)
+        self._note_facts(chunk)
+        pieces: list[Piece] = []
+        try:
+            for choice in chunk.get("choices") or ():
+                self._read_choice(choice, pieces)
+        except (AttributeError, TypeError, ValueError, RecursionError):
+            note_unreadable_event()
+        return pieces
+
+    def end(self, *, is_done: bool) -> Iterator[Piece]:
+        """Yield the pieces that waited for more, and judge how the reply has ended.
+
+        Args:
+            is_done: `[DONE]` has arrived, which is a provider's word that the answer is whole.
+
+        Raises:
+            ProviderError: when the reason of the end is that the provider failed midway.
+        """
+        pieces: list[Piece] = []
+        self._end_texts(pieces)
+        yield from pieces
+        reply = self._reply
+        if self._failure is not None:
+            raise self._failure
+        has_answer = self._has_text or self._has_calls
+        if reply.finish_reason is None and is_done and (has_answer or self._has_thought):
+            reply.finish_reason = "stop"
+        if reply.finish_reason == "stop" and self._has_calls:
+            reply.finish_reason = "tool_calls"
+        if has_answer and reply.finish_reason not in (None, "content_filter"):
+            reply.state = self._state.take()
+
+    def _note_facts(self, chunk: dict[str, Any]) -> None:
+        reply = self._reply
+        if not reply.model_name and isinstance(name := chunk.get("model"), str):
+            # Azure's first chunk has an empty name.
+            reply.model_name = storable_text(name)[:MAX_NAME_CHARS] or None
+        if isinstance(usage := chunk.get("usage"), dict):
+            counts = cast("dict[str, object]", usage)
+            reply.prompt_tokens = _token_count(counts.get("prompt_tokens"))
+            reply.completion_tokens = _token_count(counts.get("completion_tokens"))
+
+    def _read_choice(self, choice: dict[str, Any], pieces: list[Piece]) -> None:
+        # Parley asks for one choice. Of two that come all the same, one is the answer: together
+        # they would be no text, and would run each tool twice.
+        index = choice.get("index") or 0
+        if self._choice is None:
+            self._choice = index
+        elif index != self._choice:
+            return
+        if delta := choice.get("delta"):
+            self._has_delta = True
+            self._read_delta(delta, pieces)
+        # A whole reply instead of a stream has its message here. After deltas it repeats them.
+        elif not self._has_delta and (message := choice.get("message")):
+            self._read_delta(message, pieces)
+        if error := choice.get("error"):
+            self._fail(_error_object(error))
+        elif reason := choice.get("finish_reason"):
+            self._note_end(reason)
+
+    def _note_end(self, reason: str) -> None:
+        name = reason.strip().lower()
+        if name in FAILURES:
+            self._fail({"code": name})
+            return
+        # Gemini adds the kind: `content_filter: PROHIBITED_CONTENT`.
+        is_withheld = name.startswith("content_filter")
+        known = "content_filter" if is_withheld else FINISH_REASONS.get(name, "other")
+        self._reply.finish_reason = known or self._reply.finish_reason
+
+    def _fail(self, error: dict[str, Any]) -> None:
+        """Note a failure, which `end` raises; it takes nothing from an answer that has ended."""
+        if self._reply.finish_reason is None:
+            self._failure = ProviderError(error)
+            self.is_over = True
+
+    def _read_delta(self, delta: dict[str, Any], pieces: list[Piece]) -> None:
+        content = delta.get("content")
+        # Most deltas are {"content": …}, some with a role.
+        if content is None or len(delta) > 1 + ("role" in delta):
+            self._read_thought(delta, pieces)
+            content = content or delta.get("refusal")
+        if isinstance(content, str):
+            self._read_text(content, pieces)
+        elif content:
+            blocks = cast("list[Any]", content if isinstance(content, list) else [content])
+            self._read_blocks(blocks, pieces)
+        if self._has_tools and (calls := delta.get("tool_calls")):
+            # The text before a call is complete.
+            self._end_texts(pieces)
+            self._has_calls = True
+            pieces += self._read_calls(calls)
+
+    def _read_text(self, content: str, pieces: list[Piece]) -> None:
+        """Read a piece of the content, which may begin with a thought."""
+        if self._state.has_content and not self._has_calls:
+            self._state.add_blocks("content", [{"type": "text", "text": content}])
+        self._add_text(self._text.add(content), pieces)
+
+    def _add_text(self, text: str, pieces: list[Piece]) -> None:
+        text = text.replace("\0", "")
+        if self._inline is not None:
+            thought, text = self._inline.split(text)
+            if self._inline.is_over:
+                self._inline = None
+            if thought:
+                self._has_thought = True
+                pieces.append(ReasoningPiece(thought))
+        if text:
+            self._has_text = True
+            pieces.append(text)
+
+    def _think(self, text: str, pieces: list[Piece]) -> None:
+        if thought := self._thought.add(text).replace("\0", ""):
+            self._has_thought = True
+            pieces.append(ReasoningPiece(thought))
+
+    def _read_thought(self, delta: dict[str, Any], pieces: list[Piece]) -> None:
+        """Read what the model thinks, and what must go back with the reply."""
+        shown = ""
+        for name in THOUGHT_TEXTS:
+            if (text := delta.get(name)) and isinstance(text, str):
+                self._state.add_text(name, text)
+                shown = shown or text
+        for name in THOUGHT_BLOCKS:
+            if (blocks := delta.get(name)) and isinstance(blocks, list):
+                self._state.add_blocks(name, cast("list[Any]", blocks))
+                shown = shown or "".join(map(_thought_in, cast("list[Any]", blocks)))
+        if (extra := delta.get("extra_content")) and isinstance(extra, dict):
+            self._state.add_object("extra_content", cast("dict[str, Any]", extra))
+        if shown:
+            self._think(shown, pieces)
+
+    def _read_blocks(self, blocks: list[Any], pieces: list[Piece]) -> None:
+        """Read a content that is a list, as Mistral's is."""
+        # It goes back as a whole, or not at all: not where its beginning came in another form.
+        is_state = self._state.has_content or (not self._has_text and any(map(_is_thought, blocks)))
+        if is_state and not self._has_calls:
+            self._state.add_blocks("content", blocks)
+        for block in blocks:
+            if thought := _thought_in(block):
+                self._think(thought, pieces)
+            elif text := _text_in(block):
+                self._add_text(self._text.add(text), pieces)
+
+    def _end_texts(self, pieces: list[Piece]) -> None:
+        """Add what waited for its other half, or for the rest of a tag."""
+        if thought := self._thought.end():
+            self._think(thought, pieces)
+        if text := self._text.end():
+            self._add_text(text, pieces)
+        if self._inline is not None:
+            thought, text = self._inline.end()
+            if thought:
+                pieces.append(ReasoningPiece(thought))
+            if text:
+                self._has_text = True
+                pieces.append(text)
+
+    def _read_calls(self, calls: list[dict[str, Any]]) -> list[CallPiece]:
+        try:
+            return [self._call_piece(call) for call in calls]
+        except (AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            message = "a tool call breaks the API's description"
+            raise GarbledStreamError(message) from error
+
+    def _call_piece(self, call: dict[str, Any]) -> CallPiece:
+        function: dict[str, Any] = call.get("function") or {}
+        arguments = function.get("arguments")
+        if arguments is None:
+            arguments = ""
+        call_id = str(call.get("id") or "")
+        return CallPiece(
+            index=int(call.get("index") or 0),
+            id=storable_text(call_id),
+            name=storable_text(function.get("name") or "")[:MAX_TOOL_NAME_CHARS],
+            # Some servers send an object, against the API's description.
+            arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
+            state=self._call_state(call_id, call, function),
+        )
+
+    def _call_state(
+        self, call_id: str, call: dict[str, Any], function: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """Return the fields of a call that must go back; None: this piece has none."""
+        state = _further(call, CALL_FIELDS)
+        if further := _further(function, FUNCTION_FIELDS):
+            state["function"] = further
+        if call_id:
+            state["id"] = call_id
+        return self._state.of_call(state) if state else None
 
 
-def _read_text(chunk: dict[str, Any], reply: Reply) -> str:
-    """Return the text in a chunk, and note the model, the usage and the finish reason."""
-    if chunk.get("error"):
-        message = "the provider reported an error in the stream"
-        raise GarbledStreamError(message)
-    if reply.model_name is None and isinstance(name := chunk.get("model"), str):
-        reply.model_name = storable_text(name)[:MAX_NAME_CHARS]
-    if isinstance(usage := chunk.get("usage"), dict):
-        counts = cast("dict[str, object]", usage)
-        reply.prompt_tokens = _token_count(counts.get("prompt_tokens"))
-        reply.completion_tokens = _token_count(counts.get("completion_tokens"))
-    try:
-        choices: list[dict[str, Any]] = chunk.get("choices") or []
-        return storable_text("".join(_read_choice(choice, reply) for choice in choices))
-    except (AttributeError, TypeError) as error:
-        message = "a chunk breaks the API's description"
-        raise GarbledStreamError(message) from error
+class _InlineThought:
+    """Tells thought from text where a provider sends both as content: `<think>…</think>Hello`.
+
+    Only at the beginning of the content: later on, a tag is a part of the text. A chat template may
+    have written the beginning tag itself, so that the content begins with the thought and no tag.
+    Such a thought stays text, because its first words are shown before the ending tag comes; but an
+    ending tag with nothing before it is removed.
+
+    Attributes:
+        is_over: the content is past any thought.
+    """
+
+    def __init__(self) -> None:
+        """Stand before the content."""
+        self.is_over = False
+        self._waiting = ""
+        self._place = "before"
+        self._has_thought = False
+
+    def split(self, content: str) -> tuple[str, str]:
+        """Return what is thought in the next piece of the content, and what is text."""
+        content, self._waiting = self._waiting + content, ""
+        thought = ""
+        if self._place == "before":
+            content = self._begin(content)
+        if self._place == "within":
+            thought, content = self._go_on(content)
+        if self._place == "after":
+            # Blank lines between the thought and the text.
+            content = content.lstrip()
+            self.is_over = bool(content)
+        return thought, content
+
+    def end(self) -> tuple[str, str]:
+        """Return what waited for the rest of a tag, as thought and as text."""
+        waiting, self._waiting = self._waiting, ""
+        return (waiting, "") if self._place == "within" else ("", waiting)
+
+    def _begin(self, content: str) -> str:
+        begin = content.lstrip()
+        if begin.startswith(BEGIN_THOUGHT):
+            self._place = "within"
+            return begin[len(BEGIN_THOUGHT) :]
+        if begin.startswith(END_THOUGHT):
+            self._place = "after"
+            return begin[len(END_THOUGHT) :]
+        if BEGIN_THOUGHT.startswith(begin) or END_THOUGHT.startswith(begin):
+            self._waiting = content
+            return ""
+        self.is_over = True
+        return content
+
+    def _go_on(self, content: str) -> tuple[str, str]:
+        if not self._has_thought:
+            # Some models think nothing, in blank lines.
+            content = content.lstrip()
+            self._has_thought = bool(content)
+        thought, tag, text = content.partition(END_THOUGHT)
+        if tag:
+            self._place = "after"
+            return thought, text
+        for length in range(min(len(content), len(END_THOUGHT) - 1), 0, -1):
+            if content.endswith(END_THOUGHT[:length]):
+                self._waiting = content[-length:]
+                return content[:-length], ""
+        return content, ""
 
 
-def _read_choice(choice: dict[str, Any], reply: Reply) -> str:
-    if reason := choice.get("finish_reason"):
-        reply.finish_reason = reason if reason in FINISH_REASONS else "other"
-    delta: dict[str, Any] = choice.get("delta") or {}
-    return delta.get("content") or delta.get("refusal") or ""
+def _error_object(error: object) -> dict[str, Any]:
+    """Return an error as an object; some servers send its text alone."""
+    return cast("dict[str, Any]", error) if isinstance(error, dict) else {"message": str(error)}
 
 
-def _read_calls(chunk: dict[str, Any]) -> Iterator[CallPiece]:
-    try:
-        choices: list[dict[str, Any]] = chunk.get("choices") or []
-        for choice in choices:
-            delta: dict[str, Any] = choice.get("delta") or {}
-            calls: list[dict[str, Any]] = delta.get("tool_calls") or []
-            for call in calls:
-                function: dict[str, Any] = call.get("function") or {}
-                arguments = function.get("arguments") or ""
-                call_id = str(call.get("id") or "")
-                yield CallPiece(
-                    index=int(call.get("index") or 0),
-                    id=storable_text(call_id)[:MAX_NAME_CHARS],
-                    name=storable_text(function.get("name") or "")[:MAX_TOOL_NAME_CHARS],
-                    # Some servers send an object, against the API's description.
-                    arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
-                    state={"id": call_id} if call_id else None,
-                )
-    except (AttributeError, TypeError, ValueError, OverflowError) as error:
-        message = "a tool call breaks the API's description"
-        raise GarbledStreamError(message) from error
+def _further(fields: dict[str, Any], described: set[str]) -> dict[str, Any]:
+    """Return the fields that the API does not describe."""
+    return {
+        name: value for name, value in fields.items() if name not in described and value is not None
+    }
+
+
+def _is_thought(block: object) -> bool:
+    """Return whether the model thinks in a block of content or of reasoning."""
+    if not isinstance(block, dict):
+        return False
+    fields = cast("dict[str, Any]", block)
+    return "thinking" in fields or str(fields.get("type")).startswith("reasoning")
+
+
+def _thought_in(block: Any) -> str:  # noqa: ANN401 (JSON)
+    """Return what the model thinks in a block; '' if that is sealed, or if it does not think."""
+    if not _is_thought(block):
+        return ""
+    parts = block.get("thinking") or block.get("summary") or block
+    return "".join(map(_text_in, cast("list[Any]", parts) if isinstance(parts, list) else [parts]))
+
+
+def _text_in(block: object) -> str:
+    """Return the text of a block, which some servers send without the block around it."""
+    if isinstance(block, dict):
+        fields = cast("dict[str, Any]", block)
+        block = fields.get("text") or fields.get("refusal")
+    return block if isinstance(block, str) else ""
 
 
 def _token_count(count: object) -> int | None:

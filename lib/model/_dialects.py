@@ -1,6 +1,6 @@
 """The dialects of the API: how a request is written, sent, and its response read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,13 +18,32 @@ type SentRequest = AbstractAsyncContextManager[AsyncAPIResponse[Any]]
 
 
 class Reader(Protocol):
-    """Reads the events of one response."""
+    """Reads the events of one response.
+
+    Attributes:
+        is_over: the response has ended: nothing that counts follows.
+    """
+
+    is_over: bool
 
     def read(self, event: dict[str, Any], /) -> list[Piece]:
         """Return the pieces in an event.
 
         Raises:
-            GarbledStreamError: when the event reports an error, or breaks the API's description.
+            ProviderError: when the event reports an error.
+            GarbledStreamError: when the event breaks the API's description, and the answer without
+                it would be wrong.
+        """
+        ...
+
+    def end(self, *, is_done: bool) -> Iterator[Piece]:
+        """Yield the pieces that waited for more, and complete the reply.
+
+        Args:
+            is_done: `[DONE]` has arrived.
+
+        Raises:
+            ProviderError: when the provider failed midway.
         """
         ...
 

@@ -6,7 +6,10 @@ own reader makes a pydantic object of each chunk, which costs 166 to 195 ms of C
 Imported with the first message, by the chat function alone: `import openai` takes about 230 ms.
 """
 
-from collections.abc import AsyncGenerator
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 
 import httpx2
 import openai
@@ -15,9 +18,20 @@ from lib.model._connection import body_of
 from lib.model._dialects import dialect
 from lib.model._events import EventStream
 from lib.model._refusals import problem_of
-from lib.model.reply import GarbledStreamError, Piece, Reply
+from lib.model.reply import GarbledStreamError, Piece, ProviderError, ReasoningPiece, Reply
 from lib.model.request import ModelRequest
 from lib.problems import AnswerWithheld, ModelFailed
+
+# After the finish reason comes the usage, or nothing: some providers then hold the connection open
+# for minutes, without `[DONE]`.
+USAGE_SECONDS = 2.0
+FAILURES = (
+    openai.APIError,
+    httpx2.HTTPError,
+    httpx2.StreamError,
+    GarbledStreamError,
+    ProviderError,
+)
 
 
 async def stream_answer(request: ModelRequest, reply: Reply) -> AsyncGenerator[Piece]:
@@ -32,25 +46,72 @@ async def stream_answer(request: ModelRequest, reply: Reply) -> AsyncGenerator[P
         ModelOverloaded: when the provider answers 429, 503 or 529.
         ModelTimeout: when there is no connection in time, or SILENCE_TIMEOUT_SECONDS of silence.
         AnswerWithheld: when a content filter lets nothing through.
-        ModelFailed: on any other failure; also when the stream is cut or garbled, or has no answer.
+        ModelFailed: on any other failure; also when the stream is cut, garbled or failed midway, or
+            has no answer.
     """
-    events, is_empty = EventStream(), True
+    events, is_ended = EventStream(), False
     spoken = dialect()
     reader = spoken.reader(reply, has_tools=bool(request.tools))
+    has_thought, has_answer = False, False
+    over_at: float | None = None
     try:
         async with spoken.send(spoken.body(request)) as response:
-            async for received in body_of(response.http_response):
-                for event in events.feed(received):
+            body = body_of(response.http_response)
+            while not (is_ended or events.is_done or reader.is_over):
+                received = await _next(body, over_at)
+                is_ended = received is None
+                piece = None
+                for event in events.end() if received is None else events.feed(received):
                     for piece in reader.read(event):
-                        is_empty = False
+                        has_thought = True
+                        has_answer = has_answer or not isinstance(piece, ReasoningPiece)
                         yield piece
-                if events.is_done:
-                    break
-    except (openai.APIError, httpx2.HTTPError, httpx2.StreamError, GarbledStreamError) as error:
+                # Some servers give a reason with each chunk, so a piece begins the wait again.
+                if reply.finish_reason is not None and (over_at is None or piece is not None):
+                    over_at = time.monotonic() + USAGE_SECONDS
+    except FAILURES as error:
         # A failure after the finish reason takes nothing from the answer.
         if reply.finish_reason is None:
             raise problem_of(error) from error
-    if is_empty and reply.finish_reason == "content_filter":
+    try:
+        for piece in reader.end(is_done=events.is_done):
+            has_answer = has_answer or not isinstance(piece, ReasoningPiece)
+            yield piece
+    except ProviderError as error:
+        raise problem_of(error) from error
+    _check_answer(reply, has_thought=has_thought, has_answer=has_answer)
+
+
+def _check_answer(reply: Reply, *, has_thought: bool, has_answer: bool) -> None:
+    """Check that a reply which has ended is an answer.
+
+    Raises:
+        AnswerWithheld: when a content filter lets nothing through.
+        ModelFailed: when the reply is cut, or empty.
+    """
+    if not has_answer and reply.finish_reason == "content_filter":
         raise AnswerWithheld
-    if is_empty or reply.finish_reason is None:
-        raise ModelFailed from GarbledStreamError(f"{is_empty=}, {reply.finish_reason=}")
+    if not (has_answer or has_thought) or reply.finish_reason is None:
+        cause = f"{has_thought=}, {has_answer=}, {reply.finish_reason=}"
+        raise ModelFailed from GarbledStreamError(cause)
+
+
+async def _next(body: AsyncIterator[bytes], over_at: float | None) -> bytes | None:
+    """Return what arrives next.
+
+    Args:
+        body: of a response.
+        over_at: when to stop waiting, on the clock of `time.monotonic()`; None: when the connection
+            counts as dead.
+
+    Returns:
+        Some bytes; None: the body has ended, or the time is over.
+    """
+    if over_at is None:
+        return await anext(body, None)
+    # The time-out alone would not end a flood of heartbeats, for which nothing waits.
+    if time.monotonic() < over_at:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(over_at):
+                return await anext(body, None)
+    return None

@@ -1,11 +1,10 @@
 """An answer as any dialect of the API describes it."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast
 
 # Why a model ended its answer, by the API's description; "other" stands for all other reasons.
 ModelFinishReason = Literal["stop", "length", "content_filter", "tool_calls", "other"]
-FINISH_REASONS = frozenset(get_args(ModelFinishReason))
 
 
 @dataclass(slots=True)
@@ -18,7 +17,8 @@ class Reply:
         prompt_tokens: the provider's count; None: unknown.
         completion_tokens: likewise.
         state: fields of the reply that must go back to the provider with it, under the names that
-            the dialect gives them (`AssistantMessage.state`); None: there are none.
+            the dialect gives them (`AssistantMessage.state`); None: there are none, or the reply
+            was cut.
     """
 
     finish_reason: ModelFinishReason | None = None
@@ -38,7 +38,7 @@ class CallPiece:
         name: the tool's name; '' except in the call's first piece.
         arguments: more of the arguments' text.
         state: fields of the call that must go back to the provider with it, its own id among them;
-            None: this piece has none.
+            None: this piece has none. See `merged_state` for a call of several pieces.
     """
 
     index: int
@@ -61,3 +61,30 @@ type Piece = str | ReasoningPiece | CallPiece
 
 class GarbledStreamError(Exception):
     """The provider's stream breaks the description of its API. Never holds the stream's content."""
+
+
+class ProviderError(Exception):
+    """The provider reports an error inside a response that began with 200.
+
+    Attributes:
+        error: the error object, as it was sent.
+    """
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        """Take the error object."""
+        super().__init__("the provider reports an error in the stream")
+        self.error = error
+
+
+def merged_state(state: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
+    """Return a call's state with that of its next piece; of two ids, the first one counts."""
+    if not state:
+        return more
+    merged = dict(state)
+    for name, value in more.items():
+        old = merged.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[name] = merged_state(cast("dict[str, Any]", old), cast("dict[str, Any]", value))
+        elif name != "id" or old is None:
+            merged[name] = value
+    return merged
