@@ -284,6 +284,7 @@ class _Steps:
         asked_at = time.monotonic()
         self._reply = Reply()
         pieces = [self._next_text] if self._next_text else []
+        thoughts: list[str] = []
         self._next_text = ""
         for piece in pieces:
             self._parts.add_text(piece)
@@ -295,8 +296,8 @@ class _Steps:
                         note_first_token(time.monotonic() - asked_at)
                         is_first_piece = False
                     if isinstance(piece, ReasoningPiece):
-                        continue
-                    if isinstance(piece, CallPiece):
+                        thoughts.append(piece.text)
+                    elif isinstance(piece, CallPiece):
                         self._calls.add(piece)
                     elif self._calls:
                         self._next_text += piece
@@ -305,6 +306,10 @@ class _Steps:
                         self._parts.add_text(piece)
                     elif piece.strip():
                         break
+            if thoughts and not (self._calls or drops_text or "".join(pieces).strip()):
+                # Nothing but thought: the model ended there, or was cut at its limit.
+                pieces += thoughts
+                self._parts.add_text("".join(thoughts))
         finally:
             step.text = "".join(pieces)
 
