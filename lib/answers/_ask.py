@@ -284,7 +284,7 @@ class _Steps:
         asked_at = time.monotonic()
         self._reply = Reply()
         pieces = [self._next_text] if self._next_text else []
-        thoughts: list[str] = []
+        thoughts = list[str]()
         self._next_text = ""
         for piece in pieces:
             self._parts.add_text(piece)

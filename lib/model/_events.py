@@ -126,7 +126,7 @@ class EventStream:
                 self._end_event(found)
             self.is_done = True
         elif line:
-            self._data = _with_line(self._data, data)
+            self._data = _with_line(self._data, data.removeprefix(b" "))
 
     def _read_field(self, line: bytes, found: list[dict[str, Any]]) -> None:
         """Read a line that is not blank and does not begin with `data:`."""

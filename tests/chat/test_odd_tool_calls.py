@@ -57,6 +57,63 @@ TWO_CALLS = {
     "objects for arguments, numbers for ids": [
         chunk(piece({"title": "Milk"}, index=0, id=1)), chunk(piece({"title": "Bread"}, index=1)),
     ],
+    "each index 0, without ids, in pieces": [
+        chunk(piece(MILK[:6], index=0)), chunk(piece(MILK[6:], index=0, name=None)),
+        chunk(piece(index=0)), chunk(piece(BREAD[:6], index=0, name=None)),
+        chunk(piece(BREAD[6:], index=0, name=None)),
+    ],
+    "one id for both": [
+        chunk(piece(MILK, index=0, id="a")), chunk(piece(BREAD, index=1, id="a")),
+    ],
+    "one id and index for both, in pieces": [
+        chunk(piece(MILK[:6], index=0, id="a")), chunk(piece(MILK[6:], index=0, id="a")),
+        chunk(piece(BREAD[:6], index=0, id="a")), chunk(piece(BREAD[6:], index=0, name=None)),
+    ],
+    "pieces by turns, told apart by ids alone": [
+        chunk(piece(MILK[:6], id="a")), chunk(piece(BREAD[:6], id="b")),
+        chunk(piece(MILK[6:], id="a", name=None)), chunk(piece(BREAD[6:], id="b", name=None)),
+    ],
+    "another id in each piece": [
+        chunk(piece(MILK[:6], index=0, id="a")), chunk(piece(MILK[6:], index=0, id="b", name=None)),
+        chunk(piece(BREAD[:6], index=1, id="c")),
+        chunk(piece(BREAD[6:], index=1, id="d", name=None)),
+    ],
+    "the name after the arguments": [
+        chunk(piece(MILK[:6], index=0, id="a", name=None)), chunk(piece(MILK[6:], index=0)),
+        chunk(piece(BREAD, index=1, id="b")),
+    ],
+    "an empty object before the arguments": [
+        chunk(piece("{}", index=0, id="a")), chunk(piece(MILK[:6], index=0, name=None)),
+        chunk(piece(MILK[6:], index=0, name=None)), chunk(piece(BREAD, index=1, id="b")),
+    ],
+}  # fmt: skip
+SPACED = MILK.replace(":", " : ")
+# What follows the call with MILK in its arguments, under index 0 and id "a".
+ONCE_MORE = {
+    "whole": [chunk(piece(MILK, index=0, id="a"))],
+    "whole, twice": [chunk(piece(MILK, index=0, id="a")), chunk(piece(MILK, index=0, id="a"))],
+    "with the finish reason": [
+        chunk(piece(MILK, index=0, id="a"), finish_reason="tool_calls"),
+    ],
+    "in pieces": [
+        chunk(piece(MILK[:6], index=0, id="a")), chunk(piece(MILK[6:], index=0, id="a")),
+    ],
+    "in pieces, the name first": [
+        chunk(piece("", index=0, id="a")), chunk(piece(MILK[:6], index=0, name=None)),
+        chunk(piece(MILK[6:], index=0, name=None)),
+    ],
+    "with other spaces": [chunk(piece(SPACED, index=0, id="a"))],
+    "as an object": [chunk(piece({"title": "Milk"}, index=0, id="a"))],
+    "without its name": [chunk(piece(MILK, index=0, id="a", name=None))],
+    "without its id": [chunk(piece(MILK, index=0))],
+    "without its index": [chunk(piece(MILK, id="a"))],
+    "under another index": [chunk(piece(MILK, index=3, id="a"))],
+    "under another index, in pieces": [
+        chunk(piece(MILK[:6], index=3, id="a")), chunk(piece(MILK[6:], index=3, name=None)),
+    ],
+    "its name alone": [chunk(piece("", index=0, id="a"))],
+    "its beginning": [chunk(piece(MILK[:6], index=0, id="a"))],
+    "a blank": [chunk(piece("\n", index=0, name=None))],
 }  # fmt: skip
 
 
@@ -70,6 +127,88 @@ async def test_two_tool_calls_are_read_in_each_form_that_providers_send(
 
     assert tasks(database) == [("ann", "Milk"), ("ann", "Bread")]
     check_provider_form(model.requests[1])
+
+
+@pytest.mark.parametrize("first", ["whole", "in pieces"])
+@pytest.mark.parametrize("form", ONCE_MORE)
+async def test_a_call_that_comes_once_more_has_its_effect_once(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection, form: str, first: str
+) -> None:
+    whole = [chunk(piece(MILK, index=0, id="a"))]
+    pieces = [
+        chunk(piece("", index=0, id="a")),
+        *(chunk(piece(each, index=0, name=None)) for each in MILK),
+    ]
+    chunks = whole if first == "whole" else pieces
+    model.replies = [Reply(chunks=[*chunks, *ONCE_MORE[form], END]), DONE]
+
+    assert text_of(await parley.send("Add milk", user="ann")) == "Done"
+
+    assert tasks(database) == [("ann", "Milk")]
+    [call] = [
+        call for message in check_provider_form(model.requests[1])
+        for call in message.get("tool_calls", [])
+    ]  # fmt: skip
+    assert call["id"] == "a"
+
+
+async def test_two_equal_calls_under_one_id_that_come_by_turns_have_one_effect(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    chunks = [
+        chunk(piece(MILK[:6], index=index, id="a"), piece(index=1 - index, id="a"))
+        for index in (0, 1)
+    ]
+    ends = [chunk(piece(MILK[6:], index=index, name=None)) for index in (0, 1)]
+    model.replies = [Reply(chunks=[*chunks, *ends, END]), DONE]
+
+    await parley.send("Add milk", user="ann")
+
+    assert tasks(database) == [("ann", "Milk")]
+    check_provider_form(model.requests[1])
+
+
+async def test_equal_calls_under_different_ids_are_two(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    chunks = [chunk(piece(MILK, index=0, id="a")), chunk(piece(MILK, index=0, id="b"))]
+    model.replies = [Reply(chunks=[*chunks, END]), DONE]
+
+    await parley.send("Add milk twice", user="ann")
+
+    assert tasks(database) == [("ann", "Milk"), ("ann", "Milk")]
+
+
+async def test_a_call_whose_complete_arguments_go_on_is_not_run(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    chunks = [chunk(piece(MILK, index=0, id="a")), chunk(piece("}", index=0, name=None))]
+    model.replies = [Reply(chunks=[*chunks, END]), DONE]
+
+    await parley.send("Add milk", user="ann")
+
+    assert tasks(database) == []
+    assert "Not run" in json.dumps(model.requests[1]["messages"])
+
+
+async def test_a_character_of_the_arguments_that_comes_in_halves_is_whole_in_each_part(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    pieces = ['{"title": "Milk \ud83d', '\ude00\ud83d"}']
+    chunks = [chunk(piece(each, index=0, id="a")) for each in pieces]
+    other = chunk(piece(BREAD, index=1, id="b"))
+    model.replies = [Reply(chunks=[chunks[0], other, chunks[1], END]), DONE]
+
+    parts = parts_of(await parley.send("Add them", user="ann"))
+
+    assert tasks(database) == [("ann", "Milk 😀\ufffd"), ("ann", "Bread")]
+    for part in parts:
+        json.dumps(part, ensure_ascii=False).encode()
+    milk = [
+        part["inputTextDelta"] for part in parts
+        if part["type"] == "tool-input-delta" and part["toolCallId"] == "a"
+    ]  # fmt: skip
+    assert milk == ['{"title": "Milk ', '😀\ufffd"}']
 
 
 async def test_a_tool_name_that_providers_refuse_is_replaced_in_later_requests(

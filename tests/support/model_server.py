@@ -38,6 +38,8 @@ class Reply:
         status: the HTTP status; any but 200 is an error.
         headers: further headers.
         chunks: sent as they are, instead of `pieces`.
+        body: sent as it is, instead of both, each item at once.
+        beats: after the body, comments follow for good.
     """
 
     pieces: tuple[str, ...] = DEFAULT_PIECES
@@ -52,6 +54,8 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict[str, str])
     chunks: list[dict[str, Any]] | None = None
+    body: list[bytes] | None = None
+    beats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,9 @@ class ScriptedModel:
         headers = {"content-type": "text/event-stream"} | reply.headers
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
-        async for event in _events(reply, has_usage="stream_options" in body):
+        has_usage = "stream_options" in body
+        events = _body(reply.body, reply) if reply.body else _events(reply, has_usage=has_usage)
+        async for event in events:
             await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
@@ -183,6 +189,16 @@ async def _scripted_events(chunks: list[dict[str, Any]], reply: Reply) -> AsyncI
         if index == reply.hangs_after:
             await asyncio.sleep(3600)
     yield b"data: [DONE]\n\n"
+
+
+async def _body(body: list[bytes], reply: Reply) -> AsyncIterator[bytes]:
+    for each in body:
+        yield each
+        # So that the bytes leave by themselves.
+        await asyncio.sleep(0.01)
+    while reply.beats:
+        yield b": heartbeat\n\n"
+        await asyncio.sleep(0.05)
 
 
 async def _pause(reply: Reply, index: int) -> None:
