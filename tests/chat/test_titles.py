@@ -36,7 +36,7 @@ FAILING = [
     Reply(pieces=("The", " capital"), finish_reason=None),
     Reply(pieces=()),
     Reply(pieces=(" ", "\n", '""', "\n\n")),
-    Reply(pieces=("<think>\nThe user wants", " a title.\n</think>\nThe capital")),
+    Reply(pieces=("<think>\nThe user wants", " a title.\nThe capital")),
     Reply(chunks=[{"choices": [{"delta": {"content": 5}}]}]),
 ]
 
@@ -70,6 +70,18 @@ async def test_the_models_title_is_stored_and_sent_before_the_end(
         "data": {"id": conversation["id"], "title": conversation["title"]},
         "transient": True,
     }
+
+
+async def test_a_title_is_read_after_what_its_model_thinks(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.title_reply = Reply(
+        pieces=("<think>\nThe user wants", " a title.\n</think>\nThe capital")
+    )
+
+    await parley.send(FIRST)
+
+    assert (await parley.history())["conversation"]["title"] == "The capital"
 
 
 async def test_a_json_answer_gives_its_conversation_a_title(

@@ -1,8 +1,10 @@
 """Text and JSON, mended so that Postgres can store it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lib.texts import parse_object, storable_text
+from lib.texts import Characters, parse_object, storable_text
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,17 @@ from lib.texts import parse_object, storable_text
 )
 def test_only_characters_that_postgres_cannot_store_are_replaced(text: str, stored: str) -> None:
     assert storable_text(text) == stored
+
+
+@given(st.lists(st.text(st.sampled_from("a😀\ud83d\ude00"))))
+def test_the_pieces_of_a_text_are_whole_characters_and_together_the_text(pieces: list[str]) -> None:
+    characters = Characters()
+
+    whole = [*map(characters.add, pieces), characters.end()]
+
+    for piece in whole:
+        piece.encode()
+    assert "".join(whole) == storable_text("".join(pieces))
 
 
 @pytest.mark.parametrize(
