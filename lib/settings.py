@@ -47,6 +47,18 @@ def number(
     return read
 
 
+def choice(*choices: str) -> Callable[[str], str]:
+    """Make a reader of one of several words."""
+
+    def read(value: str) -> str:
+        if value.lower() not in choices:
+            message = f"must be one of {', '.join(choices)}"
+            raise ValueError(message)
+        return value.lower()
+
+    return read
+
+
 def boolean(value: str) -> bool:
     """Read a switch: true or false, 1 or 0, yes or no, on or off."""
     switches = {"true": True, "1": True, "yes": True, "on": True}
@@ -137,6 +149,7 @@ class Settings:
 
     openai_api_key: str | None = setting(text)
     openai_base_url: str = setting(http_url, "https://api.openai.com/v1")
+    openai_api: str = setting(choice("auto", "chat", "responses"), "auto")
     openai_model: str = setting(text, "gpt-4o-mini")
     openai_title_model: str | None = setting(text)
     openai_analysis_model: str | None = setting(text)

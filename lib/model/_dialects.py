@@ -4,14 +4,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from openai import AsyncAPIResponse
 
 from lib.model._chat_request import chat_body
 from lib.model._chat_stream import ChatReader
 from lib.model._provider import provider
+from lib.model._responses_request import responses_body
+from lib.model._responses_stream import ResponsesReader
 from lib.model.reply import Piece, Reply
 from lib.model.request import ModelRequest
+from lib.settings import settings
+
+OPENAI_HOST = "api.openai.com"
 
 # A request on its way: its response's head has arrived when the block begins.
 type SentRequest = AbstractAsyncContextManager[AsyncAPIResponse[Any]]
@@ -64,16 +70,26 @@ class Dialect:
         body: writes the body of a request.
         send: sends a body.
         reader: makes the reader of a response.
+        package: the part of `openai` that sends it, which `import openai` does not import.
     """
 
     body: Callable[[ModelRequest], dict[str, Any]]
     send: Callable[[dict[str, Any]], SentRequest]
     reader: MakeReader
+    package: str
 
 
 def dialect() -> Dialect:
-    """Return the dialect that the provider speaks."""
-    return CHAT_COMPLETIONS
+    """Return the dialect that the provider speaks.
+
+    OpenAI itself refuses tools in Chat Completions from GPT-5.6 on; everybody else knows those, and
+    not all know Responses.
+    """
+    api = settings().openai_api
+    if api == "auto":
+        host = urlsplit(settings().openai_base_url).hostname
+        api = "responses" if host == OPENAI_HOST else "chat"
+    return RESPONSES if api == "responses" else CHAT_COMPLETIONS
 
 
 def _send_chat(body: dict[str, Any]) -> SentRequest:
@@ -88,4 +104,13 @@ def _send_chat(body: dict[str, Any]) -> SentRequest:
     )
 
 
-CHAT_COMPLETIONS = Dialect(chat_body, _send_chat, ChatReader)
+def _send_responses(body: dict[str, Any]) -> SentRequest:
+    # All through `extra_body`, which the package sends as it is: by its own types it would rewrite
+    # `input`, but items must go back as they came.
+    fields = dict(body)
+    responses: Any = provider().responses.with_streaming_response
+    return responses.create(stream=fields.pop("stream"), extra_body=fields)
+
+
+CHAT_COMPLETIONS = Dialect(chat_body, _send_chat, ChatReader, "openai.resources.chat")
+RESPONSES = Dialect(responses_body, _send_responses, ResponsesReader, "openai.resources.responses")

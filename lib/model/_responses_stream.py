@@ -1,0 +1,311 @@
+"""The events of the Responses API: text, reasoning, tool calls, and the end of an answer."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, cast
+
+from lib.model._chat_stream import MAX_INTEGER, MAX_NAME_CHARS, MAX_TOOL_NAME_CHARS
+from lib.model.reply import (
+    CallPiece,
+    GarbledStreamError,
+    ModelFinishReason,
+    Piece,
+    ProviderError,
+    ReasoningPiece,
+    Reply,
+)
+from lib.texts import parse_object, storable_json, storable_text
+
+# Why a response is incomplete: by the API's description, and as servers on top of Chat say it.
+INCOMPLETE_REASONS: dict[object, ModelFinishReason] = {
+    "max_output_tokens": "length",
+    "max_tokens": "length",
+    "length": "length",
+    "content_filter": "content_filter",
+}
+
+
+class _Text:
+    """Joins the deltas of a text; any but the last may end with half a character."""
+
+    def __init__(self) -> None:
+        """Start with nothing received."""
+        self._half = ""
+
+    def add(self, delta: str) -> str:
+        """Return the text that is complete now, such that Postgres can store it."""
+        text = self._half + delta
+        self._half = text[-1] if text and "\ud800" <= text[-1] <= "\udbff" else ""
+        return storable_text(text[:-1] if self._half else text)
+
+
+@dataclass(slots=True)
+class _Call:
+    """A tool call, as far as it has come.
+
+    Attributes:
+        number: position of the call among those of this reply.
+        id: the provider's `call_id`; '' until it comes.
+        name: the tool's; '' until it comes.
+        received: the arguments as far as they have come.
+        arguments: joins their deltas.
+    """
+
+    number: int
+    id: str = ""
+    name: str = ""
+    received: str = ""
+    arguments: _Text = field(default_factory=_Text)
+
+    def add(self, *, call_id: str = "", name: str = "", arguments: str = "") -> list[Piece]:
+        """Return the piece that tells what is new; nothing if nothing is."""
+        call_id, name = "" if self.id else call_id, "" if self.name else name
+        self.id, self.name = self.id or call_id, self.name or name
+        text = self.arguments.add(arguments)
+        self.received += text
+        if not (call_id or name or text):
+            return []
+        piece = CallPiece(
+            self.number,
+            storable_text(call_id)[:MAX_NAME_CHARS],
+            storable_text(name)[:MAX_TOOL_NAME_CHARS],
+            text,
+            state={"id": call_id} if call_id else None,
+        )
+        return [piece]
+
+    def rest_of(self, arguments: object) -> str:
+        """Return what the complete arguments have beyond those received."""
+        # Some servers send an object, against the API's description.
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+        self.arguments = _Text()
+        return text[len(self.received) :] if text.startswith(self.received) else ""
+
+
+class ResponsesReader:
+    """Reads the events of one response.
+
+    Attributes:
+        is_over: the response has ended: nothing that counts follows.
+    """
+
+    def __init__(self, reply: Reply, *, has_tools: bool) -> None:
+        """Take the reply to note all in that is not a piece; without tools, calls are not read."""
+        self.is_over = False
+        self._reply = reply
+        self._has_tools = has_tools
+        self._text = _Text()
+        self._is_message_streamed = False
+        self._begins_paragraph = False
+        self._reasoning = _Text()
+        self._reasoning_part: list[object] | None = None
+        self._calls: list[_Call] = []
+        # Under each key that an event may name the call by, because no key serves for all servers:
+        # some send no `output_index`, some another `item_id` with each event.
+        self._calls_by_key: dict[tuple[str, object], _Call] = {}
+        self._items: list[dict[str, Any]] = []
+
+    def read(self, event: dict[str, Any]) -> list[Piece]:
+        """Return the pieces in an event.
+
+        Raises:
+            ProviderError: when the event reports an error.
+            GarbledStreamError: when the event breaks the API's description.
+        """
+        try:
+            return self._READERS.get(event.get("type"), ResponsesReader._read_other)(self, event)
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            message = "an event breaks the API's description"
+            raise GarbledStreamError(message) from error
+
+    def _read_text_delta(self, event: dict[str, Any]) -> list[Piece]:
+        self._is_message_streamed = True
+        return self._read_text(event["delta"])
+
+    def _read_reasoning(self, event: dict[str, Any]) -> list[Piece]:
+        text = self._reasoning.add(event["delta"])
+        if not text:
+            return []
+        names = ("type", "output_index", "summary_index", "content_index")
+        earlier_part, self._reasoning_part = self._reasoning_part, [*map(event.get, names)]
+        is_next_part = earlier_part not in (None, self._reasoning_part)
+        return [ReasoningPiece(f"\n\n{text}" if is_next_part else text)]
+
+    def _read_arguments(self, event: dict[str, Any]) -> list[Piece]:
+        call = self._call_of(event)
+        return call.add(arguments=event["delta"]) if call else []
+
+    def _end_arguments(self, event: dict[str, Any]) -> list[Piece]:
+        call = self._call_of(event)
+        return call.add(arguments=call.rest_of(event["arguments"])) if call else []
+
+    def _begin_item(self, event: dict[str, Any]) -> list[Piece]:
+        item: dict[str, Any] = event["item"]
+        if item.get("type") != "function_call" or not self._has_tools:
+            return []
+        # Without arguments: the deltas bring them, or the complete item does.
+        return self._call_in(item, event).add(**_names_in(item))
+
+    def _end_item(self, event: dict[str, Any]) -> list[Piece]:
+        """Return what a complete item has beyond its deltas, which some servers do not send."""
+        item: dict[str, Any] = event["item"]
+        self._items.append(cast("dict[str, Any]", storable_json(item)))
+        match item.get("type"):
+            case "message":
+                pieces = [] if self._is_message_streamed else self._read_text(_text_of(item))
+                # A response may have several messages, such as a remark and then the answer.
+                self._is_message_streamed, self._begins_paragraph = False, True
+                return pieces
+            case "function_call" if self._has_tools:
+                self._begins_paragraph = False
+                call = self._call_in(item, event)
+                return call.add(**_names_in(item), arguments=call.rest_of(item.get("arguments")))
+            case _:
+                return []
+
+    def _begin(self, event: dict[str, Any]) -> list[Piece]:
+        self._note_model(event["response"])
+        return []
+
+    def _end(self, event: dict[str, Any]) -> list[Piece]:
+        response: dict[str, Any] = event["response"]
+        self._note_model(response)
+        self._note_usage(response)
+        # OpenRouter's `response.done` does not say it; others leave out `status`.
+        statuses = {response.get("status"), event["type"].removeprefix("response.")}
+        if statuses & {"failed", "cancelled"}:
+            raise ProviderError(_error_in(response))
+        pieces: list[Piece] = []
+        if not self._items:
+            items: list[dict[str, Any]] = response.get("output") or []
+            pieces = [piece for item in items for piece in self._end_item({"item": item})]
+        self.is_over = True
+        if "incomplete" in statuses:
+            details: dict[str, Any] = response.get("incomplete_details") or {}
+            self._reply.finish_reason = INCOMPLETE_REASONS.get(details.get("reason"), "other")
+            return pieces
+        has_calls = any(item.get("type") == "function_call" for item in self._items)
+        self._reply.finish_reason = "tool_calls" if has_calls else "stop"
+        self._reply.state = self._state()
+        return pieces
+
+    def _read_other(self, event: dict[str, Any]) -> list[Piece]:
+        if event.get("type") == "error" or event.get("error"):
+            raise ProviderError(_error_in(event))
+        return []
+
+    def _read_text(self, delta: str) -> list[Piece]:
+        text = self._text.add(delta)
+        if not text:
+            return []
+        if self._begins_paragraph:
+            self._begins_paragraph = False
+            return [f"\n\n{text}"]
+        return [text]
+
+    def _call_of(self, event: dict[str, Any]) -> _Call | None:
+        """Return the call that an event about arguments means."""
+        name = event.get("item_id")
+        # llama.cpp names the call's id there.
+        keys = [("item", name), ("call", name), ("output", event.get("output_index"))]
+        return next((self._calls_by_key[key] for key in keys if key in self._calls_by_key), None)
+
+    def _call_in(self, item: dict[str, Any], event: dict[str, Any]) -> _Call:
+        """Return the call of an item; a new one if the item is the first that tells of it."""
+        keys = [
+            ("call", item.get("call_id")),
+            ("item", item.get("id")),
+            ("output", event.get("output_index")),
+        ]
+        keys = [key for key in keys if key[1] not in (None, "")]
+        call_id = item.get("call_id")
+        known = (self._calls_by_key[key] for key in keys if key in self._calls_by_key)
+        call = next((each for each in known if not (each.id and call_id != each.id)), None)
+        if call is None:
+            call = _Call(number=len(self._calls))
+            self._calls.append(call)
+        self._calls_by_key |= dict.fromkeys(keys, call)
+        return call
+
+    def _state(self) -> dict[str, Any] | None:
+        """Return the items if they tell more than their text, and the provider takes them back."""
+        if all(item.get("type") == "message" and not item.get("phase") for item in self._items):
+            return None
+        # Reasoning must be followed by an item.
+        is_complete = self._items[-1].get("type") != "reasoning"
+        return {"items": self._items} if is_complete and all(map(_returns, self._items)) else None
+
+    def _note_model(self, response: dict[str, Any]) -> None:
+        name = response.get("model")
+        if self._reply.model_name is None and isinstance(name, str) and name:
+            self._reply.model_name = storable_text(name)[:MAX_NAME_CHARS]
+
+    def _note_usage(self, response: dict[str, Any]) -> None:
+        usage: dict[str, Any] = response.get("usage") or {}
+        self._reply.prompt_tokens = _token_count(usage.get("input_tokens"))
+        self._reply.completion_tokens = _token_count(usage.get("output_tokens"))
+
+    # Of functions, because a reader that held its own methods would be a circle of references.
+    _READERS: ClassVar[dict[object, Callable[["ResponsesReader", dict[str, Any]], list[Piece]]]] = {
+        "response.created": _begin,
+        "response.in_progress": _begin,
+        "response.output_text.delta": _read_text_delta,
+        "response.refusal.delta": _read_text_delta,
+        "response.reasoning_summary_text.delta": _read_reasoning,
+        "response.reasoning_text.delta": _read_reasoning,
+        "response.output_item.added": _begin_item,
+        "response.function_call_arguments.delta": _read_arguments,
+        "response.function_call_arguments.done": _end_arguments,
+        "response.output_item.done": _end_item,
+        "response.completed": _end,
+        "response.incomplete": _end,
+        "response.failed": _end,
+        # OpenRouter's names.
+        "response.reasoning.delta": _read_reasoning,
+        "response.done": _end,
+    }
+
+
+def _returns(item: dict[str, Any]) -> bool:
+    """Return whether the provider takes an item back."""
+    match item.get("type"):
+        case "reasoning":
+            # Encrypted, or from an open model its text; else the provider looks for it by its id
+            # among the responses that it has stored, and there are none.
+            return bool(item.get("encrypted_content") or item.get("content"))
+        case "function_call":
+            # Chat templates fail for other arguments.
+            arguments = item.get("arguments")
+            return isinstance(arguments, str) and parse_object(arguments) is not None
+        case _:
+            return True
+
+
+def _names_in(item: dict[str, Any]) -> dict[str, str]:
+    return {"call_id": item.get("call_id") or "", "name": item.get("name") or ""}
+
+
+def _text_of(message: dict[str, Any]) -> str:
+    parts: list[dict[str, Any]] = message.get("content") or []
+    return "".join(_part_texts(parts))
+
+
+def _part_texts(parts: list[dict[str, Any]]) -> Iterator[str]:
+    for part in parts:
+        yield part.get("text") or part.get("refusal") or ""
+
+
+def _error_in(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the error in an event: an object, or fields of the event, as the API describes it."""
+    error = event.get("error")
+    if isinstance(error, dict):
+        return cast("dict[str, Any]", error)
+    names = ("code", "message", "param")
+    fields = {name: event[name] for name in names if name in event}
+    return fields | ({"message": error} if isinstance(error, str) else {})
+
+
+def _token_count(count: object) -> int | None:
+    """Return a number of tokens; None if it is not one, because it must not cost the answer."""
+    return count if isinstance(count, int) and 0 <= count <= MAX_INTEGER else None
