@@ -14,9 +14,13 @@ from lib.answers._prompt import NO_ANSWER, prompt_messages
 from lib.conversations.message import Message, Role
 from lib.conversations.steps import Step, ToolCall, stored_steps
 from lib.model._chat_request import chat_messages
+from lib.model._responses_request import input_items
 from lib.model.request import AssistantMessage, SystemMessage, UserMessage
 from lib.turns.request import Style
+from tests.support.model_server import Called
+from tests.support.responses_model import called, said, thought
 from tests.support.strictest_provider import fault_in
+from tests.support.strictest_responses import fault_in_input
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FILES = [{"url": "https://example.app/cat.png", "mediaType": "image/png"}]
@@ -41,6 +45,30 @@ calls = st.builds(
     error=st.sampled_from([None, "No."]),
 )
 steps = st.builds(Step, texts, st.lists(calls, max_size=2))
+finish_reasons = st.sampled_from(
+    ["stop", "length", "content_filter", "tool_calls", "other", "error", "aborted", "timeout",
+     "interrupted"]
+)  # fmt: skip
+
+
+@st.composite
+def responses_steps(draw: st.DrawFn) -> Step:
+    """Return a step that a provider of the Responses API has taken, with the items that it sent.
+
+    Parley may have dropped a call, and then the items do not fit the step.
+    """
+    step = Step(draw(texts), draw(st.lists(calls, min_size=1, max_size=2)))
+    items = [thought()] if draw(st.booleans()) else []
+    if step.text.strip():
+        items.append(said(step.text, phase=draw(st.sampled_from([None, "commentary"]))))
+    for number, call in enumerate(step.calls):
+        call.state = {"id": f"call_{call.id}"}
+        items += [thought()] if number and draw(st.booleans()) else []
+        items.append(called(Called(call.name, "{}", call.state["id"])))
+    if draw(st.booleans()):
+        items.append(called(Called("", "{}", "call_dropped")))
+    step.state = {"items": [item.sent for item in items]}
+    return step
 
 
 def message(role: Role, content: str, **columns: Any) -> Message:
@@ -58,7 +86,12 @@ history = st.lists(
     st.one_of(
         st.builds(message, st.just("user"), texts, files=st.sampled_from([None, FILES])),
         st.builds(message, st.just("system"), texts),
-        st.builds(answer, st.lists(steps, max_size=3), is_mistake=st.booleans()),
+        st.builds(
+            answer,
+            st.lists(steps, max_size=3),
+            is_mistake=st.booleans(),
+            finish_reason=finish_reasons,
+        ),
     ),
     max_size=12,
 )
@@ -75,6 +108,25 @@ def test_the_strictest_provider_accepts_the_order_of_any_conversation(
 
     assert fault_in(prompt) is None
     spoken = [each["content"] for each in prompt if each["role"] == "user"][-1]
+    assert "What now?" in str(spoken)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    history,
+    st.lists(
+        st.one_of(responses_steps(), st.builds(Step, texts, st.lists(calls, min_size=1))),
+        max_size=3,
+    ),
+)
+def test_the_strictest_server_of_responses_accepts_the_items_of_any_conversation(
+    messages: list[Message], taken: list[Step]
+) -> None:
+    items = input_items(prompt_messages([*messages, message("user", "What now?")], Style(), taken))
+
+    made = [step.state["items"] for step in taken if step.state is not None]
+    assert fault_in_input(items, made) is None
+    spoken = [each["content"] for each in items if each.get("role") == "user"][-1]
     assert "What now?" in str(spoken)
 
 

@@ -1,0 +1,258 @@
+"""Events of the Responses API as servers send them beside OpenAI, read piece by piece."""
+
+from typing import Any
+
+import pytest
+
+from lib.model._responses_stream import ResponsesReader
+from lib.model.reply import (
+    CallPiece,
+    GarbledStreamError,
+    Piece,
+    ProviderError,
+    ReasoningPiece,
+    Reply,
+)
+from tests.support.model_server import Called
+from tests.support.responses_model import called, failed, responding, said, thought
+
+MILK = Called("add_task", {"title": "Milk"}, "call_1")
+BREAD = Called("add_task", {"title": "Bread"}, "call_2")
+
+
+def read(events: list[dict[str, Any]], reply: Reply | None = None) -> list[Piece]:
+    """Return the pieces in events, which must end the response with the last."""
+    reader = ResponsesReader(reply or Reply(), has_tools=True)
+    pieces: list[Piece] = []
+    for event in events:
+        assert not reader.is_over
+        pieces += reader.read(event)
+    assert reader.is_over
+    return pieces
+
+
+def calls_in(pieces: list[Piece]) -> list[tuple[str, str, str]]:
+    """Return id, name and arguments of each call, assembled by its index."""
+    calls: dict[int, list[str]] = {}
+    for piece in pieces:
+        assert isinstance(piece, CallPiece)
+        call = calls.setdefault(piece.index, ["", "", ""])
+        for place, text in enumerate((piece.id, piece.name, piece.arguments)):
+            call[place] += text
+    return [(call_id, name, arguments) for _, (call_id, name, arguments) in sorted(calls.items())]
+
+
+TWO_CALLS = [
+    ("call_1", "add_task", '{"title": "Milk"}'),
+    ("call_2", "add_task", '{"title": "Bread"}'),
+]
+
+
+def only(events: list[dict[str, Any]], *ends: str) -> list[dict[str, Any]]:
+    """Return the events whose type has one of these ends."""
+    return [event for event in events if event["type"].endswith(ends)]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        ("",),
+        ("item.added", ".delta", "completed"),
+        ("item.added", "arguments.done", "completed"),
+        ("item.done", "completed"),
+        ("completed",),
+        ("item.added", "item.done", "completed"),
+        (".delta", "item.done", "completed"),
+    ],
+    ids=" ".join,
+)
+def test_calls_are_read_from_whichever_events_a_server_sends(kept: tuple[str, ...]) -> None:
+    events = only(responding(called(MILK), called(BREAD)).events, *kept)
+
+    assert calls_in(read(events)) == TWO_CALLS
+
+
+@pytest.mark.parametrize("kept", [("",), ("item.done", "completed"), ("completed",)], ids=" ".join)
+def test_text_is_read_from_whichever_events_a_server_sends(kept: tuple[str, ...]) -> None:
+    events = only(responding(said("Hel", "lo")).events, *kept)
+
+    assert "".join(map(str, read(events))) == "Hello"
+
+
+@pytest.mark.parametrize("missing", ["output_index", "item_id", "sequence_number"])
+def test_no_field_that_names_the_call_must_be_there(missing: str) -> None:
+    events = responding(called(MILK), called(BREAD)).events
+    for event in events:
+        event.pop(missing, None)
+
+    assert calls_in(read(events)) == TWO_CALLS
+
+
+def test_items_that_change_their_ids_with_each_event_are_the_same_items() -> None:
+    events = responding(called(MILK), called(BREAD)).events
+    for number, event in enumerate(events):
+        if "item_id" in event:
+            event["item_id"] = f"id-{number}"
+        if "item" in event:
+            event["item"] = event["item"] | {"id": f"id-{number}"}
+
+    assert calls_in(read(events)) == TWO_CALLS
+
+
+def test_all_items_may_have_the_same_index() -> None:
+    events = responding(called(MILK), called(BREAD)).events
+    for event in events:
+        if "output_index" in event:
+            event["output_index"] = 0
+
+    assert calls_in(read(events)) == TWO_CALLS
+
+
+def test_deltas_of_two_calls_may_alternate() -> None:
+    events = responding(called(MILK), called(BREAD)).events
+    deltas = only(events, "arguments.delta")
+    first, second = deltas[:2], deltas[2:]
+    others = only(events, "item.added", "completed")
+
+    pieces = read([*others[:2], first[0], second[0], first[1], second[1], others[-1]])
+
+    assert calls_in(pieces) == TWO_CALLS
+
+
+def test_arguments_that_come_as_an_object_become_text() -> None:
+    events = only(responding(called(MILK)).events, "item.done", "completed")
+    events[0]["item"] = events[0]["item"] | {"arguments": {"title": "Milk"}}
+
+    assert calls_in(read(events)) == TWO_CALLS[:1]
+
+
+def test_without_tools_no_call_is_read() -> None:
+    reader = ResponsesReader(Reply(), has_tools=False)
+
+    assert [
+        reader.read(event) for event in responding(called(MILK)).events if reader.read(event)
+    ] == []
+
+
+def test_parts_of_a_summary_are_paragraphs() -> None:
+    pieces = read(responding(thought("One", "Two"), thought("Three"), said("Hello")).events)
+
+    assert pieces == [
+        ReasoningPiece("One"), ReasoningPiece("\n\nTwo"), ReasoningPiece("\n\nThree"), "Hello",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["response.reasoning_text.delta", "response.reasoning.delta"])
+def test_reasoning_of_open_models_is_reasoning(name: str) -> None:
+    end = responding().events[-1]
+    deltas = [{"type": name, "delta": text} for text in ("Hel", "lo \ud83d", "\ude00")]
+
+    pieces = read([*deltas, end])
+
+    assert pieces[:3] == [
+        ReasoningPiece("Hel"),
+        ReasoningPiece("lo "),
+        ReasoningPiece("\U0001f600"),
+    ]
+
+
+def test_two_messages_of_one_response_are_paragraphs() -> None:
+    remark, answer = said("Let me ", "see.", phase="commentary"), said("Par", "is.")
+
+    pieces = read(responding(remark, answer).events)
+
+    assert "".join(map(str, pieces)) == "Let me see.\n\nParis."
+
+
+def test_the_state_of_a_reply_is_its_items_as_they_stood_when_they_were_complete() -> None:
+    items = (thought("One"), said("Hello", phase="commentary"), called(MILK))
+    reply = Reply()
+
+    read(responding(*items).events, reply)
+
+    assert reply.state == {"items": [item.sent for item in items]}
+    assert (reply.finish_reason, reply.prompt_tokens) == ("tool_calls", 7)
+
+
+def test_a_text_alone_has_no_state() -> None:
+    reply = Reply()
+
+    read(responding(said("Hello")).events, reply)
+
+    assert (reply.state, reply.finish_reason) == (None, "stop")
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        responding(thought("One"), said("Hel"), ends_with="incomplete").events,
+        responding(thought("One", encrypted_content=None), said("Hello")).events,
+        responding(said("Hello"), thought("One")).events,
+        responding(thought(), called(Called("add_task", "null", "call_1"))).events,
+    ],
+    ids=["incomplete", "not encrypted", "nothing follows", "arguments are no object"],
+)
+def test_items_that_the_provider_would_refuse_are_no_state(events: list[dict[str, Any]]) -> None:
+    reply = Reply()
+
+    read(events, reply)
+
+    assert reply.state is None
+
+
+def test_an_unknown_event_is_skipped() -> None:
+    begin, *events = responding().events
+
+    assert "".join(map(str, read([begin, {"type": "response.novelty", "delta": 5}, {}, *events])))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "response.output_text.delta"},
+        {"type": "response.output_text.delta", "delta": 5},
+        {"type": "response.output_text.delta", "delta": None},
+        {"type": "response.reasoning_text.delta", "delta": []},
+        {"type": "response.output_item.added", "item": None},
+        {"type": "response.output_item.done", "item": {"type": "message", "content": [5]}},
+        {"type": "response.output_item.done", "item": {"type": "function_call", "call_id": []}},
+        {"type": "response.completed"},
+        {"type": "response.completed", "response": {"output": 5}},
+        {"type": "response.completed", "response": {"usage": 5}},
+    ],
+)
+def test_an_event_that_breaks_the_description_is_an_error(event: dict[str, Any]) -> None:
+    reader = ResponsesReader(Reply(), has_tools=True)
+
+    with pytest.raises(GarbledStreamError):
+        reader.read(event)
+
+
+@pytest.mark.parametrize("count", ["7", -1, 2**31, None, 1.5])
+def test_a_count_of_tokens_that_is_none_does_not_cost_the_answer(count: object) -> None:
+    events = responding().events
+    events[-1]["response"]["usage"] = {"input_tokens": count, "output_tokens": 3}
+    reply = Reply()
+
+    read(events, reply)
+
+    assert (reply.prompt_tokens, reply.completion_tokens) == (None, 3)
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        (failed(code="rate_limit_exceeded").events[-1], "rate_limit_exceeded"),
+        ({"type": "error", "error": {"code": "insufficient_quota"}}, "insufficient_quota"),
+        ({"type": "error", "code": "server_error", "message": "No."}, "server_error"),
+        ({"error": {"code": "overloaded"}}, "overloaded"),
+        ({"type": "response.done", "response": {"status": "failed"}}, None),
+    ],
+)
+def test_an_error_is_raised_with_the_providers_code(event: dict[str, Any], error: str) -> None:
+    reader = ResponsesReader(Reply(), has_tools=True)
+
+    with pytest.raises(ProviderError) as raised:
+        reader.read(event)
+
+    assert raised.value.error.get("code") == error
