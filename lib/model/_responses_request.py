@@ -24,8 +24,8 @@ from lib.model.request import (
 def responses_body(request: ModelRequest) -> dict[str, Any]:
     """Return the body of a request, as JSON.
 
-    The provider stores nothing. So it must send what the model thought, which it encrypts, and gets
-    it back with the next request.
+    The provider stores nothing. Instead it sends the model's reasoning, encrypted, and gets it back
+    with the next request.
     """
     body: dict[str, Any] = {
         "model": request.model,

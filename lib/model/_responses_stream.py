@@ -59,7 +59,7 @@ class _Call:
     arguments: _Text = field(default_factory=_Text)
 
     def add(self, *, call_id: str = "", name: str = "", arguments: str = "") -> list[Piece]:
-        """Return the piece that tells what is new; nothing if nothing is."""
+        """Return a piece with the news, if there is any."""
         call_id, name = "" if self.id else call_id, "" if self.name else name
         self.id, self.name = self.id or call_id, self.name or name
         text = self.arguments.add(arguments)
@@ -76,7 +76,7 @@ class _Call:
         return [piece]
 
     def rest_of(self, arguments: object) -> str:
-        """Return what the complete arguments have beyond those received."""
+        """Return the rest of the complete arguments: those that no delta has brought."""
         # Some servers send an object, against the API's description.
         text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
         self.arguments = _Text()
@@ -99,7 +99,7 @@ class ResponsesReader:
         self._is_message_streamed = False
         self._begins_paragraph = False
         self._reasoning = _Text()
-        self._reasoning_part: list[object] | None = None
+        self._reasoning_part: tuple[object, ...] | None = None
         self._calls: list[_Call] = []
         # Under each key that an event may name the call by, because no key serves for all servers:
         # some send no `output_index`, some another `item_id` with each event.
@@ -128,7 +128,7 @@ class ResponsesReader:
         if not text:
             return []
         names = ("type", "output_index", "summary_index", "content_index")
-        earlier_part, self._reasoning_part = self._reasoning_part, [*map(event.get, names)]
+        earlier_part, self._reasoning_part = self._reasoning_part, tuple(map(event.get, names))
         is_next_part = earlier_part not in (None, self._reasoning_part)
         return [ReasoningPiece(f"\n\n{text}" if is_next_part else text)]
 
@@ -148,7 +148,7 @@ class ResponsesReader:
         return self._call_in(item, event).add(**_names_in(item))
 
     def _end_item(self, event: dict[str, Any]) -> list[Piece]:
-        """Return what a complete item has beyond its deltas, which some servers do not send."""
+        """Return the rest of a complete item: some servers send no deltas before it."""
         item: dict[str, Any] = event["item"]
         self._items.append(cast("dict[str, Any]", storable_json(item)))
         match item.get("type"):

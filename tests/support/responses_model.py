@@ -1,7 +1,7 @@
 """A server of the Responses API with scripted answers, as strict as the strictest.
 
-It speaks real HTTP, refuses what `tests/support/strictest_responses.py` names, and streams the
-events that OpenAI streams; each is checked against the types of the package `openai`.
+It speaks real HTTP, and refuses requests by `tests/support/strictest_responses.py`. It streams the
+events that OpenAI streams; a test checks them against the types of the package `openai`.
 """
 
 import asyncio
@@ -66,7 +66,8 @@ class Response:
 
 def said(*pieces: str, phase: str | None = None) -> Item:
     """Return a message, streamed in pieces."""
-    content = {"type": "output_text", "text": "".join(pieces), "annotations": [], "logprobs": []}
+    content: dict[str, Any] = {"type": "output_text", "text": "".join(pieces)}
+    content |= {"annotations": [], "logprobs": []}
     return _message(content, pieces, {"phase": phase} if phase else {})
 
 
@@ -261,7 +262,10 @@ def _message(content: dict[str, Any], pieces: tuple[str, ...], fields: dict[str,
 
 def _item_events(index: int, item: Item) -> Iterator[dict[str, Any]]:
     sent = item.sent
-    empty = {"message": {"content": []}, "reasoning": {"summary": []}}
+    empty: dict[str, dict[str, Any]] = {
+        "message": {"content": []},
+        "reasoning": {"summary": []},
+    }
     begun = sent | {"status": "in_progress"} | empty.get(sent["type"], {"arguments": ""})
     place = {"output_index": index}
     yield {"type": "response.output_item.added", "item": begun} | place
@@ -279,7 +283,7 @@ def _item_events(index: int, item: Item) -> Iterator[dict[str, Any]]:
 def _message_events(item: Item, place: dict[str, Any]) -> Iterator[dict[str, Any]]:
     [part] = item.sent["content"]
     name = {"output_text": "text", "refusal": "refusal"}[part["type"]]
-    extra = {"logprobs": []} if name == "text" else {}
+    extra: dict[str, Any] = {"logprobs": []} if name == "text" else {}
     place |= {"content_index": 0}
     empty = part | {name: ""}
     yield {"type": "response.content_part.added", "part": empty} | place

@@ -30,7 +30,7 @@ NEXT_KINDS: dict[str | None, set[str | None]] = {
     "system": {"user"},
     "user": {"reasoning", "assistant", "function_call", None},
     "reasoning": {"reasoning", "assistant", "function_call"},
-    "assistant": {"assistant", "function_call", "user"},
+    "assistant": {"assistant", "reasoning", "function_call", "user"},
     "function_call": {"function_call", "reasoning", "assistant", "function_call_output"},
     "function_call_output": {
         "function_call_output",
@@ -138,7 +138,7 @@ def _item_faults(items: list[dict[str, Any]]) -> Iterator[str]:
     for item in items:
         kind = kind_of(item)
         yield from _field_faults(kind, item)
-        content = item.get("content")
+        content: str | list[dict[str, Any]] | None = item.get("content")
         if isinstance(content, str) and not content.strip():
             yield f"blank {kind}"
         if isinstance(content, list) and kind != "reasoning":
@@ -153,7 +153,7 @@ def _item_faults(items: list[dict[str, Any]]) -> Iterator[str]:
             yield f"Item with id {item['id']} not found, because store is false"
 
 
-def _part_faults(kind: str, parts: list[Any]) -> Iterator[str]:
+def _part_faults(kind: str, parts: list[dict[str, Any]]) -> Iterator[str]:
     if not parts:
         yield f"no content of {kind}"
     types = {"assistant": {"output_text", "refusal"}, "user": {"input_text", "input_image"}}
@@ -195,7 +195,7 @@ def _call_faults(items: list[dict[str, Any]]) -> Iterator[str]:
 def _neighbour_faults(
     items: list[dict[str, Any]], outputs: Iterable[list[dict[str, Any]]]
 ) -> Iterator[str]:
-    """Yield the faults of items that the server has made: it knows what stood beside them."""
+    """Yield the faults of items that the server has made: it knows their neighbours."""
     made = {item["id"]: (item, output) for output in outputs for item in output}
     positions = {item["id"]: position for position, item in enumerate(items) if "id" in item}
     for item_id, position in positions.items():
