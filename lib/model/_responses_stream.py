@@ -185,8 +185,7 @@ class ResponsesReader:
             details: dict[str, Any] = response.get("incomplete_details") or {}
             self._reply.finish_reason = INCOMPLETE_REASONS.get(details.get("reason"), "other")
             return pieces
-        has_calls = any(item.get("type") == "function_call" for item in self._items)
-        self._reply.finish_reason = "tool_calls" if has_calls else "stop"
+        self._reply.finish_reason = "tool_calls" if self._calls else "stop"
         self._reply.state = self._state()
         return pieces
 

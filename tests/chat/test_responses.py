@@ -359,7 +359,9 @@ async def test_the_last_event_ends_an_answer_though_the_response_stays_open(
     for reply in model.replies:
         reply.stays_open = True
 
-    response = await parley.send("Add milk", user="ann")
+    # Less than the silence after which Parley gives a provider up.
+    async with asyncio.timeout(25):
+        response = await parley.send("Add milk", user="ann")
 
     assert text_of(response) == "Done"
     await until(lambda: model.left == 2)

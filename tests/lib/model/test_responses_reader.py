@@ -79,17 +79,37 @@ def test_text_is_read_from_whichever_events_a_server_sends(kept: tuple[str, ...]
     assert "".join(map(str, read(events))) == "Hello"
 
 
-@pytest.mark.parametrize("missing", ["output_index", "item_id", "sequence_number"])
+def by_deltas_alone(*calls: Called) -> list[dict[str, Any]]:
+    """Return the events of calls without those that bring all arguments at once."""
+    events = responding(*map(called, calls)).events
+    events[-1]["response"]["output"] = []
+    return only(events, "item.added", "arguments.delta", "completed")
+
+
+@pytest.mark.parametrize("missing", ["output_index", "item_id"])
 def test_no_field_that_names_the_call_must_be_there(missing: str) -> None:
-    events = responding(called(MILK), called(BREAD)).events
+    events = by_deltas_alone(MILK, BREAD)
     for event in events:
         event.pop(missing, None)
 
     assert calls_in(read(events)) == TWO_CALLS
 
 
-def test_items_that_change_their_ids_with_each_event_are_the_same_items() -> None:
-    events = responding(called(MILK), called(BREAD)).events
+def test_a_delta_may_name_its_call_by_the_id_that_its_result_will_have() -> None:
+    first, *deltas, end = by_deltas_alone(MILK)
+    first["item"] = {name: value for name, value in first["item"].items() if name != "id"}
+    events = [event | {"item_id": "call_1", "output_index": None} for event in deltas]
+
+    assert calls_in(read([first, *events, end])) == TWO_CALLS[:1]
+
+
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_items_that_change_their_ids_with_each_event_are_the_same_items(
+    *, is_complete: bool
+) -> None:
+    events = by_deltas_alone(MILK, BREAD)
+    if is_complete:
+        events = responding(called(MILK), called(BREAD)).events
     for number, event in enumerate(events):
         if "item_id" in event:
             event["item_id"] = f"id-{number}"
@@ -109,14 +129,10 @@ def test_all_items_may_have_the_same_index() -> None:
 
 
 def test_deltas_of_two_calls_may_alternate() -> None:
-    events = responding(called(MILK), called(BREAD)).events
-    deltas = only(events, "arguments.delta")
-    first, second = deltas[:2], deltas[2:]
-    others = only(events, "item.added", "completed")
+    first, *first_deltas, second, third_delta, fourth_delta, end = by_deltas_alone(MILK, BREAD)
+    alternating = [first_deltas[0], third_delta, first_deltas[1], fourth_delta]
 
-    pieces = read([*others[:2], first[0], second[0], first[1], second[1], others[-1]])
-
-    assert calls_in(pieces) == TWO_CALLS
+    assert calls_in(read([first, second, *alternating, end])) == TWO_CALLS
 
 
 def test_arguments_that_come_as_an_object_become_text() -> None:
