@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+OPENAI_HOST = "api.openai.com"
 ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
 
 
@@ -175,6 +176,18 @@ class Settings:
     max_duration_seconds: float = setting(number(5, 900, float), 60.0)
     slow_query_ms: int = setting(number(0, 600_000), 100)
     debug: bool = setting(boolean, default=False)
+
+    @property
+    def spoken_api(self) -> str:
+        """The dialect of the provider's API: `chat` or `responses`.
+
+        OpenAI itself refuses tools in Chat Completions from GPT-5.6 on. All other providers know
+        those, and not all know Responses.
+        """
+        if self.openai_api != "auto":
+            return self.openai_api
+        is_openai = urlsplit(self.openai_base_url).hostname == OPENAI_HOST
+        return "responses" if is_openai else "chat"
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

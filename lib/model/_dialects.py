@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from openai import AsyncAPIResponse
 
@@ -16,8 +15,6 @@ from lib.model._responses_stream import ResponsesReader
 from lib.model.reply import Piece, Reply
 from lib.model.request import ModelRequest
 from lib.settings import settings
-
-OPENAI_HOST = "api.openai.com"
 
 # A request on its way: its response's head has arrived when the block begins.
 type SentRequest = AbstractAsyncContextManager[AsyncAPIResponse[Any]]
@@ -80,16 +77,8 @@ class Dialect:
 
 
 def dialect() -> Dialect:
-    """Return the dialect that the provider speaks.
-
-    OpenAI itself refuses tools in Chat Completions from GPT-5.6 on; everybody else knows those, and
-    not all know Responses.
-    """
-    api = settings().openai_api
-    if api == "auto":
-        host = urlsplit(settings().openai_base_url).hostname
-        api = "responses" if host == OPENAI_HOST else "chat"
-    return RESPONSES if api == "responses" else CHAT_COMPLETIONS
+    """Return the dialect that the provider speaks."""
+    return RESPONSES if settings().spoken_api == "responses" else CHAT_COMPLETIONS
 
 
 def _send_chat(body: dict[str, Any]) -> SentRequest:

@@ -39,6 +39,11 @@ class _Text:
         self._half = text[-1] if text and "\ud800" <= text[-1] <= "\udbff" else ""
         return storable_text(text[:-1] if self._half else text)
 
+    def end(self) -> str:
+        """Return U+FFFD for a half whose other half never came."""
+        half, self._half = self._half, ""
+        return storable_text(half)
+
 
 @dataclass(slots=True)
 class _Call:
@@ -119,6 +124,19 @@ class ResponsesReader:
             message = "an event breaks the API's description"
             raise GarbledStreamError(message) from error
 
+    def end(self, *, is_done: bool) -> Iterator[Piece]:
+        """Yield the text that waited for more, and complete the reply.
+
+        Args:
+            is_done: `[DONE]` has arrived, which is a server's word that the answer is whole, even
+                if it sends no `response.completed`.
+        """
+        if text := self._text.end():
+            yield text
+        has_answer = self._items or self._calls or self._is_message_streamed
+        if is_done and has_answer and self._reply.finish_reason is None:
+            self._end_well()
+
     def _read_text_delta(self, event: dict[str, Any]) -> list[Piece]:
         self._is_message_streamed = True
         return self._read_text(event["delta"])
@@ -185,9 +203,12 @@ class ResponsesReader:
             details: dict[str, Any] = response.get("incomplete_details") or {}
             self._reply.finish_reason = INCOMPLETE_REASONS.get(details.get("reason"), "other")
             return pieces
+        self._end_well()
+        return pieces
+
+    def _end_well(self) -> None:
         self._reply.finish_reason = "tool_calls" if self._calls else "stop"
         self._reply.state = self._state()
-        return pieces
 
     def _read_other(self, event: dict[str, Any]) -> list[Piece]:
         if event.get("type") == "error" or event.get("error"):

@@ -230,6 +230,15 @@ async def test_in_the_last_step_the_model_may_call_no_tool(
     assert [each.get("tool_choice") for each in model.requests] == [None, "none"]
 
 
+@pytest.mark.environment(OPENAI_API="responses", MAX_TOOL_STEPS="1")
+async def test_without_tools_there_is_no_choice_of_tools(
+    parley: Parley, model: ResponsesModel
+) -> None:
+    await parley.send("Hello!")
+
+    assert "tool_choice" not in model.requests[0]
+
+
 @pytest.mark.environment(OPENAI_API="responses", OPENAI_ANALYSIS_MODEL=ANALYSIS_MODEL)
 async def test_an_analysis_is_asked_for_by_a_strict_schema(
     parley: Parley, model: ResponsesModel, database: psycopg.Connection

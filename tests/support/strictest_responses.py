@@ -100,6 +100,8 @@ def fault_in_body(body: dict[str, Any], outputs: Iterable[list[dict[str, Any]]])
         faults.append("the server would store the response, or not return what it needs again")
     for tool in body.get("tools", []):
         faults += _field_faults("function", tool)
+    if "tool_choice" in body and "tools" not in body:
+        faults.append("tool_choice without tools")
     match body.get("tool_choice", "auto"):
         case "auto" | "none":
             pass

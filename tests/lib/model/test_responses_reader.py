@@ -272,3 +272,34 @@ def test_an_error_is_raised_with_the_providers_code(event: dict[str, Any], error
         reader.read(event)
 
     assert raised.value.error.get("code") == error
+
+
+@pytest.mark.parametrize(
+    ("is_done", "finish_reason"), [(True, "tool_calls"), (False, None)], ids=["done", "cut"]
+)
+def test_a_server_that_says_done_need_not_say_completed(
+    finish_reason: str | None, *, is_done: bool
+) -> None:
+    reply = Reply()
+    reader = ResponsesReader(reply, has_tools=True)
+    for event in responding(thought(), called(MILK)).events[:-1]:
+        reader.read(event)
+
+    assert list(reader.end(is_done=is_done)) == []
+
+    assert reply.finish_reason == finish_reason
+    assert (reply.state is not None) is is_done
+
+
+def test_an_empty_response_is_not_complete_because_the_server_says_done() -> None:
+    reply = Reply()
+
+    assert list(ResponsesReader(reply, has_tools=True).end(is_done=True)) == []
+    assert reply.finish_reason is None
+
+
+def test_half_a_character_at_the_end_is_replaced() -> None:
+    reader = ResponsesReader(Reply(), has_tools=True)
+    reader.read({"type": "response.output_text.delta", "delta": "Hello \ud83d"})
+
+    assert list(reader.end(is_done=False)) == ["\ufffd"]
