@@ -1,11 +1,29 @@
 """The dialect of the API: by the setting, or by the provider's host."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 import lib.settings
 from lib.model._dialects import CHAT_COMPLETIONS, RESPONSES, Dialect, dialect
+from tests.support.product import ROOT
+
+IMPORTING = """
+import json, sys
+from lib.answers.begin import answer_maker
+
+def imported():
+    names = ("openai", "openai.resources.chat", "openai.resources.responses")
+    return [name for name in names if name in sys.modules]
+
+before = imported()
+answer_maker()
+print(json.dumps([before, imported()]))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +55,24 @@ def test_openai_is_asked_by_responses_and_others_by_chat_unless_it_is_set(
     monkeypatch.setenv("OPENAI_BASE_URL", base_url)
 
     assert dialect() is spoken
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+def test_the_first_message_imports_the_part_of_openai_that_its_dialect_needs(api: str) -> None:
+    environment = os.environ | {
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
+        "OPENAI_API": api,
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTING],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+
+    before, after = json.loads(done.stdout)
+    assert before == []
+    assert after == ["openai", f"openai.resources.{api}"]
