@@ -3,25 +3,29 @@
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from dotenv import dotenv_values
 
 from dev import model
 from dev.terminal import CannotStart
-from lib.settings import SettingsError, read_settings
+from lib.settings import Settings, SettingsError, read_settings
 
 DEFAULT_PORT = 3000
 SECRET_BYTES = 32
 # For servers that need no key; the `openai` package insists on one.
 NO_KEY = "not-needed"
 NOT_MADE_YET = "-" * SECRET_BYTES
+MAY_BE_EMPTY = {each.name.upper() for each in fields(Settings) if each.metadata["may_be_empty"]}
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The variables that are set, in the real environment or in `.env`, and not empty."""
+    """The variables that are set, in the real environment or in `.env`, and mean something.
+
+    An empty one counts as not set, but for those that `Settings` reads when they are empty.
+    """
 
     variables: Mapping[str, str]
 
@@ -77,7 +81,7 @@ def read(root: Path) -> Environment:
         name: value
         for source in (file, os.environ)
         for name, value in source.items()
-        if value and value.strip()
+        if value is not None and (value.strip() or name in MAY_BE_EMPTY)
     }
     if "DATABASE_URL_UNPOOLED" in variables and "DATABASE_URL" not in variables:
         message = "DATABASE_URL_UNPOOLED is set, but DATABASE_URL is not: set both, or neither."

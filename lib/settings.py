@@ -3,26 +3,47 @@
 README.md (table of variables) and `.env.example` explain each of them.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Literal, NoReturn, cast
 from urllib.parse import urlsplit
 
 OPENAI_HOST = "api.openai.com"
 ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
+# One that OpenAI does not announce to end, and does not refuse tools. It wants an effort with each
+# request (lib/model/_shape.py).
+DEFAULT_MODEL = "gpt-6-luna"
+# Fields of a request that OPENAI_EXTRA_BODY must not set: Parley reads the answer by them, or keeps
+# the conversation itself. `n` would mix several answers into one.
+OWN_FIELDS = frozenset(
+    {
+        *("model", "messages", "input", "instructions", "stream", "response_format", "n"),
+        *("tools", "tool_choice", "functions", "function_call"),
+        *("store", "include", "background", "conversation", "previous_response_id"),
+    }
+)
 
 
 class SettingsError(Exception):
     """Variables are missing or not valid; the message names each of them and its remedy."""
 
 
-def setting(read: Callable[[str], object], default: object = None) -> Any:  # noqa: ANN401 (a field)
-    """Declare a field of `Settings`: the reader of its variable, and its default."""
-    return field(default=default, metadata={"read": read})
+def setting(
+    read: Callable[[str], object], default: object = None, *, may_be_empty: bool = False
+) -> Any:  # noqa: ANN401 (a field)
+    """Declare a field of `Settings`.
+
+    Args:
+        read: the reader of its variable.
+        default: the value where the variable is not set.
+        may_be_empty: a variable that is set to nothing is a value, and not the default.
+    """
+    return field(default=default, metadata={"read": read, "may_be_empty": may_be_empty})
 
 
 def text(value: str) -> str:
@@ -79,12 +100,55 @@ def postgres_url(value: str) -> str:
 
 
 def http_url(value: str) -> str:
-    """Read the base URL of an HTTP server, without the slash at its end."""
+    """Read the base URL of an HTTP server, without a slash at the end of its path.
+
+    A query (`?api-version=...`) stays: it is sent with each request.
+    """
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         message = "must be a URL like https://api.example.com/v1"
         raise ValueError(message)
-    return value.rstrip("/")
+    address, _, query = value.partition("?")
+    return address.rstrip("/") + (f"?{query}" if query else "")
+
+
+def effort(value: str) -> str:
+    """Read how much a model thinks: a word, because each provider has its own."""
+    if not re.fullmatch(r"[A-Za-z]{1,20}", value):
+        message = "must be a word of the provider's, such as none, minimal, low, medium or high"
+        raise ValueError(message)
+    return value
+
+
+def extra_body(value: str) -> dict[str, Any]:
+    """Read fields to add to each request to the model: a JSON object."""
+    message = 'must be a JSON object like {"top_p": 0.9}'
+    try:
+        # Python also reads NaN and infinite numbers, which are not JSON, and lone surrogates,
+        # which cannot be sent.
+        content: object = json.loads(value, parse_constant=_refuse_constant)
+        json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise ValueError(message) from None
+    body = cast("dict[str, Any]", content) if isinstance(content, dict) else None
+    if body is None:
+        raise ValueError(message)
+    if own := sorted(OWN_FIELDS & body.keys()):
+        message = f"must not set {', '.join(own)}: Parley sets that itself"
+        raise ValueError(message)
+    return body
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise ValueError
+
+
+def tool_use(value: str) -> str:
+    """Read whether tools are offered to the model."""
+    if value.lower() not in {"auto", "off"}:
+        message = "must be auto or off"
+        raise ValueError(message)
+    return value.lower()
 
 
 def jwks_url(value: str) -> str:
@@ -151,10 +215,15 @@ class Settings:
     openai_api_key: str | None = setting(text)
     openai_base_url: str = setting(http_url, "https://api.openai.com/v1")
     openai_api: str = setting(choice("auto", "chat", "responses"), "auto")
-    openai_model: str = setting(text, "gpt-4o-mini")
+    openai_model: str = setting(text, DEFAULT_MODEL)
     openai_title_model: str | None = setting(text)
     openai_analysis_model: str | None = setting(text)
-    system_prompt: str = setting(text, "You are a helpful assistant.")
+    openai_reasoning_effort: str | None = setting(effort)
+    openai_temperature: float | None = setting(number(0, 2, float))
+    openai_max_tokens: int | None = setting(number(1, 1_000_000))
+    openai_extra_body: Mapping[str, Any] | None = setting(extra_body)
+    tools: Literal["auto", "off"] = setting(tool_use, "auto")
+    system_prompt: str = setting(text, "You are a helpful assistant.", may_be_empty=True)
 
     jwt_secret: str | None = setting(secret(32))
     jwt_jwks_url: str | None = setting(jwks_url)
@@ -193,7 +262,8 @@ class Settings:
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read and check all settings.
 
-    A variable that is empty, or only white space, counts as not set.
+    A variable that is empty, or only white space, counts as not set; but an empty SYSTEM_PROMPT
+    means that there is none.
 
     Raises:
         SettingsError: when variables are missing or not valid; names all of them.
@@ -205,7 +275,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     values: dict[str, object] = {}
     mistakes: list[str] = []
     for variable in fields(Settings):
-        if not texts[variable.name]:
+        is_meant = variable.metadata["may_be_empty"] and variable.name.upper() in environment
+        if not texts[variable.name] and not is_meant:
             continue
         try:
             values[variable.name] = variable.metadata["read"](texts[variable.name])

@@ -237,8 +237,8 @@ class _Steps:
         return step.calls
 
     def _tools(self) -> tuple[ToolDefinition, ...]:
-        """Return the tools that the model may call; for anonymous callers, none."""
-        if self._answer.turn.caller.user_id is None:
+        """Return the tools that the model may call; none for anonymous callers, or if TOOLS=off."""
+        if self._answer.turn.caller.user_id is None or settings().tools == "off":
             return ()
         return tuple(_definition(tool) for tool in tools().values())
 

@@ -236,9 +236,15 @@ def _parts(message: UserMessage, at: str) -> list[TextPart | FilePart]:
 
 
 def _known_tool(name: str | None) -> str | None:
-    """Check that there is a tool of this name."""
+    """Check that there is a tool of this name, and that the model is offered tools at all.
+
+    An answer without the tool would look as if the tool had run.
+    """
     if name is None:
         return None
+    if settings().tools == "off":
+        detail = "must not be set: this application offers no tools"
+        raise InvalidRequest(errors=[{"field": "tool_choice", "detail": detail}])
     # A late import: other requests need the tools only when the model is asked.
     from lib.tools import tools  # noqa: PLC0415
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
 from lib.model._chat_state import text_of
+from lib.model._shape import with_chat_shape
 from lib.model.request import (
     AnswerSchema,
     AssistantMessage,
@@ -37,7 +38,7 @@ def chat_body(request: ModelRequest) -> dict[str, Any]:
         body["tool_choice"] = "none"
     if request.schema is not None:
         body["response_format"] = _response_format(request.schema)
-    return body
+    return with_chat_shape(body, request)
 
 
 def chat_messages(messages: Iterable[PromptMessage]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The client of the package `openai`: one for each process, with its connections."""
 
 from functools import cache
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 import openai
@@ -15,15 +16,24 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 # Before the provider's first byte, and between any two. A longer silence counts as a failure, which
 # leaves time to report it before the function's deadline.
 SILENCE_TIMEOUT_SECONDS = 30.0
+# Azure OpenAI also gets the key as `api-key`: its older deployments, by `?api-version=`, read a key
+# nowhere else.
+AZURE = ".azure.com"
 
 
 @cache
 def provider() -> openai.AsyncOpenAI:
     """Return the client of the configured provider."""
+    key = settings().openai_api_key
+    # The package would append the path of an endpoint to the query.
+    base_url, _, query = settings().openai_base_url.partition("?")
+    is_azure = (urlsplit(base_url).hostname or "").endswith(AZURE)
     return openai.AsyncOpenAI(
         http_client=ModelHTTPClient(follow_redirects=True),
-        api_key=settings().openai_api_key,
-        base_url=settings().openai_base_url,
+        api_key=key,
+        base_url=base_url,
+        default_query=dict(parse_qsl(query, keep_blank_values=True)),
+        default_headers={"api-key": key} if is_azure and key else None,
         timeout=httpx2.Timeout(SILENCE_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
         # The package would wait up to a minute between its tries, while the user waits and the
         # function is paid for. Parley's client learns instead when to try again; that costs

@@ -165,6 +165,35 @@ async def test_the_model_gets_the_system_prompt_and_the_last_messages_in_order(
     }
 
 
+@pytest.mark.environment(SYSTEM_PROMPT="")
+async def test_with_an_empty_system_prompt_a_conversation_begins_with_the_question(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    await parley.say("Hello!")
+    await parley.say("Hello!", tone="casual")
+
+    assert model.requests[0]["messages"] == [{"role": "user", "content": "Hello!"}]
+    # A style that the request asks for is still an instruction.
+    assert [each["role"] for each in model.requests[1]["messages"]] == ["system", "user"]
+
+
+@pytest.mark.environment(
+    OPENAI_REASONING_EFFORT="low",
+    OPENAI_TEMPERATURE="0.5",
+    OPENAI_MAX_TOKENS="400",
+    OPENAI_EXTRA_BODY='{"top_p": 0.9, "temperature": 0.7}',
+)
+async def test_the_operator_shapes_each_request_to_the_model(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    await parley.send("Hello!")
+
+    shape = {"reasoning_effort": "low", "temperature": 0.7, "max_tokens": 400, "top_p": 0.9}
+    assert model.requests[0].items() >= shape.items()
+    [title] = model.title_requests
+    assert (title["reasoning_effort"], title["max_tokens"]) == ("none", 400)
+
+
 async def test_what_the_model_says_of_its_answer_is_stored(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:

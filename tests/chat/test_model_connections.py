@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lib.model import _provider
+from lib.model import _provider, _shape
 from lib.model.client import stream_answer
 from lib.model.reply import Reply
 from lib.model.request import ModelRequest, UserMessage
@@ -69,7 +69,8 @@ class Provider:
         settings = Settings(
             database_url="postgresql://x/x", openai_api_key=self.key, openai_base_url=url
         )
-        self._monkeypatch.setattr(_provider, "settings", lambda: settings)
+        for module in (_provider, _shape):
+            self._monkeypatch.setattr(module, "settings", lambda: settings)
         request = ModelRequest("test-model", (UserMessage((text,)),))
         return stream_answer(request, reply or Reply())
 
@@ -444,8 +445,18 @@ async def test_an_answer_that_is_cut_or_not_http_is_a_failure_and_not_a_time_out
         ("", "/v1", b"POST /v1/chat/completions HTTP/1.1\r\n"),
         ("", "/a%7Eb%2Fc/v1", b"POST /a%7Eb%2Fc/v1/chat/completions HTTP/1.1\r\n"),
         ("user:secret@", "/v1", b"POST /v1/chat/completions HTTP/1.1\r\n"),
+        ("", "/v1?v=1", b"POST /v1/chat/completions?v=1 HTTP/1.1\r\n"),
+        ("", "/v1/?v=1&b=a%2Fc", b"POST /v1/chat/completions?v=1&b=a%2Fc HTTP/1.1\r\n"),
+        ("user:secret@", "/v1?v=1", b"POST /v1/chat/completions?v=1 HTTP/1.1\r\n"),
     ],
-    ids=["plain", "with escapes", "with credentials"],
+    ids=[
+        "plain",
+        "with escapes",
+        "with credentials",
+        "with a query",
+        "with a slash and a query",
+        "with credentials and a query",
+    ],
 )
 async def test_a_base_url_is_sent_as_it_is_written(
     provider: Provider, credentials: str, path: str, sent: bytes
@@ -462,6 +473,29 @@ async def test_a_base_url_is_sent_as_it_is_written(
     assert heads[0].startswith(sent)
     assert b"secret" not in heads[0]
     assert heads[0].lower().count(b"authorization:") == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "gets_it"), [("a.openai.azure.com", True), ("azure.com.test", False)]
+)
+async def test_azure_also_gets_the_key_as_its_own_header(
+    provider: Provider, resolve: dict[str, list[str]], host: str, *, gets_it: bool
+) -> None:
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await read_request(reader))
+        writer.write(ANSWER)
+
+    resolve[host] = ["127.0.0.1"]
+    async with serving(serve) as url:
+        path = "/openai/deployments/mini?api-version=2024-10-21"
+        assert await provider.ask(f"http://{host}:{urlsplit(url).port}{path}") == "ok"
+
+    begin = b"POST /openai/deployments/mini/chat/completions?api-version=2024-10-21 HTTP/1.1\r\n"
+    assert heads[0].startswith(begin)
+    assert b"\r\nauthorization: bearer sk-test\r\n" in heads[0].lower()
+    assert (b"\r\napi-key: sk-test\r\n" in heads[0].lower()) == gets_it
 
 
 async def test_a_key_that_cannot_be_sent_in_a_header_is_a_failure(provider: Provider) -> None:

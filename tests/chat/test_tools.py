@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tests.support.model_server import Called, Reply, ScriptedModel, calling
-from tests.support.product import CHAT_ID, Parley, parts_of, problem_of, text_of
+from tests.support.product import CHAT_ID, Parley, parts_of, problem_of, rows_stored, text_of
 
 MILK = Called("add_task", {"title": "Buy milk"}, "call_milk")
 BREAD = Called("add_task", {"title": "Buy bread", "description": "Rye"}, "call_bread")
@@ -245,6 +245,39 @@ async def test_an_anonymous_caller_has_no_tools(parley: Parley, model: ScriptedM
     assert "tools" not in model.requests[0]
     refused = await parley.say("Add milk", tool_choice="add_task", conversation_id=CHAT_ID)
     problem_of(refused, 401, "unauthenticated")
+
+
+@pytest.mark.environment(TOOLS="off")
+async def test_with_tools_off_the_model_is_offered_none_and_answers(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    assert text_of(await parley.send("Hello!", user="ann")) == "Hello, how are you?"
+
+    assert not {"tools", "tool_choice"} & model.requests[0].keys()
+
+
+@pytest.mark.environment(TOOLS="off")
+@pytest.mark.parametrize("form", ["plain", "of useChat"])
+async def test_with_tools_off_a_forced_tool_is_refused_before_anything_is_stored(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection, form: str
+) -> None:
+    ask = parley.say if form == "plain" else parley.send
+    response = await ask("Buy milk", user="ann", tool_choice="add_task")
+
+    problem = problem_of(response, 422, "invalid_request")
+    assert [error["field"] for error in problem["errors"]] == ["tool_choice"]
+    assert "offers no tools" in problem["errors"][0]["detail"]
+    assert (model.requests, rows_stored(database)) == ([], 0)
+
+
+@pytest.mark.environment(TOOLS="off")
+async def test_with_tools_off_a_call_that_the_model_makes_all_the_same_is_not_run(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [calling(MILK, text="Done")]
+
+    assert text_of(await parley.send("Buy milk", user="ann")) == "Done"
+    assert tasks(database) == []
 
 
 async def test_a_request_can_force_the_model_to_call_a_tool(

@@ -121,6 +121,19 @@ def test_local_accounts_work_with_the_secret_that_make_dev_makes(
         read(tmp_path)
 
 
+def test_an_empty_system_prompt_in_the_environment_file_reaches_the_functions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in fields(Settings):
+        monkeypatch.delenv(variable.name.upper(), raising=False)
+    (tmp_path / ".env").write_text("SYSTEM_PROMPT=\nOPENAI_MODEL=\n")
+
+    variables = for_functions(read(tmp_path), tmp_path, "postgresql://x/x", None)
+
+    assert variables["SYSTEM_PROMPT"] == ""
+    assert "OPENAI_MODEL" not in variables
+
+
 @contextmanager
 def _running(clone: Path) -> Generator[tuple[str, str]]:
     """Start `make dev`, wait for its banner, and end it as Ctrl-C does."""

@@ -5,11 +5,12 @@ from dataclasses import fields
 
 import pytest
 
-from lib.settings import Settings, SettingsError, read_settings
+from lib.settings import OWN_FIELDS, Settings, SettingsError, read_settings
 from tests.support.product import ROOT
 
 LEAST = {"DATABASE_URL": "postgresql://parley@host/parley"}
 VARIABLES = sorted(each.name.upper() for each in fields(Settings))
+BODY = 'must be a JSON object like {"top_p": 0.9}'
 JWKS_URL = "must be a URL like https://example.app/api/auth/jwks"
 ACCEPTED = [
     ("DATABASE_URL", "postgres://user:password@host-pooler/db", None),
@@ -19,6 +20,22 @@ ACCEPTED = [
     ("DB_POOL_MAX_LIFETIME", "86400", 86_400.0),
     ("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1/", "http://127.0.0.1:8080/v1"),
     ("OPENAI_API", "Responses", "responses"),
+    ("OPENAI_BASE_URL", "https://a.test/v1/?v=1", "https://a.test/v1?v=1"),
+    ("OPENAI_BASE_URL", "https://a.test/v1?v=1/", "https://a.test/v1?v=1/"),
+    ("OPENAI_BASE_URL", "https://a.test/v1/?", "https://a.test/v1"),
+    ("OPENAI_BASE_URL", "https://user:secret@a.test/v1/", "https://user:secret@a.test/v1"),
+    ("OPENAI_REASONING_EFFORT", "none", "none"),
+    ("OPENAI_REASONING_EFFORT", "xhigh", "xhigh"),
+    ("OPENAI_TEMPERATURE", "0", 0.0),
+    ("OPENAI_TEMPERATURE", "2", 2.0),
+    ("OPENAI_MAX_TOKENS", "1", 1),
+    ("OPENAI_MAX_TOKENS", "1000000", 1_000_000),
+    ("OPENAI_EXTRA_BODY", '{"top_p": 0.9, "x": {"y": null}}', {"top_p": 0.9, "x": {"y": None}}),
+    ("OPENAI_EXTRA_BODY", "{}", {}),
+    ("TOOLS", "auto", "auto"),
+    ("TOOLS", "OFF", "off"),
+    ("SYSTEM_PROMPT", "", ""),
+    ("SYSTEM_PROMPT", " ", ""),
     ("JWT_SECRET", "s" * 32, "s" * 32),
     ("JWT_SECRET", "ü" * 16, "ü" * 16),
     ("JWT_JWKS_URL", "https://a.app/api/auth/jwks", "https://a.app/api/auth/jwks"),
@@ -56,6 +73,22 @@ REFUSED = [
     ("OPENAI_BASE_URL", "api.openai.com/v1", "must be a URL like https://"),
     ("OPENAI_BASE_URL", "https://", "must be a URL like https://"),
     ("OPENAI_API", "completions", "must be one of auto, chat, responses"),
+    ("OPENAI_REASONING_EFFORT", "very high", "must be a word of the provider's"),
+    ("OPENAI_REASONING_EFFORT", "5", "must be a word of the provider's"),
+    ("OPENAI_TEMPERATURE", "2.1", "must be a number from 0 to 2"),
+    ("OPENAI_TEMPERATURE", "-0.1", "must be a number from 0 to 2"),
+    ("OPENAI_TEMPERATURE", "nan", "must be a number from 0 to 2"),
+    ("OPENAI_MAX_TOKENS", "0", "must be a whole number from 1 to 1000000"),
+    ("OPENAI_MAX_TOKENS", "1000001", "must be a whole number from 1 to 1000000"),
+    ("OPENAI_EXTRA_BODY", "top_p=0.9", BODY),
+    ("OPENAI_EXTRA_BODY", '["top_p"]', BODY),
+    ("OPENAI_EXTRA_BODY", "null", BODY),
+    ("OPENAI_EXTRA_BODY", '{"top_p": NaN}', BODY),
+    ("OPENAI_EXTRA_BODY", '{"user": "\\ud800"}', BODY),
+    ("OPENAI_EXTRA_BODY", "[" * 100_000, BODY),
+    ("OPENAI_EXTRA_BODY", '{"model": "x", "tools": [], "top_p": 1}', "must not set model, tools:"),
+    *(("OPENAI_EXTRA_BODY", f'{{"{name}": 1}}', f"must not set {name}:") for name in OWN_FIELDS),
+    ("TOOLS", "on", "must be auto or off"),
     ("JWT_SECRET", "s" * 31, "must have at least 32 bytes"),
     ("JWT_JWKS_URL", "a.app/jwks", JWKS_URL),
     ("JWT_JWKS_URL", "https://", JWKS_URL),
@@ -127,8 +160,14 @@ def test_every_setting_but_the_database_has_a_default() -> None:
 @pytest.mark.parametrize("nothing", ["", "  "])
 def test_a_variable_that_is_empty_counts_as_not_set(nothing: str) -> None:
     empty = dict.fromkeys(VARIABLES, nothing)
+    # Empty, it means that there is no system prompt.
+    del empty["SYSTEM_PROMPT"]
 
     assert read_settings(empty | LEAST) == read_settings(LEAST)
+
+
+def test_without_a_system_prompt_of_the_operators_there_is_one() -> None:
+    assert read_settings(LEAST).system_prompt == "You are a helpful assistant."
 
 
 def test_white_space_around_a_value_is_not_part_of_it() -> None:
