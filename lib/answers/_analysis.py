@@ -1,7 +1,8 @@
 """The analysis: a second model classifies the question while the first one answers.
 
-It neither delays the answer nor breaks it. An analysis that is ready by then is stored with the
-answer; a later one is stored by describe_answer, when the reader has the whole answer.
+It neither delays the answer nor breaks it: it begins when the answer's text has begun, because some
+providers take one request at a time. An analysis that is ready when the answer ends is stored with
+it; a later one is stored by describe_answer, when the reader has the whole answer.
 """
 
 import asyncio
@@ -83,14 +84,19 @@ DESCRIBE_ANSWER = Statement("answers/describe_answer", DescribedAnswer)
 _tasks: set[AnalysisTask] = set()
 
 
-def begin_analysis(turn: Turn) -> AnalysisTask | None:
-    """Start to analyse a turn's question; return None if OPENAI_ANALYSIS_MODEL is not set.
+def begin_analysis(turn: Turn, may_begin: asyncio.Event) -> AnalysisTask | None:
+    """Analyse a turn's question in a task, which never fails; without an analysis it returns None.
 
-    The task never fails; without an analysis it returns None.
+    Args:
+        turn: the turn.
+        may_begin: set when the model may be asked; until then the task waits.
+
+    Returns:
+        The task; None if OPENAI_ANALYSIS_MODEL is not set.
     """
     if settings().openai_analysis_model is None:
         return None
-    task = asyncio.create_task(_analyse(turn))
+    task = asyncio.create_task(_analyse(turn, may_begin))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     return task
@@ -163,7 +169,8 @@ async def describe_answer(
     )
 
 
-async def _analyse(turn: Turn) -> Analysis | None:
+async def _analyse(turn: Turn, may_begin: asyncio.Event) -> Analysis | None:
+    await may_begin.wait()
     try:
         return await _ask(turn)
     except Exception as error:  # noqa: BLE001 (the answer does without an analysis)

@@ -7,7 +7,7 @@ import asyncio
 import time
 from contextlib import suppress
 
-from lib.answers._analysis import AnalysisTask, begin_analysis, finish_analysis, with_analysis
+from lib.answers._analysis import begin_analysis, finish_analysis, with_analysis
 from lib.answers._ask import ModelAnswer, ask_model
 from lib.answers._batches import BatchedStream, storing_batches
 from lib.answers._title import requesting_title, wait_for_title
@@ -26,14 +26,17 @@ STORE_AGAIN_SECONDS = 0.25
 
 async def make_answer(database: Database, answer: Answer, deadline: Deadline) -> None:
     """Make an answer. In every case its stream ends, and its turn is given back."""
-    analysis: AnalysisTask | None = None
+    text_begun = answer.parts.text_begun
+    analysis = begin_analysis(answer.turn, text_begun)
     try:
         with storing_batches(database, answer.turn, answer.stream, answer.cut) as stream:
-            analysis = begin_analysis(answer.turn)
             model_answer, title = await _ask_with_title(database, answer, deadline.cut_at)
         if model_answer.message is None:
             await _end_without_message(database, answer, model_answer)
             return
+        if model_answer.failure is None:
+            # An answer of tool calls alone has no text.
+            text_begun.set()
         message = with_analysis(model_answer.message, analysis)
         unstored = _unstored_parts(stream, message, title, model_answer.failure)
         stored, title_now = await _store(
@@ -91,11 +94,15 @@ async def _ask_with_title(
     Returns:
         The model's answer; and the title, or None if there is none in time.
     """
-    async with requesting_title(answer.turn) as title_task:
+    text_begun = answer.parts.text_begun
+    async with requesting_title(answer.turn, text_begun) as title_task:
         model_answer = await ask_model(database, answer, cut_at)
         if model_answer.message is None:
             return model_answer, None
         is_complete = model_answer.failure is None and model_answer.cut_reason is None
+        if is_complete:
+            # An answer of tool calls alone has no text.
+            text_begun.set()
         return model_answer, await wait_for_title(title_task, cut_at if is_complete else 0.0)
 
 

@@ -3,6 +3,10 @@
 A new conversation is named at once, after the beginning of its first message. The model's title
 replaces that name if it comes in time. Without one the first name stays, and the answer neither
 waits nor fails.
+
+The model is asked for a title when the answer's text has begun: a provider that takes one request
+at a time (Ollama, llama.cpp) would otherwise hold the answer up. An answer that fails before needs
+no title.
 """
 
 import asyncio
@@ -26,7 +30,7 @@ PROMPT = (
 )
 # The longest wait for a title once the answer's text is complete. The reader has the whole text by
 # then, but `finish` waits, and with it the next message: so the wait is too short to be noticed.
-# Most titles are quicker than their answer, and cost no wait at all.
+# Most titles are quicker than the rest of their answer, and cost no wait at all.
 TITLE_PATIENCE_SECONDS = 0.3
 # A model without a title in so many characters chats, or finds no end. A limit on tokens would be
 # a parameter, and some models refuse `max_tokens`, some `max_completion_tokens`.
@@ -47,13 +51,17 @@ THOUGHT = "<think"
 
 
 @asynccontextmanager
-async def requesting_title(turn: Turn) -> AsyncGenerator[TitleTask]:
+async def requesting_title(turn: Turn, may_begin: asyncio.Event) -> AsyncGenerator[TitleTask]:
     """Ask for a title for a turn's conversation while the block runs, if it needs one.
 
     The task never fails; without a title it returns None. The end of the block cancels it, and
     closes its connection.
+
+    Args:
+        turn: the turn.
+        may_begin: set when the model may be asked; until then the task waits.
     """
-    task = asyncio.create_task(_request_title(turn))
+    task = asyncio.create_task(_request_title(turn, may_begin))
     try:
         yield task
     finally:
@@ -110,9 +118,10 @@ def _needs_title(turn: Turn) -> bool:
     return is_first and turn.title == title_of(turn.question.content)
 
 
-async def _request_title(turn: Turn) -> str | None:
+async def _request_title(turn: Turn, may_begin: asyncio.Event) -> str | None:
     if not _needs_title(turn):
         return None
+    await may_begin.wait()
     try:
         return await _ask(turn.question.content)
     except Exception as error:  # noqa: BLE001 (the conversation has a name already)

@@ -1,5 +1,7 @@
 """The parts of an answer in the making, written into its stream as the AI SDK reads them."""
 
+import asyncio
+
 from lib.conversations.steps import Step, ToolCall
 from lib.streams import parts as ui_stream
 from lib.streams.stream import Stream
@@ -10,11 +12,15 @@ class PartWriter:
 
     Parts without content (`start`, `start-step`, `text-start`) wait for the next part with content:
     while the stream has no part, a failure is a response of its own instead of a broken stream.
+
+    Attributes:
+        text_begun: set when the first text of the answer is written.
     """
 
     def __init__(self, stream: Stream, opening: bytes) -> None:
         """Take a stream that has no parts, and the part that begins it."""
         self._stream = stream
+        self.text_begun = asyncio.Event()
         self._waiting = opening
         self._step = 0
         self._is_in_text = False
@@ -27,6 +33,7 @@ class PartWriter:
         """Write a piece of the step's text."""
         if not self._is_in_text:
             self._is_in_text = True
+            self.text_begun.set()
             self._waiting += ui_stream.text_start(self._step)
         self._write(ui_stream.text_delta(self._step, piece))
 

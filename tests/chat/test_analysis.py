@@ -43,6 +43,28 @@ async def test_an_analysis_that_is_ready_is_stored_with_its_answer(
     assert database.execute(question).fetchall() == [NOTHING]
 
 
+async def test_an_analysis_is_requested_when_the_answer_has_begun(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    asked_before_its_text: list[int] = []
+    go = asyncio.Event()
+    model.replies = [Reply(until=go)]
+    model.analysis_reply = analysis_reply()
+
+    sending = asyncio.create_task(parley.send("Hello!"))
+    async with asyncio.timeout(20):
+        while not model.requests:  # noqa: ASYNC110 (the model offers no event)
+            await asyncio.sleep(0.01)
+        # A request that was sent with the answer's would be here by now.
+        await asyncio.sleep(0.2)
+        asked_before_its_text.append(len(model.analysis_requests))
+        go.set()
+        await sending
+        await until_answers_done()
+
+    assert (asked_before_its_text, len(model.analysis_requests)) == ([0], 1)
+
+
 async def test_an_analysis_is_one_request_by_a_schema_that_each_provider_takes(
     parley: Parley, model: ScriptedModel
 ) -> None:

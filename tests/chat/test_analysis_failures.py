@@ -99,11 +99,29 @@ async def test_a_late_analysis_leaves_a_deleted_conversation_deleted(
     assert [each.message for each in caplog.records if each.levelno >= logging.ERROR] == []
 
 
-async def test_a_failed_answer_waits_for_no_analysis(parley: Parley, model: ScriptedModel) -> None:
-    model.replies, model.analysis_reply = [Reply(status=500)], HANGING[0]
+async def test_an_answer_that_fails_midway_waits_for_no_analysis(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    go = asyncio.Event()
+    model.replies = [Reply(cuts_after=2, pauses_after=1, until=go)]
+    model.analysis_reply = HANGING[0]
 
-    await parley.send("Hello!")
-
+    sending = asyncio.create_task(parley.send("Hello!"))
     async with asyncio.timeout(20):
+        while not model.analysis_requests:  # noqa: ASYNC110 (the model offers no event)
+            await asyncio.sleep(0.01)
+        go.set()
+        await sending
         await until_answers_done()
     await until_request_closed(model)
+
+
+async def test_an_answer_that_fails_before_its_first_text_asks_for_no_analysis(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.replies = [Reply(status=500)]
+
+    await parley.send("Hello!")
+    await until_answers_done()
+
+    assert (len(model.requests), model.analysis_requests) == (1, [])

@@ -1,23 +1,31 @@
-"""The model's title comes beside the first answer, never delays it, and overrides no user's."""
+"""The model's title comes while the first answer streams, and never at the answer's cost."""
 
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
 import psycopg
 import pytest
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
 
 import lib.answers._title
 import lib.answers.begin
 from lib.answers._title import title_in
 from lib.conversations.conversation import TITLE_CHARS
+from lib.model.client import stream_answer
+from lib.model.reply import Piece, ReasoningPiece
+from lib.model.reply import Reply as ModelReply
+from lib.model.request import ModelRequest
 from tests.support.logs import events_of
-from tests.support.model_server import TITLE_MODEL, Reply, ScriptedModel
+from tests.support.model_server import TITLE_MODEL, Called, Reply, ScriptedModel, calling
 from tests.support.product import CHAT_ID, Parley, parts_of, sdk_body, text_of
+from tests.support.serving import Switchboard
 
 PATIENCE = lib.answers._title.TITLE_PATIENCE_SECONDS
 FIRST = "What is the capital of France?"
@@ -119,6 +127,124 @@ async def test_without_a_title_model_the_chat_model_writes_the_title(
 
     assert [each["model"] for each in model.requests] == ["test-model", "test-model"]
     assert sorted(map(_asks_for_title, model.requests)) == [False, True]
+    assert await _title(parley) == "The capital of France"
+
+
+class OneAtATime:
+    """A provider that answers one request at a time, in the order of their arrival.
+
+    Attributes:
+        events: what happened, in order: the model of each request when it arrives, and `text` with
+            the first text that is sent.
+    """
+
+    def __init__(self, model: ScriptedModel) -> None:
+        """Take the model that answers."""
+        self._model = model
+        self._turn = asyncio.Lock()
+        self.events: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request when all earlier ones have ended."""
+        body = await Request(scope, receive).body()
+        self.events.append(json.loads(body)["model"])
+
+        async def noted(message: Message) -> None:
+            if b'"content"' in message.get("body", b"") and "text" not in self.events:
+                self.events.append("text")
+            await send(message)
+
+        unread: list[Message] = [{"type": "http.request", "body": body}]
+
+        async def again() -> Message:
+            return unread.pop() if unread else await receive()
+
+        async with self._turn:
+            await self._model(scope, again, noted)
+
+
+@pytest.fixture
+def one_at_a_time(model: ScriptedModel, model_switchboard: Switchboard) -> OneAtATime:
+    """Return the provider, which answers one request at a time."""
+    model_switchboard.app = provider = OneAtATime(model)
+    return provider
+
+
+async def test_the_model_is_asked_for_a_title_when_the_answer_has_begun(
+    parley: Parley, model: ScriptedModel, one_at_a_time: OneAtATime
+) -> None:
+    model.replies = [Reply(seconds_before=0.3)]
+    model.title_reply = TITLE
+
+    await parley.send(FIRST)
+
+    assert one_at_a_time.events == ["test-model", "text", TITLE_MODEL]
+    assert await _title(parley) == "The capital of France"
+
+
+@pytest.mark.usefixtures("impatience", "one_at_a_time")
+async def test_a_provider_that_takes_one_request_at_a_time_answers_first(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.title_reply = HANGING[0]
+
+    async with asyncio.timeout(20):
+        response = await parley.send(FIRST)
+        again = await parley.send("And of Italy?", message_id="message-2")
+
+    assert text_of(response) == text_of(again) == "Hello, how are you?"
+
+
+@pytest.mark.usefixtures("impatience", "one_at_a_time")
+async def test_a_title_stands_between_no_two_steps_of_an_answer(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.replies = [calling(Called("list_tasks")), Reply(pieces=("None",))]
+    model.title_reply = HANGING[0]
+
+    async with asyncio.timeout(20):
+        response = await parley.send(FIRST, user="ann")
+
+    assert text_of(response) == "None"
+
+
+async def test_an_answer_of_tool_calls_alone_gets_a_title(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.default = calling(Called("list_tasks"))
+    model.title_reply = TITLE
+
+    await parley.send(FIRST, user="ann")
+
+    assert (await parley.history(user="ann"))["conversation"]["title"] == "The capital of France"
+
+
+@pytest.mark.parametrize("reply", [Reply(status=500), Reply(cuts_after=0), Reply(pieces=())])
+async def test_an_answer_that_fails_before_its_first_text_asks_for_no_title(
+    parley: Parley, model: ScriptedModel, reply: Reply
+) -> None:
+    model.replies = [reply]
+
+    await parley.send(FIRST)
+
+    assert len(model.requests) == 1
+    assert model.title_requests == []
+
+
+async def test_a_title_is_read_without_the_models_thoughts(
+    parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def thoughtful(request: ModelRequest, reply: ModelReply) -> AsyncGenerator[Piece]:
+        yield ReasoningPiece("A title\nabout France. " * 30)
+        async with aclosing(stream_answer(request, reply)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    model.title_reply = TITLE
+    monkeypatch.setattr(lib.answers._title, "stream_answer", thoughtful)
+
+    await parley.send(FIRST)
+
     assert await _title(parley) == "The capital of France"
 
 

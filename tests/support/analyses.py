@@ -20,8 +20,9 @@ ANALYSIS: dict[str, Any] = {
 STORED = ("cooking", "casual", "cautious", 0.7, True, True)
 NOTHING = (None, None, None, None, None, False)
 COLUMNS = "context_type, tone, behavior, signal_strength, context_clarity, needs_knowledge"
-# An answer that takes a while, so that an analysis which comes at once is ready before.
-SLOW = Reply(seconds_before=0.5)
+# An answer that goes on for a while after its first text, with which the analysis begins: one that
+# comes at once is ready before the answer's end.
+SLOW = Reply(seconds_between=0.3)
 
 
 def analysis_reply(changes: dict[str, Any] | None = None, **reply: Any) -> Reply:
