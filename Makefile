@@ -9,13 +9,16 @@ PIP = $(RUN) pip install --quiet --disable-pip-version-check
 LEAST = import sys; sys.exit(sys.version_info < (3, 12))
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-web test-api coverage check format migration query schema openapi vendor bench install
+.PHONY: help dev try-model test test-web test-api coverage check format migration query schema openapi vendor bench install
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
 
 dev: .venv/installed ## run the whole product here: database, model, functions, page (PORT=3000)
 	@$(RUN) dev $(ARGS)
+
+try-model: .venv/installed ## try the provider that .env names (OPENAI_API_KEY): text, tools, a picture, a stop, …, with a report
+	@$(RUN) dev.try_model
 
 test: .venv/installed tests/node/node_modules/installed ## run the tests (ARGS='-k history' for some of them)
 	@$(RUN) $(PYTEST) $(ARGS)

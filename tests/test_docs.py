@@ -2,10 +2,14 @@
 
 import ast
 import re
+from dataclasses import fields
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
+from lib.settings import Settings, read_settings
 from tests.support.product import ROOT
 from tests.support.prose import FENCE
 from tests.test_rooms import FOR_ALL, ROOMS
@@ -20,6 +24,8 @@ LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#]*)(?:#([^)]*))?\)")
 PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[^`\s]*)`")
 NAMED_FUNCTION = re.compile(r"`((?:api|lib)/[^`]+\.py)` \| `(\w+)`")
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+PROVIDERS = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```env\n(.*?)^```", PROVIDERS, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -79,6 +85,29 @@ def test_each_decision_is_in_the_list_of_decisions() -> None:
     listed = re.findall(r"\]\((\d[^)]*\.md)\)", (folder / "README.md").read_text(encoding="utf-8"))
 
     assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_each_example_of_a_provider_is_read_by_the_settings(example: str) -> None:
+    variables = {
+        name: value or "" for name, value in dotenv_values(stream=StringIO(example)).items()
+    }
+
+    chosen = read_settings(variables | {"DATABASE_URL": "postgresql://x/x"})
+
+    assert variables.keys() <= {each.name.upper() for each in fields(Settings)}
+    assert chosen.openai_api_key
+
+
+def test_each_provider_has_an_example() -> None:
+    sections = re.split(r"^## (.+)$", PROVIDERS, flags=re.MULTILINE)[1:]
+
+    without = [
+        title
+        for title, section in zip(sections[::2], sections[1::2], strict=True)
+        if "```env" not in section
+    ]
+    assert without == ["For all of them"]
 
 
 def _prose(document: Path) -> str:
