@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -98,7 +99,9 @@ class Trial:
 
     def _text(self, outcome: Outcome) -> None:
         self._begin_conversation()
-        self._say("Say hello in one short sentence.", outcome)
+        read = self._say("Say hello in one short sentence.", outcome)
+        if not read.has_title:
+            outcome.remark = "without a title, which failed or came too late (see the log)"
 
     def _next_text(self, outcome: Outcome) -> None:
         self._say("Which question of mine came first? Answer in one sentence.", outcome)
@@ -119,7 +122,8 @@ class Trial:
             _read(parts, outcome)
 
     def _regenerate(self, outcome: Outcome) -> None:
-        body = {"id": self._chat_id, "messages": [], "trigger": "regenerate-message"}
+        body: dict[str, Any] = {"id": self._chat_id, "messages": []}
+        body["trigger"] = "regenerate-message"
         with self._asking(body, self._user) as parts:
             _read(parts, outcome)
 
@@ -138,7 +142,7 @@ class Trial:
         with self._asking(self._message(LONG_QUESTION), self._user) as parts:
             _read_beginning(parts, outcome)
             stopped = self._client.delete(f"/api/chat/{self._chat_id}/stream", headers=self._user)
-            if stopped.status_code != httpx2.codes.NO_CONTENT:
+            if stopped.status_code != HTTPStatus.NO_CONTENT:
                 raise TurnFailed(_problem(stopped))
             rest = _read(parts, outcome)
         if rest.end != "abort":
@@ -150,7 +154,7 @@ class Trial:
             beginning = _read_beginning(parts, outcome)
         path = f"/api/chat/{self._chat_id}/stream"
         with self._client.stream("GET", path, headers=self._user) as response:
-            if response.status_code != httpx2.codes.OK:
+            if response.status_code != HTTPStatus.OK:
                 response.read()
                 raise TurnFailed(_problem(response))
             read = _read(_parts(response), outcome)
@@ -183,7 +187,7 @@ class Trial:
         """
         started = time.monotonic()
         with self._client.stream("POST", "/api/chat", json=body, headers=headers) as response:
-            if response.status_code != httpx2.codes.OK:
+            if response.status_code != HTTPStatus.OK:
                 response.read()
                 raise TurnFailed(_problem(response))
             yield _parts(response, started)
@@ -208,6 +212,7 @@ class _Read:
 
     text: str = ""
     end: str = ""
+    has_title: bool = False
     tool_outputs: int = 0
     tool_error: str = ""
 
@@ -231,6 +236,8 @@ def _read(parts: Iterator[_TimedPart], outcome: Outcome) -> _Read:
         match part.type:
             case "text-delta":
                 read.text += part.content["delta"]
+            case "data-conversation":
+                read.has_title = True
             case "tool-output-available":
                 read.tool_outputs += 1
             case "tool-output-error" | "tool-input-error":
@@ -239,7 +246,7 @@ def _read(parts: Iterator[_TimedPart], outcome: Outcome) -> _Read:
                 raise TurnFailed(part.content["errorText"])
             case "finish" | "abort":
                 read.end = part.type
-                metadata = part.content.get("messageMetadata") or {}
+                metadata: dict[str, Any] = part.content.get("messageMetadata") or {}
                 outcome.prompt_tokens = metadata.get("prompt_tokens")
                 outcome.completion_tokens = metadata.get("completion_tokens")
             case _:

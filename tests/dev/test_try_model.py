@@ -43,6 +43,7 @@ def clone(tmp_path: Path) -> Path:
 
 async def test_each_turn_of_a_good_provider_is_ok(clone: Path, model: ScriptedModel) -> None:
     model.choose = _good_provider
+    model.title_reply = Reply(pieces=("A title",))
 
     status, printed = await _try(clone, model)
 
@@ -50,7 +51,8 @@ async def test_each_turn_of_a_good_provider_is_ok(clone: Path, model: ScriptedMo
     assert list(rows) == ROWS, printed
     assert {row.split()[0] for row in rows.values()} == {"ok"}, printed
     assert status == 0
-    assert re.fullmatch(r"ok +\d+\.\d\d s +7 +4", rows["text, signed in"]), printed
+    # The title is a remark: it comes too late on a busy machine.
+    assert re.match(r"ok +\d+\.\d\d s +7 +4\b", rows["text, signed in"]), printed
     assert printed.startswith(f"test-model at {model.base_url}\n")
     assert "13 of 13 ok" in printed
 
@@ -80,6 +82,7 @@ async def test_a_model_that_calls_no_tool_fails_the_turns_with_tools(
     status, printed = await _try(clone, model)
 
     rows = _rows(printed)
+    assert "without a title" in rows["text, signed in"]
     assert rows["a free tool"].startswith("FAILED"), printed
     assert rows["a free tool"].endswith("the model answered without calling a tool")
     assert "the answer does not say so" in rows["a picture"]

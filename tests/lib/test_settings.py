@@ -12,7 +12,7 @@ LEAST = {"DATABASE_URL": "postgresql://parley@host/parley"}
 VARIABLES = sorted(each.name.upper() for each in fields(Settings))
 BODY = 'must be a JSON object like {"top_p": 0.9}'
 JWKS_URL = "must be a URL like https://example.app/api/auth/jwks"
-ACCEPTED = [
+ACCEPTED: list[tuple[str, str, object]] = [
     ("DATABASE_URL", "postgres://user:password@host-pooler/db", None),
     ("DB_POOL_MAX", "1", 1),
     ("DB_POOL_MAX", "1000", 1000),
