@@ -143,14 +143,6 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError
 
 
-def tool_use(value: str) -> str:
-    """Read whether tools are offered to the model."""
-    if value.lower() not in {"auto", "off"}:
-        message = "must be auto or off"
-        raise ValueError(message)
-    return value.lower()
-
-
 def jwks_url(value: str) -> str:
     """Read the URL of a key set. Its integrity matters: a forged key set makes any user."""
     message = (
@@ -222,7 +214,7 @@ class Settings:
     openai_temperature: float | None = setting(number(0, 2, float))
     openai_max_tokens: int | None = setting(number(1, 1_000_000))
     openai_extra_body: Mapping[str, Any] | None = setting(extra_body)
-    tools: Literal["auto", "off"] = setting(tool_use, "auto")
+    tools: Literal["auto", "off"] = setting(choice("auto", "off"), "auto")
     system_prompt: str = setting(text, "You are a helpful assistant.", may_be_empty=True)
 
     jwt_secret: str | None = setting(secret(32))
