@@ -34,7 +34,7 @@ def chat_body(request: ModelRequest) -> dict[str, Any]:
         body["tools"] = [_tool(tool) for tool in request.tools]
     if request.forced_tool is not None:
         body["tool_choice"] = {"type": "function", "function": {"name": request.forced_tool}}
-    elif not request.may_call:
+    elif request.tools and not request.may_call:
         body["tool_choice"] = "none"
     if request.schema is not None:
         body["response_format"] = _response_format(request.schema)

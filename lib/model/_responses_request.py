@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
 from lib.model._chat_request import portable_id
+from lib.model._shape import with_responses_shape
 from lib.model.request import (
     AnswerSchema,
     AssistantMessage,
@@ -42,7 +43,7 @@ def responses_body(request: ModelRequest) -> dict[str, Any]:
         body["tool_choice"] = "none"
     if request.schema is not None:
         body["text"] = {"format": _format(request.schema)}
-    return body
+    return with_responses_shape(body, request)
 
 
 def input_items(messages: Iterable[PromptMessage]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from lib.model.reply import (
     ReasoningPiece,
     Reply,
 )
-from lib.texts import parse_object, storable_json, storable_text
+from lib.texts import Characters, parse_object, storable_json, storable_text
 
 # Why a response is incomplete: by the API's description, and as servers on top of Chat say it.
 INCOMPLETE_REASONS: dict[object, ModelFinishReason] = {
@@ -24,25 +24,6 @@ INCOMPLETE_REASONS: dict[object, ModelFinishReason] = {
     "length": "length",
     "content_filter": "content_filter",
 }
-
-
-class _Text:
-    """Joins the deltas of a text; any but the last may end with half a character."""
-
-    def __init__(self) -> None:
-        """Start with nothing received."""
-        self._half = ""
-
-    def add(self, delta: str) -> str:
-        """Return the text that is complete now, such that Postgres can store it."""
-        text = self._half + delta
-        self._half = text[-1] if text and "\ud800" <= text[-1] <= "\udbff" else ""
-        return storable_text(text[:-1] if self._half else text)
-
-    def end(self) -> str:
-        """Return U+FFFD for a half whose other half never came."""
-        half, self._half = self._half, ""
-        return storable_text(half)
 
 
 @dataclass(slots=True)
@@ -61,13 +42,13 @@ class _Call:
     id: str = ""
     name: str = ""
     received: str = ""
-    arguments: _Text = field(default_factory=_Text)
+    arguments: Characters = field(default_factory=Characters)
 
     def add(self, *, call_id: str = "", name: str = "", arguments: str = "") -> list[Piece]:
         """Return a piece with the news, if there is any."""
         call_id, name = "" if self.id else call_id, "" if self.name else name
         self.id, self.name = self.id or call_id, self.name or name
-        text = self.arguments.add(arguments)
+        text = self.arguments.add(arguments).replace("\0", "")
         self.received += text
         if not (call_id or name or text):
             return []
@@ -84,7 +65,7 @@ class _Call:
         """Return the rest of the complete arguments: those that no delta has brought."""
         # Some servers send an object, against the API's description.
         text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
-        self.arguments = _Text()
+        self.arguments = Characters()
         return text[len(self.received) :] if text.startswith(self.received) else ""
 
 
@@ -100,10 +81,10 @@ class ResponsesReader:
         self.is_over = False
         self._reply = reply
         self._has_tools = has_tools
-        self._text = _Text()
+        self._text = Characters()
         self._is_message_streamed = False
         self._begins_paragraph = False
-        self._reasoning = _Text()
+        self._reasoning = Characters()
         self._reasoning_part: tuple[object, ...] | None = None
         self._calls: list[_Call] = []
         # Under each key that an event may name the call by, because no key serves for all servers:
@@ -142,7 +123,7 @@ class ResponsesReader:
         return self._read_text(event["delta"])
 
     def _read_reasoning(self, event: dict[str, Any]) -> list[Piece]:
-        text = self._reasoning.add(event["delta"])
+        text = self._reasoning.add(event["delta"]).replace("\0", "")
         if not text:
             return []
         names = ("type", "output_index", "summary_index", "content_index")
@@ -216,7 +197,7 @@ class ResponsesReader:
         return []
 
     def _read_text(self, delta: str) -> list[Piece]:
-        text = self._text.add(delta)
+        text = self._text.add(delta).replace("\0", "")
         if not text:
             return []
         if self._begins_paragraph:

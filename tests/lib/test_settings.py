@@ -87,7 +87,10 @@ REFUSED = [
     ("OPENAI_EXTRA_BODY", '{"user": "\\ud800"}', BODY),
     ("OPENAI_EXTRA_BODY", "[" * 100_000, BODY),
     ("OPENAI_EXTRA_BODY", '{"model": "x", "tools": [], "top_p": 1}', "must not set model, tools:"),
-    *(("OPENAI_EXTRA_BODY", f'{{"{name}": 1}}', f"must not set {name}:") for name in OWN_FIELDS),
+    *(
+        ("OPENAI_EXTRA_BODY", f'{{"{name}": 1}}', f"must not set {name}:")
+        for name in sorted(OWN_FIELDS)
+    ),
     ("TOOLS", "on", "must be one of auto, off"),
     ("JWT_SECRET", "s" * 31, "must have at least 32 bytes"),
     ("JWT_JWKS_URL", "a.app/jwks", JWKS_URL),
