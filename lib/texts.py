@@ -89,3 +89,16 @@ def parse_object(text: str) -> dict[str, Any] | None:
 def jsonb(value: object) -> str | None:
     """Return a value as text for a parameter of type jsonb; None stays null."""
     return None if value is None else json.dumps(value)
+
+
+def json_text(value: object) -> str | None:
+    """Return a value as text for a parameter of type json; None stays null.
+
+    Other characters than ASCII are escaped: so Postgres stores NUL and lone surrogates too, as long
+    as it does not read them (a conversion to jsonb does).
+
+    Raises:
+        ValueError: when the value has a number that JSON has not: NaN, or an infinite one.
+        RecursionError: when it is too deep.
+    """
+    return None if value is None else json.dumps(value, allow_nan=False, separators=(",", ":"))

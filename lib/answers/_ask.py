@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from lib.answers._prompt import prompt_messages, with_instruction
+from lib.answers._states import provider_state
 from lib.answers._tool_calls import CallAssembler
 from lib.answers._tool_runs import NOT_RUN, ToolRuns
 from lib.answers.answer import Answer, AnswerCutError, CutReason
@@ -192,6 +193,7 @@ class _Steps:
             prompt_tokens=self._tokens.prompt,
             completion_tokens=self._tokens.completion,
             tool_calls=tool_calls,
+            provider_state=provider_state(self._steps),
             persona=style.persona,
             tone=style.tone,
             behavior=style.behavior,

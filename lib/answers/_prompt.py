@@ -1,7 +1,8 @@
 """The prompt: instructions for the model and the conversation, for any provider."""
 
+from lib.answers._states import steps_with_states
 from lib.conversations.message import Message
-from lib.conversations.steps import Step, ToolCall, steps_of
+from lib.conversations.steps import Step, ToolCall
 from lib.model.request import (
     AssistantMessage,
     Image,
@@ -66,7 +67,7 @@ def prompt_messages(
             prompt.add_user(_content(message, remark))
             remark = ""
         elif message.role == "assistant":
-            for step in steps_of(message.content, message.tool_calls):
+            for step in steps_with_states(message):
                 prompt.add_step(step)
             remark = _remark(message)
     for step in steps:

@@ -58,6 +58,8 @@ class Message:
     is_mistake: bool = False
     mistake_note: str | None = None
     superseded_at: datetime | None = None
+    # Of list_turn_messages alone: it may be long, and no client sees it.
+    provider_state: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the AI SDK `UIMessage` (id, role, parts, metadata) with the columns beside it.
@@ -112,10 +114,11 @@ ANSWER_METADATA = (
     "prompt_tokens",
     "completion_tokens",
 )
-# The columns that stand beside the UIMessage. Its own fields carry the others, but for `id` and
-# `reply_to`, the numbers of rows, which clients do not see.
+# The columns that stand beside the UIMessage. Its own fields carry the others, but for those that
+# clients do not see: `id` and `reply_to`, the numbers of rows, and the provider's state.
 COLUMNS = tuple(
     column.name
     for column in fields(Message)
-    if column.name not in {"id", "message_id", "role", "metadata", "files", "reply_to"}
+    if column.name
+    not in {"id", "message_id", "role", "metadata", "files", "reply_to", "provider_state"}
 )

@@ -2,14 +2,15 @@
 
 Each step is one request to the model: text, then tool calls. The column `content` holds the text of
 all steps, with SEPARATOR between them; `tool_calls` says after how many characters each call came.
-Together they give the steps back: to the page, to the stream, and to the model.
+Together they give the steps back: to the page, to the stream, and to the model. A third column has
+what must go back to the provider with each step, for those requests that the same model gets again.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, TypedDict
 
 SEPARATOR = "\n\n"
 UNKNOWN = "It is not known what came of this: it was cut. Look before you do it again."
@@ -73,6 +74,18 @@ class Step:
     state: dict[str, Any] | None = None
 
 
+class StepState(TypedDict):
+    """What must go back to the provider with a step.
+
+    Attributes:
+        state: `Step.state`.
+        calls: `ToolCall.state` of each call.
+    """
+
+    state: dict[str, Any] | None
+    calls: list[dict[str, Any] | None]
+
+
 def stored_steps(steps: list[Step]) -> tuple[str, list[dict[str, Any]] | None]:
     """Return the columns `content` and `tool_calls` of an answer with these steps."""
     content, tool_calls = "", list[dict[str, Any]]()
@@ -83,14 +96,56 @@ def stored_steps(steps: list[Step]) -> tuple[str, list[dict[str, Any]] | None]:
     return content, tool_calls or None
 
 
-def steps_of(content: str, tool_calls: list[dict[str, Any]] | None) -> Iterator[Step]:
-    """Yield the steps of a stored answer; without calls, it has one."""
+def stored_states(steps: list[Step]) -> list[StepState]:
+    """Return the states of an answer's steps: an element for each step that `steps_of` yields.
+
+    There, a step without calls is one with the step after it. Its text and that step's then have no
+    state, because together they are no longer what the provider sent; the calls keep theirs.
+    """
+    states = list[StepState]()
+    spoken = list[Step]()
+    for step in steps:
+        if step.text or step.calls:
+            spoken.append(step)
+        if step.calls:
+            states.append(_state(spoken))
+            spoken = []
+    return [*states, _state(spoken)] if spoken else states
+
+
+def _state(steps: list[Step]) -> StepState:
+    """Return the state of steps that are read back as one, the last of which may have calls."""
+    own = steps[0].state if len(steps) == 1 else None
+    return {"state": own, "calls": [call.state for call in steps[-1].calls]}
+
+
+def steps_of(
+    content: str,
+    tool_calls: list[dict[str, Any]] | None,
+    states: Sequence[StepState] = (),
+) -> Iterator[Step]:
+    """Yield the steps of a stored answer; without calls, it has one.
+
+    Args:
+        content: the column.
+        tool_calls: likewise.
+        states: of its steps, as `stored_states` returns them; by default no step has one.
+    """
     start = 0
+    given = iter(states)
     for text_end, calls in _by_step(tool_calls or []):
-        yield Step(_text(content, start, text_end), calls)
+        yield _with_state(Step(_text(content, start, text_end), calls), next(given, None))
         start = text_end
     if last_text := _text(content, start, len(content)):
-        yield Step(last_text)
+        yield _with_state(Step(last_text), next(given, None))
+
+
+def _with_state(step: Step, state: StepState | None) -> Step:
+    if state is not None:
+        step.state = state["state"]
+        for call, call_state in zip(step.calls, state["calls"], strict=True):
+            call.state = call_state
+    return step
 
 
 def _text(content: str, start: int, end: int) -> str:

@@ -18,6 +18,7 @@
 --   prompt_tokens      integer           null: unknown
 --   completion_tokens  integer           null: unknown
 --   tool_calls         jsonb             the tool calls with their results; null: none
+--   provider_state     json              see the column; null: none
 --   persona            text              as requested; null: none
 --   tone               text              as requested, or from the analysis; null: neither
 --   behavior           text              as requested, or from the analysis; null: neither
@@ -49,6 +50,7 @@ CREATE OR REPLACE FUNCTION finish_turn(
     prompt_tokens integer,
     completion_tokens integer,
     tool_calls jsonb,
+    provider_state json,
     persona text,
     tone text,
     behavior text,
@@ -189,6 +191,7 @@ BEGIN
             prompt_tokens,
             completion_tokens,
             tool_calls,
+            provider_state,
             persona,
             tone,
             behavior,
@@ -211,6 +214,7 @@ BEGIN
             finish_turn.prompt_tokens,
             finish_turn.completion_tokens,
             finish_turn.tool_calls,
+            finish_turn.provider_state,
             finish_turn.persona,
             finish_turn.tone,
             finish_turn.behavior,
@@ -251,15 +255,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION finish_turn(
-    uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, text, text, text, text,
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, json, text, text, text, text,
     double precision, boolean, boolean, text, text, integer, text, text, text, timestamptz
 )
 IS 'Parley: stores the answer and gives the turn back';
 REVOKE EXECUTE ON FUNCTION finish_turn(
-    uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, text, text, text, text,
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, json, text, text, text, text,
     double precision, boolean, boolean, text, text, integer, text, text, text, timestamptz
 ) FROM public;
 GRANT EXECUTE ON FUNCTION finish_turn(
-    uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, text, text, text, text,
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, json, text, text, text, text,
     double precision, boolean, boolean, text, text, integer, text, text, text, timestamptz
 ) TO parley_app;

@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     files jsonb,
+    provider_state json,
     -- Not of id alone. A message is read only within its conversation; and with an index on id the planner would
     -- at times walk down all messages of all users to find the last 20 of one conversation.
     PRIMARY KEY (conversation_id, id),
@@ -43,6 +44,7 @@ CREATE TABLE IF NOT EXISTS chat_messages (
             'aborted', 'timeout', 'error', 'interrupted'
         )
     ),
+    CONSTRAINT chk_provider_state CHECK (provider_state IS NULL OR role = 'assistant'),
     CONSTRAINT chk_prompt_tokens CHECK (prompt_tokens >= 0),
     CONSTRAINT chk_completion_tokens CHECK (completion_tokens >= 0),
     CONSTRAINT chk_confidence CHECK (confidence BETWEEN 0 AND 1),
@@ -101,6 +103,9 @@ COMMENT ON COLUMN chat_messages.created_at IS 'When it was stored; retention cou
 COMMENT ON COLUMN chat_messages.updated_at IS 'Moves only when a flag is set: content never changes';
 COMMENT ON COLUMN chat_messages.files
 IS 'Files of a user message, each as the AI SDK has it: mediaType, url (https, or data), filename';
+-- json, not jsonb: a provider may sign its fields, so they keep the order and the spelling in which they came.
+COMMENT ON COLUMN chat_messages.provider_state
+IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls; never shown to a client; NULL: nothing';
 
 ALTER TABLE chat_messages ENABLE ROW LEVEL SECURITY;
 -- Append-only: of a stored message a caller can change its marks, its owner (claim_conversation), and the

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier, Placeholder
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 
 import lib.conversations.export
 from tests.support.access.catalog import Column, columns_of, snapshot_query, tables, tables_of_users
@@ -42,6 +42,7 @@ def value_of(column: Column, owner: str, ids: Mapping[str, object]) -> object:
         "integer": 7,
         "double precision": 0.5,
         "jsonb": Jsonb({"of": owner}),
+        "json": Json({"of": owner}),
         "timestamp with time zone": NOW,
         "uuid": uuid4(),
     }

@@ -10,11 +10,12 @@
 --   now                timestamptz  the time; null: the database's clock
 --
 -- Returns 0 to batch_size rows: id, created_at, and content, a JSON object of the row's columns.
+-- to_json, because provider_state may hold texts that jsonb refuses (NUL, half a surrogate pair).
 -- Index idx_chat_messages_user_id.
 SELECT
     chat_messages.id,
     chat_messages.created_at,
-    to_jsonb(chat_messages)::text AS content
+    to_json(chat_messages)::text AS content
 FROM chat_messages
 WHERE
     chat_messages.user_id = %(user_id)s::text

@@ -11,7 +11,7 @@
 --   page_size           integer      rows wanted, 1 to 200
 --   now                 timestamptz  the time; null: the database's clock
 --
--- Returns 0 to page_size rows: the columns of chat_messages but user_id.
+-- Returns 0 to page_size rows: the columns of chat_messages but user_id and provider_state.
 -- Index idx_chat_messages_conversation_order: gives the page in order without reading messages, so the
 -- longest conversation costs no more than a short one; chat_messages_pkey: the messages of the page.
 SELECT

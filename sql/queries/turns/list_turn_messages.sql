@@ -1,5 +1,5 @@
 -- list_turn_messages :many
--- List the messages that a turn reads, oldest first, with the columns of list_messages.
+-- List the messages that a turn reads, oldest first, with the columns of list_messages and provider_state.
 --
 -- The function finds them; this puts them in order.
 -- Parameters, result and indexes: sql/functions/list_turn_messages.sql.
@@ -29,7 +29,8 @@ SELECT
     listed.needs_knowledge,
     listed.is_mistake,
     listed.mistake_note,
-    listed.superseded_at
+    listed.superseded_at,
+    listed.provider_state
 FROM
     list_turn_messages(
         conversation_id => %(conversation_id)s::uuid,

@@ -6,9 +6,18 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lib.conversations.message import Message
-from lib.conversations.steps import SEPARATOR, Step, ToolCall, steps_of, stored_steps
+from lib.conversations.steps import (
+    SEPARATOR,
+    Step,
+    ToolCall,
+    steps_of,
+    stored_states,
+    stored_steps,
+)
 
 TEXTS = (
     "",
@@ -47,6 +56,40 @@ def test_the_outcome_of_a_stored_call_is_read_back(outcome: dict[str, Any]) -> N
     steps = [Step("a", [call(1, **outcome), call(2, output="b")]), Step("c", [call(3)])]
 
     assert [*steps_of(*stored_steps(steps))] == steps
+
+
+def _is_empty(step: Step) -> bool:
+    return not step.text and not step.calls
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(TEXTS), st.integers(0, 2)), max_size=6))
+def test_each_stored_step_and_call_gets_its_own_state_back(shapes: list[tuple[str, int]]) -> None:
+    steps = [
+        Step(
+            text,
+            [call(10 * number + each, state={"call": [number, each]}) for each in range(count)],
+            state={"step": number},
+        )
+        for number, (text, count) in enumerate(shapes)
+    ]
+
+    read = [*steps_of(*stored_steps(steps), stored_states(steps))]
+
+    assert [each for step in read for each in step.calls] == [
+        each for step in steps for each in step.calls
+    ]
+    # A step that stands alone has its own state; steps that are read back as one have none.
+    said = [step for step in steps if not _is_empty(step)]
+    merged = [
+        not before.calls for before, _ in itertools.pairwise(said)
+    ]
+    alone = [
+        step
+        for number, step in enumerate(said)
+        if not (number > 0 and merged[number - 1]) and not (number < len(merged) and merged[number])
+    ]
+    assert [step for step in read if step.state is not None] == alone
 
 
 @pytest.mark.parametrize("text", TEXTS[1:])

@@ -42,6 +42,24 @@ async def test_finish_turn_sent_twice_returns_the_stored_answer(turns: Turns, ro
     assert rows.current(turns.conversation_id) == ["Hello!", "Hello, how are you?"]
 
 
+async def test_a_providers_state_is_read_by_the_next_turn_as_it_was_written(
+    turns: Turns, rows: Rows
+) -> None:
+    # jsonb would sort the names, shorten the number, and refuse both characters.
+    state = '{"steps":[{"z":1.10,"a":"\\u0000\\ud83d","z2":1e3}],"model":"m"}'
+    begun = await turns.begin(user_id="ada")
+    await turns.finish(begun, provider_state=state)
+
+    again = await turns.begin("And?", message_id="question-2", user_id="ada")
+
+    assert rows.run("SELECT provider_state::text FROM chat_messages WHERE role = 'assistant'") == [
+        (state,)
+    ]
+    told = [message.provider_state for message in again.messages]
+    assert told == [None, json.loads(state), None]
+    assert [*(told[1] or {})["steps"][0]] == ["z", "a", "z2"]
+
+
 async def test_finish_turn_stores_the_title_and_returns_it_when_sent_twice(
     turns: Turns, rows: Rows
 ) -> None:

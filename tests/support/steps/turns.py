@@ -23,6 +23,7 @@ NO_UNSTORED_PARTS = {"stored_parts": 0, "parts": "", "title_parts": "", "last_pa
 # Columns of an answer that are null unless its request or its analysis sets them.
 UNKNOWN_COLUMNS = (
     "tool_calls",
+    "provider_state",
     "persona",
     "tone",
     "behavior",

@@ -1,0 +1,44 @@
+"""What must go back to a provider with its answers: stored with each, and told to no other one."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from lib.conversations.message import Message
+from lib.conversations.steps import Step, stored_states, steps_of
+from lib.model.origin import origin
+from lib.runtime.log import log
+from lib.texts import json_text
+
+# Of one answer. A turn reads the states of all answers in its window.
+MAX_STATE_CHARS = 1024 * 1024
+
+
+def provider_state(steps: list[Step]) -> dict[str, Any] | None:
+    """Return the column `provider_state` of an answer with these steps; None: nothing is stored.
+
+    All or nothing: a provider that misses a part of its state refuses the answer, but accepts an
+    answer without any, as that of another model.
+    """
+    states = stored_states(steps)
+    if not any(step["state"] or any(step["calls"]) for step in states):
+        return None
+    state: dict[str, Any] = origin() | {"steps": states}
+    return state if _is_storable(state) else None
+
+
+def _is_storable(state: dict[str, Any]) -> bool:
+    try:
+        chars = len(json_text(state) or "")
+    except (ValueError, RecursionError) as error:
+        log("provider_state_not_stored", cause=type(error).__name__)
+        return False
+    if chars > MAX_STATE_CHARS:
+        log("provider_state_not_stored", cause="too long", chars=chars)
+    return chars <= MAX_STATE_CHARS
+
+
+def steps_with_states(answer: Message) -> Iterator[Step]:
+    """Yield the steps of a stored answer, with their states if they came from here."""
+    stored = answer.provider_state or {}
+    is_own = {name: stored.get(name) for name in (here := origin())} == here
+    yield from steps_of(answer.content, answer.tool_calls, stored["steps"] if is_own else ())
