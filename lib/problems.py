@@ -16,6 +16,8 @@ class Problem(Exception):
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    # True: the provider refused one message, which later requests then leave out.
+    is_for_message_alone: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -246,6 +248,7 @@ class AnswerWithheld(ModelFailed):
     """The model's provider withheld the answer as unsuitable. Rephrase your message."""
 
     code = "answer_withheld"
+    is_for_message_alone = True
 
 
 class AnswerInterrupted(Problem):

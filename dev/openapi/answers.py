@@ -147,6 +147,8 @@ class StoredMessage(Answered):
     mistake_note: str | None
     superseded_at: AwareDatetime | None
     """When it was edited or answered again; null: it is current."""
+    refusal: str | None
+    """Code of the problem for which the provider refused this message: no later request tells it."""
     created_at: AwareDatetime
     updated_at: AwareDatetime
 

@@ -44,6 +44,12 @@ class ModelAnswer:
     failure: Problem | None
     cut_reason: CutReason | None
 
+    @property
+    def refusal(self) -> str | None:
+        """The code of the problem for which the provider refused this question; None: it did not."""
+        failure = self.failure
+        return failure.code if failure is not None and failure.is_for_message_alone else None
+
 
 async def ask_model(database: Database, answer: Answer, cut_at: float) -> ModelAnswer:
     """Ask the model for an answer, and write its text and tool calls to the stream as they come.

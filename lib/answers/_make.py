@@ -5,7 +5,9 @@ Imported with the first message, because `_ask` imports `openai`, which is slow.
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 from lib.answers._analysis import begin_analysis, finish_analysis, with_analysis
 from lib.answers._ask import ModelAnswer, ask_model
@@ -19,9 +21,11 @@ from lib.runtime.deadlines import Deadline
 from lib.runtime.log import log
 from lib.streams import parts as ui_stream
 from lib.turns.finish import UnstoredParts, finish_turn, release_turn
-from lib.turns.turn import Turn
 
 STORE_AGAIN_SECONDS = 0.25
+# The answer as stored, and the conversation's title after that.
+type StoredWithTitle = tuple[Message, str | None]
+type Store = Callable[[], Awaitable[StoredWithTitle]]
 
 
 async def make_answer(database: Database, answer: Answer, deadline: Deadline) -> None:
@@ -39,9 +43,16 @@ async def make_answer(database: Database, answer: Answer, deadline: Deadline) ->
             text_begun.set()
         message = with_analysis(model_answer.message, analysis)
         unstored = _unstored_parts(stream, message, title, model_answer.failure)
-        stored, title_now = await _store(
-            database, answer.turn, message, title, unstored, deadline.last_words_at
+        store = partial(
+            finish_turn,
+            database,
+            answer.turn,
+            message,
+            title,
+            unstored,
+            refusal=model_answer.refusal,
         )
+        stored, title_now = await _store(store, deadline.last_words_at)
         if model_answer.failure is None:
             title_parts = unstored.title_parts if title == title_now else b""
             answer.end(stored, title_parts + unstored.last_parts)
@@ -68,7 +79,7 @@ async def make_answer(database: Database, answer: Answer, deadline: Deadline) ->
 async def _end_without_message(
     database: Database, answer: Answer, model_answer: ModelAnswer
 ) -> None:
-    await release_turn(database, answer.turn)
+    await release_turn(database, answer.turn, refusal=model_answer.refusal)
     if model_answer.failure is None and model_answer.cut_reason == "aborted":
         answer.stop()
     else:
@@ -125,15 +136,12 @@ def _unstored_parts(
     return UnstoredParts(stream.stored_parts, stream.unstored(), title_parts, last_parts)
 
 
-async def _store(
-    database: Database,
-    turn: Turn,
-    message: Message,
-    title: str | None,
-    unstored: UnstoredParts,
-    give_up_at: float,
-) -> tuple[Message, str | None]:
+async def _store(store: Store, give_up_at: float) -> StoredWithTitle:
     """Store an answer; try until `give_up_at`, because the answer has been paid for.
+
+    Args:
+        store: runs `finish_turn`.
+        give_up_at: when to stop, on the clock of `time.monotonic()`, in seconds.
 
     Returns:
         See `finish_turn`.
@@ -145,7 +153,7 @@ async def _store(
     while True:
         try:
             async with asyncio.timeout_at(give_up_at):
-                return await finish_turn(database, turn, message, title, unstored)
+                return await store()
         except (DatabaseUnavailable, TimeoutError) as error:
             if time.monotonic() + STORE_AGAIN_SECONDS >= give_up_at:
                 detail = "This answer could not be stored. Send your message again for a new one."

@@ -50,6 +50,9 @@ def prompt_messages(
     So two questions become one message when the first has no answer, and the answers before the
     first question are left out: the window of HISTORY_MESSAGES may begin between the two.
 
+    A question that the provider has refused is left out, with the steps that it had answered by
+    then, and with the unanswered questions before it, because they were refused as one message.
+
     Args:
         messages: the messages up to the question, oldest first.
         style: the style of the answer.
@@ -59,8 +62,13 @@ def prompt_messages(
     """
     instructions = [message.content for message in messages if message.role == "system"]
     prompt = _Prompt([system_prompt(style), *instructions])
+    refused = {message.id for message in messages[:-1] if message.refusal is not None}
     remark = ""
     for message in messages:
+        if message.id in refused:
+            prompt.drop_unanswered()
+        if message.id in refused or message.reply_to in refused:
+            continue
         if message is messages[-1] and replaced is not None:
             remark += _remark(replaced)
         if message.role == "user":
@@ -111,6 +119,11 @@ class _Prompt:
             case _:
                 pass
         self.messages.append(UserMessage(content))
+
+    def drop_unanswered(self) -> None:
+        """Remove the user's last message, unless an answer follows it."""
+        if isinstance(self._last(), UserMessage):
+            self.messages.pop()
 
     def add_step(self, step: Step) -> None:
         """Add a step of an answer."""

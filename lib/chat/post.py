@@ -221,7 +221,8 @@ def _replay(turn: Turn, answer: Message, *, wants_stream: bool) -> Response:
 def _json(turn: Turn, answer: Message, headers: dict[str, str]) -> Response:
     content = {
         "conversation_id": turn.conversation_id,
-        "user_message": turn.question,
+        # Read before the answer was made: a refusal is an earlier attempt's.
+        "user_message": replace(turn.question, refusal=None),
         "message": answer,
         "finish_reason": answer.client_finish_reason,
     }

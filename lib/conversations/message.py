@@ -58,6 +58,7 @@ class Message:
     is_mistake: bool = False
     mistake_note: str | None = None
     superseded_at: datetime | None = None
+    refusal: str | None = None
     # Of list_turn_messages alone: it may be long, and no client sees it.
     provider_state: dict[str, Any] | None = None
 

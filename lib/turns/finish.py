@@ -70,7 +70,13 @@ class TurnKey:
 
 
 async def finish_turn(
-    database: Database, turn: Turn, answer: Message, title: str | None, rest: UnstoredParts
+    database: Database,
+    turn: Turn,
+    answer: Message,
+    title: str | None,
+    rest: UnstoredParts,
+    *,
+    refusal: str | None = None,
 ) -> tuple[Message, str | None]:
     """Store the answer and give the turn back.
 
@@ -84,6 +90,8 @@ async def finish_turn(
         title: the model's title for the conversation, which takes it in place of the automatic
             one only; None: the conversation keeps its title.
         rest: the parts of the answer's stream that are not stored yet.
+        refusal: code of the problem for which the provider refused the question, after a step that
+            it had accepted; None: it did not.
 
     Returns:
         The answer as stored, and the conversation's title after that.
@@ -102,7 +110,7 @@ async def finish_turn(
     rows = await database.run_as(
         turn.caller,
         turn.caller.reachable(turn.conversation_id),
-        finish_call(key, answer, title, rest),
+        finish_call(key, answer, title, rest, refusal=refusal),
     )
     if not rows:
         raise AnswerNotStored
@@ -113,7 +121,12 @@ async def finish_turn(
 
 
 def finish_call(
-    key: TurnKey, answer: Message, title: str | None, rest: UnstoredParts
+    key: TurnKey,
+    answer: Message,
+    title: str | None,
+    rest: UnstoredParts,
+    *,
+    refusal: str | None = None,
 ) -> Call[StoredAnswer]:
     """Return the call that stores an answer and gives the turn back.
 
@@ -122,6 +135,7 @@ def finish_call(
         answer: see `finish_turn`.
         title: likewise.
         rest: likewise.
+        refusal: likewise.
     """
     return FINISH_TURN(
         conversation_id=key.conversation_id,
@@ -143,6 +157,7 @@ def finish_call(
         signal_strength=answer.signal_strength,
         context_clarity=answer.context_clarity,
         needs_knowledge=answer.needs_knowledge,
+        refusal=refusal,
         title=title,
         first_title=title_of(key.question),
         stored_parts=rest.stored_parts,
@@ -153,8 +168,14 @@ def finish_call(
     )
 
 
-async def release_turn(database: Database, turn: Turn) -> None:
+async def release_turn(database: Database, turn: Turn, *, refusal: str | None = None) -> None:
     """Give the turn back without an answer. One round trip.
+
+    Args:
+        database: the database of the turn.
+        turn: the turn, with the verdict `taken`.
+        refusal: code of the problem for which the provider refused the question, so that later
+            requests leave it out; None: it did not.
 
     Raises:
         DatabaseUnavailable: see `Database.run`; the lease then ends at the function's deadline.
@@ -162,13 +183,27 @@ async def release_turn(database: Database, turn: Turn) -> None:
     await database.run_as(
         turn.caller,
         turn.caller.reachable(turn.conversation_id),
-        *release_calls(turn.conversation_id, turn.caller.user_id, turn.id),
+        *release_calls(
+            turn.conversation_id,
+            turn.caller.user_id,
+            turn.id,
+            question_id=turn.question.id if refusal else None,
+            refusal=refusal,
+        ),
     )
 
 
 def release_calls(
-    conversation_id: UUID, user_id: str | None, turn_id: UUID
+    conversation_id: UUID,
+    user_id: str | None,
+    turn_id: UUID,
+    *,
+    question_id: int | None = None,
+    refusal: str | None = None,
 ) -> tuple[Call[ConversationId], Call[ConversationId]]:
     """Return the calls of the step that gives a turn back without an answer."""
     conversation = {"conversation_id": conversation_id, "user_id": user_id}
-    return LOCK_CONVERSATION(**conversation), RELEASE_TURN(**conversation, turn_id=turn_id)
+    release = RELEASE_TURN(
+        **conversation, turn_id=turn_id, question_id=question_id, refusal=refusal
+    )
+    return LOCK_CONVERSATION(**conversation), release

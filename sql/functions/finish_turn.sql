@@ -26,6 +26,7 @@
 --   signal_strength    double precision  0 to 1
 --   context_clarity    boolean           was the context clear?
 --   needs_knowledge    boolean           did the question need knowledge from elsewhere? null: false
+--   refusal            text              the question's refusal: see the column; null: none
 --   title              text              title by the model; null: none
 --   first_title        text              the automatic title; any other was set by the user, and stays
 --   stored_parts       integer           parts of the stream that are known to be stored in batches
@@ -58,6 +59,7 @@ CREATE OR REPLACE FUNCTION finish_turn(
     signal_strength double precision,
     context_clarity boolean,
     needs_knowledge boolean,
+    refusal text,
     title text,
     first_title text,
     stored_parts integer,
@@ -116,6 +118,19 @@ BEGIN
     -- Counted, so that the replaced answer gives up its place before the new answer takes it.
     superseded AS (
         SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
+    ),
+
+    -- Seldom: a question that was refused is answered, or refused after tools were run for it.
+    marked_question AS (
+        UPDATE chat_messages
+        SET refusal = finish_turn.refusal
+        FROM released_turn
+        WHERE
+            chat_messages.conversation_id = finish_turn.conversation_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
+            AND chat_messages.id = finish_turn.question_id
+            AND chat_messages.refusal IS DISTINCT FROM finish_turn.refusal
+        RETURNING chat_messages.id
     ),
 
     -- The answer has the tool calls now. A failed answer is tried again, and must not run its tools again.
@@ -256,14 +271,14 @@ END
 $$;
 COMMENT ON FUNCTION finish_turn(
     uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, json, text, text, text, text,
-    double precision, boolean, boolean, text, text, integer, text, text, text, timestamptz
+    double precision, boolean, boolean, text, text, text, integer, text, text, text, timestamptz
 )
 IS 'Parley: stores the answer and gives the turn back';
 REVOKE EXECUTE ON FUNCTION finish_turn(
     uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, json, text, text, text, text,
-    double precision, boolean, boolean, text, text, integer, text, text, text, timestamptz
+    double precision, boolean, boolean, text, text, text, integer, text, text, text, timestamptz
 ) FROM public;
 GRANT EXECUTE ON FUNCTION finish_turn(
     uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, json, text, text, text, text,
-    double precision, boolean, boolean, text, text, integer, text, text, text, timestamptz
+    double precision, boolean, boolean, text, text, text, integer, text, text, text, timestamptz
 ) TO parley_app;

@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     files jsonb,
+    refusal varchar(50),
     provider_state json,
     -- Not of id alone. A message is read only within its conversation; and with an index on id the planner would
     -- at times walk down all messages of all users to find the last 20 of one conversation.
@@ -44,6 +45,7 @@ CREATE TABLE IF NOT EXISTS chat_messages (
             'aborted', 'timeout', 'error', 'interrupted'
         )
     ),
+    CONSTRAINT chk_refusal CHECK (refusal IS NULL OR role = 'user'),
     CONSTRAINT chk_provider_state CHECK (provider_state IS NULL OR role = 'assistant'),
     CONSTRAINT chk_prompt_tokens CHECK (prompt_tokens >= 0),
     CONSTRAINT chk_completion_tokens CHECK (completion_tokens >= 0),
@@ -103,17 +105,20 @@ COMMENT ON COLUMN chat_messages.created_at IS 'When it was stored; retention cou
 COMMENT ON COLUMN chat_messages.updated_at IS 'Moves only when a flag is set: content never changes';
 COMMENT ON COLUMN chat_messages.files
 IS 'Files of a user message, each as the AI SDK has it: mediaType, url (https, or data), filename';
+COMMENT ON COLUMN chat_messages.refusal
+IS 'Code of the problem for which the provider refused this message alone, so that no later request tells it; NULL: it did not, or it has answered since';
 -- json, not jsonb: a provider may sign its fields, so they keep the order and the spelling in which they came.
 COMMENT ON COLUMN chat_messages.provider_state
 IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls; never shown to a client; NULL: nothing';
 
 ALTER TABLE chat_messages ENABLE ROW LEVEL SECURITY;
--- Append-only: of a stored message a caller can change its marks, its owner (claim_conversation), and the
--- description of an answer, which may come after the answer (describe_answer).
+-- Append-only: of a stored message a caller can change its marks (release_turn and finish_turn: refusal), its owner
+-- (claim_conversation), and the description of an answer, which may come after the answer (describe_answer).
 GRANT SELECT, INSERT ON chat_messages TO parley_app;
 GRANT UPDATE (
     user_id,
     superseded_at,
+    refusal,
     is_mistake,
     mistake_note,
     updated_at,

@@ -22,7 +22,13 @@ EXPORT = "/api/conversations?export=true"
 # Columns that are shown to no caller, not even to their owner.
 SECRETS = {"hashed_password"}
 # Values of columns that allow a closed set.
-CLOSED_SETS: dict[str, object] = {"role": "assistant", "status": "active", "finish_reason": "stop"}
+# A refusal is a question's alone, and the message of these tests is an answer.
+CLOSED_SETS: dict[str, object] = {
+    "role": "assistant",
+    "status": "active",
+    "finish_reason": "stop",
+    "refusal": None,
+}
 WITHOUT_OWNER = {"metric_counters", "schema_migrations"}
 NOW = datetime.now(UTC)
 

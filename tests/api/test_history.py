@@ -21,7 +21,7 @@ SHOWN = {
     "conversation_id", "content", "finish_reason", "model_name", "prompt_tokens",
     "completion_tokens", "tool_calls", "persona", "tone", "behavior", "context_type", "confidence",
     "signal_strength", "context_clarity", "needs_knowledge", "is_mistake", "mistake_note",
-    "superseded_at", "created_at", "updated_at",
+    "superseded_at", "refusal", "created_at", "updated_at",
 }  # fmt: skip
 
 each_version = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: f"ai{version}")

@@ -36,7 +36,8 @@ SELECT
     chat_messages.needs_knowledge,
     chat_messages.is_mistake,
     chat_messages.mistake_note,
-    chat_messages.superseded_at
+    chat_messages.superseded_at,
+    chat_messages.refusal
 FROM chat_messages
 WHERE
     chat_messages.conversation_id = %(conversation_id)s::uuid

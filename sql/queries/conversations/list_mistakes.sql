@@ -39,6 +39,7 @@ SELECT
     answer.is_mistake,
     answer.mistake_note,
     answer.superseded_at,
+    answer.refusal,
     question.message_id AS question_message_id,
     question.content AS question
 FROM chat_messages AS answer

@@ -27,6 +27,7 @@ FROM finish_turn(
     signal_strength => %(signal_strength)s::double precision,
     context_clarity => %(context_clarity)s::boolean,
     needs_knowledge => %(needs_knowledge)s::boolean,
+    refusal => %(refusal)s::text,
     title => %(title)s::text,
     first_title => %(first_title)s::text,
     stored_parts => %(stored_parts)s::integer,

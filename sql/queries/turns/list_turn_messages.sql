@@ -30,6 +30,7 @@ SELECT
     listed.is_mistake,
     listed.mistake_note,
     listed.superseded_at,
+    listed.refusal,
     listed.provider_state
 FROM
     list_turn_messages(

@@ -3,9 +3,13 @@
 from dataclasses import replace
 from uuid import uuid4
 
+import pytest
+
 from tests.support.steps.rows import Rows
 from tests.support.steps.streams import Parts, Streams
 from tests.support.steps.turns import LEASE_SECONDS, Turns
+
+REFUSALS = "SELECT refusal FROM chat_messages WHERE role = 'user' ORDER BY id"
 
 
 async def test_a_released_turn_is_free_for_the_next_message_and_nothing_else_changes(
@@ -76,3 +80,77 @@ async def test_release_turn_keeps_the_stream_of_the_previous_answer(
 
     streamed = "SELECT answer_message_id FROM finished_streams"
     assert rows.run(streamed) == [("answer-1",)]
+
+
+async def test_release_turn_marks_a_question_that_the_provider_refused(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1)
+    begun = await turns.begin("Bad", message_id="question-2")
+
+    await turns.release(begun, "answer_withheld")
+
+    assert rows.run(REFUSALS) == [(None,), ("answer_withheld",)]
+
+
+async def test_a_release_for_another_reason_leaves_the_mark_of_an_earlier_refusal(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.release(await turns.begin(), "answer_withheld")
+
+    await turns.release(await turns.begin())
+
+    assert rows.run(REFUSALS) == [("answer_withheld",)]
+
+
+async def test_an_answered_question_is_not_marked_when_its_next_answer_is_refused(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1)
+    again = await turns.begin(None, message_id=None, regenerates=True)
+    assert again.verdict == "taken"
+
+    await turns.release(again, "answer_withheld")
+
+    assert rows.run(REFUSALS) == [(None,)]
+
+
+@pytest.mark.parametrize("finish_reason", ["error", "interrupted"])
+async def test_a_question_with_a_broken_answer_is_marked_when_the_next_try_is_refused(
+    turns: Turns, rows: Rows, finish_reason: str
+) -> None:
+    await turns.finish(await turns.begin(), finish_reason=finish_reason)
+
+    await turns.release(await turns.begin(), "answer_withheld")
+
+    assert rows.run(REFUSALS) == [("answer_withheld",)]
+
+
+async def test_an_attempt_that_lost_the_turn_marks_no_question(turns: Turns, rows: Rows) -> None:
+    late = await turns.begin()
+    turns.wait(seconds=LEASE_SECONDS)
+    await turns.begin()
+
+    assert not await turns.release(late, "answer_withheld")
+
+    assert rows.run(REFUSALS) == [(None,)]
+
+
+async def test_an_answer_takes_the_mark_of_a_refusal_from_its_question(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.release(await turns.begin(), "answer_withheld")
+
+    await turns.finish(await turns.begin())
+
+    assert rows.run(REFUSALS) == [(None,)]
+
+
+async def test_a_broken_answer_marks_its_question_when_the_provider_refused_to_go_on(
+    turns: Turns, rows: Rows
+) -> None:
+    begun = await turns.begin()
+
+    await turns.finish(begun, finish_reason="error", refusal="answer_withheld")
+
+    assert rows.run(REFUSALS) == [("answer_withheld",)]

@@ -24,6 +24,7 @@ NO_UNSTORED_PARTS = {"stored_parts": 0, "parts": "", "title_parts": "", "last_pa
 UNKNOWN_COLUMNS = (
     "tool_calls",
     "provider_state",
+    "refusal",
     "persona",
     "tone",
     "behavior",
@@ -188,11 +189,17 @@ class Turns:
             **(defaults | parameters),
         )
 
-    async def release(self, begun: Begun) -> bool:
+    async def release(self, begun: Begun, refusal: str | None = None) -> bool:
         """Run the step of `release_turn`; return whether the attempt held the turn."""
         _, _, released = await self.database.run(
             act_as(begun.user_id, begun.conversation_id),
-            *release_calls(begun.conversation_id, begun.user_id, begun.turn_id),
+            *release_calls(
+                begun.conversation_id,
+                begun.user_id,
+                begun.turn_id,
+                question_id=begun.question.id if refusal else None,
+                refusal=refusal,
+            ),
         )
         return bool(released)
 
