@@ -3,18 +3,22 @@
 --
 -- Called after begin_turn, in the same round trip. A function, because its plan is kept.
 --
+-- The window of messages moves in blocks of half its size: between two moves, a request to the model begins with the
+-- bytes of the last one, which providers bill at a tenth to a fiftieth. So it holds half of history_messages or more.
+--
 -- Parameters
 --   conversation_id   uuid         the conversation
 --   user_id           text         the caller; null: anonymous
 --   turn_id           uuid         token of this attempt
 --   message_id        text         id of the question, unless the turn is this attempt's
---   history_messages  integer      messages wanted up to the question, not counting system messages
+--   history_messages  integer      messages wanted at most up to the question, not counting system messages
 --   retention_days    integer      older messages are not read; 0: keep all
 --   now               timestamptz  null: the database's clock
 --
 -- Returns at most history_messages rows of chat_messages up to the question, the system messages before it, and
 -- its current answer if there is one; in no order.
--- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to.
+-- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to;
+-- idx_chat_messages_conversation_order: counts messages without reading them.
 CREATE OR REPLACE FUNCTION list_turn_messages(
     conversation_id uuid,
     user_id text,
@@ -65,6 +69,28 @@ BEGIN
             )
     ),
 
+    -- How many messages the conversation has up to the question, and by how many at a time the window moves.
+    conversation AS (
+        SELECT
+            count(*) AS message_count,
+            (list_turn_messages.history_messages + 1) / 2 AS block_size
+        FROM current_messages
+        WHERE
+            current_messages.role <> 'system'
+            AND current_messages.id <= (SELECT question.id FROM question)
+    ),
+
+    -- The messages before the window are whole blocks: the fewest that leave history_messages or less.
+    history AS (
+        SELECT
+            conversation.message_count - conversation.block_size * greatest(
+                (conversation.message_count - list_turn_messages.history_messages + conversation.block_size - 1)
+                / conversation.block_size,
+                0
+            ) AS message_count
+        FROM conversation
+    ),
+
     wanted AS (
         (
             SELECT current_messages.id
@@ -73,7 +99,7 @@ BEGIN
                 current_messages.role <> 'system'
                 AND current_messages.id <= (SELECT question.id FROM question)
             ORDER BY current_messages.id DESC
-            LIMIT list_turn_messages.history_messages
+            LIMIT (SELECT history.message_count FROM history)
         )
         UNION ALL
         SELECT current_messages.id

@@ -3,6 +3,8 @@
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from lib.turns.begin import LIST_TURN_MESSAGES
 from tests.support.steps.rows import Rows
 from tests.support.steps.turns import Turns, contents
@@ -17,6 +19,34 @@ async def test_list_turn_messages_returns_the_last_messages_up_to_the_question_o
     assert await _read(turns, message_id="question-4", history_messages=3) == [
         "Question 3", "Answer 3", "Question 4", "Answer 4",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("history_messages", "first_of_each"),
+    [
+        # The number of the first message in the window of each question, from 0.
+        (8, [0, 0, 0, 0, 4, 4, 8, 8, 12, 12]),
+        (7, [0, 0, 0, 0, 4, 4, 8, 8, 12, 12]),
+        (3, [0, 0, 2, 4, 6, 8, 10, 12, 14, 16]),
+        (2, [0, 1, 3, 5, 7, 9, 11, 13, 15, 17]),
+        (1, [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]),
+    ],
+)
+async def test_the_window_stays_until_it_is_full_and_then_moves_by_half_its_size(
+    turns: Turns, history_messages: int, first_of_each: list[int]
+) -> None:
+    texts: list[str] = []
+    first_messages: list[int] = []
+    for number in range(len(first_of_each)):
+        await turns.exchange(number)
+        read = await _read(
+            turns, message_id=f"question-{number}", history_messages=history_messages
+        )
+        texts += [f"Question {number}", f"Answer {number}"]
+        first_messages.append(texts.index(read[0]))
+        assert read == texts[first_messages[-1] :]
+
+    assert first_messages == first_of_each
 
 
 async def test_messages_after_the_question_are_left_out_except_its_answer(

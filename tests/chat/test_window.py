@@ -1,0 +1,57 @@
+"""The window of messages that the model gets moves seldom: providers bill a repeated beginning less."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.model_server import ScriptedModel
+from tests.support.product import Parley
+
+TURNS = 30
+
+
+def moves(requests: list[dict[str, Any]]) -> list[int]:
+    """Return the numbers of the requests that do not begin with the bytes of the one before."""
+    texts = [json.dumps(request["messages"]).removesuffix("]") for request in requests]
+    return [
+        number for number in range(1, len(texts)) if not texts[number].startswith(texts[number - 1])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("history_messages", "turns_between"),
+    [
+        pytest.param(20, 5, marks=pytest.mark.environment(HISTORY_MESSAGES="20")),
+        pytest.param(8, 2, marks=pytest.mark.environment(HISTORY_MESSAGES="8")),
+    ],
+)
+async def test_requests_begin_with_the_bytes_of_the_one_before_but_when_the_window_moves(
+    parley: Parley, model: ScriptedModel, history_messages: int, turns_between: int
+) -> None:
+    for number in range(TURNS):
+        await parley.send(f"Question {number}", message_id=f"message-{number}")
+
+    moved = moves(model.requests)
+    assert moved
+    assert {after - before for before, after in zip(moved, moved[1:], strict=False)} == {
+        turns_between
+    }
+    for request in model.requests:
+        _, *told = request["messages"]
+        assert told[0]["role"] == "user"
+        assert len(told) <= history_messages
+    for request in model.requests[history_messages // 2 :]:
+        assert len(request["messages"]) - 1 > history_messages // 2
+
+
+@pytest.mark.environment(HISTORY_MESSAGES="1")
+async def test_a_window_of_one_message_is_the_question(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    for number in range(3):
+        await parley.send(f"Question {number}", message_id=f"message-{number}")
+
+    assert [request["messages"][1:] for request in model.requests] == [
+        [{"role": "user", "content": f"Question {number}"}] for number in range(3)
+    ]
