@@ -98,7 +98,7 @@ class Turns:
         # Others each: a conversation has one turn at a time.
         numbers = random.sample(self._newer(), TOGETHER)
         turns = await asyncio.gather(*map(self._begin, numbers))
-        streams = [BatchedStream(turn, Stream(), _ignore) for turn in turns]
+        streams = [BatchedStream(turn, Stream(), _ignore, time.monotonic() + 60) for turn in turns]
         for _ in range(batches):
             for batched in streams:
                 batched.stream.add(*BATCH)
@@ -122,7 +122,7 @@ class Turns:
             request,
             turn_id=uuid4(),
             client="127.0.0.1",
-            lease_ends_at=time.monotonic() + 60,
+            deadline=time.monotonic() + 60,
         )
 
     async def _end(self, turn: Turn, rest: UnstoredParts) -> None:

@@ -70,7 +70,7 @@ class Parley:
             request,
             turn_id=uuid4(),
             client="127.0.0.1",
-            lease_ends_at=time.monotonic() + 60,
+            deadline=time.monotonic() + 60,
         )
         answer: Message = replace(turn.question, message_id=str(uuid4()), **STORED)
         await finish_turn(self.database, turn, answer, None, UnstoredParts(0, b"", b"", b""))

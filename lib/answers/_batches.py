@@ -2,7 +2,8 @@
 
 Readers in other processes read them, and recovery stores them as the answer if this process dies. A
 task of its own stores the new parts of all answers of the process in one statement, so that the
-live streams do not wait. The statement also tells each answer whether it must stop.
+live streams do not wait. The statement also prolongs their leases, and tells each answer whether it
+must stop: so it is sent even while no model says a word.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
@@ -19,12 +20,15 @@ from lib.database.statements import Statement
 from lib.runtime.log import log
 from lib.runtime.trace import begin_background
 from lib.streams.stream import Stream
-from lib.turns.turn import Turn
+from lib.turns.turn import LEASE_SECONDS, Turn, lease_seconds
 
 BATCH_SECONDS = 0.25
 BATCH_BYTES = 2048
 # The pause between two looks whether a batch is due, and so the shortest between two batches.
 TICK_SECONDS = 0.05
+# The pause while `finish_turn` stores an answer: it may wait for the database, and only the lease
+# is left to do.
+FINISHING_SECONDS = LEASE_SECONDS / 8
 # The reasons for which a batch can cut its answer.
 type BatchCutReason = Literal["aborted", "lost"]
 
@@ -58,6 +62,9 @@ class BatchedStream:
         turn: the turn of the answer.
         stream: the answer's stream.
         cut: cuts the answer.
+        deadline: of the function, on the clock of `time.monotonic()`, in seconds.
+        is_finishing: the model has ended, and `finish_turn` stores the parts that are left.
+        sent_at: when the stream was last in a batch, on the same clock.
         stored_parts: number of stored parts.
         stored_bytes: their size.
     """
@@ -65,12 +72,28 @@ class BatchedStream:
     turn: Turn
     stream: Stream
     cut: Callable[[BatchCutReason], None]
+    deadline: float
+    is_finishing: bool = False
+    sent_at: float = field(default_factory=time.monotonic)
     stored_parts: int = 0
     stored_bytes: int = 0
 
     def unstored(self) -> bytes:
         """Return the parts that are not stored."""
         return b"".join(self.stream.parts[self.stored_parts :])
+
+    def new_parts(self) -> tuple[int, bytes]:
+        """Return the parts for the next batch, and their number."""
+        if self.is_finishing:
+            return 0, b""
+        return len(self.stream.parts) - self.stored_parts, self.unstored()
+
+    def is_due(self, now: float) -> bool:
+        """Return whether the next batch is due, by the clock of `time.monotonic()`."""
+        if self.is_finishing:
+            return now - self.sent_at >= FINISHING_SECONDS
+        has_much = self.stream.size - self.stored_bytes >= BATCH_BYTES
+        return has_much or now - self.sent_at >= BATCH_SECONDS
 
     def update(self, outcome: BatchOutcome, part_count: int, size: int) -> None:
         """Take the outcome of a batch that reaches up to `part_count` parts and `size` bytes."""
@@ -87,11 +110,15 @@ _batch_tasks: "dict[Database, _BatchTask]" = {}
 
 @contextmanager
 def storing_batches(
-    database: Database, turn: Turn, stream: Stream, cut: Callable[[BatchCutReason], None]
+    database: Database,
+    turn: Turn,
+    stream: Stream,
+    cut: Callable[[BatchCutReason], None],
+    deadline: float,
 ) -> Generator[BatchedStream]:
-    """Store the parts of a running answer while the block runs.
+    """Store the parts of a running answer while the block runs, and prolong its lease.
 
-    `finish_turn` stores the parts that are left after the block.
+    `finish_turn` stores the parts that are left: the block sets `is_finishing` before it runs.
 
     Args:
         database: the database to store them in.
@@ -99,9 +126,10 @@ def storing_batches(
         stream: the answer's stream.
         cut: called with `aborted` when the answer must stop, with `lost` when the turn is another
             attempt's.
+        deadline: of the function, on the clock of `time.monotonic()`, in seconds.
     """
     task = _batch_tasks.setdefault(database, _BatchTask(database))
-    batched = BatchedStream(turn, stream, cut)
+    batched = BatchedStream(turn, stream, cut, deadline)
     task.add(batched)
     try:
         yield batched
@@ -112,19 +140,24 @@ def storing_batches(
 async def store_stream_batches(
     database: Database, streams: Sequence[BatchedStream]
 ) -> list[BatchOutcome]:
-    """Store the new parts of running answers, and return one outcome for each.
+    """Store the new parts of running answers, prolong their leases, return one outcome for each.
 
     Raises:
         DatabaseUnavailable: see `Database.run`.
     """
+    new_parts = [batched.new_parts() for batched in streams]
     return await database.run(
         STORE_STREAM_BATCHES(
             conversation_ids=[batched.turn.conversation_id for batched in streams],
             user_ids=[batched.turn.caller.user_id for batched in streams],
             turn_ids=[batched.turn.id for batched in streams],
+            # Computed when the statement is sent: a wait for a connection must not make a lease
+            # outlast the function.
+            lease_seconds=lambda: [lease_seconds(batched.deadline) for batched in streams],
             first_parts=[batched.stored_parts for batched in streams],
-            part_counts=[len(batched.stream.parts) - batched.stored_parts for batched in streams],
-            parts=_array([batched.unstored().decode() for batched in streams]),
+            part_counts=[count for count, _ in new_parts],
+            parts=_array([parts.decode() for _, parts in new_parts]),
+            now=None,
         )
     )
 
@@ -150,21 +183,20 @@ class _BatchTask:
         self._streams.remove(batched)
 
     async def _run(self) -> None:
-        stored_at = time.monotonic()
         while self._streams:
             await asyncio.sleep(TICK_SECONDS)
-            is_due = time.monotonic() - stored_at >= BATCH_SECONDS
-            if is_due or any(
-                batched.stream.size - batched.stored_bytes >= BATCH_BYTES
-                for batched in self._streams
-            ):
-                stored_at = time.monotonic()
+            now = time.monotonic()
+            if any(batched.is_due(now) for batched in self._streams):
                 await self._store()
         # No await since the loop's condition: the next stream finds no task, and starts a new one.
         del _batch_tasks[self._database]
 
     async def _store(self) -> None:
-        streams = list(self._streams)
+        now = time.monotonic()
+        # All at once, so that one statement serves them; but those that end only when they are due.
+        streams = [each for each in self._streams if not each.is_finishing or each.is_due(now)]
+        for batched in streams:
+            batched.sent_at = now
         ends = [(len(batched.stream.parts), batched.stream.size) for batched in streams]
         begin_background()
         try:
@@ -174,9 +206,9 @@ class _BatchTask:
             return
         outcomes = {row.turn_id: row for row in rows}
         for batched, (part_count, size) in zip(streams, ends, strict=True):
-            # Skip answers that ended during the query: finish_turn has stored the rest of their
-            # parts.
-            if batched in self._streams and batched.turn.id in outcomes:
+            # Skip answers that ended during the query: finish_turn stores the rest of their parts.
+            is_running = batched in self._streams and not batched.is_finishing
+            if is_running and batched.turn.id in outcomes:
                 batched.update(outcomes[batched.turn.id], part_count, size)
 
 

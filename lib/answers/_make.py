@@ -33,26 +33,29 @@ async def make_answer(database: Database, answer: Answer, deadline: Deadline) ->
     text_begun = answer.parts.text_begun
     analysis = begin_analysis(answer.turn, text_begun)
     try:
-        with storing_batches(database, answer.turn, answer.stream, answer.cut) as stream:
+        with storing_batches(
+            database, answer.turn, answer.stream, answer.cut, deadline.ends_at
+        ) as stream:
             model_answer, title = await _ask_with_title(database, answer, deadline.cut_at)
-        if model_answer.message is None:
-            await _end_without_message(database, answer, model_answer)
-            return
-        if model_answer.failure is None:
-            # An answer of tool calls alone has no text.
-            text_begun.set()
-        message = with_analysis(model_answer.message, analysis)
-        unstored = _unstored_parts(stream, message, title, model_answer.failure)
-        store = partial(
-            finish_turn,
-            database,
-            answer.turn,
-            message,
-            title,
-            unstored,
-            refusal=model_answer.refusal,
-        )
-        stored, title_now = await _store(store, deadline.last_words_at)
+            stream.is_finishing = True
+            if model_answer.message is None:
+                await _end_without_message(database, answer, model_answer)
+                return
+            if model_answer.failure is None:
+                # An answer of tool calls alone has no text.
+                text_begun.set()
+            message = with_analysis(model_answer.message, analysis)
+            unstored = _unstored_parts(stream, message, title, model_answer.failure)
+            store = partial(
+                finish_turn,
+                database,
+                answer.turn,
+                message,
+                title,
+                unstored,
+                refusal=model_answer.refusal,
+            )
+            stored, title_now = await _store(store, deadline.last_words_at)
         if model_answer.failure is None:
             title_parts = unstored.title_parts if title == title_now else b""
             answer.end(stored, title_parts + unstored.last_parts)

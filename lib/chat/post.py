@@ -118,7 +118,7 @@ async def _respond(
                 request,
                 turn_id=attempt_id,
                 client=client,
-                lease_ends_at=deadline.ends_at,
+                deadline=deadline.ends_at,
                 takes_turn=time.monotonic() < takes_turn_until,
             )
         except TurnLapsedError as lapsed:

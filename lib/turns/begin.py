@@ -1,11 +1,10 @@
 """The Python face of begin_turn: its verdict becomes a turn or a problem.
 
 The database decides (sql/queries/turns/begin_turn.sql). A turn is a lease on the conversation,
-which ends by itself at the function's deadline. Each attempt holds it under a token of its own, and
-an attempt that has lost the lease writes nothing.
+which ends by itself LEASE_SECONDS after the attempt's last sign of life. Each attempt holds it under
+a token of its own, and an attempt that has lost the lease writes nothing.
 """
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, assert_never
 from uuid import UUID
@@ -32,7 +31,7 @@ from lib.settings import settings
 from lib.texts import jsonb
 from lib.turns.quota import Quota, subject_of
 from lib.turns.tool_runs import LIST_TOOL_RUNS, ToolRun
-from lib.turns.turn import Turn, TurnLapsedError, TurnVerdict
+from lib.turns.turn import Turn, TurnLapsedError, TurnVerdict, lease_seconds
 
 if TYPE_CHECKING:
     from lib.turns.request import ChatRequest
@@ -97,7 +96,7 @@ async def begin_turn(
     *,
     turn_id: UUID,
     client: str,
-    lease_ends_at: float,
+    deadline: float,
     takes_turn: bool = True,
 ) -> Turn:
     """Store a message and take the conversation's turn, unless the same message came before.
@@ -112,7 +111,7 @@ async def begin_turn(
         request: the message, or the answer to make again.
         turn_id: token of this attempt: made before its first try, the same in its retries.
         client: network address, under which an anonymous caller is counted.
-        lease_ends_at: the function's deadline, on the clock of `time.monotonic()`, in seconds.
+        deadline: of the function, on the clock of `time.monotonic()`, in seconds.
         takes_turn: False: only look whether the message is answered by now.
 
     Raises:
@@ -128,7 +127,7 @@ async def begin_turn(
         Problem: see `Database.run_as`.
     """
     attempt = _Attempt(
-        caller, conversation_id, request, turn_id, client, lease_ends_at, takes_turn=takes_turn
+        caller, conversation_id, request, turn_id, client, deadline, takes_turn=takes_turn
     )
     decision, messages, tool_runs = await _decide(database, attempt)
     match decision.verdict:
@@ -193,7 +192,7 @@ class _Attempt:
     request: "ChatRequest"
     turn_id: UUID
     client: str
-    lease_ends_at: float
+    deadline: float
     takes_turn: bool
 
     async def decide(self, database: Database) -> DecisionStep:
@@ -256,7 +255,7 @@ class _Attempt:
             turn_id=self.turn_id,
             # Computed when the statement is sent: a wait for a connection must not make the lease
             # outlast the function.
-            lease_seconds=lambda: self.lease_ends_at - time.monotonic(),
+            lease_seconds=lambda: lease_seconds(self.deadline),
             takes_turn=self.takes_turn,
             max_messages=configuration.max_conversation_messages,
             quota_subject=subject_of(self.caller, self.client),

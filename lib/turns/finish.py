@@ -178,7 +178,7 @@ async def release_turn(database: Database, turn: Turn, *, refusal: str | None = 
             requests leave it out; None: it did not.
 
     Raises:
-        DatabaseUnavailable: see `Database.run`; the lease then ends at the function's deadline.
+        DatabaseUnavailable: see `Database.run`; the turn then ends with its lease.
     """
     await database.run_as(
         turn.caller,

@@ -1,5 +1,6 @@
 """A turn: one attempt at the answer to one question."""
 
+import time
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -11,6 +12,20 @@ from lib.turns.tool_runs import ToolRun
 
 # The verdicts of begin_turn (sql/queries/turns/begin_turn.sql) that are no refusal.
 TurnVerdict = Literal["taken", "answered", "being_answered", "unanswered"]
+# The attempt prolongs its lease while it lives (lib/answers/_batches.py), so this is how long a
+# killed function blocks its conversation. Half of it is left then, and that is longer than a
+# statement waits on a dead connection (ANSWER_TIMEOUT_SECONDS in lib/database/_pool.py).
+LEASE_SECONDS = 24.0
+
+
+def lease_seconds(deadline: float) -> float:
+    """Return how long a lease lasts that is taken or prolonged now, in seconds.
+
+    Args:
+        deadline: of the function, on the clock of `time.monotonic()`, in seconds: no lease lasts
+            longer.
+    """
+    return min(LEASE_SECONDS, deadline - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ async def test_a_model_that_is_silent_until_the_deadline_is_a_504(
     assert await parley.said("a" * 16) == ["Hello!"]
 
 
-async def test_the_lease_ends_with_the_deadline_by_the_clock_of_the_database(
+async def test_no_lease_outlasts_the_deadline_by_the_clock_of_the_database(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(seconds_before=1)]

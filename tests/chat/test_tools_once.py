@@ -13,6 +13,7 @@ import lib.answers._batches
 import lib.tools
 from lib.tools import ToolContext, tool, tools
 from tests.chat.test_tools import check_provider_form, tasks
+from tests.support.left_behind import leave_behind
 from tests.support.model_server import Called, Reply, ScriptedModel, calling
 from tests.support.product import Parley, headers_of, parts_of, problem_of, sdk_body, text_of
 
@@ -75,8 +76,7 @@ async def test_a_message_tried_again_after_its_function_died_runs_its_tool_once(
     model.replies = [calling(MILK), HANGS, calling(MILK), DONE]
     first = asyncio.create_task(parley.send("Add milk", user="ann"))
     await until(lambda: len(model.requests) == 2)
-    # A dead function looks like this: its lease has run out, and no more parts come.
-    database.execute("UPDATE conversations SET turn_expires_at = now() - interval '1 second'")
+    leave_behind(database)
 
     second = await parley.send("Add milk", user="ann")
 
@@ -183,7 +183,7 @@ async def test_a_tool_that_was_cut_midway_is_not_run_again(
     model.replies = [letter, letter, DONE]
     first = asyncio.create_task(parley.send("Write to her", user="ann"))
     await until(lambda: len(begun) == 1)
-    database.execute("UPDATE conversations SET turn_expires_at = now() - interval '1 second'")
+    leave_behind(database)
 
     assert text_of(await parley.send("Write to her", user="ann")) == "Done"
 

@@ -138,7 +138,7 @@ async def test_50_answers_of_killed_functions_lose_no_more_than_a_batch_each(
         while waiting:
             chat_id, seconds = waiting.pop()
             killed.append(await _kill_one(chat_id, seconds, environment))
-            # Instead of a wait for the end of the lease, after a minute.
+            # Instead of a wait for the end of the lease.
             database.execute(
                 "UPDATE conversations SET turn_expires_at = now() WHERE id = %s",
                 [killed[-1].conversation_id],

@@ -129,8 +129,8 @@ def test_what_works_for_several_callers_takes_caller_and_token_from_each_row(nam
     assert {"user_ids": "text[]", "turn_ids": "uuid[]"}.items() <= statement.declared.items()
     touched = Counter(alias or table for table, alias in TOUCHED.findall(statement.body))
     for condition in (
-        r"(\w+)\.user_id IS NOT DISTINCT FROM running\.user_id",
-        r"(?:running\.turn_id = )?(\w+)\.turn_id(?: = running\.turn_id)?",
+        r"(\w+)\.user_id IS NOT DISTINCT FROM (?:running|locked)\.user_id",
+        r"(?:running\.turn_id = )?(\w+)\.turn_id(?: = (?:running|locked)\.turn_id)?",
     ):
         conditions = re.findall(rf"(?:WHERE|AND)\s+{condition}\n", statement.body)
         assert Counter(conditions) == touched, condition

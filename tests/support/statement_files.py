@@ -12,7 +12,7 @@ import lib
 from lib.database.statements import QUERIES, Statement
 
 PARAMETER = re.compile(r"--   (?P<name>\w+) {2,}(?P<type>\S+(?: \S+)?) {2,}\S.*")
-PLACEHOLDER = re.compile(r"%\((\w+)\)s(?:::(double precision|[a-z]+(?:\[\])?))?")
+PLACEHOLDER = re.compile(r"%\((\w+)\)s(?:::((?:double precision|[a-z]+)(?:\[\])?))?")
 INDEX = re.compile(r"\b(?:\w+_pkey|(?:idx|ix|uq)_\w+)\b")
 FUNCTIONS = QUERIES.parent / "functions"
 # The last line of the header of a statement that only calls a function of the same name.

@@ -1,6 +1,7 @@
 """store_stream_batches: one statement for all answers of a process."""
 
 from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.steps.streams import Parts, Streams
 from tests.support.steps.turns import LEASE_SECONDS, Turns
 
 BATCHES = "SELECT first_part, part_count, parts FROM stream_batches ORDER BY first_part"
+LEASE = "SELECT turn_expires_at FROM conversations"
 EVERYBODYS = "SELECT user_id, conversation_id, turn_id, parts FROM stream_batches ORDER BY parts"
 
 
@@ -177,3 +179,119 @@ async def test_store_stream_batches_does_not_wait_for_a_locked_conversation(
     assert (left_out.is_held, left_out.is_stored) == (True, False)
     assert standings[other.turn_id].is_stored
     assert (await streams.store(decided, "abcd")).is_stored
+
+
+async def test_a_lease_is_prolonged_as_soon_as_less_than_half_of_it_is_left(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin(lease_seconds=20.0)
+    first_end = turns.now + timedelta(seconds=20)
+
+    turns.wait(seconds=10)
+    await streams.store_all(Parts(begun, "a", 0, lease_seconds=20.0))
+    assert rows.run(LEASE) == [(first_end,)]
+
+    turns.wait(seconds=1)
+    await streams.store_all(Parts(begun, "b", 1, lease_seconds=20.0))
+    assert rows.run(LEASE) == [(turns.now + timedelta(seconds=20),)]
+    assert rows.run(BATCHES) == [(0, 1, "a"), (1, 1, "b")]
+
+
+async def test_the_lease_of_an_answer_without_new_parts_is_prolonged(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin(lease_seconds=20.0)
+    turns.wait(seconds=15)
+
+    outcomes = await streams.store_all(Parts(begun, "", lease_seconds=20.0))
+
+    outcome = outcomes[begun.turn_id]
+    assert (outcome.is_held, outcome.is_stored) == (True, False)
+    assert rows.run(LEASE) == [(turns.now + timedelta(seconds=20),)]
+    assert rows.run(BATCHES) == []
+
+
+async def test_a_lease_that_is_prolonged_up_to_the_deadline_is_prolonged_no_more(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin(lease_seconds=20.0)
+    deadline = turns.now + timedelta(seconds=25)
+
+    for _ in range(5):
+        turns.wait(seconds=5)
+        remaining = (deadline - turns.now).total_seconds()
+        await streams.store_all(Parts(begun, "", lease_seconds=min(20.0, remaining)))
+
+    assert rows.run(LEASE) == [(deadline,)]
+
+
+async def test_an_attempt_past_its_lease_gets_it_back_if_no_other_took_the_turn(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin(lease_seconds=20.0)
+    turns.wait(seconds=30)
+
+    await streams.store_all(Parts(begun, "", lease_seconds=20.0))
+
+    assert rows.run(LEASE) == [(turns.now + timedelta(seconds=20),)]
+    assert (await turns.begin("Other", message_id="question-2")).verdict == "turn_in_progress"
+
+
+async def test_an_attempt_that_lost_the_turn_prolongs_no_lease(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    late = await turns.begin(lease_seconds=20.0)
+    turns.wait(seconds=20)
+    await turns.begin(lease_seconds=20.0)
+    lease = rows.run(LEASE)
+    turns.wait(seconds=15)
+
+    await streams.store_all(Parts(late, "", lease_seconds=20.0))
+
+    assert rows.run(LEASE) == lease
+
+
+@pytest.mark.parametrize("user_id", ["eve", None])
+async def test_the_token_of_another_callers_turn_prolongs_no_lease(
+    turns: Turns, streams: Streams, rows: Rows, user_id: str | None
+) -> None:
+    begun = await turns.begin(user_id="ada", lease_seconds=20.0)
+    lease = rows.run(LEASE)
+    turns.wait(seconds=15)
+
+    forged = replace(begun, user_id=user_id)
+    await streams.store_all(Parts(forged, "", lease_seconds=20.0))
+
+    assert rows.run(LEASE) == lease
+
+
+async def test_a_lease_of_a_locked_conversation_is_prolonged_by_the_next_batch(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin(lease_seconds=20.0)
+    lease = rows.run(LEASE)
+    turns.wait(seconds=15)
+    batch = Parts(begun, "", lease_seconds=20.0)
+    lock = "SELECT FROM conversations WHERE id = %(id)s FOR NO KEY UPDATE"
+
+    async with rows.uncommitted(lock, {"id": begun.conversation_id}):
+        await streams.store_all(batch)
+        assert rows.run(LEASE) == lease
+    await streams.store_all(batch)
+
+    assert rows.run(LEASE) == [(turns.now + timedelta(seconds=20),)]
+
+
+async def test_only_the_leases_that_are_due_are_prolonged(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    old = await turns.begin(lease_seconds=20.0)
+    turns.wait(seconds=15)
+    young = await turns.begin(conversation_id=uuid4(), lease_seconds=20.0)
+    turns.wait(seconds=1)
+
+    await streams.store_all(*[Parts(each, "a", lease_seconds=20.0) for each in (old, young)])
+
+    by_id = "SELECT turn_expires_at FROM conversations WHERE id = %s"
+    assert rows.run(by_id, old.conversation_id) == [(turns.now + timedelta(seconds=20),)]
+    assert rows.run(by_id, young.conversation_id) == [(turns.now + timedelta(seconds=19),)]

@@ -136,7 +136,7 @@ async def _send(turns: Turns, text: str, message_id: str, caller: Caller = ADA) 
         request,
         turn_id=uuid4(),
         client="127.0.0.1",
-        lease_ends_at=time.monotonic() + LEASE_SECONDS,
+        deadline=time.monotonic() + LEASE_SECONDS,
     )
 
 

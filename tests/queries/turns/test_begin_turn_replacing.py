@@ -231,7 +231,7 @@ async def test_regenerating_without_an_id_joins_the_attempt_at_the_last_answer(
         ChatRequest(regenerates=True, wants_stream=True),
         turn_id=uuid4(),
         client="127.0.0.1",
-        lease_ends_at=time.monotonic() + LEASE_SECONDS,
+        deadline=time.monotonic() + LEASE_SECONDS,
     )
 
     assert attached.verdict == "being_answered"

@@ -22,11 +22,13 @@ class Parts:
         begun: the attempt.
         parts: a letter for each part.
         first_part: number of the first part.
+        lease_seconds: of the lease, if it is prolonged; 0: it is not.
     """
 
     begun: Begun
     parts: str
     first_part: int = 0
+    lease_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,11 @@ class Streams:
             conversation_ids=[batch.begun.conversation_id for batch in batches],
             user_ids=[batch.begun.user_id for batch in batches],
             turn_ids=[batch.begun.turn_id for batch in batches],
+            lease_seconds=[batch.lease_seconds for batch in batches],
             first_parts=[batch.first_part for batch in batches],
             part_counts=[len(batch.parts) for batch in batches],
             parts=[batch.parts for batch in batches],
+            now=self.turns.now,
         )
 
     async def store_all(self, *batches: Parts) -> dict[UUID, BatchOutcome]:

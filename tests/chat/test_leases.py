@@ -1,0 +1,104 @@
+"""A lease lasts seconds and is prolonged while its attempt lives, however long the model thinks."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import psycopg
+import pytest
+
+import lib.answers._batches
+import lib.turns.turn
+from lib.database._pool import ANSWER_TIMEOUT_SECONDS
+from lib.turns.turn import LEASE_SECONDS
+from tests.support.model_server import Reply, ScriptedModel
+from tests.support.product import Parley, parts_of, problem_of, text_of
+from tests.support.reading import sending, until
+
+WHOLE = "Hello, how are you?"
+REFUSE_ANSWERS = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'the disk is full' USING ERRCODE = 'disk_full';
+    END $$;
+    CREATE TRIGGER refuse_answers BEFORE INSERT ON chat_messages
+    FOR EACH ROW WHEN (new.role = 'assistant') EXECUTE FUNCTION refuse();
+"""
+
+
+def lease_end(database: psycopg.Connection) -> datetime:
+    """Return when the lease of the running turn ends."""
+    [(ends_at,)] = database.execute("SELECT turn_expires_at FROM conversations").fetchall()
+    return ends_at
+
+
+async def test_a_lease_lasts_for_seconds_however_long_the_function_may_run(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    go = asyncio.Event()
+    model.replies = [Reply(until=go)]
+    first = sending(parley.client)
+    await until(lambda: len(model.requests) == 1)
+
+    [(length,)] = database.execute(
+        "SELECT turn_expires_at - updated_at FROM conversations"
+    ).fetchall()
+
+    assert length == timedelta(seconds=LEASE_SECONDS)
+    go.set()
+    assert text_of(await first.end()) == WHOLE
+
+
+def test_half_a_lease_is_longer_than_a_statement_waits_on_a_dead_connection() -> None:
+    assert LEASE_SECONDS / 2 > ANSWER_TIMEOUT_SECONDS + 1
+
+
+async def test_a_model_that_is_silent_for_longer_than_a_lease_keeps_its_turn(
+    parley: Parley,
+    model: ScriptedModel,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lib.turns.turn, "LEASE_SECONDS", 2.0)
+    go = asyncio.Event()
+    model.replies = [Reply(until=go)]
+    first = sending(parley.client)
+    await until(lambda: len(model.requests) == 1)
+
+    for _ in range(2):
+        ends_at = lease_end(database)
+        await until(lambda before=ends_at: lease_end(database) > before)
+    other = await parley.send("Other", message_id="message-2")
+
+    problem_of(other, 409, "turn_in_progress")
+    go.set()
+    assert text_of(await first.end()) == WHOLE
+
+
+async def test_a_turn_keeps_its_lease_while_its_answer_cannot_be_stored(
+    parley: Parley,
+    model: ScriptedModel,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lib.turns.turn, "LEASE_SECONDS", 2.0)
+    monkeypatch.setattr(lib.answers._batches, "FINISHING_SECONDS", 0.1)
+    database.execute(REFUSE_ANSWERS)
+    first = sending(parley.client)
+    # The whole text has come.
+    await first.has("text-end")
+
+    for _ in range(2):
+        ends_at = lease_end(database)
+        await until(lambda before=ends_at: lease_end(database) > before)
+    database.execute("DROP TRIGGER refuse_answers ON chat_messages")
+
+    assert parts_of(await first.end())[-1]["type"] == "finish"
+    assert await parley.said() == ["Hello!", WHOLE]
+
+
+async def test_no_lease_is_left_when_the_answer_is_stored(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    await parley.send("Hello!")
+
+    assert lease_end(database) is None
