@@ -215,6 +215,7 @@ class Settings:
     openai_max_tokens: int | None = setting(number(1, 1_000_000))
     openai_extra_body: Mapping[str, Any] | None = setting(extra_body)
     tools: Literal["auto", "off"] = setting(choice("auto", "off"), "auto")
+    model_silence_seconds: float | None = setting(number(1, 3600, float))
     system_prompt: str = setting(text, "You are a helpful assistant.", may_be_empty=True)
 
     jwt_secret: str | None = setting(secret(32))
@@ -234,7 +235,7 @@ class Settings:
     messages_per_day: int = setting(number(0, 1_000_000), 500)
     max_tool_steps: int = setting(number(1, 50), 5)
     retention_days: int = setting(number(0, 36_500), 30)
-    max_duration_seconds: float = setting(number(5, 900, float), 60.0)
+    max_duration_seconds: float = setting(number(5, 3600, float), 300.0)
     slow_query_ms: int = setting(number(0, 600_000), 100)
     debug: bool = setting(boolean, default=False)
 

@@ -31,6 +31,9 @@ PROMPT = (
     "its intent is, whether its context is clear, and whether an answer needs knowledge from "
     "elsewhere. Answer with JSON alone."
 )
+# The longest wait for an analysis once its answer is stored: the function runs, and is paid for,
+# until then.
+ANALYSIS_PATIENCE_SECONDS = 30.0
 MAX_CONTEXT_CHARS = 100
 MAX_ANALYSIS_CHARS = 4000
 
@@ -124,18 +127,21 @@ async def finish_analysis(
 ) -> None:
     """Wait for an analysis that was not ready with its answer, and store it; never fails.
 
+    Waits for ANALYSIS_PATIENCE_SECONDS at most.
+
     Args:
         database: where the answer is stored.
         answer: the answer, which is over.
         task: the analysis of its question; None: there is none.
-        until: when to give the analysis up, on the clock of `time.monotonic()`, in seconds.
+        until: when to give the analysis up at the latest, on the clock of `time.monotonic()`, in seconds.
     """
     if task is None:
         return
     try:
         if answer.state != "ended" or answer.stored.result().context_type is not None:
             return
-        await asyncio.wait({task}, timeout=max(0.0, until - time.monotonic()))
+        patience = min(ANALYSIS_PATIENCE_SECONDS, until - time.monotonic())
+        await asyncio.wait({task}, timeout=max(0.0, patience))
         analysis = _result(task)
         if analysis is not None:
             await describe_answer(database, answer.turn, answer.message_id, analysis)

@@ -13,9 +13,6 @@ from lib.settings import settings
 # By the event loop's clock: with 400 requests at once on a busy machine, the loop came to the last
 # connections more than 5 s after the provider had accepted them.
 CONNECT_TIMEOUT_SECONDS = 10.0
-# Before the provider's first byte, and between any two. A longer silence counts as a failure, which
-# leaves time to report it before the function's deadline.
-SILENCE_TIMEOUT_SECONDS = 30.0
 # Azure OpenAI also gets the key as `api-key`: its older deployments, by `?api-version=`, read a key
 # nowhere else.
 AZURE = ".azure.com"
@@ -34,7 +31,9 @@ def provider() -> openai.AsyncOpenAI:
         base_url=base_url,
         default_query=dict(parse_qsl(query, keep_blank_values=True)),
         default_headers={"api-key": key} if is_azure and key else None,
-        timeout=httpx2.Timeout(SILENCE_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
+        # A model that thinks, or is being loaded, says nothing for minutes: by default a silence
+        # ends with the answer's deadline.
+        timeout=httpx2.Timeout(settings().model_silence_seconds, connect=CONNECT_TIMEOUT_SECONDS),
         # The package would wait up to a minute between its tries, while the user waits and the
         # function is paid for. Parley's client learns instead when to try again; that costs
         # nothing, because its message is stored.

@@ -50,7 +50,7 @@ async def stream_answer(request: ModelRequest, reply: Reply) -> AsyncGenerator[P
     Raises:
         ModelRefused: when the key, the model or a parameter is wrong.
         ModelOverloaded: when the provider answers 429, 503 or 529.
-        ModelTimeout: when there is no connection in time, or SILENCE_TIMEOUT_SECONDS of silence.
+        ModelTimeout: when there is no connection in time, or MODEL_SILENCE_SECONDS of silence.
         AnswerWithheld: when a content filter lets nothing through.
         ModelFailed: on any other failure; also when the stream is cut, garbled or failed midway, or
             has no answer.

@@ -17,7 +17,7 @@
 --   answer_message_id    text              with regenerates: the answer to replace; null: the last
 --   title                text              title of a new conversation
 --   turn_id              uuid              token of this attempt; its own retries send the same
---   lease_seconds        double precision  seconds until the deadline of the request's function
+--   lease_seconds        double precision  seconds until the lease ends, unless it is prolonged
 --   takes_turn           boolean           false: only look whether the message is answered
 --   max_messages         integer           messages that a conversation may hold
 --   quota_subject        text              the subject whose quota an answer counts against

@@ -46,7 +46,7 @@ COMMENT ON COLUMN conversations.turn_id
 IS 'Token of the attempt that is answering: only that attempt writes; NULL: the turn is free';
 COMMENT ON COLUMN conversations.turn_message_id IS 'message_id of the question being answered';
 COMMENT ON COLUMN conversations.turn_expires_at
-IS 'When the lease ends by itself: the deadline of the function that holds it, by this database''s clock';
+IS 'When the lease ends by itself unless the attempt prolongs it: seconds from now, by this database''s clock';
 COMMENT ON COLUMN conversations.stopped_turn_id
 IS 'Token of the last attempt that was asked to stop: the attempt stops if it is still turn_id';
 

@@ -61,13 +61,17 @@ class Provider:
         """Take the way to replace the settings."""
         self._monkeypatch = monkeypatch
         self.key = "sk-test"
+        self.silence_seconds: float | None = None
 
     def stream(
         self, url: str, text: str = "Hello!", reply: Reply | None = None
     ) -> AsyncGenerator[Any]:
         """Return the pieces of an answer."""
         settings = Settings(
-            database_url="postgresql://x/x", openai_api_key=self.key, openai_base_url=url
+            database_url="postgresql://x/x",
+            openai_api_key=self.key,
+            openai_base_url=url,
+            model_silence_seconds=self.silence_seconds,
         )
         for module in (_provider, _shape):
             self._monkeypatch.setattr(module, "settings", lambda: settings)
@@ -507,10 +511,10 @@ async def test_a_key_that_cannot_be_sent_in_a_header_is_a_failure(provider: Prov
 
 
 @pytest.mark.parametrize("words", [b"", HEAD, HEAD + chunk(event("ok"))])
-async def test_a_provider_that_falls_silent_is_a_time_out(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch, words: bytes
+async def test_a_provider_that_falls_silent_for_longer_than_it_may_is_a_time_out(
+    provider: Provider, words: bytes
 ) -> None:
-    monkeypatch.setattr(_provider, "SILENCE_TIMEOUT_SECONDS", 0.1)
+    provider.silence_seconds = 0.1
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -522,10 +526,27 @@ async def test_a_provider_that_falls_silent_is_a_time_out(
             await provider.ask(url)
 
 
+@pytest.mark.parametrize("begun", [b"", HEAD, HEAD + chunk(event("o"))])
+async def test_a_provider_may_be_silent_for_longer_than_it_may_take_to_connect(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(_provider, "CONNECT_TIMEOUT_SECONDS", 0.2)
+    whole = HEAD + chunk(event("o")) + chunk(event("k", "stop")) + LAST_CHUNK
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(begun)
+        await asyncio.sleep(1)
+        writer.write(whole.removeprefix(begun))
+
+    async with serving(serve) as url, asyncio.timeout(60):
+        assert await provider.ask(url) == "ok"
+
+
 async def test_a_provider_that_does_not_read_the_request_is_a_time_out(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_provider, "SILENCE_TIMEOUT_SECONDS", 0.1)
+    provider.silence_seconds = 0.1
     monkeypatch.setattr(_provider, "CONNECT_TIMEOUT_SECONDS", 0.5)
 
     async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
