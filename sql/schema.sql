@@ -581,7 +581,7 @@ CREATE FUNCTION public.find_account(account_email text) RETURNS TABLE(id text, n
 
 COMMENT ON FUNCTION public.find_account(account_email text) IS 'Parley: the user of an e-mail address, with the hash of its password if it is a local account';
 
-CREATE FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls jsonb, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
+CREATE FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls jsonb, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -633,6 +633,19 @@ BEGIN
     -- Counted, so that the replaced answer gives up its place before the new answer takes it.
     superseded AS (
         SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
+    ),
+
+    -- Seldom: a question that was refused is answered, or refused after tools were run for it.
+    marked_question AS (
+        UPDATE chat_messages
+        SET refusal = finish_turn.refusal
+        FROM released_turn
+        WHERE
+            chat_messages.conversation_id = finish_turn.conversation_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
+            AND chat_messages.id = finish_turn.question_id
+            AND chat_messages.refusal IS DISTINCT FROM finish_turn.refusal
+        RETURNING chat_messages.id
     ),
 
     -- The answer has the tool calls now. A failed answer is tried again, and must not run its tools again.
@@ -708,6 +721,7 @@ BEGIN
             prompt_tokens,
             completion_tokens,
             tool_calls,
+            provider_state,
             persona,
             tone,
             behavior,
@@ -730,6 +744,7 @@ BEGIN
             finish_turn.prompt_tokens,
             finish_turn.completion_tokens,
             finish_turn.tool_calls,
+            finish_turn.provider_state,
             finish_turn.persona,
             finish_turn.tone,
             finish_turn.behavior,
@@ -770,7 +785,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls jsonb, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
+COMMENT ON FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls jsonb, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
 
 CREATE FUNCTION public.is_active_user(user_id text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -859,12 +874,16 @@ CREATE TABLE public.chat_messages (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     files jsonb,
+    refusal character varying(50),
+    provider_state json,
     CONSTRAINT chk_completion_tokens CHECK ((completion_tokens >= 0)),
     CONSTRAINT chk_confidence CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
     CONSTRAINT chk_finish_reason CHECK (((finish_reason)::text = ANY ((ARRAY['stop'::character varying, 'length'::character varying, 'content_filter'::character varying, 'tool_calls'::character varying, 'other'::character varying, 'aborted'::character varying, 'timeout'::character varying, 'error'::character varying, 'interrupted'::character varying])::text[]))),
     CONSTRAINT chk_message_role CHECK (((role)::text = ANY ((ARRAY['user'::character varying, 'assistant'::character varying, 'system'::character varying])::text[]))),
     CONSTRAINT chk_mistake_note_length CHECK ((length(mistake_note) <= 1000)),
     CONSTRAINT chk_prompt_tokens CHECK ((prompt_tokens >= 0)),
+    CONSTRAINT chk_provider_state CHECK (((provider_state IS NULL) OR ((role)::text = 'assistant'::text))),
+    CONSTRAINT chk_refusal CHECK (((refusal IS NULL) OR ((role)::text = 'user'::text))),
     CONSTRAINT chk_reply_to CHECK (((reply_to IS NULL) OR ((role)::text = 'assistant'::text))),
     CONSTRAINT chk_signal_strength CHECK (((signal_strength >= (0)::double precision) AND (signal_strength <= (1)::double precision))),
     CONSTRAINT chk_user_message_length CHECK ((((role)::text <> 'user'::text) OR (length(content) <= 10000)))
@@ -927,6 +946,10 @@ COMMENT ON COLUMN public.chat_messages.updated_at IS 'Moves only when a flag is 
 
 COMMENT ON COLUMN public.chat_messages.files IS 'Files of a user message, each as the AI SDK has it: mediaType, url (https, or data), filename';
 
+COMMENT ON COLUMN public.chat_messages.refusal IS 'Code of the problem for which the provider refused this message alone, so that no later request tells it; NULL: it did not, or it has answered since';
+
+COMMENT ON COLUMN public.chat_messages.provider_state IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls; never shown to a client; NULL: nothing';
+
 CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, retention_days integer, now timestamp with time zone) RETURNS SETOF public.chat_messages
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
@@ -970,22 +993,47 @@ BEGIN
             )
     ),
 
+    -- Read once, from the index alone: to count, and to choose.
+    past_messages AS MATERIALIZED (
+        SELECT
+            current_messages.id,
+            current_messages.role
+        FROM current_messages
+        WHERE current_messages.id <= (SELECT question.id FROM question)
+    ),
+
+    -- How many messages that may be told there are, and by how many at a time the window moves.
+    conversation AS (
+        SELECT
+            count(*) AS message_count,
+            (list_turn_messages.history_messages + 1) / 2 AS block_size
+        FROM past_messages
+        WHERE past_messages.role <> 'system'
+    ),
+
+    -- The messages before the window are whole blocks: the fewest that leave history_messages or less.
+    history AS (
+        SELECT
+            conversation.message_count - conversation.block_size * greatest(
+                (conversation.message_count - list_turn_messages.history_messages + conversation.block_size - 1)
+                / conversation.block_size,
+                0
+            ) AS message_count
+        FROM conversation
+    ),
+
     wanted AS (
         (
-            SELECT current_messages.id
-            FROM current_messages
-            WHERE
-                current_messages.role <> 'system'
-                AND current_messages.id <= (SELECT question.id FROM question)
-            ORDER BY current_messages.id DESC
-            LIMIT list_turn_messages.history_messages
+            SELECT past_messages.id
+            FROM past_messages
+            WHERE past_messages.role <> 'system'
+            ORDER BY past_messages.id DESC
+            LIMIT (SELECT history.message_count FROM history)
         )
         UNION ALL
-        SELECT current_messages.id
-        FROM current_messages
-        WHERE
-            current_messages.role = 'system'
-            AND current_messages.id <= (SELECT question.id FROM question)
+        SELECT past_messages.id
+        FROM past_messages
+        WHERE past_messages.role = 'system'
         UNION ALL
         SELECT current_messages.id
         FROM current_messages
@@ -1209,7 +1257,7 @@ COMMENT ON COLUMN public.conversations.turn_id IS 'Token of the attempt that is 
 
 COMMENT ON COLUMN public.conversations.turn_message_id IS 'message_id of the question being answered';
 
-COMMENT ON COLUMN public.conversations.turn_expires_at IS 'When the lease ends by itself: the deadline of the function that holds it, by this database''s clock';
+COMMENT ON COLUMN public.conversations.turn_expires_at IS 'When the lease ends by itself unless the attempt prolongs it: seconds from now, by this database''s clock';
 
 COMMENT ON COLUMN public.conversations.stopped_turn_id IS 'Token of the last attempt that was asked to stop: the attempt stops if it is still turn_id';
 

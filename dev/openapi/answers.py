@@ -148,7 +148,7 @@ class StoredMessage(Answered):
     superseded_at: AwareDatetime | None
     """When it was edited or answered again; null: it is current."""
     refusal: str | None
-    """Code of the problem for which the provider refused this message: no later request tells it."""
+    """The problem for which the provider refused this message: later requests leave it out."""
     created_at: AwareDatetime
     updated_at: AwareDatetime
 

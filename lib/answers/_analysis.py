@@ -133,7 +133,8 @@ async def finish_analysis(
         database: where the answer is stored.
         answer: the answer, which is over.
         task: the analysis of its question; None: there is none.
-        until: when to give the analysis up at the latest, on the clock of `time.monotonic()`, in seconds.
+        until: when to give the analysis up at the latest, on the clock of `time.monotonic()`, in
+            seconds.
     """
     if task is None:
         return

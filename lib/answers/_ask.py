@@ -46,7 +46,7 @@ class ModelAnswer:
 
     @property
     def refusal(self) -> str | None:
-        """The code of the problem for which the provider refused this question; None: it did not."""
+        """The code of the problem for which the provider refused the question; None: none."""
         failure = self.failure
         return failure.code if failure is not None and failure.is_for_message_alone else None
 
@@ -71,7 +71,8 @@ async def ask_model(database: Database, answer: Answer, cut_at: float) -> ModelA
             finish_reason = await steps.take_all()
     except AnswerCutError as cut:
         cut_reason = cut.reason
-        finish_reason, failure = _end_of(cut_reason, has_begun=answer.has_begun)
+        has_begun = answer.has_begun or steps.has_thought
+        finish_reason, failure = _end_of(cut_reason, has_begun=has_begun)
     except ModelFailed as problem:
         finish_reason, failure = "error", problem
     steps.close(is_failed=failure is not None)
@@ -180,9 +181,19 @@ class _Steps:
             if not is_failed:
                 self._end_step()
 
+    @property
+    def has_thought(self) -> bool:
+        """The model has thought in a step that was cut."""
+        return any(step.reasoning for step in self._steps)
+
     def message(self, finish_reason: FinishReason | None) -> Message | None:
-        """Return the answer as a message without a number; None: it has no text and no call."""
-        if not any(step.text or step.calls for step in self._steps):
+        """Return the answer as a message without a number; None: there is nothing to store.
+
+        An answer that was cut while the model had only thought is stored without text, because the
+        user has waited and paid for it.
+        """
+        is_thought = self.has_thought and finish_reason in {"timeout", "aborted"}
+        if not is_thought and not any(step.text or step.calls for step in self._steps):
             return None
         now = datetime.now(UTC)
         turn, style = self._answer.turn, self._answer.request.style
@@ -239,7 +250,7 @@ class _Steps:
         finally:
             self._tokens.add(self._reply)
         step.calls = self._calls.end(self._reply.finish_reason)
-        step.state = self._reply.state
+        step.state, step.reasoning = self._reply.state, ""
         if not step.text and not step.calls:
             raise ModelFailed
         return step.calls
@@ -319,7 +330,7 @@ class _Steps:
                 pieces += thoughts
                 self._parts.add_text("".join(thoughts))
         finally:
-            step.text = "".join(pieces)
+            step.text, step.reasoning = "".join(pieces), "".join(thoughts)
 
 
 def _definition(tool: Tool) -> ToolDefinition:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lib.conversations.message import Message
-from lib.conversations.steps import Step, stored_states, steps_of
+from lib.conversations.steps import Step, steps_of, stored_states
 from lib.model.origin import origin
 from lib.runtime.log import log
 from lib.texts import json_text
@@ -20,7 +20,7 @@ def provider_state(steps: list[Step]) -> dict[str, Any] | None:
     answer without any, as that of another model.
     """
     states = stored_states(steps)
-    if not any(step["state"] or any(step["calls"]) for step in states):
+    if not any(step["state"] or any(step["calls"]) or "reasoning" in step for step in states):
         return None
     state: dict[str, Any] = origin() | {"steps": states}
     return state if _is_storable(state) else None
@@ -40,5 +40,6 @@ def _is_storable(state: dict[str, Any]) -> bool:
 def steps_with_states(answer: Message) -> Iterator[Step]:
     """Yield the steps of a stored answer, with their states if they came from here."""
     stored = answer.provider_state or {}
-    is_own = {name: stored.get(name) for name in (here := origin())} == here
+    here = origin()
+    is_own = {name: stored.get(name) for name in here} == here
     yield from steps_of(answer.content, answer.tool_calls, stored["steps"] if is_own else ())

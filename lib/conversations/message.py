@@ -77,7 +77,13 @@ class Message:
         } | columns
 
     def _text_parts(self) -> Iterator[dict[str, Any]]:
-        """Yield the parts of texts and tool calls; with calls, each step begins with a part."""
+        """Yield the parts of texts and tool calls; with calls, each step begins with a part.
+
+        An answer without either was cut while its model thought. It has the beginning of a step
+        alone, as in the stream, because the AI SDK refuses a message without parts.
+        """
+        if self.role == "assistant" and not self.content and not self.tool_calls:
+            yield {"type": "step-start"}
         for step in steps_of(self.content, self.tool_calls):
             if self.tool_calls:
                 yield {"type": "step-start"}

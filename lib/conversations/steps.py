@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 SEPARATOR = "\n\n"
 UNKNOWN = "It is not known what came of this: it was cut. Look before you do it again."
@@ -67,11 +67,14 @@ class Step:
         calls: in order.
         state: see `lib.model.request.AssistantMessage`; None: there is none, or the step is
             another model's.
+        reasoning: the model's thoughts in a step that was cut; '' where the step is whole, because
+            then its state has what the provider wants back.
     """
 
     text: str = ""
     calls: list[ToolCall] = field(default_factory=list[ToolCall])
     state: dict[str, Any] | None = None
+    reasoning: str = ""
 
 
 class StepState(TypedDict):
@@ -80,10 +83,12 @@ class StepState(TypedDict):
     Attributes:
         state: `Step.state`.
         calls: `ToolCall.state` of each call.
+        reasoning: `Step.reasoning`, which goes back to no provider, because it is not whole.
     """
 
     state: dict[str, Any] | None
     calls: list[dict[str, Any] | None]
+    reasoning: NotRequired[str]
 
 
 def stored_steps(steps: list[Step]) -> tuple[str, list[dict[str, Any]] | None]:
@@ -99,13 +104,14 @@ def stored_steps(steps: list[Step]) -> tuple[str, list[dict[str, Any]] | None]:
 def stored_states(steps: list[Step]) -> list[StepState]:
     """Return the states of an answer's steps: an element for each step that `steps_of` yields.
 
-    There, a step without calls is one with the step after it. Its text and that step's then have no
-    state, because together they are no longer what the provider sent; the calls keep theirs.
+    One more follows for a last step that was cut while the model had only thought. In `steps_of` a
+    step without calls is one with the step after it: neither keeps its state, because together they
+    are no longer what the provider sent. The calls keep theirs.
     """
     states = list[StepState]()
     spoken = list[Step]()
     for step in steps:
-        if step.text or step.calls:
+        if step.text or step.calls or step.reasoning:
             spoken.append(step)
         if step.calls:
             states.append(_state(spoken))
@@ -115,8 +121,12 @@ def stored_states(steps: list[Step]) -> list[StepState]:
 
 def _state(steps: list[Step]) -> StepState:
     """Return the state of steps that are read back as one, the last of which may have calls."""
-    own = steps[0].state if len(steps) == 1 else None
-    return {"state": own, "calls": [call.state for call in steps[-1].calls]}
+    last = steps[-1]
+    own = last.state if len(steps) == 1 else None
+    state: StepState = {"state": own, "calls": [call.state for call in last.calls]}
+    if last.reasoning:
+        state["reasoning"] = last.reasoning
+    return state
 
 
 def steps_of(

@@ -1,8 +1,8 @@
 """The Python face of begin_turn: its verdict becomes a turn or a problem.
 
 The database decides (sql/queries/turns/begin_turn.sql). A turn is a lease on the conversation,
-which ends by itself LEASE_SECONDS after the attempt's last sign of life. Each attempt holds it under
-a token of its own, and an attempt that has lost the lease writes nothing.
+which ends by itself soon after the attempt has died. Each attempt holds it under a token of its
+own, and an attempt that has lost the lease writes nothing.
 """
 
 from dataclasses import dataclass

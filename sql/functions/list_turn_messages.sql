@@ -69,15 +69,22 @@ BEGIN
             )
     ),
 
-    -- How many messages the conversation has up to the question, and by how many at a time the window moves.
+    -- Read once, from the index alone: to count, and to choose.
+    past_messages AS MATERIALIZED (
+        SELECT
+            current_messages.id,
+            current_messages.role
+        FROM current_messages
+        WHERE current_messages.id <= (SELECT question.id FROM question)
+    ),
+
+    -- How many messages that may be told there are, and by how many at a time the window moves.
     conversation AS (
         SELECT
             count(*) AS message_count,
             (list_turn_messages.history_messages + 1) / 2 AS block_size
-        FROM current_messages
-        WHERE
-            current_messages.role <> 'system'
-            AND current_messages.id <= (SELECT question.id FROM question)
+        FROM past_messages
+        WHERE past_messages.role <> 'system'
     ),
 
     -- The messages before the window are whole blocks: the fewest that leave history_messages or less.
@@ -93,20 +100,16 @@ BEGIN
 
     wanted AS (
         (
-            SELECT current_messages.id
-            FROM current_messages
-            WHERE
-                current_messages.role <> 'system'
-                AND current_messages.id <= (SELECT question.id FROM question)
-            ORDER BY current_messages.id DESC
+            SELECT past_messages.id
+            FROM past_messages
+            WHERE past_messages.role <> 'system'
+            ORDER BY past_messages.id DESC
             LIMIT (SELECT history.message_count FROM history)
         )
         UNION ALL
-        SELECT current_messages.id
-        FROM current_messages
-        WHERE
-            current_messages.role = 'system'
-            AND current_messages.id <= (SELECT question.id FROM question)
+        SELECT past_messages.id
+        FROM past_messages
+        WHERE past_messages.role = 'system'
         UNION ALL
         SELECT current_messages.id
         FROM current_messages

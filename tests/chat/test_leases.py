@@ -75,10 +75,7 @@ async def test_a_model_that_is_silent_for_longer_than_a_lease_keeps_its_turn(
 
 
 async def test_a_turn_keeps_its_lease_while_its_answer_cannot_be_stored(
-    parley: Parley,
-    model: ScriptedModel,
-    database: psycopg.Connection,
-    monkeypatch: pytest.MonkeyPatch,
+    parley: Parley, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lib.turns.turn, "LEASE_SECONDS", 2.0)
     monkeypatch.setattr(lib.answers._batches, "FINISHING_SECONDS", 0.1)

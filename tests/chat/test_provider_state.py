@@ -1,4 +1,4 @@
-"""A provider's state goes back to the model that it came from, and to no other; no client sees it."""
+"""A provider's state goes back to the model that it came from, to no other, and to no client."""
 
 from typing import Any
 

@@ -11,6 +11,7 @@ import pytest
 import lib.answers._batches
 from lib.database.client import database as product_database
 from lib.identity.callers import Caller
+from lib.model._chat_request import portable_id
 from lib.runtime.counting import FINISHES, counters
 from lib.turns.recover import recover_lapsed_turns, recover_turn
 from tests.chat.test_tools import check_provider_form, tasks
@@ -349,7 +350,7 @@ async def test_a_tool_of_a_dead_attempt_is_not_run_again_for_the_same_message(
 
     assert tasks(database) == [("ann", "Buy milk")]
     *_, called, result = check_provider_form(model.requests[2])
-    assert called["tool_calls"][0]["id"] == "call_milk"
+    assert called["tool_calls"][0]["id"] == portable_id("call_milk")
     assert json.loads(result["content"])["title"] == "Buy milk"
 
 

@@ -1,9 +1,8 @@
-"""A message that the provider refuses is that message's loss: the conversation goes on without it."""
+"""A message that the provider refuses is left out, and the conversation goes on without it."""
 
 import json
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.support.model_server import Called, Reply, ScriptedModel, calling
@@ -69,7 +68,7 @@ async def test_a_failure_that_passes_is_no_refusal(parley: Parley, model: Script
 
 
 async def test_an_unanswered_question_that_was_refused_with_the_next_one_is_left_out_with_it(
-    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+    parley: Parley, model: ScriptedModel
 ) -> None:
     await parley.send("Hello!")
     # The first question fails before the provider looks at it.
@@ -134,9 +133,7 @@ async def test_an_answered_question_stays_in_the_conversation_when_regenerating_
 ) -> None:
     await parley.send("Hello!")
     choose, model.choose = model.choose, lambda _: FILTERED
-    problem_of(
-        await parley.send("Hello!", trigger="regenerate-message"), 502, "answer_withheld"
-    )
+    problem_of(await parley.send("Hello!", trigger="regenerate-message"), 502, "answer_withheld")
     model.choose = choose
 
     await parley.send("And now?", message_id="message-2")

@@ -1,6 +1,7 @@
-"""The window of messages that the model gets moves seldom: providers bill a repeated beginning less."""
+"""The window of messages moves seldom, because providers bill a repeated beginning less."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -34,9 +35,7 @@ async def test_requests_begin_with_the_bytes_of_the_one_before_but_when_the_wind
 
     moved = moves(model.requests)
     assert moved
-    assert {after - before for before, after in zip(moved, moved[1:], strict=False)} == {
-        turns_between
-    }
+    assert {after - before for before, after in pairwise(moved)} == {turns_between}
     for request in model.requests:
         _, *told = request["messages"]
         assert told[0]["role"] == "user"

@@ -42,11 +42,14 @@ PYTHON_TYPES: dict[str, set[type]] = {
     "date": {date},
     "double precision": {float},
     "integer": {int},
+    "json": {dict},
     "jsonb": {dict, list},
     "text": {str},
     "timestamp with time zone": {datetime},
     "uuid": {UUID},
 }
+# Fields that other statements with rows of the same class leave out: they may be long.
+READ_BY = {"provider_state": {"list_turn_messages"}}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -99,7 +102,7 @@ def test_the_columns_are_the_fields_of_the_class_that_a_row_becomes(
     if returns_nothing:
         assert {*columns.values()} <= {"void"}
         return
-    assert list(columns) == list(fields)
+    assert list(columns) == [field for field in fields if name in READ_BY.get(field, {name})]
     for column, kind in columns.items():
         assert _classes(fields[column]) <= PYTHON_TYPES[kind], column
 

@@ -29,11 +29,11 @@ running AS (
         answers.conversation_id,
         answers.user_id,
         answers.turn_id,
-        coalesce(%(now)s::timestamptz, now()) + make_interval(secs => answers.lease_seconds) AS lease_ends_at,
-        coalesce(%(now)s::timestamptz, now()) + make_interval(secs => answers.lease_seconds / 2) AS is_due_until,
         answers.first_part,
         answers.part_count,
-        answers.parts
+        answers.parts,
+        coalesce(%(now)s::timestamptz, now()) + make_interval(secs => answers.lease_seconds) AS lease_ends_at,
+        coalesce(%(now)s::timestamptz, now()) + make_interval(secs => answers.lease_seconds / 2) AS half_ends_at
     FROM
         unnest(
             %(conversation_ids)s::uuid[],
@@ -51,18 +51,18 @@ locked AS (
         running.conversation_id,
         running.turn_id,
         running.user_id,
-        running.lease_ends_at,
-        conversations.turn_expires_at < running.is_due_until AS is_due,
         running.first_part,
         running.part_count,
-        running.parts
+        running.parts,
+        running.lease_ends_at,
+        conversations.turn_expires_at < running.half_ends_at AS is_due
     FROM running
     INNER JOIN conversations
         ON
             running.conversation_id = conversations.id
             AND running.turn_id = conversations.turn_id
             AND conversations.user_id IS NOT DISTINCT FROM running.user_id
-    WHERE running.part_count > 0 OR conversations.turn_expires_at < running.is_due_until
+    WHERE running.part_count > 0 OR conversations.turn_expires_at < running.half_ends_at
     FOR NO KEY UPDATE OF conversations SKIP LOCKED
 ),
 

@@ -48,7 +48,7 @@ refused_question AS (
             SELECT
             FROM chat_messages AS answer
             WHERE
-                answer.conversation_id = released_turn.id
+                answer.conversation_id = %(conversation_id)s::uuid
                 AND answer.user_id IS NOT DISTINCT FROM %(user_id)s::text
                 AND answer.reply_to = %(question_id)s::bigint
                 AND answer.superseded_at IS NULL

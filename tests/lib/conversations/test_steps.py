@@ -81,9 +81,7 @@ def test_each_stored_step_and_call_gets_its_own_state_back(shapes: list[tuple[st
     ]
     # A step that stands alone has its own state; steps that are read back as one have none.
     said = [step for step in steps if not _is_empty(step)]
-    merged = [
-        not before.calls for before, _ in itertools.pairwise(said)
-    ]
+    merged = [not before.calls for before, _ in itertools.pairwise(said)]
     alone = [
         step
         for number, step in enumerate(said)

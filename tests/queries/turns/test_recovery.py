@@ -10,7 +10,7 @@ from lib.identity.callers import Caller
 from lib.streams import parts as ui_stream
 from lib.turns.recover import recover_lapsed_turns, recover_turn
 from tests.support.steps.rows import Rows
-from tests.support.steps.turns import LEASE_SECONDS, Begun, Turns
+from tests.support.steps.turns import LEASE_SECONDS, NOON, Begun, Turns
 
 NOBODY = Caller(None)
 TEXT = b"".join(ui_stream.text_delta(0, word) for word in ("Hello, ", "how "))
@@ -117,8 +117,10 @@ async def say(pool: Database, begun: Begun, parts: bytes) -> None:
             conversation_ids=[begun.conversation_id],
             user_ids=[begun.user_id],
             turn_ids=[begun.turn_id],
+            lease_seconds=[LEASE_SECONDS],
             first_parts=[0],
             part_counts=[len(ui_stream.split(parts))],
             parts=[parts.decode()],
+            now=NOON,
         )
     )

@@ -255,6 +255,8 @@ export interface components {
             mistake_note: string | null;
             /** @description When it was edited or answered again; null: it is current. */
             superseded_at: string | null;
+            /** @description The problem for which the provider refused this message: later requests leave it out. */
+            refusal: string | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -593,6 +595,8 @@ export interface components {
             mistake_note: string | null;
             /** @description When it was edited or answered again; null: it is current. */
             superseded_at: string | null;
+            /** @description The problem for which the provider refused this message: later requests leave it out. */
+            refusal: string | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -1071,6 +1075,8 @@ export interface components {
             mistake_note: string | null;
             /** @description When it was edited or answered again; null: it is current. */
             superseded_at: string | null;
+            /** @description The problem for which the provider refused this message: later requests leave it out. */
+            refusal: string | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */

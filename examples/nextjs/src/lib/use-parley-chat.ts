@@ -30,6 +30,8 @@ type Options = {
 export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Options) {
   const attempt = useRef<Attempt | null>(null)
   const end = useRef<() => void>(() => {})
+  /** The last answer was stopped before it said anything. */
+  const isBlank = useRef(false)
   const [isStopping, setIsStopping] = useState(false)
   // Only the first time counts: to come back to an answer that was begun before.
   const [resume] = useState(() => !isUnused(id))
@@ -54,8 +56,10 @@ export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Opt
       if (isError) return
       // A stopped answer is the only one that ends without a word about why.
       const reason = message.metadata?.finish_reason ?? 'aborted'
-      // Stopped before it said anything, nothing of it is stored.
-      if (reason === 'aborted' && message.parts.every(({ type }) => type === 'step-start')) {
+      // Stopped before it said anything, it is no answer. (It may be stored, if the model had begun
+      // to think.)
+      isBlank.current = reason === 'aborted' && message.parts.every(({ type }) => type === 'step-start')
+      if (isBlank.current) {
         setMessages((all) => all.filter(({ id }) => id !== message.id))
         return
       }
@@ -131,6 +135,10 @@ export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Opt
       const asked = messages.findLast((each) => each.role === 'user')
       if (!asked) return
       begin(textOf(asked))
+      if (isBlank.current) {
+        void chat.regenerate({ messageId: asked.id })
+        return
+      }
       void chat.sendMessage({ role: 'user', parts: asked.parts, messageId: asked.id })
     },
     stop,

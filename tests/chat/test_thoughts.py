@@ -1,0 +1,133 @@
+"""A model that has only thought by the deadline, or a stop, leaves an answer cut short."""
+
+import asyncio
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.model_server import MODEL_NAME, Reply, ScriptedModel
+from tests.support.product import CHAT_ID, Parley, parts_of, problem_of, text_of
+from tests.support.reading import path_of, sending, until
+
+WHOLE = "Hello, how are you?"
+
+
+def thought(text: str) -> dict[str, Any]:
+    """Return a chunk with a piece of what the model thinks."""
+    choice = {"index": 0, "delta": {"reasoning_content": text}, "finish_reason": None}
+    return {"model": MODEL_NAME, "choices": [choice]}
+
+
+ONLY_THINKS = Reply(chunks=[thought("First, "), thought("let me see.")], hangs_after=1)
+
+
+def stored_state(database: psycopg.Connection) -> dict[str, Any] | None:
+    """Return the state of the only answer."""
+    [(state,)] = database.execute(
+        "SELECT provider_state FROM chat_messages WHERE role = 'assistant'"
+    ).fetchall()
+    return state
+
+
+@pytest.mark.environment(MAX_DURATION_SECONDS="5")
+async def test_an_answer_cut_at_the_deadline_while_the_model_thinks_is_stored(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [ONLY_THINKS]
+
+    parts = parts_of(await parley.send("Hello!"))
+
+    assert [part["type"] for part in parts] == ["start", "start-step", "finish-step", "finish"]
+    assert parts[-1]["finishReason"] == "length"
+    answer = (await parley.history())["messages"][1]
+    assert (answer["content"], answer["finish_reason"]) == ("", "timeout")
+    # The AI SDK refuses a message without parts.
+    assert answer["parts"] == [{"type": "step-start"}]
+    state = stored_state(database)
+    assert state is not None
+    assert state["steps"] == [
+        {"state": None, "calls": [], "reasoning": "First, let me see."},
+    ]
+
+
+@pytest.mark.environment(MAX_DURATION_SECONDS="5")
+async def test_a_client_that_waits_for_json_gets_the_answer_that_was_cut_while_the_model_thinks(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.replies = [ONLY_THINKS]
+
+    response = await parley.say("Hello!", conversation_id=CHAT_ID)
+
+    assert response.status_code == 200
+    assert (response.json()["message"]["content"], response.json()["finish_reason"]) == (
+        "", "length",
+    )  # fmt: skip
+
+
+@pytest.mark.environment(MAX_DURATION_SECONDS="5")
+async def test_an_incomplete_thought_is_told_to_no_model_and_the_conversation_goes_on(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.replies = [ONLY_THINKS]
+    await parley.send("Hello!")
+
+    response = await parley.send("And now?", message_id="message-2")
+
+    assert text_of(response) == WHOLE
+    [_, question] = model.requests[-1]["messages"]
+    assert question == {"role": "user", "content": "Hello!\n\nAnd now?"}
+
+
+async def test_an_answer_that_is_stopped_while_the_model_thinks_is_stored_as_stopped(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    thinks = asyncio.Event()
+    # The first thought has been sent when the second one waits.
+    model.replies = [
+        Reply(chunks=[thought("First, "), thought("let me see.")], until=thinks, pauses_after=1)
+    ]
+    first = sending(parley.client)
+    await until(lambda: len(model.requests) == 1)
+    await asyncio.sleep(0.5)
+
+    await parley.client.delete(path_of())
+
+    assert [part["type"] for part in parts_of(await first.end())][-1] == "abort"
+    answer = (await parley.history())["messages"][1]
+    assert (answer["content"], answer["finish_reason"]) == ("", "aborted")
+    assert stored_state(database) is not None
+
+
+async def test_an_answer_that_was_stopped_while_the_model_thinks_can_be_regenerated(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.replies = [ONLY_THINKS]
+    first = sending(parley.client)
+    await until(lambda: len(model.requests) == 1)
+    await asyncio.sleep(0.5)
+    await parley.client.delete(path_of())
+    await first.end()
+
+    response = await parley.send("Hello!", trigger="regenerate-message")
+
+    assert text_of(response) == WHOLE
+    assert await parley.said() == ["Hello!", WHOLE]
+
+
+async def test_a_model_that_fails_while_it_thinks_leaves_nothing(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.replies = [Reply(chunks=[thought("First, "), {"error": {"message": "no"}}])]
+
+    problem_of(await parley.send("Hello!"), 502, "model_failed")
+
+    assert await parley.said() == ["Hello!"]
+
+
+async def test_thoughts_are_not_part_of_the_text(parley: Parley, model: ScriptedModel) -> None:
+    said = {"index": 0, "delta": {"content": "Hello."}, "finish_reason": "stop"}
+    model.replies = [Reply(chunks=[thought("Hm."), {"model": MODEL_NAME, "choices": [said]}])]
+
+    assert text_of(await parley.send("Hello!")) == "Hello."
+    assert await parley.said() == ["Hello!", "Hello."]
