@@ -18,7 +18,7 @@ def origin() -> dict[str, str]:
     return {
         "model": settings().openai_model,
         "base_url": _without_secrets(settings().openai_base_url),
-        "api": "chat",
+        "api": settings().spoken_api,
     }
 
 
