@@ -225,7 +225,7 @@ class ModelFailed(Problem):
 
 
 class ModelRefused(ModelFailed):
-    """The provider refused: the API key or a setting is wrong, or the conversation is too long."""
+    """The model's provider refuses this application. Only its operator can change that."""
 
     code = "model_refused"
 
@@ -248,6 +248,22 @@ class AnswerWithheld(ModelFailed):
     """The model's provider withheld the answer as unsuitable. Rephrase your message."""
 
     code = "answer_withheld"
+    is_for_message_alone = True
+
+
+class FileRefused(ModelFailed):
+    """The model cannot read an image of this message. Send it without, or with another image."""
+
+    code = "file_refused"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    is_for_message_alone = True
+
+
+class ConversationTooLong(ModelFailed):
+    """This message is too long for the model, even without the earlier ones. Send a shorter one."""
+
+    code = "conversation_too_long"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
     is_for_message_alone = True
 
 

@@ -9,19 +9,27 @@ Imported with the first message, by the chat function alone: `import openai` tak
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from importlib import import_module
+from typing import Any
 
 import httpx2
 import openai
 
 from lib.model._connection import body_of
-from lib.model._dialects import dialect
+from lib.model._cures.cured_request import CuredRequest
+from lib.model._dialects import Dialect, dialect
 from lib.model._events import EventStream
-from lib.model._refusals import problem_of
+from lib.model._refusals import (
+    Refusal,
+    log_refusal,
+    problem_of,
+    problem_of_refusal,
+    refusal_in,
+)
 from lib.model.reply import GarbledStreamError, Piece, ProviderError, ReasoningPiece, Reply
 from lib.model.request import ModelRequest
-from lib.problems import AnswerWithheld, ModelFailed
+from lib.problems import AnswerWithheld, ModelFailed, ModelRefused
 
 # After the finish reason comes the usage, or nothing: some providers then hold the connection open
 # for minutes, without `[DONE]`.
@@ -43,28 +51,68 @@ def import_dialect() -> None:
 async def stream_answer(request: ModelRequest, reply: Reply) -> AsyncGenerator[Piece]:
     """Ask a model and yield the pieces of its answer as they arrive.
 
+    A request that the provider refuses is changed and sent again, where another one may be
+    accepted (lib/model/_cures).
+
     Args:
         request: the request.
         reply: filled in while the answer streams.
 
     Raises:
-        ModelRefused: when the key, the model or a parameter is wrong.
+        ModelRefused: when the key, the model or a setting is wrong, or the quota is used up.
         ModelOverloaded: when the provider answers 429, 503 or 529.
         ModelTimeout: when there is no connection in time, or MODEL_SILENCE_SECONDS of silence.
         AnswerWithheld: when a content filter lets nothing through.
+        FileRefused: when the model cannot read an image of the question.
+        ConversationTooLong: when the question is too long for the model, even alone.
         ModelFailed: on any other failure; also when the stream is cut, garbled or failed midway, or
             has no answer.
     """
-    events, is_ended = EventStream(), False
     spoken = dialect()
+    cured = CuredRequest(request, spoken)
+    has_begun = False
+    while True:
+        sent = cured.request
+        try:
+            async with aclosing(_stream_once(spoken, sent, cured.body(sent), reply)) as pieces:
+                async for piece in pieces:
+                    if not has_begun:
+                        has_begun = True
+                        cured.note_answer()
+                    yield piece
+        except FAILURES as error:
+            refusal = refusal_in(error)
+            if refusal is None:
+                raise problem_of(error) from error
+            if has_begun or not cured.cure(refusal):
+                problem = problem_of_refusal(refusal, sent)
+                if isinstance(problem, ModelRefused):
+                    log_refusal(refusal, sent.model)
+                # Not from the error, whose text is the provider's.
+                raise problem from refusal
+        else:
+            return
+
+
+async def _stream_once(
+    spoken: Dialect, request: ModelRequest, body: dict[str, Any], reply: Reply
+) -> AsyncGenerator[Piece]:
+    """Send one request and yield the pieces of its response.
+
+    Raises:
+        FAILURES: when there is no response, or it ends before the answer does.
+        AnswerWithheld: when a content filter lets nothing through.
+        ModelFailed: when the response has no answer.
+    """
+    events, is_ended = EventStream(), False
     reader = spoken.reader(reply, has_tools=bool(request.tools))
     has_thought, has_answer = False, False
     over_at: float | None = None
     try:
-        async with spoken.send(spoken.body(request)) as response:
-            body = body_of(response.http_response)
+        async with spoken.send(body) as response:
+            received_bytes = body_of(response.http_response)
             while not (is_ended or events.is_done or reader.is_over):
-                received = await _next(body, over_at)
+                received = await _next(received_bytes, over_at)
                 is_ended = received is None
                 piece = None
                 for event in events.end() if received is None else events.feed(received):
@@ -75,17 +123,20 @@ async def stream_answer(request: ModelRequest, reply: Reply) -> AsyncGenerator[P
                 # Some servers give a reason with each chunk, so a piece begins the wait again.
                 if reply.finish_reason is not None and (over_at is None or piece is not None):
                     over_at = time.monotonic() + USAGE_SECONDS
-    except FAILURES as error:
+    except FAILURES:
         # A failure after the finish reason takes nothing from the answer.
         if reply.finish_reason is None:
-            raise problem_of(error) from error
-    try:
-        for piece in reader.end(is_done=events.is_done):
-            has_answer = has_answer or not isinstance(piece, ReasoningPiece)
-            yield piece
-    except ProviderError as error:
-        raise problem_of(error) from error
+            raise
+    for piece in reader.end(is_done=events.is_done):
+        has_answer = has_answer or not isinstance(piece, ReasoningPiece)
+        yield piece
     _check_answer(reply, has_thought=has_thought, has_answer=has_answer)
+
+
+def cause_of(error: Exception) -> str:
+    """Return the cause of a failure for the log, without the provider's words."""
+    cause = error.__cause__ or error
+    return str(cause) if isinstance(cause, Refusal) else type(cause).__name__
 
 
 def _check_answer(reply: Reply, *, has_thought: bool, has_answer: bool) -> None:

@@ -28,6 +28,11 @@ class UserMessage:
 
     content: tuple[str | Image, ...]
 
+    @property
+    def has_image(self) -> bool:
+        """Whether one part is an image."""
+        return any(isinstance(part, Image) for part in self.content)
+
 
 @dataclass(frozen=True, slots=True)
 class PromptCall:
@@ -119,3 +124,9 @@ class ModelRequest:
     may_call: bool = True
     schema: AnswerSchema | None = None
     is_minor: bool = False
+
+    @property
+    def question(self) -> UserMessage | None:
+        """The message to answer; steps of its answer may follow it."""
+        users = (each for each in reversed(self.messages) if isinstance(each, UserMessage))
+        return next(users, None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 MODEL_NAME = "scripted-1"
@@ -36,6 +36,7 @@ class Reply:
         cuts_after: the number of pieces after which the connection is cut.
         garbles_after: the number of pieces after which an event is not JSON.
         status: the HTTP status; any but 200 is an error.
+        error: the body of the error, as JSON; a text is sent as it is.
         headers: further headers.
         chunks: sent as they are, instead of `pieces`.
         body: sent as it is, instead of both, each item at once.
@@ -52,6 +53,7 @@ class Reply:
     cuts_after: int | None = None
     garbles_after: int | None = None
     status: int = 200
+    error: object = None
     headers: dict[str, str] = field(default_factory=dict[str, str])
     chunks: list[dict[str, Any]] | None = None
     body: list[bytes] | None = None
@@ -165,7 +167,9 @@ class ScriptedModel:
                 "type": "x",
                 "code": "x",
             }
-            response = JSONResponse({"error": error}, reply.status, headers=reply.headers)
+            content = {"error": error} if reply.error is None else reply.error
+            kind = PlainTextResponse if isinstance(content, str) else JSONResponse
+            response = kind(content, reply.status, headers=reply.headers)
             await response(scope, receive, send)
             return
         headers = {"content-type": "text/event-stream"} | reply.headers

@@ -1,0 +1,1 @@
+"""Refusals that another request would not get, and how that request differs."""

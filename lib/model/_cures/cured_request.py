@@ -1,0 +1,115 @@
+"""A request on its way to an answer: refused, cured and asked again; and what has helped before."""
+
+from dataclasses import dataclass, field
+from functools import cache
+
+from lib.model._cures.requests import chars_of, shortened, with_plain_schemas
+from lib.model._cures.table import AGAIN, SHORTER, Body, Cure, cures_of
+from lib.model._dialects import Dialect
+from lib.model._refusals import Refusal, is_of_request
+from lib.model.request import ModelRequest
+from lib.runtime.log import log
+from lib.settings import settings
+
+# A request is sent once more often than this.
+MAX_CURES = 8
+# A request that is too long is halved so often; then its question is sent alone.
+MAX_HALVINGS = 3
+
+
+@dataclass(slots=True)
+class Experience:
+    """The experience of this process with one model.
+
+    Attributes:
+        cures: the cures that have helped.
+        refused_chars: the length of the shortest request that was too long; None: none was.
+    """
+
+    cures: list[Cure] = field(default_factory=list[Cure])
+    refused_chars: int | None = None
+
+
+@cache
+def experience_with(_model: str, _base_url: str, _dialect: Dialect) -> Experience:
+    """Return the experience of this process with a model: an object to change."""
+    return Experience()
+
+
+class CuredRequest:
+    """A request with the changes that its provider needs, as far as they are known."""
+
+    def __init__(self, request: ModelRequest, dialect: Dialect) -> None:
+        """Take a request, and begin with what has helped before."""
+        self._asked = with_plain_schemas(request)
+        self._dialect = dialect
+        self._experience = experience_with(request.model, settings().openai_base_url, dialect)
+        self._cures = list(self._experience.cures)
+        self._tried = set(self._cures)
+        self._tries = 0
+        self._last: tuple[Refusal, Cure] | None = None
+        self._max_chars: int | None = None
+        self._halvings = 0
+        self._refused_chars: int | None = None
+        known = self._experience.refused_chars
+        if known is not None and chars_of(self.request) >= known:
+            self._max_chars = known // 2
+
+    @property
+    def request(self) -> ModelRequest:
+        """The request as it is to be sent."""
+        request = self._asked
+        for cure in self._cures:
+            request = request if cure.is_last else cure.request(request)
+        if self._max_chars is not None:
+            request = shortened(request, self._max_chars)
+        for cure in self._cures:
+            request = cure.request(request) if cure.is_last else request
+        return request
+
+    def body(self, request: ModelRequest) -> Body:
+        """Return the body of the request."""
+        body = self._dialect.body(request)
+        for cure in self._cures:
+            body = cure.body(body)
+        return body
+
+    def cure(self, refusal: Refusal) -> bool:
+        """Change the request such that it may be accepted; return whether that was possible."""
+        self._tries += 1
+        if self._tries > MAX_CURES or not is_of_request(refusal):
+            return False
+        self._undo_useless_cure(refusal)
+        request = self.request
+        body = self.body(request)
+        for cure in cures_of(refusal, request, body):
+            if cure == SHORTER:
+                return self._shorten(request)
+            changes = cure.request(request) != request or cure.body(body) != body
+            if cure not in self._tried and (changes or cure == AGAIN):
+                self._cures.append(cure)
+                self._tried.add(cure)
+                self._last = refusal, cure
+                return True
+        return False
+
+    def note_answer(self) -> None:
+        """Remember what has helped: the provider answers the request."""
+        for cure in self._cures:
+            if cure not in self._experience.cures and cure.is_lasting:
+                log("model_request_cured", model=self._asked.model, cure=cure.name)
+                self._experience.cures.append(cure)
+        if self._refused_chars is not None:
+            known = self._experience.refused_chars
+            self._experience.refused_chars = min(self._refused_chars, known or self._refused_chars)
+
+    def _undo_useless_cure(self, refusal: Refusal) -> None:
+        if self._last is not None and refusal.resembles(self._last[0]):
+            self._cures.remove(self._last[1])
+        self._last = None
+
+    def _shorten(self, request: ModelRequest) -> bool:
+        self._refused_chars = chars_of(request)
+        self._max_chars = self._refused_chars // 2 if self._halvings < MAX_HALVINGS else 0
+        self._halvings += 1
+        return self.request != request
