@@ -17,7 +17,7 @@ from lib.answers.answer import Answer
 from lib.conversations.message import Message
 from lib.database.client import Database
 from lib.database.statements import Statement
-from lib.model.client import stream_answer
+from lib.model.client import cause_of, stream_answer
 from lib.model.reply import Reply
 from lib.model.request import AnswerSchema, ModelRequest, SystemMessage, UserMessage
 from lib.runtime.log import log
@@ -182,7 +182,7 @@ async def _analyse(turn: Turn, may_begin: asyncio.Event) -> Analysis | None:
         return await _ask(turn)
     except Exception as error:  # noqa: BLE001 (the answer does without an analysis)
         # Not the error itself: its text may be the provider's.
-        log("analysis_failed", cause=type(error.__cause__ or error).__name__)
+        log("analysis_failed", cause=cause_of(error))
         return None
 
 

@@ -7,6 +7,7 @@ import time
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import assert_never
 
 from lib.answers._prompt import prompt_messages, with_instruction
@@ -333,5 +334,6 @@ class _Steps:
             step.text, step.reasoning = "".join(pieces), "".join(thoughts)
 
 
+@cache
 def _definition(tool: Tool) -> ToolDefinition:
     return ToolDefinition(tool.name, tool.description, tool.parameters())

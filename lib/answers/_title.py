@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
 from lib.conversations.conversation import title_of
-from lib.model.client import stream_answer
+from lib.model.client import cause_of, stream_answer
 from lib.model.reply import Reply
 from lib.model.request import ModelRequest, SystemMessage, UserMessage
 from lib.runtime.log import log
@@ -126,7 +126,7 @@ async def _request_title(turn: Turn, may_begin: asyncio.Event) -> str | None:
         return await _ask(turn.question.content)
     except Exception as error:  # noqa: BLE001 (the conversation has a name already)
         # Not the error itself: its text may be the provider's.
-        log("title_failed", cause=type(error.__cause__ or error).__name__)
+        log("title_failed", cause=cause_of(error))
         return None
 
 

@@ -29,6 +29,7 @@ from lib.problems import (
     ModelTimeout,
 )
 from lib.runtime.log import log
+from lib.settings import settings
 
 OVERLOADED = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, 529}
 TIMED_OUT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT, 524}
@@ -116,7 +117,8 @@ class Refusal(Exception):
         self.param = _first(facts, "param") or _first(facts, "loc")
         self.words = "\n".join(text for _, text in facts)
         self.headers = headers
-        super().__init__(f"status={self.status} code={self.code} param={self.param}")
+        named = (str(self.status or ""), self.code, self.param)
+        super().__init__(" ".join(each for each in named if each))
 
     def says(self, pattern: re.Pattern[str]) -> bool:
         """Return whether the provider's words match a pattern."""
@@ -202,20 +204,31 @@ def log_refusal(refusal: Refusal, model: str) -> None:
         status=refusal.status,
         code=refusal.code,
         param=refusal.param,
-        look_at=_setting_of(refusal),
+        look_at=_setting_of(refusal, model),
     )
 
 
-def _setting_of(refusal: Refusal) -> str:
+def _setting_of(refusal: Refusal, model: str) -> str:
     if _is_of_billing(refusal):
         return "the provider's billing"
+    variable = _variable_of(model)
     if refusal.says(MODEL):
-        return "OPENAI_MODEL"
+        return variable
     if refusal.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or refusal.says(KEY):
         return "OPENAI_API_KEY"
     if refusal.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
-        return "OPENAI_BASE_URL, OPENAI_MODEL"
+        return f"OPENAI_BASE_URL, {variable}"
     return "the OPENAI_ variables"
+
+
+def _variable_of(model: str) -> str:
+    """Return the variable that names a model."""
+    names = {
+        settings().openai_analysis_model: "OPENAI_ANALYSIS_MODEL",
+        settings().openai_title_model: "OPENAI_TITLE_MODEL",
+        settings().openai_model: "OPENAI_MODEL",
+    }
+    return names.get(model, "OPENAI_MODEL")
 
 
 def _is_of_billing(refusal: Refusal) -> bool:

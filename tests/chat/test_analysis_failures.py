@@ -76,7 +76,7 @@ async def test_a_failed_analysis_is_an_event_in_the_log(
     await until_answers_done()
 
     [failed] = events_of(caplog, "analysis_failed")
-    assert failed == {"event": "analysis_failed", "cause": "InternalServerError"}
+    assert failed == {"event": "analysis_failed", "cause": "500 x"}
 
 
 @pytest.mark.parametrize("meanwhile", ["DELETE FROM conversations", "DELETE FROM users"])

@@ -326,7 +326,7 @@ async def test_a_failed_title_is_an_event_in_the_log(
     await parley.send(FIRST)
 
     [failed] = events_of(caplog, "title_failed")
-    assert failed == {"event": "title_failed", "cause": "InternalServerError"}
+    assert failed == {"event": "title_failed", "cause": "500 x"}
 
 
 async def test_an_unexpected_error_in_titles_leaves_the_first_title(
