@@ -88,7 +88,9 @@ TOO_LONG = re.compile(
 )
 # Groq's: the model wrote a call that cannot be read.
 GARBLED_CALL = re.compile(r"tool_use_failed|failed to call a function")
-BUSY = re.compile(r"overloaded|rate[_ ]?limit|too many requests|resource_?exhausted|at capacity|\bunavailable\b")
+BUSY = re.compile(
+    r"overloaded|rate[_ ]?limit|too many requests|resource_?exhausted|at capacity|\bunavailable\b"
+)
 # "45s", "9m38.016s", "120ms", "1h2m".
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)(m?s))?")
 WAIT = re.compile(r"(?:try again|retry) (?:in|after) ([\dhms.]+)")

@@ -94,12 +94,6 @@ async def stream_answer(request: ModelRequest, reply: Reply) -> AsyncGenerator[P
             return
 
 
-def cause_of(error: Exception) -> str:
-    """Return the cause of a failure for the log, without the provider's words."""
-    cause = error.__cause__ or error
-    return str(cause) if isinstance(cause, Refusal) else type(cause).__name__
-
-
 async def _stream_once(
     spoken: Dialect, request: ModelRequest, body: dict[str, Any], reply: Reply
 ) -> AsyncGenerator[Piece]:

@@ -24,7 +24,7 @@ from lib.model._cures import cured_request
 from lib.model.client import stream_answer
 from lib.model.reply import Reply
 from lib.model.request import ModelRequest, UserMessage
-from lib.problems import ModelFailed, ModelRefused, ModelTimeout
+from lib.problems import ConversationTooLong, ModelFailed, ModelTimeout
 from lib.settings import Settings
 from tests.support.raw_servers import make_certificate, read_request, serving
 
@@ -572,7 +572,7 @@ async def test_a_refusal_that_comes_before_the_request_was_read_is_read(
     async with serving(serve) as url, asyncio.timeout(60):
         # The second must not wait behind the unsent bytes of the first.
         for _ in range(2):
-            with pytest.raises(ModelRefused):
+            with pytest.raises(ConversationTooLong):
                 await provider.ask(url, UNREADABLE)
 
 
