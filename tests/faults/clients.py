@@ -107,7 +107,7 @@ class Client:
                 continue
             part = json.loads(line.removeprefix("data: "))
             message_id = part.get("messageId", message_id)
-            text += part.get("delta", "")
+            text += part["delta"] if part["type"] == "text-delta" else ""
             ending = part["type"]
             if behaviour == LEAVES_AFTER_THE_FIRST_BYTE and text:
                 return False

@@ -1,7 +1,8 @@
 """The ledger of messages and answers that clients got, and the audit of the database against it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 
@@ -33,13 +34,29 @@ class Thread:
     messages: list[SentMessage] = field(default_factory=list[SentMessage])
 
 
-def audit(url: str, threads: list[Thread], injected: Counter[str]) -> list[str]:
-    """Compare the database with the ledgers of the clients.
+@dataclass(slots=True)
+class Script:
+    """The words and the calls of the model.
+
+    Attributes:
+        texts: by question, each whole text that the model was to say.
+        tasks: the questions to which it was to call `add_task`, with the question as the title.
+    """
+
+    texts: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    tasks: set[str] = field(default_factory=set[str])
+
+
+def audit(
+    url: str, threads: list[Thread], injected: Counter[str], script: Script | None = None
+) -> list[str]:
+    """Compare the database with the ledgers of the clients, and with the model's words.
 
     Args:
         url: the database, directly.
         threads: all conversations.
         injected: how often each fault was injected, for the report.
+        script: None: any words will do that begin with the question.
 
     Returns:
         A line for each error.
@@ -47,7 +64,7 @@ def audit(url: str, threads: list[Thread], injected: Counter[str]) -> list[str]:
     errors: list[str] = []
     with psycopg.connect(url, autocommit=True) as database:
         for thread in threads:
-            errors += _audit_thread(database, thread)
+            errors += _audit_thread(database, thread, script)
         locked = database.execute(
             "SELECT count(*) FROM conversations WHERE turn_expires_at > now()"
         ).fetchone()
@@ -60,7 +77,7 @@ def audit(url: str, threads: list[Thread], injected: Counter[str]) -> list[str]:
     return errors
 
 
-def _audit_thread(database: psycopg.Connection, thread: Thread) -> list[str]:
+def _audit_thread(database: psycopg.Connection, thread: Thread, script: Script | None) -> list[str]:
     name = f"conversation {thread.chat_id} of {thread.owner}"
     rows = database.execute(
         """
@@ -92,9 +109,41 @@ def _audit_thread(database: psycopg.Connection, thread: Thread) -> list[str]:
             )
         if len(stored) > 1:
             errors.append(f"{name}: {message.text!r} has several answers: {stored}")
-        if any(row[5] == "stop" and not row[3].startswith(f"[{message.text}]") for row in stored):
+        whole = [row for row in stored if row[5] == "stop"]
+        if any(not row[3].lstrip().startswith(f"[{message.text}]") for row in whole):
             errors.append(f"{name}: {message.text!r} has the answer to something else: {stored}")
+        if script is not None:
+            errors += _audit_script(database, thread, message.text, whole, script)
     order = [row[0] if row[2] == "user" else row[4] for row in rows]
     if order != sorted(order):
         errors.append(f"{name}: out of order: {rows}")
+    return errors
+
+
+def _audit_script(
+    database: psycopg.Connection,
+    thread: Thread,
+    question: str,
+    whole: list[tuple[Any, ...]],
+    script: Script,
+) -> list[str]:
+    """Check that whole answers have the model's words, and that each call had its effect once.
+
+    Args:
+        database: a connection.
+        thread: the question's conversation.
+        question: the text of the question.
+        whole: the rows of its answers that ended well.
+        script: the model's words and calls.
+    """
+    name = f"conversation {thread.chat_id}: {question!r}"
+    errors: list[str] = []
+    if any(row[3].strip() not in script.texts[question] for row in whole):
+        errors.append(f"{name} has words that the model did not say: {whole}")
+    rows = database.execute("SELECT user_id FROM tasks WHERE title = %s", [question]).fetchall()
+    owners = [row[0] for row in rows]
+    expected = [thread.owner] if question in script.tasks else []
+    # An answer that was never completed may have run its tool, or not.
+    if owners != expected and (whole or owners):
+        errors.append(f"{name} has added tasks of {owners}, not of {expected}")
     return errors

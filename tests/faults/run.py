@@ -38,7 +38,7 @@ async def run(turns: int, seed: int, folder: Path) -> RunResult:
         )
         # An answer without a reader may still run, or have lost its function.
         await asyncio.sleep(MAX_DURATION_SECONDS + 0.5)
-        errors = audit(database_url, threads, made.injected)
+        errors = audit(database_url, threads, made.injected, made.script)
     return RunResult(made.injected, stuck + errors)
 
 

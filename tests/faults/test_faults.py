@@ -6,8 +6,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.faults.ledger import SentMessage, Thread, audit
+from tests.faults.ledger import Script, SentMessage, Thread, audit
 from tests.faults.run import run
+from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import Parley
 
 
@@ -48,3 +49,34 @@ async def test_the_audit_of_the_fault_program_finds_each_damage(
     database.execute(damage)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     assert audit(database_url, [thread], Counter()) != []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE chat_messages SET content = content || 'x' WHERE role = 'assistant'",
+        "DELETE FROM tasks",
+        "INSERT INTO tasks (user_id, title) VALUES ('ann', 'turn 1')",
+        "UPDATE tasks SET user_id = 'bob'",
+    ],
+)
+async def test_the_audit_finds_words_that_the_model_did_not_say_and_calls_without_their_one_effect(
+    parley: Parley,
+    model: ScriptedModel,
+    database_url: str,
+    database: psycopg.Connection,
+    damage: str,
+) -> None:
+    model.default = Reply(pieces=("[turn 1] ", "said"))
+    response = await parley.send("turn 1", user="ann")
+    sent = SentMessage("message-1", "turn 1")
+    thread = Thread("ann", "abcdefghijklmnop", response.headers["x-conversation-id"], [sent])
+    database.execute("INSERT INTO users (id) VALUES ('bob')")
+    database.execute("INSERT INTO tasks (user_id, title) VALUES ('ann', 'turn 1')")
+    script = Script(tasks={"turn 1"})
+    script.texts["turn 1"].add("[turn 1] said")
+    assert audit(database_url, [thread], Counter(), script) == []
+
+    database.execute(damage)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    assert audit(database_url, [thread], Counter(), script) != []

@@ -14,7 +14,9 @@ import psycopg
 
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
-from tests.support.model_server import TITLE_MODEL, Reply, ScriptedModel
+from tests.faults.ledger import Script
+from tests.faults.providers import PASSING, PLAIN, PROVIDERS, ProviderModel, ProviderReply
+from tests.support.model_server import TITLE_MODEL, Reply
 from tests.support.pgbouncer import find_pgbouncer, running_pgbouncer, through
 from tests.support.product import JWT_SECRET, ROOT
 from tests.support.proxy import Proxy, proxied
@@ -23,6 +25,8 @@ from tests.support.serving import serve
 
 # Short, so that a conversation whose function was killed is free again soon.
 MAX_DURATION_SECONDS = 6
+FAULT_CHANCE = 0.5
+TASK_CHANCE = 0.3
 MODEL_FAULTS: dict[str, Callable[[tuple[str, ...]], Reply]] = {
     "model refuses the key": lambda pieces: Reply(pieces=pieces, status=401),
     "model is overloaded": lambda pieces: Reply(pieces=pieces, status=429),
@@ -47,29 +51,60 @@ class World:
         """Take the running Postgres and the proxy before it."""
         self.random = random.Random(seed)
         self.injected: Counter[str] = Counter()
+        self.script = Script()
         self.functions: list[RunningFunction] = []
         self._environment: dict[str, str] = {}
         self._postgres = postgres
         self._proxy = proxy
         self._is_restarting = False
-        self._asked: set[str] = set()
+        self._faults: dict[str, str] = {}
+        # The questions to which the model adds a task, where it may.
+        self._adding: set[str] = set()
 
     def base_url(self) -> str:
         """Return the address of one of the processes."""
         return self.random.choice(self.functions).base_url
 
     def reply(self, body: dict[str, Any]) -> Reply:
-        """Return the model's reply: often a fault when it sees a question for the first time."""
+        """Return the model's reply: often a fault when it sees a question for the first time.
+
+        A provider that differs from others does so for all requests of a question.
+        """
+        last = body["messages"][-1]
+        user = next(each for each in reversed(body["messages"]) if each["role"] == "user")
         # A question that got no answer stands in one message with the question after it.
-        question = body["messages"][-1]["content"].rpartition("\n\n")[2]
-        pieces = (f"[{question}] ", *(f"{number} " for number in self.random.sample(range(99), 6)))
-        if question not in self._asked and self.random.random() < 0.4:
-            self._asked.add(question)
-            fault = self.random.choice([*MODEL_FAULTS])
-            self.injected[fault] += 1
-            return MODEL_FAULTS[fault](pieces)
-        self._asked.add(question)
-        return Reply(pieces=pieces, seconds_between=self.random.uniform(0, 0.05))
+        question = user["content"].rpartition("\n\n")[2]
+        is_first = question not in self._faults
+        if is_first:
+            self._faults[question] = self._choose_fault()
+            if self.random.random() < TASK_CHANCE:
+                self._adding.add(question)
+        name = self._faults[question]
+        words = [f"[{question}] ", *(f"{number} " for number in self.random.sample(range(99), 6))]
+        pieces = (*words, "😀")
+        if name in MODEL_FAULTS and is_first:
+            return MODEL_FAULTS[name](pieces)
+        calls = question in self._adding and last["role"] != "tool" and "tools" in body
+        if calls:
+            self.script.tasks.add(question)
+        self.script.texts[question].add("".join(pieces))
+        is_over = name in MODEL_FAULTS or (name in PASSING and not is_first)
+        provider = PLAIN if is_over or not name else PROVIDERS[name]
+        return ProviderReply(
+            pieces=pieces,
+            seconds_between=self.random.uniform(0, 0.05),
+            question=question,
+            provider=provider,
+            calls=calls,
+        )
+
+    def _choose_fault(self) -> str:
+        """Return the name of a fault, or, more often, ''."""
+        if self.random.random() > FAULT_CHANCE:
+            return ""
+        name = self.random.choice([*MODEL_FAULTS, *PROVIDERS])
+        self.injected[name] += 1
+        return name
 
     async def next_fault(self) -> None:
         """Inject a fault of the database or of a process now and then."""
@@ -151,7 +186,7 @@ async def world(seed: int, folder: Path) -> AsyncGenerator[tuple[World, str]]:
         proxy, proxied_url = await stack.enter_async_context(proxied(pooled))
         proxy.delay_seconds = 0.001
         made = World(seed, postgres, proxy)
-        model = ScriptedModel()
+        model = ProviderModel()
         model.choose = made.reply
         model.title_reply = Reply(pieces=("A title",))
         model_url = await stack.enter_async_context(serve(model))
