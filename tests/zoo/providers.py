@@ -370,7 +370,12 @@ PROVIDERS = (
     Provider(
         name="GLM",
         refusals=(filters(GLM_FILTER),),
-        streams=(thinks("reasoning_content"), repeats_calls, with_calls(ends_without_done)),
+        # Once only, because Parley waits for usage each time.
+        streams=(
+            thinks("reasoning_content"),
+            repeats_calls,
+            with_calls(ends_without_done, title="milk"),
+        ),
         misses=(field_back("reasoning_content"),),
         form=short_form,
         filters=True,

@@ -173,6 +173,7 @@ def wants_no_store(asked: Asked) -> Refusal | None:
 def items_with_neighbours(asked: Asked) -> Refusal | None:
     """Refuse a thought without the item that followed it, and the reverse."""
     items = asked.items
+    given = {_partner(reasoning_item(each.key, "")) for each in asked.issued.values()}
     for item, after in zip(items, [*items[1:], {}], strict=True):
         if item.get("type") == "reasoning" and not _belongs(after, item):
             words = (
@@ -182,7 +183,11 @@ def items_with_neighbours(asked: Asked) -> Refusal | None:
             return Refusal(message=words, param="input")
     for before, item in zip([{}, *items], items, strict=False):
         own = item.get("id", "")
-        if own.startswith(("msg_", "fc_")) and _partner(before) != _partner(item):
+        if (
+            _partner(item) in given
+            and "encrypted_content" not in item
+            and not _belongs(item, before)
+        ):
             words = (
                 f"Item '{own}' of type '{item.get('type')}' was provided without its required "
                 f"'reasoning' item: 'rs_{_partner(item)}'."

@@ -237,11 +237,17 @@ def ends_with(reason: str) -> Shape:
     return shape
 
 
-def with_calls(shape: Shape) -> Shape:
-    """Apply a quirk to answers that call a tool, and to no other."""
+def with_calls(shape: Shape, title: str = "") -> Shape:
+    """Apply a quirk to answers that call a tool, and to no other.
+
+    Args:
+        shape: the quirk.
+        title: only to calls with this in the title of the task.
+    """
 
     def limited(events: list[Event], asked: Asked, answer: Answer) -> list[Event]:
-        return events if answer.call is None else shape(events, asked, answer)
+        is_meant = answer.call is not None and title in answer.call.title
+        return shape(events, asked, answer) if is_meant else events
 
     return limited
 
