@@ -84,7 +84,8 @@ def test_each_decision_is_in_the_list_of_decisions() -> None:
     folder = ROOT / "docs" / "decisions"
     listed = re.findall(r"\]\((\d[^)]*\.md)\)", (folder / "README.md").read_text(encoding="utf-8"))
 
-    assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
+    pages = [path.name for path in folder.glob("[0-9]*.md")]
+    assert listed == sorted(pages, key=lambda page: int(page.partition("-")[0]))
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

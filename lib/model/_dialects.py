@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 from openai import AsyncAPIResponse
 
-from lib.model._chat_request import chat_body
-from lib.model._chat_stream import ChatReader
+from lib.model._chat.request import chat_body
+from lib.model._chat.stream import ChatReader
 from lib.model._provider import provider
-from lib.model._responses_request import responses_body
-from lib.model._responses_stream import ResponsesReader
+from lib.model._responses.request import responses_body
+from lib.model._responses.stream import ResponsesReader
 from lib.model.reply import Piece, Reply
 from lib.model.request import ModelRequest
 from lib.settings import settings

@@ -13,8 +13,8 @@ import lib.settings
 from lib.answers._prompt import NO_ANSWER, prompt_messages
 from lib.conversations.message import Message, Role
 from lib.conversations.steps import Step, ToolCall, stored_steps
-from lib.model._chat_request import chat_messages
-from lib.model._responses_request import input_items
+from lib.model._chat.request import chat_messages
+from lib.model._responses.request import input_items
 from lib.model.request import AssistantMessage, SystemMessage, UserMessage
 from lib.turns.request import Style
 from tests.support.model_server import Called

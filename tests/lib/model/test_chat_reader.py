@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.model._chat_request import chat_messages
-from lib.model._chat_state import MAX_STATE_CHARS
-from lib.model._chat_stream import ChatReader
+from lib.model._chat.request import chat_messages
+from lib.model._chat.state import MAX_STATE_CHARS
+from lib.model._chat.stream import ChatReader
 from lib.model.reply import CallPiece, GarbledStreamError, ProviderError, ReasoningPiece, Reply
 from lib.model.request import AssistantMessage, PromptCall, UserMessage
 from lib.runtime.counting import UNREADABLE_EVENTS, counters

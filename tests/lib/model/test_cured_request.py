@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from lib.model._chat_request import chat_body
-from lib.model._chat_stream import ChatReader
+from lib.model._chat.request import chat_body
+from lib.model._chat.stream import ChatReader
 from lib.model._cures.cured_request import CuredRequest
 from lib.model._dialects import CHAT_COMPLETIONS, Dialect
 from lib.model._refusals import Refusal

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lib.model._responses_stream import ResponsesReader
+from lib.model._responses.stream import ResponsesReader
 from lib.model.reply import (
     CallPiece,
     GarbledStreamError,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lib.model import _shape
-from lib.model._chat_request import chat_body
+from lib.model._chat.request import chat_body
 from lib.model._shape import with_responses_shape
 from lib.model.request import AnswerSchema, ModelRequest, UserMessage
 from lib.settings import DEFAULT_MODEL, read_settings

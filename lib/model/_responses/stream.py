@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
-from lib.model._chat_stream import MAX_INTEGER, MAX_NAME_CHARS, MAX_TOOL_NAME_CHARS
+from lib.model._chat.stream import MAX_INTEGER, MAX_NAME_CHARS, MAX_TOOL_NAME_CHARS
 from lib.model.reply import (
     CallPiece,
     GarbledStreamError,

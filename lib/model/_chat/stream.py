@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, cast
 
-from lib.model._chat_state import ReplyState
+from lib.model._chat.state import ReplyState
 from lib.model.reply import (
     CallPiece,
     GarbledStreamError,

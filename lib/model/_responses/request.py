@@ -7,7 +7,7 @@ llama.cpp) and the reports of their users; `tests/support/strictest_responses.py
 from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
-from lib.model._chat_request import portable_id
+from lib.model._chat.request import portable_id
 from lib.model._shape import with_responses_shape
 from lib.model.request import (
     AnswerSchema,
@@ -85,7 +85,7 @@ def _content(content: tuple[str | Image, ...]) -> str | list[dict[str, Any]]:
 
 
 def _own_items(state: dict[str, Any] | None, call_ids: list[str]) -> list[dict[str, Any]] | None:
-    """Return the items of a step as the provider sent them (lib/model/_responses_stream.py).
+    """Return the items of a step as the provider sent them (lib/model/_responses/stream.py).
 
     None if the step has none, or other calls than they have: the provider refuses a result without
     its call, and a call without its result.

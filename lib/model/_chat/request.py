@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
-from lib.model._chat_state import text_of
+from lib.model._chat.state import text_of
 from lib.model._shape import with_chat_shape
 from lib.model.request import (
     AnswerSchema,
@@ -73,7 +73,7 @@ def _messages(message: PromptMessage, taken_ids: set[str]) -> Iterator[dict[str,
 
 
 def _own_fields(text: str, state: dict[str, Any]) -> dict[str, Any]:
-    """Return the provider's own fields of a step, under their own names (lib/model/_chat_state.py).
+    """Return the provider's own fields of a step, under their own names (lib/model/_chat/state.py).
 
     A content that is a list replaces the text, unless it says something else: Parley moves text
     that follows a call into the next step.

@@ -1,0 +1,1 @@
+"""The dialect Responses: its requests and its streams."""
