@@ -17,16 +17,11 @@ import httpx2
 import openai
 
 from lib.model._connection import body_of
-from lib.model._cures.cured_request import CuredRequest
 from lib.model._dialects import Dialect, dialect
 from lib.model._events import EventStream
-from lib.model._refusals import (
-    Refusal,
-    log_refusal,
-    problem_of,
-    problem_of_refusal,
-    refusal_in,
-)
+from lib.model._refusals.cured_request import CuredRequest
+from lib.model._refusals.kinds import log_refusal, problem_of, problem_of_refusal
+from lib.model._refusals.refusal import Refusal, refusal_in
 from lib.model.reply import GarbledStreamError, Piece, ProviderError, ReasoningPiece, Reply
 from lib.model.request import ModelRequest
 from lib.problems import AnswerWithheld, ModelFailed, ModelRefused
@@ -52,7 +47,7 @@ async def stream_answer(request: ModelRequest, reply: Reply) -> AsyncGenerator[P
     """Ask a model and yield the pieces of its answer as they arrive.
 
     A request that the provider refuses is changed and sent again, where another one may be
-    accepted (lib/model/_cures).
+    accepted (lib/model/_refusals).
 
     Args:
         request: the request.

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lib.model import _dialects, _provider, _refusals, _shape
-from lib.model._cures import cured_request
+from lib.model import _dialects, _provider, _shape
+from lib.model._refusals import cured_request, kinds
 from lib.model.client import stream_answer
 from lib.model.reply import Reply
 from lib.model.request import ModelRequest, UserMessage
@@ -74,7 +74,7 @@ class Provider:
             openai_base_url=url,
             model_silence_seconds=self.silence_seconds,
         )
-        for module in (_provider, _shape, _dialects, _refusals, cured_request):
+        for module in (_provider, _shape, _dialects, kinds, cured_request):
             self._monkeypatch.setattr(module, "settings", lambda: settings)
         request = ModelRequest("test-model", (UserMessage((text,)),))
         return stream_answer(request, reply or Reply())

@@ -584,6 +584,18 @@ async def test_a_picture_that_cannot_be_read_is_a_422(
     problem_of(await _show(parley, "What is this?"), 422, "file_refused")
 
 
+async def test_the_question_after_a_refused_picture_is_answered_without_that_picture(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.choose = Refusing(has_image, TEXT_ONLY["DeepSeek"]).reply_to
+    await _show(parley, "What is this?")
+
+    response = await parley.send("Hello", message_id="message-2")
+
+    assert text_of(response) == "Done"
+    assert [has_image(body) for body in model.requests] == [True, False]
+
+
 async def test_an_earlier_picture_that_cannot_be_read_any_more_costs_other_conversations_nothing(
     parley: Parley, model: ScriptedModel
 ) -> None:
@@ -694,7 +706,7 @@ async def test_a_question_that_is_too_long_by_itself_is_a_422_and_shorter_ones_a
 
     problem = problem_of(response, 422, "conversation_too_long")
     assert "shorter" in problem["detail"]
-    assert text_of(await parley.send("Sorry", chat_id="b" * 16)) == "Done"
+    assert text_of(await parley.send("Sorry", message_id="message-3")) == "Done"
     assert model.requests[-1]["messages"][-1]["content"] == "Sorry"
 
 
@@ -808,14 +820,19 @@ WITHHELD = [
 
 
 @pytest.mark.parametrize(("status", "error"), WITHHELD)
-async def test_a_question_that_a_filter_refuses_is_told_so_and_not_asked_again(
+async def test_a_question_that_a_filter_refuses_is_told_so_and_the_next_one_is_answered(
     parley: Parley, model: ScriptedModel, status: int, error: object
 ) -> None:
     model.replies = [Reply(status=status, error=error)]
 
-    problem_of(await parley.say("Hello!"), 502, "answer_withheld")
+    problem_of(await parley.say("Hello!", conversation_id=CHAT_ID), 502, "answer_withheld")
+    response = await parley.say("Sorry. Hello?", conversation_id=CHAT_ID)
 
-    assert len(model.requests) == 1
+    assert response.status_code == 200
+    assert [body["messages"][-1]["content"] for body in model.requests] == [
+        "Hello!",
+        "Sorry. Hello?",
+    ]
 
 
 async def _show(

@@ -7,9 +7,9 @@ import pytest
 
 from lib.model._chat.request import chat_body
 from lib.model._chat.stream import ChatReader
-from lib.model._cures.cured_request import CuredRequest
 from lib.model._dialects import CHAT_COMPLETIONS, Dialect
-from lib.model._refusals import Refusal
+from lib.model._refusals.cured_request import CuredRequest
+from lib.model._refusals.refusal import Refusal
 from lib.model.request import (
     AnswerSchema,
     AssistantMessage,

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from lib.answers._analysis import Analysis
-from lib.model._cures.schemas import bare_schema, plain_schema
+from lib.model._refusals.schemas import bare_schema, plain_schema
 from lib.tools import Tool, tools
 
 # Gemini, Anthropic, OpenAI and llama.cpp take each of these.

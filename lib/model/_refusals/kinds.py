@@ -1,23 +1,13 @@
-"""Why a request to the provider failed, and the problem that a client gets for it.
+"""Kinds of refusals: of the request, of this message, of the operator, or of this moment."""
 
-A provider names the cause in a code, a parameter or in words, and each in a body of its own shape.
-All that it says is read into one text, and the patterns here and in `_cures.py` look into that.
-"""
-
-import json
 import re
-import time
-from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from itertools import islice
-from math import isfinite
-from typing import cast
 
 import httpx2
 import openai
 
-from lib.model.reply import ProviderError
+from lib.model._refusals.refusal import Refusal
+from lib.model._refusals.waits import retry_after
 from lib.model.request import ModelRequest
 from lib.problems import (
     AnswerWithheld,
@@ -33,15 +23,6 @@ from lib.settings import settings
 
 OVERLOADED = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, 529}
 TIMED_OUT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT, 524}
-RETRY_AFTER_SECONDS = 5.0
-MAX_RETRY_AFTER_SECONDS = 3600.0
-
-# The provider repeats the request in these, and with it words of the user.
-ECHOES = {"input", "ctx", "failed_generation", "url", "request_id"}
-MAX_TEXT_CHARS = 4000
-MAX_TEXTS = 100
-MAX_BODY_DEPTH = 8
-CODE = re.compile(r"[a-z_][a-z0-9_.\[\]]{0,63}")
 
 WITHHELD = re.compile(
     r"content[_ ]filter|content[_ ]policy|responsibleaipolicy|content management policy"
@@ -91,56 +72,6 @@ GARBLED_CALL = re.compile(r"tool_use_failed|failed to call a function")
 BUSY = re.compile(
     r"overloaded|rate[_ ]?limit|too many requests|resource_?exhausted|at capacity|\bunavailable\b"
 )
-# "45s", "9m38.016s", "120ms", "1h2m".
-DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)(m?s))?")
-WAIT = re.compile(r"(?:try again|retry) (?:in|after) ([\dhms.]+)")
-
-
-class Refusal(Exception):
-    """A provider's refusal of a request.
-
-    Its own text stands in the log, and so it never has the provider's words, which may repeat a key
-    or the user's message.
-
-    Attributes:
-        status: of HTTP; of an error in a stream, the status that it names; None: it names none.
-        code: the provider's code; '' if there is none.
-        param: the field of the request that is refused, as `messages[0].role`; '' if not named.
-        words: all that the provider says, codes included, in small letters: one text a line.
-        headers: of the response.
-    """
-
-    def __init__(self, status: int | None, body: object, headers: Mapping[str, str]) -> None:
-        """Read the error."""
-        all_facts = ((name, text.lower()) for name, text in _facts(body, "", MAX_BODY_DEPTH))
-        facts = list(islice(all_facts, MAX_TEXTS))
-        self.status = status or _status_in(facts)
-        self.code = _first(facts, "code") or _first(facts, "status") or _first(facts, "type")
-        self.param = _first(facts, "param") or _first(facts, "loc")
-        self.words = "\n".join(text for _, text in facts)
-        self.headers = headers
-        named = (str(self.status or ""), self.code, self.param)
-        super().__init__(" ".join(each for each in named if each))
-
-    def says(self, pattern: re.Pattern[str]) -> bool:
-        """Return whether the provider's words match a pattern."""
-        return pattern.search(self.words) is not None
-
-    def resembles(self, other: "Refusal") -> bool:
-        """Return whether two refusals differ in numbers at most."""
-        mine, theirs = (re.sub(r"\d+", "", each.words) for each in (self, other))
-        return (self.status, mine) == (other.status, theirs)
-
-
-def refusal_in(error: Exception) -> Refusal | None:
-    """Return the refusal that an error reports; None: the request failed on its way."""
-    match error:
-        case openai.APIStatusError():
-            return Refusal(error.status_code, cast("object", error.body), error.response.headers)
-        case ProviderError():
-            return Refusal(None, error.error, {})
-        case _:
-            return None
 
 
 def problem_of(error: Exception) -> ModelFailed:
@@ -172,7 +103,7 @@ def problem_of_refusal(refusal: Refusal, request: ModelRequest) -> ModelFailed:
 def _passing_problem(refusal: Refusal) -> ModelFailed | None:
     """Return the problem if the same request may be accepted later."""
     if refusal.status in OVERLOADED or (refusal.status is None and refusal.says(BUSY)):
-        return ModelOverloaded(retry_after_seconds=_retry_after(refusal))
+        return ModelOverloaded(retry_after_seconds=retry_after(refusal))
     if refusal.status in TIMED_OUT:
         return ModelTimeout()
     is_of_provider = refusal.status is None or refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR
@@ -239,95 +170,3 @@ def _is_of_billing(refusal: Refusal) -> bool:
     if "insufficient_quota" in refusal.words or "limit: 0," in refusal.words:
         return True
     return refusal.says(BILLING) and not refusal.says(BY_THE_MINUTE)
-
-
-def _facts(value: object, name: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield the texts and numbers in an error's body with their names, outer ones first."""
-    if depth == 0 or name in ECHOES:
-        return
-    match value:
-        case str():
-            yield from _facts_in_text(value, name, depth)
-        case bool() | None:
-            pass
-        case int() | float():
-            yield name, str(value)
-        case list():
-            items = cast("list[object]", value)
-            if name == "loc":
-                yield name, ".".join(str(item) for item in items if item != "body")
-                return
-            for item in items:
-                yield from _facts(item, name, depth - 1)
-        case dict():
-            for key, field in cast("dict[str, object]", value).items():
-                yield from _facts(field, key, depth - 1)
-        case _:
-            pass
-
-
-def _facts_in_text(text: str, name: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield a text; of one that is JSON, as gateways pass it on, its facts."""
-    text = text.strip()
-    if text.startswith(("{", "[")):
-        try:
-            yield from _facts(json.loads(text), name, depth - 1)
-        except (ValueError, RecursionError):
-            pass
-        else:
-            return
-    # A page of HTML is a proxy's, and not about the request.
-    if text and not text.lower().startswith(("<!doctype", "<html")):
-        yield name, text[:MAX_TEXT_CHARS]
-
-
-def _status_in(facts: list[tuple[str, str]]) -> int | None:
-    """Return the HTTP status that an error in a stream names by its number or its code."""
-    numbers = [int(text) for name, text in facts if name in ("code", "status") and text.isdigit()]
-    statuses = [each for each in numbers if HTTPStatus.BAD_REQUEST <= each < 600]  # noqa: PLR2004
-    return statuses[0] if statuses else None
-
-
-def _first(facts: list[tuple[str, str]], name: str) -> str:
-    """Return the first code under a name; no sentence and no key, because the log has it."""
-    codes = (text for each, text in facts if each == name and CODE.fullmatch(text))
-    return next(codes, "")
-
-
-def _retry_after(refusal: Refusal) -> float:
-    """Return after how many seconds the provider wants to be asked again, within reason."""
-    candidates = (
-        _scaled(refusal.headers.get("retry-after-ms", ""), 1000.0),
-        _scaled(refusal.headers.get("retry-after", ""), 1.0),
-        _until(refusal.headers.get("retry-after", "")),
-        *(_duration(text) for text in WAIT.findall(refusal.words)),
-        _duration(refusal.headers.get("x-ratelimit-reset-requests", "")),
-    )
-    seconds = next((each for each in candidates if each is not None), RETRY_AFTER_SECONDS)
-    return min(max(seconds, 1.0), MAX_RETRY_AFTER_SECONDS)
-
-
-def _scaled(text: str, unit: float) -> float | None:
-    try:
-        seconds = float(text) / unit
-    except ValueError:
-        return None
-    return seconds if isfinite(seconds) else None
-
-
-def _until(text: str) -> float | None:
-    """Return the seconds until a date of HTTP."""
-    try:
-        return parsedate_to_datetime(text).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return None
-
-
-def _duration(text: str) -> float | None:
-    """Return a duration such as `9m38.016s` in seconds."""
-    found = DURATION.fullmatch(text.strip("."))
-    if not found or not found[0]:
-        return None
-    hours, minutes, number, unit = found.groups()
-    seconds = _scaled(number or "0", 1000.0 if unit == "ms" else 1.0) or 0.0
-    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + seconds

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
-from lib.model._cures.requests import (
+from lib.model._refusals.kinds import BAD_IMAGE, GARBLED_CALL, NO_IMAGES, is_too_long
+from lib.model._refusals.refusal import Refusal
+from lib.model._refusals.requests import (
     with_bare_schemas,
     with_calls_as_text,
     with_free_choice,
@@ -23,7 +25,6 @@ from lib.model._cures.requests import (
     without_system_role,
     without_tools,
 )
-from lib.model._refusals import BAD_IMAGE, GARBLED_CALL, NO_IMAGES, Refusal, is_too_long
 from lib.model.request import AssistantMessage, ModelRequest
 
 type Body = dict[str, Any]

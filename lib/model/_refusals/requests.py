@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from lib.model._cures.schemas import Schema, bare_schema, plain_schema
+from lib.model._refusals.schemas import Schema, bare_schema, plain_schema
 from lib.model.request import (
     AssistantMessage,
     Image,

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from functools import cache
 
-from lib.model._cures.requests import chars_of, shortened, with_plain_schemas
-from lib.model._cures.table import AGAIN, SHORTER, Body, Cure, cures_of
 from lib.model._dialects import Dialect
-from lib.model._refusals import Refusal, is_of_request
+from lib.model._refusals.kinds import is_of_request
+from lib.model._refusals.refusal import Refusal
+from lib.model._refusals.requests import chars_of, shortened, with_plain_schemas
+from lib.model._refusals.table import AGAIN, SHORTER, Body, Cure, cures_of
 from lib.model.request import ModelRequest
 from lib.runtime.log import log
 from lib.settings import settings

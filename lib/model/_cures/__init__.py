@@ -1,1 +1,0 @@
-"""Refusals that another request would not get, and how that request differs."""

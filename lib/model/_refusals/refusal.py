@@ -1,0 +1,123 @@
+"""A provider's refusal, read from an error of any shape.
+
+A provider names the cause in a code, a parameter or in words, and each in a body of its own. All
+that it says becomes one text, and the patterns of this package look into that.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from itertools import islice
+from typing import cast
+
+import openai
+
+from lib.model.reply import ProviderError
+
+# The provider repeats the request in these, and with it words of the user.
+ECHOES = {"input", "ctx", "failed_generation", "url", "request_id"}
+MAX_TEXT_CHARS = 4000
+MAX_TEXTS = 100
+MAX_BODY_DEPTH = 8
+CODE = re.compile(r"[a-z_][a-z0-9_.\[\]]{0,63}")
+
+
+class Refusal(Exception):
+    """A provider's refusal of a request.
+
+    Its own text stands in the log, and so it never has the provider's words, which may repeat a key
+    or the user's message.
+
+    Attributes:
+        status: of HTTP; of an error in a stream, the status that it names; None: it names none.
+        code: the provider's code; '' if there is none.
+        param: the field of the request that is refused, as `messages[0].role`; '' if not named.
+        words: all that the provider says, codes included, in small letters: one text a line.
+        headers: of the response.
+    """
+
+    def __init__(self, status: int | None, body: object, headers: Mapping[str, str]) -> None:
+        """Read the error."""
+        all_facts = ((name, text.lower()) for name, text in _facts(body, "", MAX_BODY_DEPTH))
+        facts = list(islice(all_facts, MAX_TEXTS))
+        self.status = status or _status_in(facts)
+        self.code = _first(facts, "code") or _first(facts, "status") or _first(facts, "type")
+        self.param = _first(facts, "param") or _first(facts, "loc")
+        self.words = "\n".join(text for _, text in facts)
+        self.headers = headers
+        named = (str(self.status or ""), self.code, self.param)
+        super().__init__(" ".join(each for each in named if each))
+
+    def says(self, pattern: re.Pattern[str]) -> bool:
+        """Return whether the provider's words match a pattern."""
+        return pattern.search(self.words) is not None
+
+    def resembles(self, other: "Refusal") -> bool:
+        """Return whether two refusals differ in numbers at most."""
+        mine, theirs = (re.sub(r"\d+", "", each.words) for each in (self, other))
+        return (self.status, mine) == (other.status, theirs)
+
+
+def refusal_in(error: Exception) -> Refusal | None:
+    """Return the refusal that an error reports; None: the request failed on its way."""
+    match error:
+        case openai.APIStatusError():
+            return Refusal(error.status_code, cast("object", error.body), error.response.headers)
+        case ProviderError():
+            return Refusal(None, error.error, {})
+        case _:
+            return None
+
+
+def _facts(value: object, name: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield the texts and numbers in an error's body with their names, outer ones first."""
+    if depth == 0 or name in ECHOES:
+        return
+    match value:
+        case str():
+            yield from _facts_in_text(value, name, depth)
+        case bool() | None:
+            pass
+        case int() | float():
+            yield name, str(value)
+        case list():
+            items = cast("list[object]", value)
+            if name == "loc":
+                yield name, ".".join(str(item) for item in items if item != "body")
+                return
+            for item in items:
+                yield from _facts(item, name, depth - 1)
+        case dict():
+            for key, field in cast("dict[str, object]", value).items():
+                yield from _facts(field, key, depth - 1)
+        case _:
+            pass
+
+
+def _facts_in_text(text: str, name: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield a text; of one that is JSON, as gateways pass it on, its facts."""
+    text = text.strip()
+    if text.startswith(("{", "[")):
+        try:
+            yield from _facts(json.loads(text), name, depth - 1)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            return
+    # A page of HTML is a proxy's, and not about the request.
+    if text and not text.lower().startswith(("<!doctype", "<html")):
+        yield name, text[:MAX_TEXT_CHARS]
+
+
+def _status_in(facts: list[tuple[str, str]]) -> int | None:
+    """Return the HTTP status that an error in a stream names by its number or its code."""
+    numbers = [int(text) for name, text in facts if name in ("code", "status") and text.isdigit()]
+    statuses = [each for each in numbers if HTTPStatus.BAD_REQUEST <= each < 600]  # noqa: PLR2004
+    return statuses[0] if statuses else None
+
+
+def _first(facts: list[tuple[str, str]], name: str) -> str:
+    """Return the first code under a name; no sentence and no key, because the log has it."""
+    codes = (text for each, text in facts if each == name and CODE.fullmatch(text))
+    return next(codes, "")
