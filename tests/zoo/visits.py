@@ -24,7 +24,7 @@ from tests.zoo.server import Provider, Server
 # Ample on a busy machine: the longest scenario takes a second. All together stay within the limit
 # of a test, so that a failure names each scenario.
 LIMIT_SECONDS = 15.0
-# Small, so that a conversation of 13 questions leaves it.
+# Small, so that a conversation of 8 questions leaves it.
 HISTORY_MESSAGES = 8
 # Numbers of messages that a conversation has used with another provider.
 USED_NUMBERS = 100
