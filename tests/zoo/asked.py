@@ -125,11 +125,14 @@ class Asked:
 
     @property
     def wants_json(self) -> bool:
-        """The answer must be JSON by a schema."""
+        """The answer must be JSON: by a schema, or by the words of the instructions."""
         form = object_in(self.body, "response_format") or object_in(
             object_in(self.body, "text"), "format"
         )
-        return form.get("type") == "json_schema"
+        by_words = any(
+            "JSON" in text_of(item) for item in self.items if item.get("role") == "system"
+        )
+        return form.get("type") == "json_schema" or (self.is_chat and by_words)
 
     def parts(self, kind: str) -> Iterator[dict[str, Any]]:
         """Yield the parts of one type in all messages."""

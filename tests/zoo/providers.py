@@ -202,7 +202,7 @@ PROVIDERS = (
             ),
             ids_of_forty,
         ),
-        variables={"OPENAI_API": "chat"},
+        variables={"OPENAI_API": "chat", "OPENAI_MAX_TOKENS": "500"},
     ),
     Provider(
         name="OpenAI, always thinking",

@@ -282,12 +282,17 @@ async def test_a_signed_in_question_is_answered_where_a_tools_schema_is_restrict
 
 # 9
 
+NO_TOOLS = no_parameter("tools", "this model does not support tools")
+NO_FORMAT = no_parameter("response_format", "This response_format type is unavailable now")
+NO_OPTIONS = no_parameter(
+    "stream_options", "Unrecognized request argument supplied: stream_options"
+)
+NO_CHOICE = no_forced_tool("Thinking mode does not support this tool_choice")
 REFUSES_TOOLS = {
-    "tools": no_parameter("tools", "this model does not support tools"),
-    "stream_options": no_parameter(
-        "stream_options", "Unrecognized request argument supplied: stream_options"
-    ),
-    "a forced tool_choice": no_forced_tool("Thinking mode does not support this tool_choice"),
+    "tools": (NO_TOOLS,),
+    "tools and response_format": (NO_TOOLS, NO_FORMAT),
+    "stream_options": (NO_OPTIONS,),
+    "a forced tool_choice": (NO_CHOICE,),
 }
 
 
@@ -295,7 +300,7 @@ REFUSES_TOOLS = {
 async def test_a_forced_tool_runs_where_the_provider_refuses_a_part_of_the_request(
     parley: Parley, provide: Provide, database: psycopg.Connection, refused: str
 ) -> None:
-    server = provide(provider(REFUSES_TOOLS[refused]))
+    server = provide(provider(*REFUSES_TOOLS[refused]))
 
     assert await ask(parley, 1, "Add milk 😀", user="ann", tool_choice="add_task")
 
@@ -309,7 +314,7 @@ async def test_a_forced_tool_runs_where_the_provider_refuses_a_part_of_the_reque
 async def test_a_refusal_that_was_cured_does_not_come_again(
     parley: Parley, provide: Provide
 ) -> None:
-    server = provide(provider(REFUSES_TOOLS["tools"]))
+    server = provide(provider(NO_TOOLS))
 
     for number in range(3):
         assert await ask(parley, number, f"Hi {number}", user="ann") == said(f"Hi {number}")
