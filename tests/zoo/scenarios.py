@@ -23,7 +23,7 @@ PIXEL = {
     "mediaType": "image/gif",
     "url": "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==",
 }
-LONG_TURNS = 13
+LONG_TURNS = 8
 LONG_CHARS = 400
 
 
@@ -329,7 +329,7 @@ SCENARIOS: dict[str, Scenario] = {
     "resume": resume,
     "picture, then Hello": picture,
     "withheld question": withheld,
-    "13 long questions": long,
+    "8 long questions": long,
     "after another model": other_before,
     "refused once only": nothing_refused_again,
     "before another model": other_after,
