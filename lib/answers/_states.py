@@ -1,4 +1,4 @@
-"""What must go back to a provider with its answers: stored with each, and told to no other one."""
+"""A provider's state: stored with each of its answers, and told to no other provider."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -72,7 +72,8 @@ async def test_an_unanswered_question_that_was_refused_with_the_next_one_is_left
 ) -> None:
     await parley.send("Hello!")
     # The first question fails before the provider looks at it.
-    choose, model.choose = model.choose, lambda _: Reply(status=500)
+    choose = model.choose
+    model.choose = lambda _: Reply(status=500)
     await parley.send(BAD, message_id="message-2")
     model.choose = choose
     problem_of(await parley.send("And now?", message_id="message-3"), 502, "answer_withheld")
@@ -132,7 +133,8 @@ async def test_an_answered_question_stays_in_the_conversation_when_regenerating_
     parley: Parley, model: ScriptedModel
 ) -> None:
     await parley.send("Hello!")
-    choose, model.choose = model.choose, lambda _: FILTERED
+    choose = model.choose
+    model.choose = lambda _: FILTERED
     problem_of(await parley.send("Hello!", trigger="regenerate-message"), 502, "answer_withheld")
     model.choose = choose
 

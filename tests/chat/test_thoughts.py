@@ -14,7 +14,7 @@ WHOLE = "Hello, how are you?"
 
 
 def thought(text: str) -> dict[str, Any]:
-    """Return a chunk with a piece of what the model thinks."""
+    """Return a chunk with a piece of a thought."""
     choice = {"index": 0, "delta": {"reasoning_content": text}, "finish_reason": None}
     return {"model": MODEL_NAME, "choices": [choice]}
 

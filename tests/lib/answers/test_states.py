@@ -1,4 +1,4 @@
-"""What is stored of a provider's state with an answer, and which answers are told with it."""
+"""The state that is stored with an answer, and the answers that are told with theirs."""
 
 from collections.abc import Iterator
 from dataclasses import replace
