@@ -9,6 +9,8 @@ from lib.runtime.counting import note_unreadable_event
 MAX_EVENT_BYTES = 1024 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DONE = b"[DONE]"
+# Without the look of `json.loads` at its options, because each token comes through here.
+read_json = json.JSONDecoder().decode
 # Types of events that only keep the connection open; their data need not be JSON.
 HEARTBEATS = {b"ping", b"heartbeat", b"keepalive", b"keep-alive", b"keep_alive"}
 
@@ -74,10 +76,13 @@ class EventStream:
             if not line:
                 if self._data or self._type:
                     self._end_event(found)
-            elif line.startswith(b"data:"):
+            elif not line.startswith(b"data:"):
+                self._read_field(line, found)
+            # Nearly each event is one line with an object.
+            elif self._data or (event := _object_in(line[5:])) is None:
                 self._read_data(line[5:], found)
             else:
-                self._read_field(line, found)
+                found.append(self._of_type(event) if self._type else event)
         return found
 
     def end(self) -> list[dict[str, Any]]:
@@ -110,15 +115,7 @@ class EventStream:
         self._rest, self._skips_line = b"", True
 
     def _read_data(self, data: bytes, found: list[dict[str, Any]]) -> None:
-        if not self._data:
-            try:
-                # Decoded here, because `json` would first guess the encoding of bytes.
-                event = json.loads(data.decode())
-            except (ValueError, RecursionError):
-                event = None
-            if isinstance(event, dict):
-                found.append(self._of_type(event))  # pyright: ignore[reportUnknownArgumentType]
-                return
+        """Read a line of an event's data that is no object by itself."""
         line = data.strip()
         if line.strip(b'"') == DONE:
             # No JSON has such a line, so it needs no blank line.
@@ -173,6 +170,16 @@ class EventStream:
             note_unreadable_event()
         found += objects
         self._json = bytearray()
+
+
+def _object_in(data: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in a line; None: there is none, or it is not UTF-8."""
+    try:
+        # Decoded here, because `json.loads` would first guess the encoding of bytes.
+        event = read_json(data.decode())
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None  # pyright: ignore[reportUnknownVariableType]
 
 
 def _with_line(text: bytearray, line: bytes) -> bytearray:

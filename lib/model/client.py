@@ -99,31 +99,37 @@ async def _stream_once(
         AnswerWithheld: when a content filter lets nothing through.
         ModelFailed: when the response has no answer.
     """
-    events, is_ended = EventStream(), False
+    events = EventStream()
     reader = spoken.reader(reply, has_tools=bool(request.tools))
     has_thought, has_answer = False, False
     over_at: float | None = None
     try:
         async with spoken.send(body) as response:
             received_bytes = body_of(response.http_response)
-            while not (is_ended or events.is_done or reader.is_over):
-                received = await _next(received_bytes, over_at)
-                is_ended = received is None
-                piece = None
+            received: bytes | None = b""
+            while not (received is None or events.is_done or reader.is_over):
+                # A coroutine of our own for each token would cost time.
+                received = await (
+                    anext(received_bytes, None)
+                    if over_at is None
+                    else _next(received_bytes, over_at)
+                )
                 for event in events.end() if received is None else events.feed(received):
-                    for piece in reader.read(event):
-                        has_thought = True
-                        has_answer = has_answer or not isinstance(piece, ReasoningPiece)
+                    if not (pieces := reader.read(event)):
+                        continue
+                    has_thought, has_answer = True, has_answer or _is_answer(pieces)
+                    # Some servers give a reason with each chunk, so a piece begins the wait again.
+                    over_at = None
+                    for piece in pieces:
                         yield piece
-                # Some servers give a reason with each chunk, so a piece begins the wait again.
-                if reply.finish_reason is not None and (over_at is None or piece is not None):
+                if over_at is None and reply.finish_reason is not None:
                     over_at = time.monotonic() + USAGE_SECONDS
     except FAILURES:
         # A failure after the finish reason takes nothing from the answer.
         if reply.finish_reason is None:
             raise
     for piece in reader.end(is_done=events.is_done):
-        has_answer = has_answer or not isinstance(piece, ReasoningPiece)
+        has_answer = has_answer or _is_answer([piece])
         yield piece
     _check_answer(reply, has_thought=has_thought, has_answer=has_answer)
 
@@ -132,6 +138,10 @@ def cause_of(error: Exception) -> str:
     """Return the cause of a failure for the log, without the provider's words."""
     cause = error.__cause__ or error
     return str(cause) if isinstance(cause, Refusal) else type(cause).__name__
+
+
+def _is_answer(pieces: list[Piece]) -> bool:
+    return any(not isinstance(piece, ReasoningPiece) for piece in pieces)
 
 
 def _check_answer(reply: Reply, *, has_thought: bool, has_answer: bool) -> None:
@@ -148,19 +158,16 @@ def _check_answer(reply: Reply, *, has_thought: bool, has_answer: bool) -> None:
         raise ModelFailed from GarbledStreamError(cause)
 
 
-async def _next(body: AsyncIterator[bytes], over_at: float | None) -> bytes | None:
+async def _next(body: AsyncIterator[bytes], over_at: float) -> bytes | None:
     """Return what arrives next.
 
     Args:
         body: of a response.
-        over_at: when to stop waiting, on the clock of `time.monotonic()`; None: when the connection
-            counts as dead.
+        over_at: when to stop waiting, on the clock of `time.monotonic()`.
 
     Returns:
         Some bytes; None: the body has ended, or the time is over.
     """
-    if over_at is None:
-        return await anext(body, None)
     # The time-out alone would not end a flood of heartbeats, for which nothing waits.
     if time.monotonic() < over_at:
         with suppress(TimeoutError):

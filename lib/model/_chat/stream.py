@@ -61,6 +61,8 @@ class ChatReader:
         self._thought = Characters()
         # None: the content is past any thought.
         self._inline: _InlineThought | None = _InlineThought()
+        # From here on the content is text that needs no look into it.
+        self._is_plain = False
         # The index of the choice that is read; None: no choice has come.
         self._choice: object = None
         self._has_delta = False
@@ -79,12 +81,14 @@ class ChatReader:
         """
         if error := chunk.get("error"):
             raise ProviderError(_error_object(error))
-        if chunk.get("object") == "error":
+        reply, choices = self._reply, chunk.get("choices")
+        if not choices and chunk.get("object") == "error":
             raise ProviderError(chunk)
-        self._note_facts(chunk)
+        if not reply.model_name or chunk.get("usage"):
+            self._note_facts(chunk)
         pieces: list[Piece] = []
         try:
-            for choice in chunk.get("choices") or ():
+            for choice in choices or ():
                 self._read_choice(choice, pieces)
         except (AttributeError, TypeError, ValueError, RecursionError):
             note_unreadable_event()
@@ -114,6 +118,7 @@ class ChatReader:
             reply.state = self._state.take()
 
     def _note_facts(self, chunk: dict[str, Any]) -> None:
+        """Note the model and the usage."""
         reply = self._reply
         if not reply.model_name and isinstance(name := chunk.get("model"), str):
             # Azure's first chunk has an empty name.
@@ -161,7 +166,12 @@ class ChatReader:
     def _read_delta(self, delta: dict[str, Any], pieces: list[Piece]) -> None:
         content = delta.get("content")
         # Most deltas are {"content": …}, some with a role.
-        if content is None or len(delta) > 1 + ("role" in delta):
+        is_only_content = content is not None and len(delta) == 1 + ("role" in delta)
+        if is_only_content and self._is_plain and isinstance(content, str):
+            if text := self._text.add(content).replace("\0", ""):
+                pieces.append(text)
+            return
+        if not is_only_content:
             self._read_thought(delta, pieces)
             content = content or delta.get("refusal")
         if isinstance(content, str):
@@ -187,6 +197,7 @@ class ChatReader:
             thought, text = self._inline.split(text)
             if self._inline.is_over:
                 self._inline = None
+                self._is_plain = not self._state.has_content
             if thought:
                 self._has_thought = True
                 pieces.append(ReasoningPiece(thought))
@@ -220,6 +231,7 @@ class ChatReader:
         # It goes back as a whole, or not at all: not where its beginning came in another form.
         is_state = self._state.has_content or (not self._has_text and any(map(_is_thought, blocks)))
         if is_state and not self._has_calls:
+            self._is_plain = False
             self._state.add_blocks("content", blocks)
         for block in blocks:
             if thought := _thought_in(block):
