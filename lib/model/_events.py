@@ -62,7 +62,7 @@ class EventStream:
     def feed(self, received: bytes) -> list[dict[str, Any]]:
         """Return the JSON objects of the events that are complete now, up to `[DONE]`."""
         found: list[dict[str, Any]] = []
-        if self._was_return or b"\r" in received:
+        if received and (self._was_return or b"\r" in received):
             received = self._with_line_feeds(received)
         # As bytes: `str.splitlines` would cut a line at each U+2028 of an answer.
         *lines, self._rest = (self._rest + received).split(b"\n")

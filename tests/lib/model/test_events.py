@@ -31,6 +31,9 @@ FRAMINGS: dict[str, tuple[bytes, list[dict[str, Any]]]] = {
     "an event in several lines": (
         b"".join(b"data: " + line + b"\n" for line in IN_LINES.split(b"\n")) + b"\n", [ONE],
     ),
+    "an event in several lines that end with both": (
+        b"".join(b"data: " + line + b"\r\n" for line in IN_LINES.split(b"\n")) + b"\r\n", [ONE],
+    ),
     "no blank line at the end": (BOTH[:-1], [ONE, TWO]),
     "no end of the last line": (BOTH[:-2], [ONE, TWO]),
     "no blank lines": (BOTH.replace(b"\n\n", b"\n"), [ONE, TWO]),
@@ -46,6 +49,9 @@ FRAMINGS: dict[str, tuple[bytes, list[dict[str, Any]]]] = {
         b'event: error\ndata: {"code": 429}\n\n', [{"code": 429, "error": {"code": 429}}],
     ),
     "an error as text": (b"event: error\ndata: slow down\n\n", [{"error": "slow down"}]),
+    "an error as text in two lines": (
+        b"event: error\ndata: slow\ndata:  down\n\n", [{"error": "slow\n down"}],
+    ),
     "an error as a field": (b'error: {"code": 429}\n\n', [{"error": {"code": 429}}]),
     "an error as a line": (BOTH + REPORTED + b"\n", [ONE, TWO, PROBLEM]),
     "an error as the body": (REPORTED, [PROBLEM]),
