@@ -56,7 +56,7 @@ class Characters:
         return whole_characters(piece)
 
     def end(self) -> str:
-        """Return what replaces a half whose other half never came; '' if there is none."""
+        """Return U+FFFD for a half whose other half never came; '' if there is none."""
         piece, self._half = self._half, ""
         return whole_characters(piece)
 

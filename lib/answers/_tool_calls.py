@@ -5,8 +5,8 @@ ones carry its arguments. Compatible servers leave out or repeat the index, send
 name late or in two pieces, send the call in one piece, or send it whole once more at the end.
 
 So a call is known by its id, then by its index, then by its text. A call whose arguments are
-complete cannot go on: what comes under its id or index is the same call once more, which counts
-once, or another call.
+complete cannot go on: a further piece under its id or index belongs to the same call once more,
+which counts once, or to another call.
 """
 
 import json
@@ -44,8 +44,8 @@ class _OpenCall:
         object: the arguments, once they are a complete object.
         is_too_long: the arguments are longer than MAX_ARGUMENTS_CHARS, and the rest is dropped.
         call: the call, once the stream shows it.
-        successor: what comes under this call's id or index after its complete arguments: this call
-            once more, or another one. It is not known which until its arguments are complete too.
+        successor: holds the pieces under this call's id or index after its complete arguments:
+            they are this call once more, or another one, and only all of them together tell.
         state: must go back to the provider with the call.
         characters: joins halves of characters at the ends of pieces.
     """
@@ -62,7 +62,7 @@ class _OpenCall:
     characters: Characters = field(default_factory=Characters)
 
     def add(self, piece: CallPiece) -> str:
-        """Add a piece, and return what it adds to the arguments, in whole characters."""
+        """Add a piece, and return the addition to the arguments, in whole characters."""
         self.id = self.id or piece.id
         if piece.state is not None:
             self.state = merged_state(self.state, piece.state)
@@ -71,7 +71,7 @@ class _OpenCall:
         return self.add_arguments(self.characters.add(piece.arguments))
 
     def add_arguments(self, arguments: str) -> str:
-        """Add to the arguments, and return what was added."""
+        """Add to the arguments, and return the addition."""
         if not arguments or self.is_too_long:
             return ""
         if len(self.arguments) + len(arguments) > MAX_ARGUMENTS_CHARS:
@@ -180,7 +180,7 @@ class CallAssembler:
             self._show(call, call.add_arguments(successor.arguments))
 
     def _show(self, call: _OpenCall, added: str) -> None:
-        """Show a call as soon as it has a name and arguments, and what is added to these."""
+        """Show a call as soon as it has a name and arguments, and then each addition to these."""
         if call.call is None:
             if call.name and call.arguments:
                 self._begin(call)

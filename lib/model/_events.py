@@ -194,7 +194,7 @@ def _with_line(text: bytearray, line: bytes) -> bytearray:
 
 
 def _parsed(data: bytes | bytearray) -> object:
-    """Return JSON, with U+FFFD for bytes that are not UTF-8; what is no JSON, as text."""
+    """Return JSON, or text that is no JSON as it is; U+FFFD stands for bytes that are not UTF-8."""
     try:
         # Some encoders write the two surrogates of a character as three bytes each.
         text = data.decode("utf-8", "surrogatepass")

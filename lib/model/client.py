@@ -159,7 +159,7 @@ def _check_answer(reply: Reply, *, has_thought: bool, has_answer: bool) -> None:
 
 
 async def _next(body: AsyncIterator[bytes], over_at: float) -> bytes | None:
-    """Return what arrives next.
+    """Return the next bytes of a body.
 
     Args:
         body: of a response.

@@ -88,7 +88,7 @@ TWO_CALLS = {
     ],
 }  # fmt: skip
 SPACED = MILK.replace(":", " : ")
-# What follows the call with MILK in its arguments, under index 0 and id "a".
+# The chunks after a call with MILK in its arguments, under index 0 and id "a".
 ONCE_MORE = {
     "whole": [chunk(piece(MILK, index=0, id="a"))],
     "whole, twice": [chunk(piece(MILK, index=0, id="a")), chunk(piece(MILK, index=0, id="a"))],

@@ -1,4 +1,4 @@
-"""The ends of a provider's stream, and what stands in it, as providers send them."""
+"""The ends of a provider's stream, and its contents, as providers send them."""
 
 import asyncio
 import json

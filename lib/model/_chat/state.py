@@ -1,4 +1,4 @@
-"""What must go back to a provider of Chat Completions with a reply, under its own fields' names.
+"""The state of a reply: fields that must go back to a provider of Chat Completions with it.
 
 Some providers refuse a history without these fields (DeepSeek without `reasoning_content`), and
 some refuse a history in which they are changed (Anthropic, by its signatures).
@@ -13,7 +13,7 @@ from lib.texts import storable_text, whole_characters
 
 # Of a reply. Each later request carries it.
 MAX_STATE_CHARS = 1_000_000
-# What an item costs beside its texts, so that a flood of empty items has an end too.
+# The cost of an item beside its texts, so that a flood of empty items has an end too.
 ITEM_CHARS = 8
 # Fields of a block that are pieces of one text.
 BLOCK_TEXTS = {"text", "summary", "thinking", "data"}

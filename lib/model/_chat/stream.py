@@ -211,7 +211,7 @@ class ChatReader:
             pieces.append(ReasoningPiece(thought))
 
     def _read_thought(self, delta: dict[str, Any], pieces: list[Piece]) -> None:
-        """Read what the model thinks, and what must go back with the reply."""
+        """Read the thought in a delta, and the fields that must go back with the reply."""
         shown = ""
         for name in THOUGHT_TEXTS:
             if (text := delta.get(name)) and isinstance(text, str):
@@ -240,7 +240,7 @@ class ChatReader:
                 self._add_text(self._text.add(text), pieces)
 
     def _end_texts(self, pieces: list[Piece]) -> None:
-        """Add what waited for its other half, or for the rest of a tag."""
+        """Add text that waited for the other half of a character, or for the rest of a tag."""
         if thought := self._thought.end():
             self._think(thought, pieces)
         if text := self._text.end():
@@ -248,6 +248,7 @@ class ChatReader:
         if self._inline is not None:
             thought, text = self._inline.end()
             if thought:
+                self._has_thought = True
                 pieces.append(ReasoningPiece(thought))
             if text:
                 self._has_text = True
@@ -307,7 +308,7 @@ class _InlineThought:
         self._has_thought = False
 
     def split(self, content: str) -> tuple[str, str]:
-        """Return what is thought in the next piece of the content, and what is text."""
+        """Return the thought and the text in the next piece of the content."""
         content, self._waiting = self._waiting + content, ""
         thought = ""
         if self._place == "before":
@@ -321,7 +322,7 @@ class _InlineThought:
         return thought, content
 
     def end(self) -> tuple[str, str]:
-        """Return what waited for the rest of a tag, as thought and as text."""
+        """Return the beginning of a tag that did not go on, as thought and as text."""
         waiting, self._waiting = self._waiting, ""
         return (waiting, "") if self._place == "within" else ("", waiting)
 
@@ -376,7 +377,7 @@ def _is_thought(block: object) -> bool:
 
 
 def _thought_in(block: Any) -> str:  # noqa: ANN401 (JSON)
-    """Return what the model thinks in a block; '' if that is sealed, or if it does not think."""
+    """Return the thought in a block; '' if it is sealed, or if there is none."""
     if not _is_thought(block):
         return ""
     parts = block.get("thinking") or block.get("summary") or block

@@ -1,4 +1,4 @@
-"""Fixtures: settings for what reads them, such as the counters."""
+"""Fixtures: settings, which the counters read."""
 
 from collections.abc import Iterator
 

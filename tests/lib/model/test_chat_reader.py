@@ -26,11 +26,11 @@ def chunk(delta: dict[str, Any] | None = None, reason: object = None, **fields: 
 
 
 class Read:
-    """What a reader makes of some chunks.
+    """Some chunks, read.
 
     Attributes:
         text: the text.
-        thought: what the model thinks.
+        thought: the reasoning.
         calls: the pieces of calls.
         reply: the facts.
         has_failed: the reader says so.

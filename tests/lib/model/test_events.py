@@ -1,4 +1,4 @@
-"""Event streams in all forms: framing by the HTML standard, and what providers make of it."""
+"""Event streams in all forms: framing by the HTML standard, and the habits of providers."""
 
 import json
 from itertools import pairwise
