@@ -1,4 +1,4 @@
-"""A request on its way to an answer: refused, cured and asked again; and what has helped before."""
+"""A request on its way to an answer: refused, cured and asked again, with the cures of before."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -41,7 +41,7 @@ class CuredRequest:
     """A request with the changes that its provider needs, as far as they are known."""
 
     def __init__(self, request: ModelRequest, dialect: Dialect) -> None:
-        """Take a request, and begin with what has helped before."""
+        """Take a request, and begin with the cures that have helped before."""
         self._asked = with_plain_schemas(request)
         self._dialect = dialect
         self._experience = experience_with(request.model, settings().openai_base_url, dialect)
@@ -95,7 +95,7 @@ class CuredRequest:
         return False
 
     def note_answer(self) -> None:
-        """Remember what has helped: the provider answers the request."""
+        """Remember the cures: the provider answers the request."""
         for cure in self._cures:
             if cure not in self._experience.cures and cure.is_lasting:
                 log("model_request_cured", model=self._asked.model, cure=cure.name)

@@ -150,7 +150,7 @@ def _setting_of(refusal: Refusal, model: str) -> str:
     if refusal.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or refusal.says(KEY):
         return "OPENAI_API_KEY"
     if refusal.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
-        return f"OPENAI_BASE_URL, {variable}"
+        return f"OPENAI_BASE_URL, OPENAI_API, {variable}"
     return "the OPENAI_ variables"
 
 

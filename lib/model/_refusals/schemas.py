@@ -134,6 +134,8 @@ def _description(schema: Schema) -> str:
         for name, words in BOUNDS.items()
         if name in schema and abs(schema[name]) < TOO_BIG
     ]
+    if schema.get("minLength") == 1:
+        bounds[bounds.index("at least 1 characters")] = "not empty"
     description = schema.get("description") or ""
     return f"{description} ({', '.join(bounds)})".strip() if bounds else description
 

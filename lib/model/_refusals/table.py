@@ -1,4 +1,4 @@
-"""The table of cures: how a provider words a refusal, and what the next request does without.
+"""The table of cures: how a provider words a refusal, and how the next request differs.
 
 The words are those that providers, gateways and chat templates were seen to use. A provider's next
 quirk is one more row.
@@ -72,7 +72,7 @@ class Row:
 
     Attributes:
         is_for: tells whether a refusal is of this kind.
-        cure: the cure, or what finds it by the refusal.
+        cure: the cure, or a function that finds it by the refusal.
     """
 
     is_for: Callable[[Refusal], bool]
@@ -97,7 +97,7 @@ def _says(*patterns: str) -> Callable[[Refusal], bool]:
 
 
 def _denies(*patterns: str) -> Callable[[Refusal], bool]:
-    """Return what recognises one of some words near to a negative."""
+    """Return a test for one of some words near to a negative."""
     return _says(_near("|".join(patterns)))
 
 
@@ -106,7 +106,7 @@ def _near(words: str) -> str:
 
 
 def _names(*fields: str) -> Callable[[Refusal], bool]:
-    """Return what recognises a refusal of a field of the body, or of something in it."""
+    """Return a test for a refusal of a field of the body, or of something in it."""
     return lambda refusal: re.split(r"[.\[]", refusal.param)[0] in fields
 
 
@@ -175,7 +175,7 @@ def _names_of_states(request: ModelRequest) -> Iterator[str]:
                 yield from call.state or {}
 
 
-# --- changes of the body, for what the request does not know
+# --- changes of the body, for fields that the request does not have
 
 
 def _without(name: str) -> Cure:
@@ -279,7 +279,7 @@ TABLE = (
         ),
         Cure("without the system role", without_system_role, is_last=True),
     ),
-    # Groq, Mistral, strict servers; OpenAI's Responses and Anthropic for what they cannot verify
+    # Groq, Mistral, strict servers; Anthropic and Responses for states that they cannot verify
     Row(lambda _refusal: True, _states),
     Row(
         _says("signature", "encrypted", "thinking", "of type .{0,40} was provided without"),

@@ -1,4 +1,4 @@
-"""Cures for what only some operators ask for, and for histories of other providers."""
+"""Cures for fields that only some operators send, and for histories of other providers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,14 +23,15 @@ from tests.support.product import forget_process
 
 TOOL = ToolDefinition("add_task", "Adds a task.", {"type": "object", "properties": {}})
 SIGNED = {"id": "call_1", "extra_content": {"google": {"thought_signature": "abc"}}}
+STEP = AssistantMessage(
+    "One moment.",
+    (PromptCall("call_1", "add_task", "{}", '{"id":1}', SIGNED),),
+    {"reasoning_content": "Hm"},
+)
 HISTORY = (
     SystemMessage("Be brief."),
     UserMessage(("Add milk",)),
-    AssistantMessage(
-        "One moment.",
-        (PromptCall("call_1", "add_task", "{}", '{"id":1}', SIGNED),),
-        {"reasoning_content": "Hm"},
-    ),
+    STEP,
     AssistantMessage("Done.", (), {"reasoning": "Hm"}),
     UserMessage(("And now?",)),
 )
@@ -208,6 +209,67 @@ def test_a_signature_that_google_does_not_take_is_replaced() -> None:
     assert google == {"thought_signature": "skip_thought_signature_validator"}
 
 
+def test_a_signature_goes_only_to_calls_without_one() -> None:
+    unsigned = PromptCall("call_2", "add_task", "{}", "{}")
+    answer = AssistantMessage("", (*STEP.calls, unsigned))
+    request = CuredRequest(
+        ModelRequest("m", (UserMessage(("Add milk",)), answer), (TOOL,)), CHAT_COMPLETIONS
+    )
+
+    assert request.cure(refusal("Function call is missing a thought_signature"))
+
+    [_, cured] = request.request.messages
+    assert isinstance(cured, AssistantMessage)
+    assert [(call.state or {})["extra_content"]["google"] for call in cured.calls] == [
+        {"thought_signature": "abc"},
+        {"thought_signature": "skip_thought_signature_validator"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "param"),
+    [
+        ("registry.ollama.ai/library/gemma3:4b does not support tools", ""),
+        ("This is wrong.", "tools[0].function"),
+    ],
+)
+def test_a_model_without_tools_gets_earlier_calls_as_text_in_its_next_request(
+    words: str, param: str
+) -> None:
+    request = CuredRequest(ModelRequest("m", HISTORY, (TOOL,)), CHAT_COMPLETIONS)
+
+    assert request.cure(refusal(words, param=param))
+
+    assert request.request.tools == ()
+    assert not any(
+        message.calls
+        for message in request.request.messages
+        if isinstance(message, AssistantMessage)
+    )
+
+
+def test_a_model_that_may_not_be_forbidden_to_call_is_left_the_choice() -> None:
+    request = CuredRequest(ModelRequest("m", HISTORY, (TOOL,), may_call=False), CHAT_COMPLETIONS)
+
+    assert request.cure(refusal("deepseek-reasoner does not support this tool_choice"))
+
+    assert "tool_choice" not in request.body(request.request)
+
+
+def test_a_history_that_is_refused_in_vague_words_is_told_without_states_then_without_calls() -> (
+    None
+):
+    states, calls = (
+        refusal("Invalid message", param="messages[2]"),
+        refusal("Message is wrong", param="messages[2]"),
+    )
+
+    first, second = answers_after(states), answers_after(states, calls)
+
+    assert [(answer.state, bool(answer.calls)) for answer in first] == [(None, True), (None, False)]
+    assert [bool(answer.calls) for answer in second] == [False, False]
+
+
 def test_calls_told_as_text_leave_user_and_assistant_in_turn() -> None:
     request = CuredRequest(ModelRequest("m", HISTORY, (TOOL,)), CHAT_COMPLETIONS)
 
@@ -225,12 +287,11 @@ def test_calls_told_as_text_leave_user_and_assistant_in_turn() -> None:
 
 
 def test_a_shorter_request_keeps_its_question_and_the_steps_after_it() -> None:
-    step = HISTORY[2]
-    request = CuredRequest(ModelRequest("m", (*HISTORY, step)), CHAT_COMPLETIONS)
+    request = CuredRequest(ModelRequest("m", (*HISTORY, STEP)), CHAT_COMPLETIONS)
 
     assert request.cure(refusal("context_length_exceeded"))
 
-    assert request.request.messages == (HISTORY[0], HISTORY[-1], step)
+    assert request.request.messages == (HISTORY[0], HISTORY[-1], STEP)
     assert not request.cure(refusal("context_length_exceeded"))
 
 

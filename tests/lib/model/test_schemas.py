@@ -75,7 +75,7 @@ def test_a_plain_schema_says_in_words_what_its_keywords_cannot() -> None:
     assert properties == {
         "title": {
             "type": "string",
-            "description": "What is to be done (at least 1 characters, at most 200 characters)",
+            "description": "What is to be done (not empty, at most 200 characters)",
         },
         "id": {"type": "integer", "description": "(at least 0)"},
         "weight": {"type": "number", "description": "(more than 0, less than 10)"},
