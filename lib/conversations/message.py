@@ -80,7 +80,7 @@ class Message:
         """Yield the parts of texts and tool calls; with calls, each step begins with a part.
 
         An answer without either was cut while its model thought. It has the beginning of a step
-        alone, as in the stream, because the AI SDK refuses a message without parts.
+        alone, as `useChat` has it from the stream.
         """
         if self.role == "assistant" and not self.content and not self.tool_calls:
             yield {"type": "step-start"}

@@ -1,11 +1,11 @@
 """A model that has only thought by the deadline, or a stop, leaves an answer cut short."""
 
-import asyncio
 from typing import Any
 
 import psycopg
 import pytest
 
+from lib.runtime.counting import MODEL_WAITS, counters
 from tests.support.model_server import MODEL_NAME, Reply, ScriptedModel
 from tests.support.product import CHAT_ID, Parley, parts_of, problem_of, text_of
 from tests.support.reading import path_of, sending, until
@@ -20,6 +20,17 @@ def thought(text: str) -> dict[str, Any]:
 
 
 ONLY_THINKS = Reply(chunks=[thought("First, "), thought("let me see.")], hangs_after=1)
+
+
+async def thinking() -> None:
+    """Wait until a thought has come; no reader sees one."""
+
+    def has_come() -> bool:
+        cells = counters().take()
+        counters().put_back(cells)
+        return any(name == MODEL_WAITS.name for name, *_ in cells)
+
+    await until(has_come)
 
 
 def stored_state(database: psycopg.Connection) -> dict[str, Any] | None:
@@ -42,7 +53,7 @@ async def test_an_answer_cut_at_the_deadline_while_the_model_thinks_is_stored(
     assert parts[-1]["finishReason"] == "length"
     answer = (await parley.history())["messages"][1]
     assert (answer["content"], answer["finish_reason"]) == ("", "timeout")
-    # The AI SDK refuses a message without parts.
+    # As useChat has it from the stream.
     assert answer["parts"] == [{"type": "step-start"}]
     state = stored_state(database)
     assert state is not None
@@ -82,14 +93,9 @@ async def test_an_incomplete_thought_is_told_to_no_model_and_the_conversation_go
 async def test_an_answer_that_is_stopped_while_the_model_thinks_is_stored_as_stopped(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
-    thinks = asyncio.Event()
-    # The first thought has been sent when the second one waits.
-    model.replies = [
-        Reply(chunks=[thought("First, "), thought("let me see.")], until=thinks, pauses_after=1)
-    ]
+    model.replies = [ONLY_THINKS]
     first = sending(parley.client)
-    await until(lambda: len(model.requests) == 1)
-    await asyncio.sleep(0.5)
+    await thinking()
 
     await parley.client.delete(path_of())
 
@@ -104,8 +110,7 @@ async def test_an_answer_that_was_stopped_while_the_model_thinks_can_be_regenera
 ) -> None:
     model.replies = [ONLY_THINKS]
     first = sending(parley.client)
-    await until(lambda: len(model.requests) == 1)
-    await asyncio.sleep(0.5)
+    await thinking()
     await parley.client.delete(path_of())
     await first.end()
 

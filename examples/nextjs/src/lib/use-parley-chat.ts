@@ -58,7 +58,8 @@ export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Opt
       const reason = message.metadata?.finish_reason ?? 'aborted'
       // Stopped before it said anything, it is no answer. (It may be stored, if the model had begun
       // to think.)
-      isBlank.current = reason === 'aborted' && message.parts.every(({ type }) => type === 'step-start')
+      isBlank.current =
+        reason === 'aborted' && message.parts.every(({ type }) => type === 'step-start')
       if (isBlank.current) {
         setMessages((all) => all.filter(({ id }) => id !== message.id))
         return
