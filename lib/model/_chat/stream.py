@@ -42,6 +42,8 @@ THOUGHT_BLOCKS = ("reasoning_details", "thinking_blocks")
 CALL_FIELDS = {"index", "id", "type", "function"}
 FUNCTION_FIELDS = {"name", "arguments"}
 BEGIN_THOUGHT, END_THOUGHT = "<think>", "</think>"
+# White space before the tag. A model that says nothing else finds no end.
+MAX_BLANK_CHARS = 100
 
 
 class ChatReader:
@@ -334,7 +336,8 @@ class _InlineThought:
         if begin.startswith(END_THOUGHT):
             self._place = "after"
             return begin[len(END_THOUGHT) :]
-        if BEGIN_THOUGHT.startswith(begin) or END_THOUGHT.startswith(begin):
+        may_be_tag = BEGIN_THOUGHT.startswith(begin) or END_THOUGHT.startswith(begin)
+        if may_be_tag and len(content) <= MAX_BLANK_CHARS:
             self._waiting = content
             return ""
         self.is_over = True
