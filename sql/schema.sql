@@ -635,7 +635,8 @@ BEGIN
         SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
     ),
 
-    -- Seldom: a question that was refused is answered, or refused after tools were run for it.
+    -- Seldom: a question that was refused is answered, or refused after tools were run for it. A try that failed for
+    -- another reason, or was cut before it had text, tells nothing: it may have no more than earlier tool calls.
     marked_question AS (
         UPDATE chat_messages
         SET refusal = finish_turn.refusal
@@ -645,6 +646,15 @@ BEGIN
             AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
             AND chat_messages.id = finish_turn.question_id
             AND chat_messages.refusal IS DISTINCT FROM finish_turn.refusal
+            AND (
+                finish_turn.refusal IS NOT NULL
+                OR CASE coalesce(finish_turn.finish_reason, 'stop')
+                    WHEN 'error' THEN FALSE
+                    WHEN 'interrupted' THEN FALSE
+                    WHEN 'aborted' THEN finish_turn.content <> ''
+                    ELSE TRUE
+                END
+            )
         RETURNING chat_messages.id
     ),
 

@@ -154,3 +154,30 @@ async def test_a_broken_answer_marks_its_question_when_the_provider_refused_to_g
     await turns.finish(begun, finish_reason="error", refusal="answer_withheld")
 
     assert rows.run(REFUSALS) == [("answer_withheld",)]
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "content"),
+    [("error", ""), ("error", "Hel"), ("interrupted", "Hel"), ("aborted", "")],
+)
+async def test_an_answer_that_tells_nothing_of_the_refusal_leaves_its_mark(
+    turns: Turns, rows: Rows, finish_reason: str, content: str
+) -> None:
+    await turns.release(await turns.begin(), "answer_withheld")
+
+    await turns.finish(await turns.begin(), content, finish_reason=finish_reason)
+
+    assert rows.run(REFUSALS) == [("answer_withheld",)]
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "content"), [("aborted", "Hel"), ("timeout", ""), ("tool_calls", "")]
+)
+async def test_an_answer_that_was_cut_takes_the_mark_of_a_refusal_too(
+    turns: Turns, rows: Rows, finish_reason: str, content: str
+) -> None:
+    await turns.release(await turns.begin(), "answer_withheld")
+
+    await turns.finish(await turns.begin(), content, finish_reason=finish_reason)
+
+    assert rows.run(REFUSALS) == [(None,)]
