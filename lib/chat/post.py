@@ -122,6 +122,11 @@ async def _respond(
                 takes_turn=time.monotonic() < takes_turn_until,
             )
         except TurnLapsedError as lapsed:
+            is_late = time.monotonic() + LOOK_AGAIN_SECONDS > deadline.cut_at
+            if lapsed.turn_id in running_answers and not is_late:
+                # It lives: the database was out of reach, and its next batch prolongs the lease.
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+                continue
             await recover_turn(database(), caller, conversation_id, lapsed.turn_id)
             continue
         match turn.verdict:

@@ -9,10 +9,11 @@ import pytest
 import lib.answers._batches
 import lib.turns.turn
 from lib.database._pool import ANSWER_TIMEOUT_SECONDS
+from lib.problems import DatabaseUnavailable
 from lib.turns.turn import LEASE_SECONDS
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import Parley, parts_of, problem_of, text_of
-from tests.support.reading import sending, until
+from tests.support.reading import sending, until, until_stored
 
 WHOLE = "Hello, how are you?"
 REFUSE_ANSWERS = """
@@ -99,3 +100,32 @@ async def test_no_lease_is_left_when_the_answer_is_stored(
     await parley.send("Hello!")
 
     assert lease_end(database) is None
+
+
+async def test_a_lease_that_ran_out_while_its_attempt_lives_in_this_process_costs_no_second_answer(
+    parley: Parley,
+    model: ScriptedModel,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: object) -> list[lib.answers._batches.BatchOutcome]:
+        await asyncio.sleep(0)
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(lib.turns.turn, "LEASE_SECONDS", 1.0)
+    go = asyncio.Event()
+    model.replies = [Reply(until=go, pauses_after=2)]
+    first = sending(parley.client)
+    await until_stored(database, "how")
+    with monkeypatch.context() as outage:
+        outage.setattr(lib.answers._batches, "store_stream_batches", fail)
+        ran_out = "SELECT FROM conversations WHERE turn_expires_at < now()"
+        await until(lambda: bool(database.execute(ran_out).fetchall()))
+        second = sending(parley.client)
+        await asyncio.sleep(0.5)
+
+    await second.has("how")
+    go.set()
+
+    assert [text_of(await each.end()) for each in (first, second)] == [WHOLE, WHOLE]
+    assert len(model.requests) == 1
