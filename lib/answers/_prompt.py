@@ -51,7 +51,8 @@ def prompt_messages(
     first question are left out: the window of HISTORY_MESSAGES may begin between the two.
 
     A question that the provider has refused is left out, with the steps that it had answered by
-    then, and with the unanswered questions before it, because they were refused as one message.
+    then, and with what no answer had followed before it (unanswered questions, results of tools),
+    because the provider read that for the first time, and may have refused it for that.
 
     Args:
         messages: the messages up to the question, oldest first.
@@ -121,9 +122,19 @@ class _Prompt:
         self.messages.append(UserMessage(content))
 
     def drop_unanswered(self) -> None:
-        """Remove the user's last message, unless an answer follows it."""
-        if isinstance(self._last(), UserMessage):
-            self.messages.pop()
+        """Remove the messages at the end that no answer follows.
+
+        They are the user's last message, and each earlier one whose answer ended on tool results:
+        these were first told in the request that was refused.
+        """
+        while (last := self._last()) is not None:
+            match last:
+                case UserMessage():
+                    self.messages.pop()
+                case AssistantMessage(text, calls) if calls or text == NO_ANSWER:
+                    self.messages.pop()
+                case _:
+                    return
 
     def add_step(self, step: Step) -> None:
         """Add a step of an answer."""

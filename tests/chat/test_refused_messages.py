@@ -153,3 +153,39 @@ async def test_a_question_whose_tools_result_is_refused_is_left_out_with_its_ste
 
     assert text_of(response) == WHOLE
     assert contents(model.requests[-1]) == ["And now?"]
+
+
+async def test_a_refused_question_stays_left_out_when_the_next_try_fails_for_another_reason(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.replies = [calling(Called("add_task", {"title": BAD}))]
+    await parley.send("Add it", user="ann")
+    choose = model.choose
+    # The answer has the earlier try's call by then, so it is stored.
+    model.choose = lambda _: Reply(status=500)
+    problem_of(await parley.send("Add it", user="ann"), 502, "model_failed")
+    model.choose = choose
+
+    response = await parley.send("And now?", message_id="message-2", user="ann")
+
+    assert text_of(response) == WHOLE
+    assert contents(model.requests[-1]) == ["And now?"]
+
+
+async def test_tool_results_that_are_first_told_with_a_refused_question_are_left_out_with_it(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    await parley.send("Hello!", user="ann")
+    choose = model.choose
+    # The model calls the tool, and fails before it has read the result.
+    model.replies = [calling(Called("add_task", {"title": BAD}))]
+    model.choose = lambda _: model.replies.pop(0) if model.replies else Reply(status=500)
+    await parley.send("Add it", message_id="message-2", user="ann")
+    model.choose = choose
+    response = await parley.send("Is it there?", message_id="message-3", user="ann")
+    problem_of(response, 502, "answer_withheld")
+
+    response = await parley.send("And now?", message_id="message-4", user="ann")
+
+    assert text_of(response) == WHOLE
+    assert contents(model.requests[-1]) == ["Hello!", WHOLE, "And now?"]
