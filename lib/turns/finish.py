@@ -10,7 +10,7 @@ from lib.database.client import Database
 from lib.database.statements import Call, Statement
 from lib.problems import AnswerNotStored
 from lib.runtime.counting import note_answer
-from lib.texts import json_text, jsonb
+from lib.texts import json_text
 from lib.turns.turn import Turn
 
 
@@ -148,7 +148,7 @@ def finish_call(
         model_name=answer.model_name,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
-        tool_calls=jsonb(answer.tool_calls),
+        tool_calls=json_text(answer.tool_calls),
         provider_state=json_text(answer.provider_state),
         persona=answer.persona,
         tone=answer.tone,

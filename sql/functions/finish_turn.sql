@@ -17,7 +17,7 @@
 --   model_name         text              as the provider names it; null: unknown
 --   prompt_tokens      integer           null: unknown
 --   completion_tokens  integer           null: unknown
---   tool_calls         jsonb             the tool calls with their results; null: none
+--   tool_calls         json              the tool calls with their results; null: none
 --   provider_state     json              see the column; null: none
 --   persona            text              as requested; null: none
 --   tone               text              as requested, or from the analysis; null: neither
@@ -50,7 +50,7 @@ CREATE OR REPLACE FUNCTION finish_turn(
     model_name text,
     prompt_tokens integer,
     completion_tokens integer,
-    tool_calls jsonb,
+    tool_calls json,
     provider_state json,
     persona text,
     tone text,
@@ -280,15 +280,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION finish_turn(
-    uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, json, text, text, text, text,
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, text, text, text, text,
     double precision, boolean, boolean, text, text, text, integer, text, text, text, timestamptz
 )
 IS 'Parley: stores the answer and gives the turn back';
 REVOKE EXECUTE ON FUNCTION finish_turn(
-    uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, json, text, text, text, text,
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, text, text, text, text,
     double precision, boolean, boolean, text, text, text, integer, text, text, text, timestamptz
 ) FROM public;
 GRANT EXECUTE ON FUNCTION finish_turn(
-    uuid, text, uuid, text, bigint, text, text, text, integer, integer, jsonb, json, text, text, text, text,
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, text, text, text, text,
     double precision, boolean, boolean, text, text, text, integer, text, text, text, timestamptz
 ) TO parley_app;

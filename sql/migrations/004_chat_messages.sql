@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     model_name text,
     prompt_tokens integer,
     completion_tokens integer,
-    tool_calls jsonb,
+    tool_calls json,
     metadata jsonb,
     persona text,
     tone text,
@@ -88,6 +88,7 @@ COMMENT ON COLUMN chat_messages.finish_reason IS 'Why the answer ended: the mode
 COMMENT ON COLUMN chat_messages.model_name IS 'Model that answered, as the provider names it';
 COMMENT ON COLUMN chat_messages.prompt_tokens IS 'Tokens read by the model, as the provider counts';
 COMMENT ON COLUMN chat_messages.completion_tokens IS 'Tokens written by the model, as the provider counts';
+-- json, not jsonb, so that fields keep their order, and a later request tells the calls in the bytes of the first one.
 COMMENT ON COLUMN chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
 COMMENT ON COLUMN chat_messages.metadata IS 'Free metadata of the client that sent the message';
 COMMENT ON COLUMN chat_messages.persona IS 'Persona used for the answer';

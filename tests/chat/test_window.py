@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.model_server import ScriptedModel
+from tests.support.model_server import Called, Reply, ScriptedModel, calling
 from tests.support.product import Parley
 
 TURNS = 30
@@ -54,3 +54,17 @@ async def test_a_window_of_one_message_is_the_question(
     assert [request["messages"][1:] for request in model.requests] == [
         [{"role": "user", "content": f"Question {number}"}] for number in range(3)
     ]
+
+
+async def test_the_request_after_a_tool_turn_begins_with_the_bytes_of_that_turn(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    # In no order of its own: neither by name nor by length.
+    task = '{"title": "Milk", "completed": false, "description": "Two bottles"}'
+    model.replies = [calling(Called("add_task", task)), Reply()]
+    await parley.send("Add milk", user="ann")
+
+    await parley.send("And now?", message_id="message-2", user="ann")
+
+    assert len(model.requests) == 3
+    assert moves(model.requests) == []

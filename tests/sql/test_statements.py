@@ -42,7 +42,7 @@ PYTHON_TYPES: dict[str, set[type]] = {
     "date": {date},
     "double precision": {float},
     "integer": {int},
-    "json": {dict},
+    "json": {dict, list},
     "jsonb": {dict, list},
     "text": {str},
     "timestamp with time zone": {datetime},

@@ -18,7 +18,7 @@ FROM finish_turn(
     model_name => %(model_name)s::text,
     prompt_tokens => %(prompt_tokens)s::integer,
     completion_tokens => %(completion_tokens)s::integer,
-    tool_calls => %(tool_calls)s::jsonb,
+    tool_calls => %(tool_calls)s::json,
     provider_state => %(provider_state)s::json,
     persona => %(persona)s::text,
     tone => %(tone)s::text,
