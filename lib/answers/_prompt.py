@@ -51,8 +51,8 @@ def prompt_messages(
     first question are left out: the window of HISTORY_MESSAGES may begin between the two.
 
     A question that the provider has refused is left out, with the steps that it had answered by
-    then, and with what no answer had followed before it (unanswered questions, results of tools),
-    because the provider read that for the first time, and may have refused it for that.
+    then, and with what stood before it and had no whole answer yet (unanswered questions, results
+    of tools, an answer that was withheld midway): the provider may have refused it for that.
 
     Args:
         messages: the messages up to the question, oldest first.
@@ -67,7 +67,7 @@ def prompt_messages(
     remark = ""
     for message in messages:
         if message.id in refused:
-            prompt.drop_unanswered()
+            prompt.drop_unsettled()
         if message.id in refused or message.reply_to in refused:
             continue
         if message is messages[-1] and replaced is not None:
@@ -78,6 +78,8 @@ def prompt_messages(
         elif message.role == "assistant":
             for step in steps_with_states(message):
                 prompt.add_step(step)
+            if message.finish_reason != "content_filter":
+                prompt.settle()
             remark = _remark(message)
     for step in steps:
         prompt.add_step(step)
@@ -106,6 +108,7 @@ class _Prompt:
         """Begin with the instructions that are not blank, in one system message."""
         text = "\n\n".join(text for text in instructions if text.strip())
         self.messages: list[PromptMessage] = [SystemMessage(text)] if text else []
+        self._settled = len(self.messages)
 
     def add_user(self, content: tuple[str | Image, ...]) -> None:
         """Add the content of a user's message; without any, nothing."""
@@ -121,20 +124,17 @@ class _Prompt:
                 pass
         self.messages.append(UserMessage(content))
 
-    def drop_unanswered(self) -> None:
-        """Remove the messages at the end that no answer follows.
+    def settle(self) -> None:
+        """Note that the provider has answered all that was added, if its answer stands there."""
+        match self._last():
+            case AssistantMessage(calls=()):
+                self._settled = len(self.messages)
+            case _:
+                pass
 
-        They are the user's last message, and each earlier one whose answer ended on tool results:
-        these were first told in the request that was refused.
-        """
-        while (last := self._last()) is not None:
-            match last:
-                case UserMessage():
-                    self.messages.pop()
-                case AssistantMessage(text, calls) if calls or text == NO_ANSWER:
-                    self.messages.pop()
-                case _:
-                    return
+    def drop_unsettled(self) -> None:
+        """Remove what was added since, because it may be what the provider refuses."""
+        del self.messages[self._settled :]
 
     def add_step(self, step: Step) -> None:
         """Add a step of an answer."""

@@ -189,3 +189,17 @@ async def test_tool_results_that_are_first_told_with_a_refused_question_are_left
 
     assert text_of(response) == WHOLE
     assert contents(model.requests[-1]) == ["Hello!", WHOLE, "And now?"]
+
+
+async def test_an_answer_that_was_withheld_midway_is_left_out_with_the_question_refused_for_it(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    await parley.send("Hello!")
+    model.replies = [Reply(pieces=("Well, ", BAD), finish_reason="content_filter")]
+    await parley.send("Go on", message_id="message-2")
+    problem_of(await parley.send("And?", message_id="message-3"), 502, "answer_withheld")
+
+    response = await parley.send("Still there?", message_id="message-4")
+
+    assert text_of(response) == WHOLE
+    assert contents(model.requests[-1]) == ["Hello!", WHOLE, "Still there?"]
