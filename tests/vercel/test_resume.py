@@ -213,7 +213,7 @@ async def test_a_repeated_message_is_answered_when_the_other_process_is_killed_b
     again = asyncio.create_task(
         processes.client.post(url, json=body, headers=headers_of("ann") | invocation_headers(30))
     )
-    await asyncio.sleep(0.5)
+    await until(lambda: _is_followed(database))
 
     processes.chat.kill()
     database.execute("UPDATE conversations SET turn_expires_at = now()")
@@ -223,8 +223,8 @@ async def test_a_repeated_message_is_answered_when_the_other_process_is_killed_b
 
 
 @pytest.mark.parametrize("wants_stream", [True, False])
-async def test_who_attached_to_an_answer_that_is_stopped_before_its_first_token_does_not_ask_again(
-    processes: Processes, model: ScriptedModel, *, wants_stream: bool
+async def test_a_request_that_follows_an_answer_stopped_before_its_first_token_does_not_ask_again(
+    processes: Processes, model: ScriptedModel, database: psycopg.Connection, *, wants_stream: bool
 ) -> None:
     model.replies = [Reply(hangs_after=0)]
     first = processes.send()
@@ -234,7 +234,7 @@ async def test_who_attached_to_an_answer_that_is_stopped_before_its_first_token_
     url = f"{processes.other.base_url}/api/chat"
     headers = headers_of("ann") | invocation_headers(30)
     attached = asyncio.create_task(processes.client.post(url, json=body, headers=headers))
-    await asyncio.sleep(0.5)
+    await until(lambda: _is_followed(database))
 
     await processes.stop()
 
@@ -245,3 +245,9 @@ async def test_who_attached_to_an_answer_that_is_stopped_before_its_first_token_
         problem_of(response, 409, "answer_stopped")
     assert len(model.requests) == 1
     await first.end()
+
+
+def _is_followed(database: psycopg.Connection) -> bool:
+    """Tell whether a process has read the stream of an answer that another process makes."""
+    reading = "SELECT FROM pg_stat_activity WHERE query LIKE '%last_stream AS (%'"
+    return bool(database.execute(f"{reading} AND pid <> pg_backend_pid()").fetchall())
