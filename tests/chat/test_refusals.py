@@ -504,6 +504,51 @@ async def test_a_call_that_the_provider_cannot_read_is_asked_for_once_more(
     assert database.execute("SELECT title FROM tasks").fetchall() == [("Buy milk",)]
 
 
+GARBLED = {
+    "Ollama": (500, "error parsing tool call: raw='{', err=unexpected end of JSON input"),
+    "llama.cpp": (
+        500,
+        (
+            "Failed to parse tool call arguments as JSON: [json.exception.parse_error.101] parse "
+            "error at line 1, column 10: syntax error - unexpected end of input"
+        ),
+    ),
+    "Groq": (
+        400,
+        (
+            "tool call validation failed: parameters for tool add_task did not match schema: "
+            "errors: [missing properties: 'title']"
+        ),
+    ),
+    "a provider that fails": (500, "Internal server error: unexpected failure in tool parser"),
+}
+
+
+@pytest.mark.parametrize(("status", "words"), GARBLED.values(), ids=GARBLED.keys())
+async def test_a_garbled_call_costs_no_later_request_its_tools(
+    parley: Parley, model: ScriptedModel, status: int, words: str
+) -> None:
+    garbled = Reply(status=status, error=openai_error(words))
+    model.replies = [garbled, garbled, Reply()]
+    await parley.send("Milk", user="ann")
+    model.replies = []
+
+    await parley.send("Hello!", user="bob", chat_id="b" * 16)
+
+    assert all(map(has_tools, model.requests))
+
+
+async def test_a_forced_tool_that_is_refused_in_vague_words_costs_no_request_its_tools(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    error = openai_error("Forced function calling is not supported by this model")
+    model.choose = Refusing(lambda body: isinstance(body.get("tool_choice"), dict), error).reply_to
+
+    assert text_of(await parley.send("Add milk", user="ann", tool_choice="add_task")) == "Done"
+
+    assert all(has_tools(body) or "response_format" in body for body in model.requests)
+
+
 TEXT_ONLY = {
     "DeepSeek": openai_error(
         "Failed to deserialize the JSON body into the target type: messages[1]: unknown variant "

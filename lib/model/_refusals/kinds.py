@@ -67,8 +67,12 @@ TOO_LONG = re.compile(
     r"|exceed.{0,40}(?:token|context|input length|maximum length)|range of input length"
     r"|reduce (?:the length|your (?:prompt|message|input))"
 )
-# Groq's: the model wrote a call that cannot be read.
-GARBLED_CALL = re.compile(r"tool_use_failed|failed to call a function")
+# The model wrote a call that cannot be read: Groq, Ollama, llama.cpp.
+GARBLED_CALL = re.compile(
+    r"tool_use_failed|output_parse_failed|failed to call a function|malformed_function_call"
+    r"|tool call validation failed"
+    r"|(?:fail\w*|error|unable|could not|cannot)(?: to)? pars\w+.{0,30}(?:tool|function)[ _-]?call"
+)
 BUSY = re.compile(
     r"overloaded|rate[_ ]?limit|too many requests|resource_?exhausted|at capacity|\bunavailable\b"
 )

@@ -49,6 +49,12 @@ class Refusal(Exception):
         named = (str(self.status or ""), self.code, self.param)
         super().__init__(" ".join(each for each in named if each))
 
+    @property
+    def is_of_server(self) -> bool:
+        """The status says that the provider has failed, not that the request is wrong."""
+        is_failure = (self.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return is_failure and self.status != HTTPStatus.NOT_IMPLEMENTED
+
     def says(self, pattern: re.Pattern[str]) -> bool:
         """Return whether the provider's words match a pattern."""
         return pattern.search(self.words) is not None

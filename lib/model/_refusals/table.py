@@ -81,6 +81,10 @@ class Row:
 
 def cures_of(refusal: Refusal, request: ModelRequest, body: Body) -> Iterator[Cure]:
     """Yield the cures that may help against a refusal, the likeliest first."""
+    if refusal.says(GARBLED_CALL):
+        # The provider takes tools: another request would cost all later ones theirs.
+        yield AGAIN
+        return
     for row in TABLE:
         if row.is_for(refusal):
             cure = row.cure if isinstance(row.cure, Cure) else row.cure(refusal, request, body)
@@ -99,6 +103,12 @@ def _says(*patterns: str) -> Callable[[Refusal], bool]:
 def _denies(*patterns: str) -> Callable[[Refusal], bool]:
     """Return a test for one of some words near to a negative."""
     return _says(_near("|".join(patterns)))
+
+
+def _denies_as_request(*patterns: str) -> Callable[[Refusal], bool]:
+    """Return what recognises one of some vague words, unless the provider itself has failed."""
+    denies = _denies(*patterns)
+    return lambda refusal: not refusal.is_of_server and denies(refusal)
 
 
 def _near(words: str) -> str:
@@ -218,13 +228,14 @@ AGAIN = Cure("again", is_lasting=False)
 # `CuredRequest` knows how much shorter.
 SHORTER = Cure("shorter", is_lasting=False)
 WITHOUT_STATES = Cure("without states", without_states)
+WITHOUT_FORCED_TOOL = Cure("without forced tool", without_forced_tool)
 WITHOUT_TOOLS = Cure("without tools", without_tools, is_last=True)
+TOOLS = (r"\btools?\b", r"\bfunctions?\b", r"function[ _-]?call")
 CALLS_AS_TEXT = Cure("calls as text", with_calls_as_text, is_last=True)
 
 # The first row counts that changes something and was not tried: precise words come before vague
 # ones, and the lighter cure before the heavier one.
 TABLE = (
-    Row(_says(GARBLED_CALL.pattern), AGAIN),
     Row(_says(BAD_IMAGE.pattern, NO_IMAGES.pattern), _fewer_images),
     # Gemini
     Row(
@@ -256,7 +267,7 @@ TABLE = (
         _denies(r"max_(?:completion_)?tokens"),
         Cure("max_tokens by its other name", body=_with_other_limit),
     ),
-    Row(_says(r"tool[_. ]?choice"), Cure("without forced tool", without_forced_tool)),
+    Row(_says(r"tool[_. ]?choice|\bforc(?:e|es|ed|ing)\b"), WITHOUT_FORCED_TOOL),
     Row(_says(r"tool[_. ]?choice"), Cure("without tool_choice", with_free_choice)),
     Row(
         _denies(r"response[_ ]format", r"json[_ ]mode", "json_schema", "structured output"),
@@ -310,7 +321,8 @@ TABLE = (
         ),
         CALLS_AS_TEXT,
     ),
-    Row(_denies(r"\btools?\b", r"\bfunctions?\b", r"function[ _-]?call"), WITHOUT_TOOLS),
+    Row(_denies_as_request(*TOOLS), WITHOUT_FORCED_TOOL),
+    Row(_denies_as_request(*TOOLS), WITHOUT_TOOLS),
     Row(_names("tools"), WITHOUT_TOOLS),
     Row(_names("messages", "input"), CALLS_AS_TEXT),
 )
