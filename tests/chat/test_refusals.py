@@ -392,6 +392,41 @@ async def test_a_cure_that_does_not_help_is_taken_back(
     assert ["stream_options" in body for body in model.requests] == [True, False, True, False]
 
 
+async def test_a_cure_that_does_not_help_is_taken_back_though_each_refusal_has_an_id(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    def choose(body: Body) -> Reply:
+        request_id = f"2026{'abcdefgh'[len(model.requests)]}X9"
+        words = f"Cannot use tools, stream_options (request id: {request_id})"
+        return Reply(status=400, error=openai_error(words)) if has_tools(body) else Reply()
+
+    model.choose = choose
+
+    await parley.send("Hello!", user="ann")
+
+    asked = [(has_stream_options(body), has_tools(body)) for body in model.requests]
+    assert asked == [(True, True), (False, True), (True, False)]
+
+
+@pytest.mark.environment(OPENAI_REASONING_EFFORT="high", OPENAI_TITLE_MODEL="test-model")
+async def test_an_effort_that_a_title_is_refused_costs_the_answers_not_theirs(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    def choose(body: Body) -> Reply:
+        if body.get("reasoning_effort") == "none":
+            words = "Unsupported value: reasoning_effort does not support 'none'"
+            return Reply(status=400, error=openai_error(words, param="reasoning_effort"))
+        return Reply(seconds_between=0.1)
+
+    model.choose = choose
+    for number in range(2):
+        await parley.send("Hello!", message_id=f"message-{number}")
+
+    assert [body.get("reasoning_effort") for body in model.requests] == [
+        *("high", "none", None, "high"),
+    ]
+
+
 async def test_a_provider_that_refuses_everything_is_asked_a_limited_number_of_times(
     parley: Parley, model: ScriptedModel
 ) -> None:
@@ -738,6 +773,31 @@ async def test_a_conversation_goes_on_beyond_the_length_that_its_model_reads(
         model.requests
     )
     assert {body["messages"][1]["role"] for body in model.requests} == {"user"}
+
+
+async def test_a_long_thought_that_goes_back_shortens_no_other_conversation(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    thought = Reply(
+        chunks=[
+            {"choices": [{"delta": {"reasoning_content": "hm " * 1500}}]},
+            {"choices": [{"delta": {"content": "Done"}, "finish_reason": "stop"}]},
+        ]
+    )
+
+    def choose(body: Body) -> Reply:
+        if "reasoning_content" in json.dumps(body):
+            return Reply(status=400, error=openai_error("prompt is too long: 9 tokens > 8 maximum"))
+        return thought if body["messages"][-1]["content"] == "Think" else Reply(pieces=("Done",))
+
+    model.choose = choose
+    await parley.send("Think")
+    assert text_of(await parley.send("And now?", message_id="message-2")) == "Done"
+
+    for number in range(3):
+        await parley.send("x" * 500, message_id=f"message-{number}", chat_id="b" * 16)
+
+    assert len(model.requests[-1]["messages"]) == 6
 
 
 @pytest.mark.environment(MAX_MESSAGE_CHARS="4000")

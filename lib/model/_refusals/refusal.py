@@ -20,6 +20,7 @@ ECHOES = {"input", "ctx", "failed_generation", "url", "request_id"}
 MAX_TEXT_CHARS = 4000
 MAX_TEXTS = 100
 MAX_BODY_DEPTH = 8
+NUMBER_OR_ID = re.compile(r"[\w-]*\d[\w-]*")
 CODE = re.compile(r"[a-z_][a-z0-9_.\[\]]{0,63}")
 
 
@@ -60,8 +61,8 @@ class Refusal(Exception):
         return pattern.search(self.words) is not None
 
     def resembles(self, other: "Refusal") -> bool:
-        """Return whether two refusals differ in numbers at most."""
-        mine, theirs = (re.sub(r"\d+", "", each.words) for each in (self, other))
+        """Return whether two refusals differ in numbers and ids at most."""
+        mine, theirs = (NUMBER_OR_ID.sub("", each.words) for each in (self, other))
         return (self.status, mine) == (other.status, theirs)
 
 

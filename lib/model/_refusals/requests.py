@@ -172,8 +172,16 @@ def _chars_of(message: PromptMessage) -> int:
                 len(part) if isinstance(part, str) else max(len(part.url), IMAGE_CHARS)
                 for part in content
             )
-        case AssistantMessage(text, calls):
-            return len(text) + sum(len(call.arguments) + len(call.result) for call in calls)
+        case AssistantMessage(text, calls, state):
+            return len(text) + _state_chars(state) + sum(map(_chars_of_call, calls))
+
+
+def _chars_of_call(call: PromptCall) -> int:
+    return len(call.arguments) + len(call.result) + _state_chars(call.state)
+
+
+def _state_chars(state: dict[str, Any] | None) -> int:
+    return len(json.dumps(state)) if state else 0
 
 
 def _with_answers(

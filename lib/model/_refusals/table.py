@@ -147,7 +147,7 @@ def _other_effort(refusal: Refusal, _request: ModelRequest, body: Body) -> Cure 
             f"reasoning_effort {nearest} for {sent}",
             body=partial(_with_other_effort, refused=sent, effort=nearest),
         )
-    return _without("reasoning" if "reasoning" in body else "reasoning_effort")
+    return Cure(f"without reasoning_effort {sent}", body=partial(_without_effort, refused=sent))
 
 
 OFFER = re.compile(r"(?:values|levels|one of|should be|must be|expected).*")
@@ -210,6 +210,13 @@ def _with_effort(body: Body, effort: str) -> Body:
 
 def _with_other_effort(body: Body, refused: str, effort: str) -> Body:
     return _with_effort(body, effort) if _effort_in(body) == refused else body
+
+
+def _without_effort(body: Body, refused: str) -> Body:
+    """Leave out an effort that is refused; titles ask for another one than answers."""
+    if _effort_in(body) != refused:
+        return body
+    return _without_field(body, "reasoning" if "reasoning" in body else "reasoning_effort")
 
 
 def _without_effort_for_tools(body: Body) -> Body:
