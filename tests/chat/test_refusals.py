@@ -229,6 +229,9 @@ CURED = {
         has_system_role,
         openai_error("Conversation roles must alternate user/assistant/user/assistant/..."),
     ),
+    "Anthropic's roles": Refusing(
+        has_system_role, openai_error("messages.0.role: Input should be 'user' or 'assistant'")
+    ),
     "OpenAI's o1-mini": Refusing(
         has_system_role,
         openai_error(
@@ -653,6 +656,11 @@ async def test_earlier_pictures_are_left_out_for_a_model_that_reads_text_alone(
         "Could not process image",
         "Error while downloading https://example.com/cat.png.",
         "Failed to load image or audio file",
+        "Provided image is not valid.",
+        "Cannot fetch content from the provided URL. Please ensure the URL is valid.",
+        "URL not accessible: 403 Forbidden",
+        "Invalid value: 'image_url'. Supported values are: 'text'.",
+        "This model supports text only.",
     ],
 )
 async def test_a_picture_that_cannot_be_read_is_a_422(
@@ -748,6 +756,10 @@ TOO_LONG = {
         ),
     ),
     "Qwen": Refusing(is_too_long, openai_error("Range of input length should be [1, 3000]")),
+    "TGI": Refusing(
+        is_too_long, openai_error("inputs must have less than 750 tokens. Given: 900"), status=422
+    ),
+    "a gateway": Refusing(is_too_long, openai_error("Prompt length exceeds the limit")),
     "a proxy": Refusing(is_too_long, "<html>413 Request Entity Too Large</html>", status=413),
 }
 
@@ -843,7 +855,45 @@ async def test_the_retry_after_of_an_overload_is_the_providers(
     assert response.headers["retry-after"] == seconds
 
 
+IN_A_STREAM = [
+    (
+        {"code": "rate_limit_exceeded", "message": "Rate limit exceeded: too many tokens a minute"},
+        (503, "model_overloaded"),
+    ),
+    ({"type": "throttling", "message": "Too many tokens, please wait"}, (503, "model_overloaded")),
+    ({"code": "invalid_api_key", "message": "Incorrect key"}, (502, "model_refused")),
+    ({"code": "content_filter", "message": "No"}, (502, "answer_withheld")),
+    ({"code": 500, "message": "context deadline exceeded"}, (502, "model_failed")),
+]
+
+
+@pytest.mark.parametrize(("error", "problem"), IN_A_STREAM)
+async def test_an_error_at_the_beginning_of_a_stream_is_read_by_its_code_and_words(
+    parley: Parley, model: ScriptedModel, error: Body, problem: tuple[int, str]
+) -> None:
+    model.default = Reply(chunks=[{"error": error}])
+
+    problem_of(await parley.say("Hello!"), *problem)
+
+    assert len(model.requests) == 1
+
+
 OPERATORS = [
+    (
+        429,
+        {
+            "code": "Some resource has been exhausted",
+            "error": "Your team has either used all available credits or reached its monthly "
+            "spending limit.",
+        },
+        "billing",
+    ),
+    (429, google_error("Your prepayment credits are depleted."), "billing"),
+    (
+        403,
+        openai_error("Your account was flagged for violating our usage policies."),
+        "OPENAI_API_KEY",
+    ),
     (
         429,
         openai_error(
@@ -919,6 +969,10 @@ WITHHELD = [
     (400, openai_error("<400> InternalError.Algo.DataInspectionFailed: Input text data may contain "
                        "inappropriate content.", code="data_inspection_failed")),
     (400, openai_error("Content Exists Risk")),
+    (400, openai_error("Your request was rejected as a result of our safety system.")),
+    (400, openai_error("This request has been flagged for potentially high-risk activity.")),
+    (400, openai_error("Violated guardrail policy: the words of a tool were blocked")),
+    (451, "Unavailable For Legal Reasons"),
     (403, {"code": "The caller does not have permission to execute the specified operation",
            "error": "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO"}),
 ]  # fmt: skip

@@ -22,18 +22,35 @@ from lib.runtime.log import log
 from lib.settings import settings
 
 OVERLOADED = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, 529}
+# Neither key nor path nor load.
+ABOUT_REQUEST = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+}
 TIMED_OUT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT, 524}
 
 WITHHELD = re.compile(
     r"content[_ ]filter|content[_ ]policy|responsibleaipolicy|content management policy"
     r"|data_?inspection_?failed|inappropriate content|content exists risk|usage guidelines"
     r"|usage polic|prohibited_content|moderation|input was flagged|sensitive content|new_sensitive"
-    r"|unsafe|high risk|safety_(?:violation|check)|blocked .{0,40}safety|敏感"
+    r"|unsafe|high[- ]risk|safety[_ ](?:system|settings|filter|polic|violation|check)"
+    r"|blocked .{0,40}safety|block_?reason|guardrail|(?:was|were|been|is|are) flagged"
+    r"|violat\w+.{0,60}(?:polic|terms|guideline)|acceptable use"
+    r"|(?:disallowed|harmful|prohibited|forbidden|objectionable) content|敏感"
+)
+# The operator's account is held back, not a message.
+ACCOUNT = re.compile(
+    r"(?:account|organi[sz]ation|project|team|key)\b.{0,60}"
+    r"(?:suspend|disabled|banned|deactivat|terminated|flagged|blocked)"
 )
 BILLING = re.compile(
     r"insufficient[_ ](?:quota|balance|credit|fund)|billing_(?:not_active|hard_limit_reached)"
     r"|exceeded your current quota|credit balance|requires more credits|out of credits|arrearage"
-    r"|payment required|account is not active|余额不足"
+    r"|payment required|account is not active|余额不足|spend(?:ing)? (?:limit|cap)"
+    r"|(?:used|run out of|purchase|buy|add) (?:\w+ ){0,3}credits?\b|\brecharge\b|top[- ]?up"
+    r"|(?:credits?|funds|balance) .{0,20}(?:depleted|exhausted|used up|not enough|insufficient)"
+    r"|credit limit|api usage limits"
 )
 # Gemini says "exceeded your current quota" for its limits by the minute too.
 BY_THE_MINUTE = re.compile(r"(?:re)?try again in|retry in|retrydelay")
@@ -49,15 +66,22 @@ NO_IMAGES = re.compile(
     r"|no endpoints found that support image|(?:image|vision|multi-?modal).{0,80}(?:not|n't|un)"
     r"(?: ?(?:support|enabled|available|allowed|able))|(?:not|n't|un)[ _]?(?:support|a multi-?modal"
     r"|accept|enabled).{0,40}(?:image|vision|multi-?modal)|at most 0 image|not a multi-?modal"
-    r"|required for image input|content.{0,40}(?:must|expected|should) be a (?:valid )?string"
-    r"|sequence, expected a string|only.{0,20}text.{0,20}(?:content|input|part)"
+    r"|required for image input|content.{0,40}(?:must|expected|should|to) be a (?:valid )?string"
+    r"|sequence, expected a string|only.{0,20}text.{0,20}(?:content|input|part|message)"
+    r"|text[- ]only|input tag 'image|support (?:input image|image input)"
 )
 # … or it cannot read this one.
 BAD_IMAGE = re.compile(
     r"unsupported image|valid image|invalid_?.?image|could not process image|invalid base64"
     r"|unable to process input image|\b(?:download|fetch|load|open|decode|identify|read)"
     r"(?:ed|ing)?\b.{0,30}(?:image|file|media|https?:)|image.{0,60}(?:too (?:large|big)|exceed)"
-    r"|image.{0,60}(?:corrupt|dimensions)|image_(?:parse|too)|mime type"
+    r"|image.{0,60}(?:corrupt|dimensions)|image_(?:parse|too)|mime type|image (?:format|type)"
+    r"|(?:fail|unable|cannot)\w*(?: to)? process.{0,20}image"
+)
+# Said of a question with an image, this is about the image, in whatever words.
+ABOUT_IMAGE = re.compile(
+    r"image|picture|photo|vision|multi-?modal|\bmedia|\bfiles?\b|\burls?\b|download|fetch|retriev"
+    r"|content type|be a (?:valid )?string|text messages"
 )
 TOO_LONG = re.compile(
     r"context_length_exceeded|exceed_context_size|string_above_max_length|tokens_limit_reached"
@@ -65,7 +89,10 @@ TOO_LONG = re.compile(
     r"|(?:prompt|input|request|message|body|conversation) .{0,60}too (?:long|large|big)"
     r"|too many (?:input )?tokens|request too large|token (?:count|limit).{0,40}exceed"
     r"|exceed.{0,40}(?:token|context|input length|maximum length)|range of input length"
-    r"|reduce (?:the length|your (?:prompt|message|input))"
+    r"|reduce (?:the length|your (?:prompt|message|input))|longer than .{0,40}(?:model|maximum)"
+    r"|(?:prompt|input|message|tokens?) (?:\w+ ){0,2}(?:exceed|>)"
+    r"|must have (?:less|fewer|at most) .{0,20}tokens|`?inputs`? tokens \+"
+    r"|(?:输入|上下文|长度).{0,8}(?:过长|超)"
 )
 # The model wrote a call that cannot be read: Groq, Ollama, llama.cpp.
 GARBLED_CALL = re.compile(
@@ -73,9 +100,11 @@ GARBLED_CALL = re.compile(
     r"|tool call validation failed"
     r"|(?:fail\w*|error|unable|could not|cannot)(?: to)? pars\w+.{0,30}(?:tool|function)[ _-]?call"
 )
-BUSY = re.compile(
-    r"overloaded|rate[_ ]?limit|too many requests|resource_?exhausted|at capacity|\bunavailable\b"
+RATE_LIMITED = re.compile(
+    r"overloaded|rate[_ ]?limit|too many requests|resource_?exhausted|at capacity|throttl"
+    r"|please wait"
 )
+BUSY = re.compile(rf"{RATE_LIMITED.pattern}|\bunavailable\b")
 
 
 def problem_of(error: Exception) -> ModelFailed:
@@ -92,7 +121,7 @@ def problem_of_refusal(refusal: Refusal, request: ModelRequest) -> ModelFailed:
         refusal: the refusal, for which there is no cure (any more).
         request: the request that was refused.
     """
-    if refusal.says(WITHHELD):
+    if _is_withheld(refusal):
         return AnswerWithheld()
     if _is_of_billing(refusal):
         return ModelRefused()
@@ -101,24 +130,28 @@ def problem_of_refusal(refusal: Refusal, request: ModelRequest) -> ModelFailed:
         return FileRefused()
     if is_too_long(refusal):
         return FileRefused() if has_image else ConversationTooLong()
+    if has_image and refusal.status in ABOUT_REQUEST and refusal.says(ABOUT_IMAGE):
+        return FileRefused()
     return _passing_problem(refusal) or ModelRefused()
 
 
 def _passing_problem(refusal: Refusal) -> ModelFailed | None:
     """Return the problem if the same request may be accepted later."""
-    if refusal.status in OVERLOADED or (refusal.status is None and refusal.says(BUSY)):
+    if _is_overload(refusal) or (refusal.status is None and refusal.says(BUSY)):
         return ModelOverloaded(retry_after_seconds=retry_after(refusal))
     if refusal.status in TIMED_OUT:
         return ModelTimeout()
+    if refusal.status is None and (refusal.says(KEY) or refusal.says(MODEL)):
+        return None
     is_of_provider = refusal.status is None or refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return ModelFailed() if is_of_provider or refusal.says(GARBLED_CALL) else None
 
 
 def is_of_request(refusal: Refusal) -> bool:
     """Return whether another request may be accepted: the reason is none of key, limit or load."""
-    if refusal.says(WITHHELD) or _is_of_billing(refusal):
+    if _is_withheld(refusal) or _is_of_billing(refusal):
         return False
-    if refusal.status in OVERLOADED:
+    if _is_overload(refusal):
         return is_too_long(refusal)
     return refusal.status not in TIMED_OUT | {HTTPStatus.UNAUTHORIZED}
 
@@ -127,10 +160,24 @@ def is_too_long(refusal: Refusal) -> bool:
     """Return whether a shorter request may be accepted."""
     if refusal.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return True
-    if refusal.status in OVERLOADED:
+    if _is_overload(refusal):
         # A request that alone exceeds the tokens of a minute is never accepted.
         return "request too large" in refusal.words
     return refusal.says(TOO_LONG)
+
+
+def _is_overload(refusal: Refusal) -> bool:
+    """Return whether the same request may be accepted in a while; in a stream, words alone say."""
+    if refusal.status is None:
+        return refusal.says(RATE_LIMITED)
+    return refusal.status in OVERLOADED
+
+
+def _is_withheld(refusal: Refusal) -> bool:
+    if refusal.status == HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS:
+        return True
+    is_of_key = refusal.status == HTTPStatus.UNAUTHORIZED or refusal.says(ACCOUNT)
+    return refusal.says(WITHHELD) and not is_of_key
 
 
 def log_refusal(refusal: Refusal, model: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
-from lib.model._refusals.kinds import BAD_IMAGE, GARBLED_CALL, NO_IMAGES, is_too_long
+from lib.model._refusals.kinds import ABOUT_IMAGE, BAD_IMAGE, GARBLED_CALL, NO_IMAGES, is_too_long
 from lib.model._refusals.refusal import Refusal
 from lib.model._refusals.requests import (
     with_bare_schemas,
@@ -124,7 +124,7 @@ def _names(*fields: str) -> Callable[[Refusal], bool]:
 
 
 def _fewer_images(refusal: Refusal, request: ModelRequest, _body: Body) -> Cure | None:
-    if refusal.says(BAD_IMAGE):
+    if refusal.says(BAD_IMAGE) or not refusal.says(NO_IMAGES):
         # The images of other conversations may be good.
         return Cure("without earlier images, once", without_earlier_images, is_lasting=False)
     # An image in the question is the user's to leave out.
@@ -294,6 +294,7 @@ TABLE = (
             r"roles? must alternate",
             r"only user",
             r"first message.{0,40}user",
+            r"messages[.\[]0\]?\.role.{0,60}user",
         ),
         Cure("without the system role", without_system_role, is_last=True),
     ),
@@ -332,4 +333,5 @@ TABLE = (
     Row(_denies_as_request(*TOOLS), WITHOUT_TOOLS),
     Row(_names("tools"), WITHOUT_TOOLS),
     Row(_names("messages", "input"), CALLS_AS_TEXT),
+    Row(_says(ABOUT_IMAGE.pattern), _fewer_images),
 )
