@@ -1,6 +1,7 @@
 """Text and JSON that Postgres can store: checked where a client sends it, else mended."""
 
 import json
+from contextlib import suppress
 from typing import Any, cast
 
 
@@ -84,6 +85,37 @@ def parse_object(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+class ObjectText:
+    """The JSON object in a text that comes in pieces.
+
+    Models that should answer with JSON alone also write a block of code, and words around it.
+    """
+
+    __slots__ = ("_given", "_text", "is_over")
+
+    def __init__(self) -> None:
+        """Start with no text."""
+        self._text = ""
+        self._given = 0
+        self.is_over = False
+
+    def add(self, piece: str) -> str:
+        """Return the next piece of the object; '' before its beginning and after its end."""
+        if self.is_over:
+            return ""
+        self._text += piece
+        if not self._given:
+            self._text = self._text[self._text.find("{") :] if "{" in self._text else ""
+        end = len(self._text)
+        # Only where the object can end, because this reads all of the text.
+        if "}" in piece:
+            with suppress(ValueError, RecursionError):
+                end = json.JSONDecoder().raw_decode(self._text)[1]
+                self.is_over = True
+        piece, self._given = self._text[self._given : end], end
+        return piece
 
 
 def jsonb(value: object) -> str | None:

@@ -22,7 +22,7 @@ from lib.model.reply import Reply
 from lib.model.request import AnswerSchema, ModelRequest, SystemMessage, UserMessage
 from lib.runtime.log import log
 from lib.settings import settings
-from lib.texts import parse_object, storable_text
+from lib.texts import ObjectText, parse_object, storable_text
 from lib.turns.turn import Turn
 
 PROMPT = (
@@ -177,6 +177,9 @@ async def describe_answer(
 
 
 async def _analyse(turn: Turn, may_begin: asyncio.Event) -> Analysis | None:
+    if not turn.question.content.strip():
+        # Providers refuse blank text.
+        return None
     await may_begin.wait()
     try:
         return await _ask(turn)
@@ -201,5 +204,5 @@ async def _ask(turn: Turn) -> Analysis | None:
             text += piece if isinstance(piece, str) else ""
             if len(text) > MAX_ANALYSIS_CHARS:
                 return None
-    content = parse_object(text)
+    content = parse_object(ObjectText().add(text))
     return Analysis.model_validate(content) if content is not None else None

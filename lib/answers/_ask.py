@@ -12,7 +12,7 @@ from typing import assert_never
 
 from lib.answers._prompt import prompt_messages, with_instruction
 from lib.answers._states import provider_state
-from lib.answers._tool_calls import CallAssembler
+from lib.answers._tool_calls import MAX_ARGUMENTS_CHARS, CallAssembler
 from lib.answers._tool_runs import NOT_RUN, ToolRuns
 from lib.answers.answer import Answer, AnswerCutError, CutReason
 from lib.conversations.message import FinishReason, Message
@@ -24,6 +24,7 @@ from lib.model.request import AnswerSchema, ModelRequest, PromptMessage, ToolDef
 from lib.problems import AnswerInterrupted, AnswerNotStored, ModelFailed, ModelTimeout, Problem
 from lib.runtime.counting import note_first_token
 from lib.settings import settings
+from lib.texts import ObjectText
 from lib.tools import Tool, tools
 
 # Of Postgres.
@@ -285,10 +286,18 @@ class _Steps:
             schema=AnswerSchema(forced.name, definition.parameters),
         )
         self._reply = Reply()
+        text, arguments = "", ObjectText()
         async with aclosing(stream_answer(request, self._reply)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, str):
-                    self._calls.add(CallPiece(0, "", forced.name, piece))
+                    text += piece
+                    if more := arguments.add(piece):
+                        self._calls.add(CallPiece(0, "", forced.name, more))
+                if len(text) > 2 * MAX_ARGUMENTS_CHARS:
+                    break
+        if text and not self._calls:
+            # Not arguments: the call says so.
+            self._calls.add(CallPiece(0, "", forced.name, text))
 
     async def _read_reply(
         self,

@@ -119,7 +119,8 @@ def _needs_title(turn: Turn) -> bool:
 
 
 async def _request_title(turn: Turn, may_begin: asyncio.Event) -> str | None:
-    if not _needs_title(turn):
+    # Providers refuse blank text.
+    if not (_needs_title(turn) and turn.question.content.strip()):
         return None
     await may_begin.wait()
     try:

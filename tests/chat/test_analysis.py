@@ -1,6 +1,7 @@
 """The analysis of a question runs beside the answer, never delays it, and may be stored later."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,6 +42,17 @@ async def test_an_analysis_that_is_ready_is_stored_with_its_answer(
     assert stored_analyses(database) == [STORED]
     question = f"SELECT {COLUMNS} FROM chat_messages WHERE role = 'user'"
     assert database.execute(question).fetchall() == [NOTHING]
+
+
+async def test_an_analysis_in_a_block_of_code_is_read(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.default = SLOW
+    model.analysis_reply = Reply(pieces=("```json\n", json.dumps(ANALYSIS), "\n```"))
+
+    await parley.say("Hello!")
+
+    assert stored_analyses(database) == [STORED]
 
 
 async def test_an_analysis_is_requested_when_the_answer_has_begun(

@@ -521,6 +521,33 @@ async def test_a_forced_tool_is_run_by_a_model_that_knows_neither_tools_nor_sche
     assert database.execute("SELECT title FROM tasks").fetchall() == [("Buy milk",)]
 
 
+BLOCK = ("```json\n", '{"title": ', '"Buy {} milk"}', "\n```\n")
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        BLOCK,
+        ("".join(BLOCK),),
+        ("Here ", "it is:\n\n", *BLOCK, "Done {}"),
+        ("<think>{", "</think>", *BLOCK),
+    ],
+)
+async def test_the_arguments_of_a_forced_tool_are_read_out_of_the_words_around_them(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection, pieces: tuple[str, ...]
+) -> None:
+    def choose(body: Body) -> Reply:
+        if isinstance(body.get("tool_choice"), dict):
+            return Reply(status=400, error=openai_error("tool_choice is not supported"))
+        return Reply(pieces=pieces if "response_format" in body else ("Done",))
+
+    model.choose = choose
+
+    await parley.send("Milk", user="ann", tool_choice="add_task")
+
+    assert database.execute("SELECT title FROM tasks").fetchall() == [("Buy {} milk",)]
+
+
 async def test_a_call_that_the_provider_cannot_read_is_asked_for_once_more(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:

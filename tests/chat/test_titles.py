@@ -430,6 +430,18 @@ async def test_a_second_message_requests_no_title(
     assert await _title(parley) == FIRST
 
 
+async def test_no_title_is_requested_for_a_picture_without_words(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    picture = {"type": "file", "mediaType": "image/png", "url": "https://example.com/cat.png"}
+    message = {"id": "message-1", "role": "user", "parts": [picture]}
+
+    await parley.send("", messages=[message])
+
+    assert len(model.requests) == 1
+    assert model.title_requests == []
+
+
 async def test_regenerating_the_first_answer_requests_no_other_title(
     parley: Parley, model: ScriptedModel
 ) -> None:

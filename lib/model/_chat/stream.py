@@ -23,7 +23,8 @@ MAX_TOOL_NAME_CHARS = 64
 MAX_INTEGER = 2**31 - 1
 # The names that providers have for the reason of an end, in small letters; "other" for all others.
 FINISH_REASONS: dict[str, ModelFinishReason | None] = {
-    "": None,
+    # Some write JSON's null as a word.
+    **dict.fromkeys(("", "null", "none"), None),
     **dict.fromkeys(("stop", "end_turn", "eos", "eos_token", "stop_sequence"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
     **dict.fromkeys(("tool_calls", "tool_use", "tool_call", "function_call"), "tool_calls"),
