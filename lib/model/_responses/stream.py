@@ -15,6 +15,7 @@ from lib.model.reply import (
     ReasoningPiece,
     Reply,
 )
+from lib.runtime.counting import note_unreadable_event
 from lib.texts import Characters, parse_object, storable_json, storable_text
 
 # Why a response is incomplete: by the API's description, and as servers on top of Chat say it.
@@ -23,6 +24,13 @@ INCOMPLETE_REASONS: dict[object, ModelFinishReason] = {
     "max_tokens": "length",
     "length": "length",
     "content_filter": "content_filter",
+}
+# Events that may belong to a tool call.
+CALL_EVENTS = {
+    "response.output_item.added",
+    "response.output_item.done",
+    "response.function_call_arguments.delta",
+    "response.function_call_arguments.done",
 }
 
 
@@ -97,11 +105,16 @@ class ResponsesReader:
 
         Raises:
             ProviderError: when the event reports an error.
-            GarbledStreamError: when the event breaks the API's description.
+            GarbledStreamError: when an item or arguments break the API's description. Without the
+                broken event the arguments of a call may be others, and still JSON.
         """
+        kind = event.get("type")
         try:
-            return self._READERS.get(event.get("type"), ResponsesReader._read_other)(self, event)
+            return self._READERS.get(kind, ResponsesReader._read_other)(self, event)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            if kind not in CALL_EVENTS:
+                note_unreadable_event()
+                return []
             message = "an event breaks the API's description"
             raise GarbledStreamError(message) from error
 
@@ -164,11 +177,11 @@ class ResponsesReader:
                 return []
 
     def _begin(self, event: dict[str, Any]) -> list[Piece]:
-        self._note_model(event["response"])
+        self._note_model(_object(event.get("response")))
         return []
 
     def _end(self, event: dict[str, Any]) -> list[Piece]:
-        response: dict[str, Any] = event["response"]
+        response = _object(event.get("response"))
         self._note_model(response)
         self._note_usage(response)
         # OpenRouter's `response.done` does not say it; others leave out `status`.
@@ -177,14 +190,23 @@ class ResponsesReader:
             raise ProviderError(_error_in(response))
         pieces: list[Piece] = []
         if not self._items:
-            items: list[dict[str, Any]] = response.get("output") or []
-            pieces = [piece for item in items for piece in self._end_item({"item": item})]
+            pieces = self._read_output(response.get("output"))
         self.is_over = True
         if "incomplete" in statuses:
-            details: dict[str, Any] = response.get("incomplete_details") or {}
+            details = _object(response.get("incomplete_details"))
             self._reply.finish_reason = INCOMPLETE_REASONS.get(details.get("reason"), "other")
             return pieces
         self._end_well()
+        return pieces
+
+    def _read_output(self, output: object) -> list[Piece]:
+        """Return the pieces of the items of a response in which no item has come before its end."""
+        pieces: list[Piece] = []
+        is_streamed = self._is_message_streamed
+        for item in cast("list[dict[str, Any]]", output if isinstance(output, list) else []):
+            # The deltas were those of all messages.
+            self._is_message_streamed = is_streamed
+            pieces += self._end_item({"item": item})
         return pieces
 
     def _end_well(self) -> None:
@@ -243,7 +265,7 @@ class ResponsesReader:
             self._reply.model_name = storable_text(name)[:MAX_NAME_CHARS]
 
     def _note_usage(self, response: dict[str, Any]) -> None:
-        usage: dict[str, Any] = response.get("usage") or {}
+        usage = _object(response.get("usage"))
         self._reply.prompt_tokens = _token_count(usage.get("input_tokens"))
         self._reply.completion_tokens = _token_count(usage.get("output_tokens"))
 
@@ -295,6 +317,10 @@ def _text_of(message: dict[str, Any]) -> str:
 def _part_texts(parts: list[dict[str, Any]]) -> Iterator[str]:
     for part in parts:
         yield part.get("text") or part.get("refusal") or ""
+
+
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _error_in(event: dict[str, Any]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def test_a_failure_after_the_finish_reason_takes_nothing_from_the_reply() -> Non
     assert (read.reply.finish_reason, read.has_failed) == ("stop", False)
 
 
-@pytest.mark.parametrize("empty", ["", None])
+@pytest.mark.parametrize("empty", ["", None, "null", "NONE"])
 def test_an_empty_finish_reason_is_none(empty: str | None) -> None:
     read = Read(chunk(HELLO, empty), is_done=False)
 

@@ -225,23 +225,55 @@ def test_an_unknown_event_is_skipped() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        {"type": "response.output_text.delta"},
-        {"type": "response.output_text.delta", "delta": 5},
-        {"type": "response.output_text.delta", "delta": None},
-        {"type": "response.reasoning_text.delta", "delta": []},
         {"type": "response.output_item.added", "item": None},
         {"type": "response.output_item.done", "item": {"type": "message", "content": [5]}},
         {"type": "response.output_item.done", "item": {"type": "function_call", "call_id": []}},
-        {"type": "response.completed"},
-        {"type": "response.completed", "response": {"output": 5}},
-        {"type": "response.completed", "response": {"usage": 5}},
+        {"type": "response.function_call_arguments.delta", "item_id": [], "delta": "1"},
     ],
 )
-def test_an_event_that_breaks_the_description_is_an_error(event: dict[str, Any]) -> None:
+def test_an_item_that_breaks_the_description_is_an_error(event: dict[str, Any]) -> None:
     reader = ResponsesReader(Reply(), has_tools=True)
 
     with pytest.raises(GarbledStreamError):
         reader.read(event)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "response.created"},
+        {"type": "response.output_text.delta"},
+        {"type": "response.output_text.delta", "delta": 5},
+        {"type": "response.output_text.delta", "delta": None},
+        {"type": "response.reasoning_text.delta", "delta": []},
+    ],
+)
+def test_another_event_that_breaks_the_description_is_skipped(event: dict[str, Any]) -> None:
+    begin, *events = responding().events
+
+    assert read([begin, event, *events]) == read([begin, *events])
+
+
+@pytest.mark.parametrize("response", [None, {"output": 5}, {"usage": 5, "incomplete_details": 5}])
+def test_a_broken_end_is_an_end(response: object) -> None:
+    reply = Reply()
+    text = {"type": "response.output_text.delta", "delta": "Hello"}
+
+    pieces = read([text, {"type": "response.completed", "response": response}], reply)
+
+    assert (pieces, reply.finish_reason) == (["Hello"], "stop")
+
+
+def test_two_messages_that_come_as_deltas_alone_are_read_once() -> None:
+    texts = [{"type": "response.output_text.delta", "delta": text} for text in ("One. ", "Two.")]
+    messages = [
+        {"type": "message", "content": [{"type": "output_text", "text": text["delta"]}]}
+        for text in texts
+    ]
+
+    pieces = read([*texts, {"type": "response.completed", "response": {"output": messages}}])
+
+    assert pieces == ["One. ", "Two."]
 
 
 @pytest.mark.parametrize("count", ["7", -1, 2**31, None, 1.5])
