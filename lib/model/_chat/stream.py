@@ -42,7 +42,14 @@ THOUGHT_BLOCKS = ("reasoning_details", "thinking_blocks")
 # The fields of a call that the API describes. All others must go back with it.
 CALL_FIELDS = {"index", "id", "type", "function"}
 FUNCTION_FIELDS = {"name", "arguments"}
-BEGIN_THOUGHT, END_THOUGHT = "<think>", "</think>"
+# How thought begins and ends in content: the first with most open models, the third at Gemini's
+# endpoint, the last with Mistral's open models.
+THOUGHT_TAGS = {
+    "<think>": "</think>",
+    "<thinking>": "</thinking>",
+    "<thought>": "</thought>",
+    "[THINK]": "[/THINK]",
+}
 # White space before the tag. A model that says nothing else finds no end.
 MAX_BLANK_CHARS = 100
 
@@ -308,6 +315,7 @@ class _InlineThought:
         self.is_over = False
         self._waiting = ""
         self._place = "before"
+        self._end_tag = ""
         self._has_thought = False
 
     def split(self, content: str) -> tuple[str, str]:
@@ -331,13 +339,14 @@ class _InlineThought:
 
     def _begin(self, content: str) -> str:
         begin = content.lstrip()
-        if begin.startswith(BEGIN_THOUGHT):
-            self._place = "within"
-            return begin[len(BEGIN_THOUGHT) :]
-        if begin.startswith(END_THOUGHT):
-            self._place = "after"
-            return begin[len(END_THOUGHT) :]
-        may_be_tag = BEGIN_THOUGHT.startswith(begin) or END_THOUGHT.startswith(begin)
+        for begin_tag, end_tag in THOUGHT_TAGS.items():
+            if begin.startswith(begin_tag):
+                self._place, self._end_tag = "within", end_tag
+                return begin[len(begin_tag) :]
+            if begin.startswith(end_tag):
+                self._place = "after"
+                return begin[len(end_tag) :]
+        may_be_tag = any(tag.startswith(begin) for tags in THOUGHT_TAGS.items() for tag in tags)
         if may_be_tag and len(content) <= MAX_BLANK_CHARS:
             self._waiting = content
             return ""
@@ -349,12 +358,12 @@ class _InlineThought:
             # Some models think nothing, in blank lines.
             content = content.lstrip()
             self._has_thought = bool(content)
-        thought, tag, text = content.partition(END_THOUGHT)
+        thought, tag, text = content.partition(self._end_tag)
         if tag:
             self._place = "after"
             return thought, text
-        for length in range(min(len(content), len(END_THOUGHT) - 1), 0, -1):
-            if content.endswith(END_THOUGHT[:length]):
+        for length in range(min(len(content), len(self._end_tag) - 1), 0, -1):
+            if content.endswith(self._end_tag[:length]):
                 self._waiting = content[-length:]
                 return content[:-length], ""
         return content, ""

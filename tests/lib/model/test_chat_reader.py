@@ -238,6 +238,14 @@ CONTENTS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
     "an object": ([{"content": {"type": "text", "text": "Hello"}}], "", "Hello"),
     "a refusal": ([{"content": None, "refusal": "Hello"}], "", "Hello"),
     "tags": ([{"content": "<think>Hm.</think>Hello"}], "Hm.", "Hello"),
+    "other tags": (
+        [{"content": "<thin"}, {"content": "king>Hm.</think></thinking>Hello"}],
+        "Hm.</think>", "Hello",
+    ),
+    "Gemini's tags": (
+        [{"content": "<thought>Hm.</thou"}, {"content": "ght>\nHello"}], "Hm.", "Hello",
+    ),
+    "Mistral's tags": ([{"content": "[THINK]Hm.[/THINK]Hello"}], "Hm.", "Hello"),
     "tags among blank lines": (
         [{"content": "\n<think>\nHm.\n</think>\n\n"}, {"content": "\nHello"}], "Hm.\n", "Hello",
     ),
