@@ -114,15 +114,16 @@ class _Prompt:
         """Add the content of a user's message; without any, nothing."""
         if not content:
             return
+        unanswered = 0
         match self._last():
             case AssistantMessage(calls=calls) if calls:
                 self.messages.append(AssistantMessage(NO_ANSWER))
             case UserMessage(earlier):
                 self.messages.pop()
-                content = (*earlier, *content)
+                content, unanswered = (*earlier, *content), len(earlier)
             case _:
                 pass
-        self.messages.append(UserMessage(content))
+        self.messages.append(UserMessage(content, unanswered))
 
     def settle(self) -> None:
         """Note that the provider has answered all that was added, if its answer stands there."""

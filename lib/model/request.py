@@ -1,6 +1,6 @@
 """A request to a model, in the words of neither dialect of the API."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -24,9 +24,15 @@ class SystemMessage:
 
 @dataclass(frozen=True, slots=True)
 class UserMessage:
-    """A message of the user: texts and images, in order."""
+    """A message of the user: texts and images, in order.
+
+    Attributes:
+        content: the texts and images.
+        unanswered: how many of them, from the first, are of earlier questions without an answer.
+    """
 
     content: tuple[str | Image, ...]
+    unanswered: int = field(default=0, compare=False)
 
     @property
     def has_image(self) -> bool:

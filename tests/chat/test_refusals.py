@@ -1021,6 +1021,25 @@ async def test_a_question_that_a_filter_refuses_is_told_so_and_the_next_one_is_a
     ]
 
 
+@pytest.mark.parametrize("status", [400, 403])
+async def test_a_question_that_is_refused_in_unknown_words_costs_no_later_one_its_answer(
+    parley: Parley, model: ScriptedModel, status: int
+) -> None:
+    def choose(body: Body) -> Reply:
+        is_odd = "odd" in json.dumps(body["messages"])
+        return Reply(status=status, error=openai_error("No.")) if is_odd else Reply()
+
+    model.choose = choose
+    problem_of(await parley.send("Something odd"), 502, "model_refused")
+
+    for number in (2, 3):
+        response = await parley.send(f"Hello {number}", message_id=f"message-{number}")
+        assert text_of(response) == "Hello, how are you?"
+
+    contents = [message["content"] for message in model.requests[-1]["messages"][1:]]
+    assert contents == ["Hello 2", "Hello, how are you?", "Hello 3"]
+
+
 async def _show(
     parley: Parley, text: str, *, image: dict[str, str] = CAT, chat_id: str = CHAT_ID
 ) -> httpx2.Response:

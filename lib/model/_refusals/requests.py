@@ -143,6 +143,19 @@ def without_earlier_images(request: ModelRequest) -> ModelRequest:
     )
 
 
+def without_unanswered(request: ModelRequest) -> ModelRequest:
+    """Leave out questions that have no answer, except the last one: one of them may be refused."""
+    return replace(
+        request,
+        messages=tuple(
+            UserMessage(message.content[message.unanswered :])
+            if isinstance(message, UserMessage)
+            else message
+            for message in request.messages
+        ),
+    )
+
+
 def shortened(request: ModelRequest, max_chars: int) -> ModelRequest:
     """Leave out the oldest messages until a request is short enough, or has its question alone."""
     first = 1 if request.messages and isinstance(request.messages[0], SystemMessage) else 0
@@ -207,6 +220,5 @@ def _as_text(message: PromptMessage) -> Iterator[PromptMessage]:
 
 
 def _without_images(message: UserMessage) -> UserMessage:
-    return UserMessage(
-        tuple(IMAGE_REMARK if isinstance(part, Image) else part for part in message.content)
-    )
+    content = (IMAGE_REMARK if isinstance(part, Image) else part for part in message.content)
+    return replace(message, content=tuple(content))

@@ -8,9 +8,17 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, partial
+from http import HTTPStatus
 from typing import Any
 
-from lib.model._refusals.kinds import ABOUT_IMAGE, BAD_IMAGE, GARBLED_CALL, NO_IMAGES, is_too_long
+from lib.model._refusals.kinds import (
+    ABOUT_IMAGE,
+    ABOUT_REQUEST,
+    BAD_IMAGE,
+    GARBLED_CALL,
+    NO_IMAGES,
+    is_too_long,
+)
 from lib.model._refusals.refusal import Refusal
 from lib.model._refusals.requests import (
     with_bare_schemas,
@@ -24,6 +32,7 @@ from lib.model._refusals.requests import (
     without_states,
     without_system_role,
     without_tools,
+    without_unanswered,
 )
 from lib.model.request import AssistantMessage, ModelRequest
 
@@ -334,4 +343,9 @@ TABLE = (
     Row(_names("tools"), WITHOUT_TOOLS),
     Row(_names("messages", "input"), CALLS_AS_TEXT),
     Row(_says(ABOUT_IMAGE.pattern), _fewer_images),
+    # In words that say nothing here: of an earlier question that was refused in the same ones.
+    Row(
+        lambda refusal: refusal.status in ABOUT_REQUEST | {HTTPStatus.FORBIDDEN},
+        Cure("without unanswered questions", without_unanswered, is_lasting=False),
+    ),
 )
