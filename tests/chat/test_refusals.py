@@ -814,6 +814,24 @@ async def test_a_conversation_goes_on_beyond_the_length_that_its_model_reads(
     assert {body["messages"][1]["role"] for body in model.requests} == {"user"}
 
 
+@pytest.mark.environment(SYSTEM_PROMPT="x" * 2000)
+async def test_long_instructions_leave_room_for_the_conversation(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    refusing = TOO_LONG["OpenAI"]
+
+    def choose(body: Body) -> Reply:
+        reply = refusing.reply_to(body)
+        return Reply(pieces=("word " * 20,)) if reply.status == 200 else reply
+
+    model.choose = choose
+
+    for number in range(20):
+        response = await parley.send(f"Question {number}", message_id=f"message-{number}")
+        assert text_of(response) == "word " * 20
+        assert number == 0 or len(model.requests[-1]["messages"]) >= 4
+
+
 async def test_a_long_thought_that_goes_back_shortens_no_other_conversation(
     parley: Parley, model: ScriptedModel
 ) -> None:

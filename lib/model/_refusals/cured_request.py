@@ -14,7 +14,8 @@ from lib.settings import settings
 
 # A request is sent once more often than this.
 MAX_CURES = 8
-# A request that is too long is halved so often; then its question is sent alone.
+# What stands before the question is halved so often where a request is too long; then the question
+# is sent alone.
 MAX_HALVINGS = 3
 
 
@@ -53,8 +54,8 @@ class CuredRequest:
         self._halvings = 0
         self._refused_chars: int | None = None
         known = self._experience.refused_chars
-        if known is not None and chars_of(self.request) >= known:
-            self._max_chars = known // 2
+        if known is not None and chars_of(request := self.request) >= known:
+            self._max_chars = _half(request, known)
 
     @property
     def request(self) -> ModelRequest:
@@ -111,6 +112,16 @@ class CuredRequest:
 
     def _shorten(self, request: ModelRequest) -> bool:
         self._refused_chars = chars_of(request)
-        self._max_chars = self._refused_chars // 2 if self._halvings < MAX_HALVINGS else 0
+        is_halved = self._halvings < MAX_HALVINGS
+        self._max_chars = _half(request, self._refused_chars) if is_halved else 0
         self._halvings += 1
         return self.request != request
+
+
+def _half(request: ModelRequest, chars: int) -> int:
+    """Return a length that leaves half of so many characters to what stands before the question.
+
+    The instructions and the question stay, and may be most of the request.
+    """
+    least = chars_of(shortened(request, 0))
+    return least + max(0, chars - least) // 2
