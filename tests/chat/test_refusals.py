@@ -857,6 +857,18 @@ async def test_a_long_thought_that_goes_back_shortens_no_other_conversation(
     assert len(model.requests[-1]["messages"]) == 6
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(429, "Rate limit reached for omni-moderation."), (503, "The content filter is unavailable.")],
+)
+async def test_a_filter_that_is_busy_refuses_no_message(
+    parley: Parley, model: ScriptedModel, status: int, words: str
+) -> None:
+    model.replies = [Reply(status=status, error=openai_error(words))]
+
+    problem_of(await parley.say("Hello!"), 503, "model_overloaded")
+
+
 @pytest.mark.environment(MAX_MESSAGE_CHARS="4000")
 async def test_a_question_that_is_too_long_by_itself_is_a_422_and_shorter_ones_are_answered(
     parley: Parley, model: ScriptedModel

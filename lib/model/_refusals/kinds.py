@@ -176,8 +176,9 @@ def _is_overload(refusal: Refusal) -> bool:
 def _is_withheld(refusal: Refusal) -> bool:
     if refusal.status == HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS:
         return True
-    is_of_key = refusal.status == HTTPStatus.UNAUTHORIZED or refusal.says(ACCOUNT)
-    return refusal.says(WITHHELD) and not is_of_key
+    # A filter may be too busy itself.
+    is_of_else = refusal.status in OVERLOADED | TIMED_OUT | {HTTPStatus.UNAUTHORIZED}
+    return refusal.says(WITHHELD) and not (is_of_else or refusal.says(ACCOUNT))
 
 
 def log_refusal(refusal: Refusal, model: str) -> None:
