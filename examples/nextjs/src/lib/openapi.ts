@@ -689,7 +689,7 @@ export interface components {
          * @description The kind of problem: stable, for programs.
          * @enum {string}
          */
-        ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_moved_on" | "database_not_migrated" | "database_unavailable" | "email_taken" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "too_many_attempts" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
+        ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_unavailable" | "email_taken" | "file_refused" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "too_many_attempts" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
         /** @description The connections of the process that answers; other functions have their own. */
         ProcessPool: {
             max: number;
@@ -984,6 +984,7 @@ export interface components {
             failures: {
                 [key: string]: number;
             };
+            unreadable_events: number;
             tokens: {
                 [key: string]: number;
             };
@@ -1501,7 +1502,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `invalid_request`: The request is not valid. Correct the fields that are listed in errors.
+             * @description `conversation_too_long`: This message is too long for the model, even without the earlier ones. Send a shorter one.
+             *
+             *     `file_refused`: The model cannot read an image of this message. Send it without, or with another image.
+             *
+             *     `invalid_request`: The request is not valid. Correct the fields that are listed in errors.
              *
              *     `nothing_to_answer`: There is no user message to answer. Send one.
              */
@@ -1519,7 +1524,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "invalid_request" | "nothing_to_answer";
+                        code?: "conversation_too_long" | "file_refused" | "invalid_request" | "nothing_to_answer";
                         /** @constant */
                         status?: 422;
                     };
@@ -1573,7 +1578,7 @@ export interface operations {
              *
              *     `model_failed`: The model could not answer. Your message is stored; send it again to retry.
              *
-             *     `model_refused`: The provider refused: the API key or a setting is wrong, or the conversation is too long.
+             *     `model_refused`: The model's provider refuses this application. Only its operator can change that.
              */
             502: {
                 headers: {
