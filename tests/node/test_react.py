@@ -7,13 +7,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
+import psycopg
 import pytest
 
 from lib.problems import AnswerInterrupted
 from tests.node.sdk import Conditions, PageResult, PageStep, Transport, run_page, texts_of
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import CHAT_ID, Parley, headers_of, token_of
-from tests.support.reading import reached
+from tests.support.reading import reached, until_stored
 from tests.support.runtime import RunningFunction, start_function
 
 SLOW = Reply(pieces=tuple(f"word{number} " for number in range(20)), seconds_between=0.05)
@@ -65,18 +66,15 @@ class Deployment:
     stream: RunningFunction
     parley: Parley
 
-    async def play(
-        self, *steps: PageStep, transport: Transport = "default", duration: float = 60
-    ) -> PageResult:
+    async def play(self, *steps: PageStep, transport: Transport = "default") -> PageResult:
         """Play steps on a page whose requests go where Vercel would lead them.
 
         Args:
             steps: what happens.
             transport: which of README's.
-            duration: how many seconds each function may take.
         """
         routes = [("/stream", self.stream.base_url), ("/api/chat", self.chat.base_url)]
-        conditions: Conditions = {"routes": routes, "duration": duration}
+        conditions: Conditions = {"routes": routes, "duration": 60}
         return await play(self.parley, *steps, transport=transport, conditions=conditions)
 
 
@@ -114,20 +112,16 @@ async def test_a_page_reloaded_in_the_middle_of_an_answer_shows_all_of_it_once(
 
 
 async def test_a_page_whose_function_is_killed_says_so_and_keeps_what_was_said(
-    deployment: Deployment, model: ScriptedModel
+    deployment: Deployment, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(pieces=SLOW.pieces, hangs_after=6)]
-    asked = asyncio.Event()
-    model.on_request = asked.set
     playing = asyncio.create_task(
-        deployment.play(
-            OPEN, TO_ITS_END, send("Hello!"), TO_ITS_END, transport="workflow", duration=6
-        )
+        deployment.play(OPEN, TO_ITS_END, send("Hello!"), TO_ITS_END, transport="workflow")
     )
-    await reached(asked, playing)
-    # Until what was said is stored; what has come since would be lost.
-    await asyncio.sleep(1.5)
+    # What has come since would be lost.
+    await until_stored(database, SLOW.pieces[5])
     deployment.chat.kill()
+    database.execute("UPDATE conversations SET turn_expires_at = now()")
 
     page = await playing
 
