@@ -29,6 +29,7 @@ test('a conversation is found by a word that was said in it', async ({ chat }) =
   await ask(chat, question('Where do walruses sleep'))
   const asked = question('What do penguins eat')
   await chat.newChatButton.click()
+  await expect(page.getByRole('heading', { name: 'New chat' })).toBeVisible()
   await ask(chat, asked)
   await expect(chat.conversations).toHaveCount(2)
   await chat.newChatButton.click()
