@@ -10,10 +10,12 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import httpx2
+import psutil
 import psycopg
 import pytest
 
@@ -22,7 +24,7 @@ from lib.http.ids import conversation_id_of
 from lib.identity.callers import Caller
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import CRON_SECRET, headers_of, sdk_body, text_of
-from tests.support.reading import path_of
+from tests.support.reading import path_of, until
 from tests.support.runtime import RunningFunction, invocation_headers, start_function
 
 KILLS, SEED = 50, 6
@@ -47,12 +49,14 @@ class Killed:
         chat_id: the client's id of the conversation.
         came: the text that the client got.
         came_at: for each piece, its time, and the number of characters up to its end.
+        ports: of its connections.
         killed_at: time of the kill, like all times on the clock of `time.monotonic()`, in seconds.
     """
 
     chat_id: str
     came: str = ""
     came_at: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
+    ports: list[int] = field(default_factory=list[int])
     killed_at: float = 0.0
 
     @property
@@ -139,13 +143,16 @@ async def test_50_answers_of_killed_functions_lose_no_more_than_a_batch_each(
     async def kill_some() -> None:
         while waiting:
             chat_id, seconds = waiting.pop()
-            killed.append(await _kill_one(chat_id, seconds, environment))
+            one = await _kill_one(chat_id, seconds, environment)
+            killed.append(one)
+            # Its last batch, which may be on its way yet, prolongs the lease.
+            await until(partial(_are_closed, database, one.ports))
             # Instead of a wait for the end of the lease.
             database.execute(
                 "UPDATE conversations SET turn_expires_at = now() WHERE id = %s",
-                [killed[-1].conversation_id],
+                [one.conversation_id],
             )
-            recovering.append(asyncio.create_task(_recover(survivors, killed[-1], len(killed) % 4)))
+            recovering.append(asyncio.create_task(_recover(survivors, one, len(recovering) % 4)))
 
     await asyncio.gather(*(kill_some() for _ in range(AT_ONCE)))
     await asyncio.gather(*recovering)
@@ -170,6 +177,8 @@ async def _kill_one(chat_id: str, seconds: float, environment: dict[str, str]) -
         async with asyncio.timeout(30):
             await has_begun.wait()
         await asyncio.sleep(seconds)
+        connections = psutil.Process(function.process_id).net_connections("tcp")
+        killed.ports = [connection.laddr.port for connection in connections]
         os.kill(function.process_id, signal.SIGKILL)
         killed.killed_at = time.monotonic()
     finally:
@@ -206,6 +215,12 @@ async def _recover(survivors: Survivors, killed: Killed, way: int) -> None:
         assert text_of(await survivors.say(killed, f"Tell {killed.chat_id}", 1)) == SHORT
     response = await survivors.say(killed, "And now?", 2)
     assert text_of(response) == SHORT
+
+
+def _are_closed(database: psycopg.Connection, ports: list[int]) -> bool:
+    """Tell whether Postgres has no session left of a function that was killed."""
+    sessions = "SELECT FROM pg_stat_activity WHERE client_port = ANY(%s) LIMIT 1"
+    return database.execute(sessions, [ports]).fetchone() is None
 
 
 def _stored(database: psycopg.Connection, killed: Killed) -> str:
