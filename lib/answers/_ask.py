@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import assert_never
 
-from lib.answers._prompt import prompt_messages, with_instruction
+from lib.answers._prompt import prompt_messages
 from lib.answers._states import provider_state
 from lib.answers._tool_calls import MAX_ARGUMENTS_CHARS, CallAssembler
 from lib.answers._tool_runs import NOT_RUN, ToolRuns
@@ -20,7 +20,13 @@ from lib.conversations.steps import Step, ToolCall, stored_steps
 from lib.database.client import Database
 from lib.model.client import stream_answer
 from lib.model.reply import CallPiece, ModelFinishReason, ReasoningPiece, Reply
-from lib.model.request import AnswerSchema, ModelRequest, PromptMessage, ToolDefinition
+from lib.model.request import (
+    AnswerSchema,
+    ModelRequest,
+    PromptMessage,
+    ToolDefinition,
+    with_instruction,
+)
 from lib.problems import AnswerInterrupted, AnswerNotStored, ModelFailed, ModelTimeout, Problem
 from lib.runtime.counting import note_first_token
 from lib.settings import settings

@@ -86,17 +86,6 @@ def prompt_messages(
     return tuple(prompt.messages)
 
 
-def with_instruction(
-    messages: tuple[PromptMessage, ...], instruction: str
-) -> tuple[PromptMessage, ...]:
-    """Return a prompt with one more instruction, which stays at the beginning."""
-    match messages:
-        case (SystemMessage(text), *others):
-            return (SystemMessage(f"{text}\n\n{instruction}"), *others)
-        case _:
-            return (SystemMessage(instruction), *messages)
-
-
 class _Prompt:
     """The messages of a prompt, kept in order while they are added.
 

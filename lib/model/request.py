@@ -136,3 +136,14 @@ class ModelRequest:
         """The message to answer; steps of its answer may follow it."""
         users = (each for each in reversed(self.messages) if isinstance(each, UserMessage))
         return next(users, None)
+
+
+def with_instruction(
+    messages: tuple[PromptMessage, ...], instruction: str
+) -> tuple[PromptMessage, ...]:
+    """Return messages with one more instruction, which stays at the beginning."""
+    match messages:
+        case (SystemMessage(text), *others):
+            return (SystemMessage(f"{text}\n\n{instruction}"), *others)
+        case _:
+            return (SystemMessage(instruction), *messages)

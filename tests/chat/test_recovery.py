@@ -11,7 +11,7 @@ import pytest
 import lib.answers._batches
 from lib.database.client import database as product_database
 from lib.identity.callers import Caller
-from lib.model._chat.request import portable_id
+from lib.model._ids import portable_id
 from lib.runtime.counting import FINISHES, counters
 from lib.turns.recover import recover_lapsed_turns, recover_turn
 from tests.chat.test_tools import check_provider_form, tasks

@@ -179,6 +179,48 @@ async def test_the_reasoning_of_an_open_model_goes_back_as_text(
     assert model.requests[1]["input"][2] == replayed(open_thought)[0]
 
 
+async def test_text_after_a_call_goes_back_once_and_the_reasoning_before_it_stays(
+    parley: Parley, model: ResponsesModel
+) -> None:
+    reasoning = thought("I need a task.")
+    model.replies = [
+        responding(reasoning, called(MILK), said("I add", " it.")),
+        responding(said("Done.")),
+    ]
+
+    await parley.send("Add milk", user="ann")
+    await parley.send("Thanks", message_id="message-2", user="ann")
+
+    assert json.dumps(model.requests[-1]["input"]).count("I add it.") == 1
+    for request in model.requests[1:]:
+        assert replayed(reasoning)[0] in request["input"]
+
+
+async def test_text_between_two_calls_goes_back_once(parley: Parley, model: ResponsesModel) -> None:
+    model.replies = [responding(called(MILK), said("And", " bread."), called(BREAD))]
+
+    await parley.send("Add milk and bread", user="ann")
+    await parley.send("Thanks", message_id="message-2", user="ann")
+
+    assert json.dumps(model.requests[-1]["input"]).count("And bread.") == 1
+
+
+async def test_a_call_id_that_a_server_repeats_in_an_answer_goes_back_once(
+    parley: Parley, model: ResponsesModel
+) -> None:
+    again = Called(BREAD.name, BREAD.arguments, MILK.id)
+    model.replies = [responding(called(each)) for each in (MILK, again)]
+
+    await parley.send("Add milk and bread", user="ann")
+
+    ids, results = (
+        [item["call_id"] for item in model.requests[-1]["input"] if item["type"] == kind]
+        for kind in ("function_call", "function_call_output")
+    )
+    assert ids == results
+    assert (ids[0], len(set(ids))) == (MILK.id, 2)
+
+
 async def test_tools_are_sent_flat_and_not_strict(parley: Parley, model: ResponsesModel) -> None:
     await parley.send("Hello!", user="ann")
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 import lib.answers._batches
 import lib.tools
-from lib.model._chat.request import portable_id
+from lib.model._ids import portable_id
 from lib.tools import ToolContext, tool, tools
 from tests.chat.test_tools import check_provider_form, tasks
 from tests.support.left_behind import leave_behind

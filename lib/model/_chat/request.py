@@ -1,10 +1,10 @@
 """The body of a request to the Chat Completions API."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
 from lib.model._chat.state import text_of
+from lib.model._ids import CallIds
 from lib.model._shape import with_chat_shape
 from lib.model.request import (
     AnswerSchema,
@@ -17,9 +17,6 @@ from lib.model.request import (
     ToolDefinition,
     UserMessage,
 )
-
-# Mistral takes no other length. Every provider takes letters and digits.
-ID_CHARS = 9
 
 
 def chat_body(request: ModelRequest) -> dict[str, Any]:
@@ -43,30 +40,24 @@ def chat_body(request: ModelRequest) -> dict[str, Any]:
 
 def chat_messages(messages: Iterable[PromptMessage]) -> list[dict[str, Any]]:
     """Return messages in the form of the API: a step with calls becomes several."""
-    taken_ids: set[str] = set()
-    return [each for message in messages for each in _messages(message, taken_ids)]
+    ids = CallIds()
+    return [each for message in messages for each in _messages(message, ids)]
 
 
-def _messages(message: PromptMessage, taken_ids: set[str]) -> Iterator[dict[str, Any]]:
-    """Yield a message.
-
-    Args:
-        message: the message.
-        taken_ids: the ids of the calls in the same answer.
-    """
+def _messages(message: PromptMessage, ids: CallIds) -> Iterator[dict[str, Any]]:
     match message:
         case SystemMessage(text):
             yield {"role": "system", "content": text}
         case UserMessage(content):
-            taken_ids.clear()
+            ids.begin_answer()
             yield {"role": "user", "content": _content(content)}
         case AssistantMessage(text, calls, state):
-            ids = [_id_of(call, taken_ids) for call in calls]
+            call_ids = ids.of(calls)
             step: dict[str, Any] = {"role": "assistant", "content": text or None}
             if calls:
-                step["tool_calls"] = list(map(_call, calls, ids))
+                step["tool_calls"] = list(map(_call, calls, call_ids))
             yield step | _own_fields(text, state or {})
-            for call, call_id in zip(calls, ids, strict=True):
+            for call, call_id in zip(calls, call_ids, strict=True):
                 yield {"role": "tool", "tool_call_id": call_id, "content": call.result}
         case _:
             assert_never(message)
@@ -102,23 +93,6 @@ def _call(call: PromptCall, call_id: str) -> dict[str, Any]:
     function: dict[str, Any] = state.get("function") or {}
     function = function | {"name": call.name, "arguments": call.arguments}
     return state | {"id": call_id, "type": "function", "function": function}
-
-
-def _id_of(call: PromptCall, taken_ids: set[str]) -> str:
-    """Return the provider's id of a call, or an id that every provider takes.
-
-    A provider that repeats an id within an answer cannot tell which result belongs to which call.
-    """
-    call_id = (call.state or {}).get("id")
-    if not call_id or call_id in taken_ids:
-        return portable_id(call.id)
-    taken_ids.add(call_id)
-    return call_id
-
-
-def portable_id(call_id: str) -> str:
-    """Return an id that every provider takes; the same for the same call."""
-    return hashlib.sha256(call_id.encode()).hexdigest()[:ID_CHARS]
 
 
 def _tool(tool: ToolDefinition) -> dict[str, Any]:

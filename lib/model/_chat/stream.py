@@ -208,17 +208,21 @@ class ChatReader:
             if self._inline.is_over:
                 self._inline = None
                 self._is_plain = not self._state.has_content
-            if thought:
-                self._has_thought = True
-                pieces.append(ReasoningPiece(thought))
+            self._append_thought(thought, pieces)
+        self._append_text(text, pieces)
+
+    def _append_thought(self, thought: str, pieces: list[Piece]) -> None:
+        if thought:
+            self._has_thought = True
+            pieces.append(ReasoningPiece(thought))
+
+    def _append_text(self, text: str, pieces: list[Piece]) -> None:
         if text:
             self._has_text = True
             pieces.append(text)
 
     def _think(self, text: str, pieces: list[Piece]) -> None:
-        if thought := self._thought.add(text).replace("\0", ""):
-            self._has_thought = True
-            pieces.append(ReasoningPiece(thought))
+        self._append_thought(self._thought.add(text).replace("\0", ""), pieces)
 
     def _read_thought(self, delta: dict[str, Any], pieces: list[Piece]) -> None:
         """Read the thought in a delta, and the fields that must go back with the reply."""
@@ -257,12 +261,8 @@ class ChatReader:
             self._add_text(text, pieces)
         if self._inline is not None:
             thought, text = self._inline.end()
-            if thought:
-                self._has_thought = True
-                pieces.append(ReasoningPiece(thought))
-            if text:
-                self._has_text = True
-                pieces.append(text)
+            self._append_thought(thought, pieces)
+            self._append_text(text, pieces)
 
     def _read_calls(self, calls: list[dict[str, Any]]) -> list[CallPiece]:
         try:

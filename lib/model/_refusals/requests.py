@@ -14,6 +14,7 @@ from lib.model.request import (
     PromptMessage,
     SystemMessage,
     UserMessage,
+    with_instruction,
 )
 
 # An image costs a model about as much as a text of so many characters.
@@ -49,12 +50,7 @@ def with_schema_as_words(request: ModelRequest) -> ModelRequest:
         return request
     schema = json.dumps(request.schema.schema, ensure_ascii=False)
     words = f"Answer with JSON alone, without Markdown, by this JSON schema: {schema}"
-    match request.messages:
-        case (SystemMessage(text), *others):
-            messages = (SystemMessage(f"{text}\n\n{words}"), *others)
-        case messages:
-            messages = (SystemMessage(words), *messages)
-    return replace(request, schema=None, messages=messages)
+    return replace(request, schema=None, messages=with_instruction(request.messages, words))
 
 
 def without_tools(request: ModelRequest) -> ModelRequest:

@@ -7,7 +7,7 @@ llama.cpp) and the reports of their users; `tests/support/strictest_responses.py
 from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
-from lib.model._chat.request import portable_id
+from lib.model._ids import CallIds
 from lib.model._shape import with_responses_shape
 from lib.model.request import (
     AnswerSchema,
@@ -48,10 +48,13 @@ def responses_body(request: ModelRequest) -> dict[str, Any]:
 
 def input_items(messages: Iterable[PromptMessage]) -> list[dict[str, Any]]:
     """Return messages as the items of the API: a step of an answer becomes several."""
-    return [item for number, message in enumerate(messages) for item in _items(number, message)]
+    ids = CallIds()
+    return [
+        item for number, message in enumerate(messages) for item in _items(number, message, ids)
+    ]
 
 
-def _items(number: int, message: PromptMessage) -> Iterator[dict[str, Any]]:
+def _items(number: int, message: PromptMessage, ids: CallIds) -> Iterator[dict[str, Any]]:
     match message:
         case SystemMessage(text):
             # An item, because LM Studio and others drop the field `instructions` without a word,
@@ -59,12 +62,13 @@ def _items(number: int, message: PromptMessage) -> Iterator[dict[str, Any]]:
             # takes both for the same.
             yield {"type": "message", "role": "system", "content": text}
         case UserMessage(content):
+            ids.begin_answer()
             yield {"type": "message", "role": "user", "content": _content(content)}
         case AssistantMessage(text, calls, state):
-            ids = [_id_of(call) for call in calls]
-            own_items = _own_items(state, ids)
-            yield from own_items or _portable_items(number, text, calls, ids)
-            for call_id, call in zip(ids, calls, strict=True):
+            call_ids = ids.of(calls)
+            own_items = _own_items(state, call_ids)
+            yield from own_items or _portable_items(number, text, calls, call_ids)
+            for call_id, call in zip(call_ids, calls, strict=True):
                 yield {"type": "function_call_output", "call_id": call_id, "output": call.result}
         case _:
             assert_never(message)
@@ -128,11 +132,6 @@ def _portable_items(
             "name": call.name,
             "arguments": call.arguments,
         }
-
-
-def _id_of(call: PromptCall) -> str:
-    """Return the provider's id of a call, or an id that every provider takes."""
-    return (call.state or {}).get("id") or portable_id(call.id)
 
 
 def _tool(tool: ToolDefinition) -> dict[str, Any]:

@@ -255,9 +255,10 @@ class ResponsesReader:
         """Return the items if they tell more than their text, and the provider takes them back."""
         if all(item.get("type") == "message" and not item.get("phase") for item in self._items):
             return None
+        items = _items_of_step(self._items)
         # Reasoning must be followed by an item.
-        is_complete = self._items[-1].get("type") != "reasoning"
-        return {"items": self._items} if is_complete and all(map(_returns, self._items)) else None
+        is_complete = bool(items) and items[-1].get("type") != "reasoning"
+        return {"items": items} if is_complete and all(map(_returns, items)) else None
 
     def _note_model(self, response: dict[str, Any]) -> None:
         name = response.get("model")
@@ -288,6 +289,19 @@ class ResponsesReader:
         "response.reasoning.delta": _read_reasoning,
         "response.done": _end,
     }
+
+
+def _items_of_step(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the items up to the last call; none, if there is text between two calls.
+
+    Parley tells text after a call in the next step, so the items would tell it twice.
+    """
+    calls = [number for number, item in enumerate(items) if item.get("type") == "function_call"]
+    if not calls:
+        return items
+    between = items[calls[0] : calls[-1]]
+    has_text = any(item.get("type") == "message" for item in between)
+    return [] if has_text else items[: calls[-1] + 1]
 
 
 def _returns(item: dict[str, Any]) -> bool:
