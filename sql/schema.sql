@@ -52,14 +52,7 @@ BEGIN
             conversations.turn_message_id,
             conversations.turn_expires_at,
             coalesce(conversations.turn_expires_at > clock.now, FALSE) AS has_running_turn,
-            coalesce(conversations.turn_expires_at <= clock.now, FALSE) AND EXISTS (
-                SELECT
-                FROM stream_batches
-                WHERE
-                    stream_batches.conversation_id = conversations.id
-                    AND stream_batches.turn_id = conversations.turn_id
-                    AND stream_batches.user_id IS NOT DISTINCT FROM begin_turn.user_id
-            ) AS has_lapsed_turn,
+            coalesce(conversations.turn_expires_at <= clock.now, FALSE) AS has_lapsed_turn,
             -- Not deleted yet, but hidden from all readers: the conversation begins again.
             NOT is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_expired
         FROM conversations

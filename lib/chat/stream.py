@@ -103,7 +103,7 @@ async def stop_answer(caller: Caller, conversation_id: UUID) -> None:
     if turn is None:
         return
     give_up_at = time.monotonic() + STOP_PATIENCE_SECONDS
-    if turn.is_running and (running := running_answers.get(turn.turn_id)):
+    if running := running_answers.get(turn.turn_id):
         running.cut("aborted")
         await running.stream.wait_until_over(STOP_PATIENCE_SECONDS)
     while (state := await _state(caller, conversation_id, turn.turn_id)) == "running":

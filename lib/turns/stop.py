@@ -14,11 +14,9 @@ class StoppedTurn:
 
     Attributes:
         turn_id: token of the attempt that holds the turn.
-        is_running: its lease still runs.
     """
 
     turn_id: UUID
-    is_running: bool
 
 
 STOP_TURN = Statement("turns/stop_turn", StoppedTurn)
@@ -41,6 +39,6 @@ async def stop_turn(
     rows = await database.run_as(
         caller,
         caller.reachable(conversation_id),
-        STOP_TURN(conversation_id=conversation_id, user_id=caller.user_id, now=None),
+        STOP_TURN(conversation_id=conversation_id, user_id=caller.user_id),
     )
     return rows[0] if rows else None

@@ -35,7 +35,7 @@
 --   answered           the answer is stored: send it again
 --   being_answered     another attempt is answering: follow its stream
 --   unanswered         no attempt is answering, and takes_turn is false
---   lapsed             an attempt ended before it stored its answer: store its parts, then call again
+--   lapsed             the lease of an attempt has run out: store the parts that it has left, then call again
 --   turn_in_progress   another message of this conversation is being answered
 --   moved_on           the message has no answer, and later messages are stored
 --   archived, full     the conversation takes no new messages
@@ -44,8 +44,7 @@
 --   over_quota         the quota allows no further answer
 -- Raises unique_violation (conversations_pkey) when another session creates the conversation at the same moment.
 -- Retry once; a second violation means that the conversation belongs to someone else.
--- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to,
--- stream_batches_pkey.
+-- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to.
 CREATE OR REPLACE FUNCTION begin_turn(
     conversation_id uuid,
     user_id text,
@@ -108,14 +107,7 @@ BEGIN
             conversations.turn_message_id,
             conversations.turn_expires_at,
             coalesce(conversations.turn_expires_at > clock.now, FALSE) AS has_running_turn,
-            coalesce(conversations.turn_expires_at <= clock.now, FALSE) AND EXISTS (
-                SELECT
-                FROM stream_batches
-                WHERE
-                    stream_batches.conversation_id = conversations.id
-                    AND stream_batches.turn_id = conversations.turn_id
-                    AND stream_batches.user_id IS NOT DISTINCT FROM begin_turn.user_id
-            ) AS has_lapsed_turn,
+            coalesce(conversations.turn_expires_at <= clock.now, FALSE) AS has_lapsed_turn,
             -- Not deleted yet, but hidden from all readers: the conversation begins again.
             NOT is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_expired
         FROM conversations

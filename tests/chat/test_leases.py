@@ -9,11 +9,10 @@ import pytest
 import lib.answers._batches
 import lib.turns.turn
 from lib.database._pool import ANSWER_TIMEOUT_SECONDS
-from lib.problems import DatabaseUnavailable
 from lib.turns.turn import LEASE_SECONDS
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import Parley, parts_of, problem_of, text_of
-from tests.support.reading import sending, until, until_stored
+from tests.support.reading import path_of, sending, until, until_stored
 
 WHOLE = "Hello, how are you?"
 REFUSE_ANSWERS = """
@@ -102,30 +101,51 @@ async def test_no_lease_is_left_when_the_answer_is_stored(
     assert lease_end(database) is None
 
 
+# As if the batches had been out of reach of the database for longer than a lease.
+LAPSE = """
+    CREATE FUNCTION lapse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        new.turn_expires_at = now() - interval '1 hour';
+        RETURN new;
+    END $$;
+    CREATE TRIGGER lapse BEFORE UPDATE ON conversations
+    FOR EACH ROW WHEN (new.turn_id IS NOT NULL) EXECUTE FUNCTION lapse();
+    UPDATE conversations SET turn_expires_at = now();
+"""
+
+
+@pytest.mark.parametrize("pauses_after", [2, None], ids=["midway", "before its first word"])
 async def test_a_lease_that_ran_out_while_its_attempt_lives_in_this_process_costs_no_second_answer(
-    parley: Parley,
-    model: ScriptedModel,
-    database: psycopg.Connection,
-    monkeypatch: pytest.MonkeyPatch,
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection, pauses_after: int | None
 ) -> None:
-    async def fail(*_: object) -> list[lib.answers._batches.BatchOutcome]:
-        await asyncio.sleep(0)
-        raise DatabaseUnavailable
-
-    monkeypatch.setattr(lib.turns.turn, "LEASE_SECONDS", 1.0)
     go = asyncio.Event()
-    model.replies = [Reply(until=go, pauses_after=2)]
+    model.replies = [Reply(until=go, pauses_after=pauses_after)]
     first = sending(parley.client)
-    await until_stored(database, "how")
-    with monkeypatch.context() as outage:
-        outage.setattr(lib.answers._batches, "store_stream_batches", fail)
-        ran_out = "SELECT FROM conversations WHERE turn_expires_at < now()"
-        await until(lambda: bool(database.execute(ran_out).fetchall()))
-        second = sending(parley.client)
-        await asyncio.sleep(0.5)
-
-    await second.has("how")
+    await until(lambda: len(model.requests) == 1)
+    if pauses_after is not None:
+        await until_stored(database, "how")
+    database.execute(LAPSE)
+    second = sending(parley.client)
+    # Several looks of the second request.
+    await asyncio.sleep(0.5)
+    database.execute("DROP TRIGGER lapse ON conversations")
     go.set()
 
     assert [text_of(await each.end()) for each in (first, second)] == [WHOLE, WHOLE]
     assert len(model.requests) == 1
+
+
+async def test_a_stop_reaches_an_answer_whose_lease_has_run_out(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [Reply(hangs_after=2)]
+    first = sending(parley.client)
+    await until_stored(database, "how")
+    database.execute(LAPSE)
+
+    stopped = await parley.client.delete(path_of())
+
+    assert stopped.status_code == 204
+    assert parts_of(await first.end())[-1] == {"type": "abort"}
+    reasons = "SELECT finish_reason FROM chat_messages WHERE role = 'assistant'"
+    assert database.execute(reasons).fetchall() == [("aborted",)]

@@ -89,7 +89,7 @@ async def test_an_attempt_that_lost_the_turn_stores_no_batch_and_learns_of_it(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     late = await turns.begin()
-    turns.wait(seconds=LEASE_SECONDS)
+    await turns.release(late)
     await turns.begin()
 
     standing = await streams.store(late, "abc")
@@ -241,7 +241,7 @@ async def test_an_attempt_that_lost_the_turn_prolongs_no_lease(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     late = await turns.begin(lease_seconds=20.0)
-    turns.wait(seconds=20)
+    await turns.release(late)
     await turns.begin(lease_seconds=20.0)
     lease = rows.run(LEASE)
     turns.wait(seconds=15)

@@ -101,6 +101,7 @@ async def test_a_message_that_somebody_holds_is_left_to_them_and_reported(
 async def test_what_tools_did_for_a_question_goes_with_it(turns: Turns, rows: Rows) -> None:
     old = await turns.begin(user_id="ada")
     await begin_run(turns, old, "old")
+    await turns.release(old)
     turns.wait(days=35)
     new = await turns.begin("And now?", message_id="question-2", user_id="ada")
     await begin_run(turns, new, "new")

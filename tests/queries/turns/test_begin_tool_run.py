@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.steps.rows import Rows
 from tests.support.steps.tool_runs import begin_run
-from tests.support.steps.turns import LEASE_SECONDS, Turns
+from tests.support.steps.turns import Turns
 
 ALL = "SELECT user_id, run_key, tool_call_id, tool_name, arguments, output, created_at"
 
@@ -34,7 +34,7 @@ async def test_beginning_the_same_tool_run_twice_is_an_error(turns: Turns, rows:
 
 async def test_an_attempt_that_lost_the_turn_begins_no_tool_run(turns: Turns, rows: Rows) -> None:
     late = await turns.begin(user_id="ada")
-    turns.wait(seconds=LEASE_SECONDS)
+    await turns.release(late)
     again = await turns.begin(user_id="ada")
 
     with pytest.raises(psycopg.errors.NotNullViolation) as raised:

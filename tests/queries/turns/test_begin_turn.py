@@ -174,7 +174,7 @@ async def test_an_attempt_that_retries_begin_turn_gets_its_own_turn(
     assert rows.current(turns.conversation_id) == ["Hello!"]
 
 
-async def test_the_same_message_is_answered_again_once_the_lease_has_ended(
+async def test_the_same_message_is_answered_again_once_a_dead_attempt_is_released(
     turns: Turns, rows: Rows
 ) -> None:
     crashed = await turns.begin()
@@ -182,6 +182,8 @@ async def test_the_same_message_is_answered_again_once_the_lease_has_ended(
     turns.wait(seconds=LEASE_SECONDS - 1)
     assert (await turns.begin()).verdict == "being_answered"
     turns.wait(seconds=1)
+    assert (await turns.begin()).verdict == "lapsed"
+    await turns.release(crashed)
     again = await turns.begin()
 
     assert again.verdict == "taken"
@@ -190,11 +192,12 @@ async def test_the_same_message_is_answered_again_once_the_lease_has_ended(
     assert rows.current(turns.conversation_id) == ["Hello!"]
 
 
-async def test_another_message_takes_the_turn_once_the_lease_has_ended(
+async def test_another_message_takes_the_turn_once_a_dead_attempt_is_released(
     turns: Turns, rows: Rows
 ) -> None:
-    await turns.begin()
+    crashed = await turns.begin()
     turns.wait(seconds=LEASE_SECONDS)
+    await turns.release(crashed)
 
     other = await turns.begin("And you?", message_id="question-2")
 

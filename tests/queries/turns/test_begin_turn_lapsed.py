@@ -54,13 +54,17 @@ async def test_the_turn_is_taken_once_the_unfinished_answer_is_stored(
     assert (begun.verdict, begun.held_turn_id) == ("taken", None)
 
 
-async def test_the_turn_of_a_dead_attempt_without_parts_is_taken_over_at_once(turns: Turns) -> None:
-    late = await turns.begin()
+async def test_the_turn_of_a_dead_attempt_without_parts_is_taken_once_it_is_released(
+    turns: Turns,
+) -> None:
+    left = await turns.begin()
     turns.wait(seconds=LEASE_SECONDS)
 
-    begun = await turns.begin()
+    again = await turns.begin()
+    await turns.release(left)
 
-    assert (begun.verdict, begun.held_turn_id) == ("taken", late.turn_id)
+    assert (again.verdict, again.held_turn_id) == ("lapsed", left.turn_id)
+    assert (await turns.begin()).verdict == "taken"
 
 
 async def test_an_attempt_whose_lease_runs_is_still_answering(

@@ -7,7 +7,7 @@ import pytest
 from lib.turns.recover import LeftTurn
 from tests.support.steps.rows import Rows
 from tests.support.steps.streams import Streams
-from tests.support.steps.turns import LEASE_SECONDS, Turns
+from tests.support.steps.turns import Turns
 
 
 async def test_find_left_turn_returns_the_question_and_all_parts_in_order(
@@ -55,7 +55,7 @@ async def test_an_expired_question_is_gone(turns: Turns, streams: Streams) -> No
 
 async def test_an_attempt_that_lost_the_turn_is_not_found(turns: Turns, streams: Streams) -> None:
     late = await turns.begin()
-    turns.wait(seconds=LEASE_SECONDS)
+    await turns.release(late)
     again = await turns.begin()
     await streams.store(again, "abc")
 

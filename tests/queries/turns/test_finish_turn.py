@@ -96,7 +96,7 @@ async def test_a_title_that_the_user_chose_is_never_replaced(
 
 async def test_an_attempt_that_lost_the_turn_stores_no_answer(turns: Turns, rows: Rows) -> None:
     late = await turns.begin()
-    turns.wait(seconds=LEASE_SECONDS)
+    await turns.release(late)
     again = await turns.begin()
 
     assert await turns.finish(late, "Too late", title="Too late") == []

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.steps.rows import Rows
 from tests.support.steps.streams import Streams
-from tests.support.steps.turns import LEASE_SECONDS, Turns
+from tests.support.steps.turns import Turns
 
 BATCHES = "SELECT turn_id, parts FROM stream_batches"
 FINISHED = "SELECT parts FROM finished_streams"
@@ -95,7 +95,7 @@ async def test_an_attempt_that_lost_the_turn_changes_no_stream(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     late = await turns.begin()
-    turns.wait(seconds=LEASE_SECONDS)
+    await turns.release(late)
     again = await turns.begin()
     await streams.store(again, "abc")
 

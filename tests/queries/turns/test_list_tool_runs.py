@@ -6,7 +6,7 @@ import pytest
 
 from lib.turns.tool_runs import ToolRun
 from tests.support.steps.tool_runs import begin_run, finish_run, list_runs
-from tests.support.steps.turns import LEASE_SECONDS, Turns
+from tests.support.steps.turns import Turns
 
 
 async def test_the_next_attempt_gets_the_tool_runs_of_earlier_attempts_in_order(
@@ -15,7 +15,7 @@ async def test_the_next_attempt_gets_the_tool_runs_of_earlier_attempts_in_order(
     for run_key in ("run-2", "run-1"):
         begun = await turns.begin(user_id="ada")
         await begin_run(turns, begun, run_key)
-        turns.wait(seconds=LEASE_SECONDS)
+        await turns.release(begun)
     await finish_run(turns, begun, "run-1")
 
     again = await turns.begin(user_id="ada")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.steps.rows import Rows
 from tests.support.steps.streams import Parts, Streams
-from tests.support.steps.turns import LEASE_SECONDS, Turns
+from tests.support.steps.turns import Turns
 
 REFUSALS = "SELECT refusal FROM chat_messages WHERE role = 'user' ORDER BY id"
 
@@ -29,7 +29,7 @@ async def test_a_turn_that_another_attempt_has_taken_over_is_not_released(
     turns: Turns, rows: Rows
 ) -> None:
     late = await turns.begin()
-    turns.wait(seconds=LEASE_SECONDS)
+    await turns.release(late)
     again = await turns.begin()
 
     assert not await turns.release(late)
@@ -60,7 +60,7 @@ async def test_an_attempt_that_lost_the_turn_removes_no_batches_of_its_successor
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     late = await turns.begin()
-    turns.wait(seconds=LEASE_SECONDS)
+    await turns.release(late)
     again = await turns.begin()
     await streams.store(again, "abc")
 
@@ -128,7 +128,7 @@ async def test_a_question_with_a_broken_answer_is_marked_when_the_next_try_is_re
 
 async def test_an_attempt_that_lost_the_turn_marks_no_question(turns: Turns, rows: Rows) -> None:
     late = await turns.begin()
-    turns.wait(seconds=LEASE_SECONDS)
+    await turns.release(late)
     await turns.begin()
 
     assert not await turns.release(late, "answer_withheld")

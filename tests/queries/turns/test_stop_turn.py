@@ -19,7 +19,7 @@ async def test_stop_turn_asks_the_attempt_to_stop_and_leaves_it_the_turn(
     before = rows.run(STATE)
     turns.wait(seconds=1)
 
-    assert await streams.stop() == [StoppedTurn(begun.turn_id, is_running=True)]
+    assert await streams.stop() == [StoppedTurn(begun.turn_id)]
 
     assert (await streams.store(begun, "a")).is_stopped
     assert rows.run(STATE) == before
@@ -32,11 +32,13 @@ async def test_stop_turn_sent_twice_stops_the_attempt_once(turns: Turns, streams
     assert await streams.stop() == await streams.stop()
 
 
-async def test_stop_turn_reports_a_lease_that_has_run_out(turns: Turns, streams: Streams) -> None:
+async def test_stop_turn_reaches_an_attempt_whose_lease_has_run_out(
+    turns: Turns, streams: Streams
+) -> None:
     begun = await turns.begin()
     turns.wait(seconds=LEASE_SECONDS)
 
-    assert await streams.stop() == [StoppedTurn(begun.turn_id, is_running=False)]
+    assert await streams.stop() == [StoppedTurn(begun.turn_id)]
 
 
 @pytest.mark.parametrize("is_finished", [False, True])

@@ -86,7 +86,7 @@ class Streams:
     async def stop(self, user_id: str | None = None) -> list[StoppedTurn]:
         """Run stop_turn."""
         conversation_id = self.turns.conversation_id
-        call = STOP_TURN(conversation_id=conversation_id, user_id=user_id, now=self.turns.now)
+        call = STOP_TURN(conversation_id=conversation_id, user_id=user_id)
         _, rows = await self.turns.database.run(act_as(user_id, conversation_id), call)
         return rows
 
