@@ -1,9 +1,11 @@
-CREATE FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean) RETURNS void
+CREATE FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer) RETURNS void
     LANGUAGE plpgsql
     AS $$
 DECLARE
     is_active CONSTANT boolean := is_active_user(user_id);
 BEGIN
+    -- Here, and not as a setting of the session, which PgBouncer would give to other clients.
+    PERFORM set_config('statement_timeout', timeout_ms::text, TRUE);
     IF NOT is_active THEN
         RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
     ELSIF needs_account AND is_active IS NULL THEN
@@ -16,7 +18,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean) IS 'Parley: limits the rest of the transaction to the rows of this caller';
+COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer) IS 'Parley: limits the rest of the transaction to the rows of this caller';
 
 CREATE FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subject text, messages_per_minute integer, messages_per_day integer, retention_days integer, now timestamp with time zone) RETURNS TABLE(minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, lease_remaining_seconds double precision, current_title character varying)
     LANGUAGE plpgsql

@@ -18,7 +18,7 @@ import psycopg
 from lib.database._pool import ANSWER_TIMEOUT_SECONDS, Connection, Connections, is_lost, shut
 from lib.database._problems import TRANSIENT, as_problem, hide_row
 from lib.database._rows import rows_as
-from lib.database.acting import ACT_AS_CALLER
+from lib.database.acting import ACT_AS_CALLER, act_as
 from lib.database.statements import Call, Nothing
 from lib.identity.callers import Caller
 from lib.runtime.counting import note_round_trip
@@ -100,12 +100,7 @@ class Database:
                 table needs more of a new user than a token says; nothing was done.
             Problem: see `run`.
         """
-        act = ACT_AS_CALLER(
-            user_id=caller.user_id,
-            conversation_id=reachable,
-            needs_account=caller.has_local_account,
-        )
-        _, *rows = await self._step((act, *calls), caller)
+        _, *rows = await self._step((act_as(caller, reachable), *calls), caller)
         return rows[0] if len(calls) == 1 else tuple(rows)
 
     @overload

@@ -1,12 +1,14 @@
 """The caller of a request: a user, by a token, or an anonymous caller."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from starlette.requests import Request
 
 from lib.identity._tokens import claims_of
+from lib.identity.clients import client_of
 from lib.problems import Unauthenticated
 from lib.runtime.trace import trace
 from lib.settings import settings
@@ -14,6 +16,8 @@ from lib.settings import settings
 MAX_ID_CHARS = 255
 # In the tokens that lib/users/accounts.py signs.
 LOCAL_ACCOUNT_CLAIM = "local_account"
+# The header with the key of an anonymous conversation.
+CONVERSATION_KEY = "x-conversation-key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,18 @@ class Caller:
         email: from the token, in lower case; None: the token has none.
         name: from the token; None: the token has none.
         has_local_account: Parley signed the token, for an account in `users`.
+        token_issued_at: the token's `iat`; None: anonymous, or the token does not say.
+        conversation_key: the key of an anonymous conversation, as the request has it; None: none.
+        client: network address of the request: see `client_of`.
     """
 
     user_id: str | None = None
     email: str | None = None
     name: str | None = None
     has_local_account: bool = False
+    token_issued_at: datetime | None = None
+    conversation_key: str | None = None
+    client: str = ""
 
     def reachable(self, conversation_id: UUID) -> UUID | None:
         """Return the id for an anonymous caller, whose only permission it is; for a user, None."""
@@ -50,7 +60,9 @@ async def caller_of(request: Request) -> Caller:
         if settings().auth_required:
             raise Unauthenticated
         trace().caller = "anonymous"
-        return Caller()
+        return Caller(
+            conversation_key=request.headers.get(CONVERSATION_KEY), client=client_of(request)
+        )
     if len(headers) > 1:
         detail = "Send one Authorization header, not several."
         raise Unauthenticated(detail)
@@ -58,7 +70,7 @@ async def caller_of(request: Request) -> Caller:
     if scheme.lower() != "bearer" or not token.strip():
         detail = "The Authorization header must be: Bearer, a space, and the token."
         raise Unauthenticated(detail)
-    caller = _caller(await claims_of(token.strip()))
+    caller = _caller(await claims_of(token.strip()), client_of(request))
     trace().caller = "account" if caller.has_local_account else "user"
     return caller
 
@@ -76,7 +88,7 @@ async def user_of(request: Request) -> Caller:
     return caller
 
 
-def _caller(claims: dict[str, Any]) -> Caller:
+def _caller(claims: dict[str, Any], client: str) -> Caller:
     subject: object = claims["sub"]
     if not isinstance(subject, str) or not subject.strip() or not _is_storable(subject):
         detail = f"The token's subject (sub) must be a text of 1 to {MAX_ID_CHARS} characters."
@@ -86,7 +98,24 @@ def _caller(claims: dict[str, Any]) -> Caller:
         # Before the length is checked, because some letters become two.
         email = email.lower()
     is_local = claims.get(LOCAL_ACCOUNT_CLAIM) is True
-    return Caller(subject, _profile(email), _profile(claims.get("name")), is_local)
+    return Caller(
+        user_id=subject,
+        email=_profile(email),
+        name=_profile(claims.get("name")),
+        has_local_account=is_local,
+        token_issued_at=_issued_at(claims.get("iat")),
+        client=client,
+    )
+
+
+def _issued_at(claim: object) -> datetime | None:
+    """Return the time of a claim `iat`, which PyJWT has checked to be a number of seconds."""
+    if not isinstance(claim, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(claim, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _profile(claim: object) -> str | None:

@@ -7,16 +7,30 @@
 -- keeps the statements after it in the round trip from running. lib/database/_problems.py turns the codes into problems.
 --
 -- Parameters
---   user_id          text     the caller; null: anonymous
---   conversation_id  uuid     the conversation without an owner that the caller may reach; null: none
---   needs_account    boolean  true: the caller must be in `users` already
+--   user_id          text         the caller; null: anonymous
+--   conversation_id  uuid         the conversation without an owner that the caller may reach; null: none
+--   needs_account    boolean      true: the caller must be in `users` already
+--   token_issued_at  timestamptz  when the caller's token was issued; null: anonymous, or the token does not say
+--   key_hash         bytea        SHA-256 of the key that an anonymous caller sent; null: none
+--   client_subject   text         keyed hash of the anonymous caller's network address; null: a user
+--   timeout_ms       integer      milliseconds that each later statement of the transaction may take
 --
 -- Index users_pkey.
-CREATE OR REPLACE FUNCTION act_as_caller(user_id text, conversation_id uuid, needs_account boolean)
+CREATE OR REPLACE FUNCTION act_as_caller(
+    user_id text,
+    conversation_id uuid,
+    needs_account boolean,
+    token_issued_at timestamptz,
+    key_hash bytea,
+    client_subject text,
+    timeout_ms integer
+)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     is_active CONSTANT boolean := is_active_user(user_id);
 BEGIN
+    -- Here, and not as a setting of the session, which PgBouncer would give to other clients.
+    PERFORM set_config('statement_timeout', timeout_ms::text, TRUE);
     IF NOT is_active THEN
         RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
     ELSIF needs_account AND is_active IS NULL THEN
@@ -28,7 +42,7 @@ BEGIN
     PERFORM set_config('role', 'parley_app', TRUE);
 END
 $$;
-COMMENT ON FUNCTION act_as_caller(text, uuid, boolean)
+COMMENT ON FUNCTION act_as_caller(text, uuid, boolean, timestamptz, bytea, text, integer)
 IS 'Parley: limits the rest of the transaction to the rows of this caller';
 -- The role parley_app may not become another caller.
-REVOKE EXECUTE ON FUNCTION act_as_caller(text, uuid, boolean) FROM public;
+REVOKE EXECUTE ON FUNCTION act_as_caller(text, uuid, boolean, timestamptz, bytea, text, integer) FROM public;

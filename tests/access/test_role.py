@@ -8,7 +8,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from lib.conversations.listing import LIST_CONVERSATIONS, ConversationSummary
-from lib.database.acting import ACT_AS_CALLER
+from lib.database import acting
 from lib.database.client import Database
 from lib.database.statements import Call
 from lib.identity.callers import Caller
@@ -70,7 +70,7 @@ def visible_rows(database: psycopg.Connection) -> list[int]:
 
 def act_as(database: psycopg.Connection, user_id: str | None, reachable: UUID | None) -> None:
     """Act as a caller for the rest of the transaction."""
-    call = ACT_AS_CALLER(user_id=user_id, conversation_id=reachable, needs_account=False)
+    call = acting.act_as(Caller(user_id), reachable)
     database.execute(call.statement.sql, call.parameters)
 
 

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from lib.database.acting import ACT_AS_CALLER
+from lib.database.acting import act_as
+from lib.identity.callers import Caller
 from tests.support.access.catalog import snapshot_query
 from tests.support.statement_files import NAMES, WITHOUT_CALLER, read_statement
 
@@ -215,9 +216,7 @@ def ask(
         with database.transaction():
             if is_within:
                 reachable = stored.reached if asker.knows_an_id else None
-                act = ACT_AS_CALLER(
-                    user_id=asker.user_id, conversation_id=reachable, needs_account=False
-                )
+                act = act_as(Caller(asker.user_id), reachable)
                 database.execute(act.statement.sql, act.parameters)
             return database.execute(unguarded.encode(), parameters).fetchall()
     except psycopg.errors.NotNullViolation as error:

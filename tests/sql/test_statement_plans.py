@@ -143,7 +143,7 @@ TOSS_UP = {
     "idx_tasks_title",
     "idx_tasks_user_id",
 }
-AS_CALLER = "SELECT act_as_caller('user-7', NULL, FALSE)"
+AS_CALLER = "SELECT act_as_caller('user-7', NULL, FALSE, NULL, NULL, NULL, 8000)"
 SEARCHED = {
     "user_id": "'user-7'",
     "words": "'word'",

@@ -3,4 +3,13 @@
 --
 -- The function does three things in this order: it checks the account, says who the caller is, and changes the role.
 -- Parameters, result and indexes: sql/functions/act_as_caller.sql.
-SELECT act_as_caller(%(user_id)s::text, %(conversation_id)s::uuid, %(needs_account)s::boolean);
+SELECT
+    act_as_caller(
+        %(user_id)s::text,
+        %(conversation_id)s::uuid,
+        %(needs_account)s::boolean,
+        %(token_issued_at)s::timestamptz,
+        %(key_hash)s::bytea,
+        %(client_subject)s::text,
+        %(timeout_ms)s::integer
+    );

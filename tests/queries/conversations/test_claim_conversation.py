@@ -11,7 +11,7 @@ from psycopg.errors import UniqueViolation
 
 from lib.conversations.changes import CLAIM_CONVERSATION, Claim, claim_conversation
 from lib.conversations.conversation import LOCK_CONVERSATION
-from lib.database.acting import ACT_AS_CALLER, REMEMBER_USER
+from lib.database.acting import REMEMBER_USER, act_as
 from lib.identity.callers import Caller
 from tests.support.steps.rows import Rows
 from tests.support.steps.streams import Streams
@@ -206,7 +206,7 @@ async def _claim(
     """Run the step of `lib.conversations.changes.claim_conversation`."""
     claimed_id = conversation_id or turns.conversation_id
     _, _, _, claims = await turns.database.run(
-        ACT_AS_CALLER(user_id=user_id, conversation_id=claimed_id, needs_account=False),
+        act_as(Caller(user_id), claimed_id),
         REMEMBER_USER(user_id=user_id, user_email=None, user_name=None),
         LOCK_CONVERSATION(conversation_id=claimed_id, user_id=None),
         CLAIM_CONVERSATION(

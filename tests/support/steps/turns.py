@@ -7,9 +7,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from lib.conversations.message import Message
-from lib.database.acting import ACT_AS_CALLER, REMEMBER_USER
+from lib.database import acting
+from lib.database.acting import REMEMBER_USER
 from lib.database.client import Database
 from lib.database.statements import Call
+from lib.identity.callers import Caller
 from lib.settings import read_settings
 from lib.turns.begin import BEGIN_TURN, LIST_TURN_MESSAGES, Verdict
 from lib.turns.finish import FINISH_TURN, StoredAnswer, release_calls
@@ -217,7 +219,7 @@ class Turns:
 def act_as(user_id: str | None, conversation_id: UUID | None = None) -> Call[Any]:
     """Return the call that `Database.run_as` sends first: later calls run within the wall."""
     reachable = conversation_id if user_id is None else None
-    return ACT_AS_CALLER(user_id=user_id, conversation_id=reachable, needs_account=False)
+    return acting.act_as(Caller(user_id), reachable)
 
 
 def open_database(url: str) -> Database:
