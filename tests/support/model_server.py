@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from tests.support.serving import answer_while_present
+
 MODEL_NAME = "scripted-1"
 # OPENAI_TITLE_MODEL in tests, which marks requests for titles.
 TITLE_MODEL = "title-model"
@@ -77,7 +79,7 @@ class Called:
 
 def calling(*calls: Called, text: str = "", finish_reason: str = "tool_calls") -> Reply:
     """Return a reply that calls tools, the arguments in two pieces, after the text if any."""
-    chunks = [_chunk({"content": text})] if text else []
+    chunks = [chunk({"content": text})] if text else []
     for index, call in enumerate(calls):
         arguments = call.arguments
         if not isinstance(arguments, str):
@@ -86,10 +88,10 @@ def calling(*calls: Called, text: str = "", finish_reason: str = "tool_calls") -
         begin = {"name": call.name, "arguments": arguments[:half]}
         first = {"index": index, "id": call.id, "type": "function", "function": begin}
         second = {"index": index, "function": {"arguments": arguments[half:]}}
-        chunks += [_chunk({"tool_calls": [first]}), _chunk({"tool_calls": [second]})]
+        chunks += [chunk({"tool_calls": [first]}), chunk({"tool_calls": [second]})]
     usage = {"prompt_tokens": 7, "completion_tokens": 2}
     end: dict[str, Any] = {"model": MODEL_NAME, "choices": [], "usage": usage}
-    return Reply(chunks=[*chunks, _chunk({}, finish_reason), end])
+    return Reply(chunks=[*chunks, chunk({}, finish_reason), end])
 
 
 class ScriptedModel:
@@ -130,16 +132,9 @@ class ScriptedModel:
         request = Request(scope, receive)
         body = await request.json()
         reply = self._reply_to(body)
-        answering = asyncio.create_task(self._answer(reply, body, scope, receive, send))
-        leaving = asyncio.create_task(_left(receive))
-        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
-        if not answering.done():
+        answer = self._answer(reply, body, scope, receive, send)
+        if not await answer_while_present(answer, receive):
             self.left += 1
-            answering.cancel()
-        await asyncio.wait({answering})
-        if not answering.cancelled() and (error := answering.exception()):
-            raise error
 
     def _reply_to(self, body: dict[str, Any]) -> Reply:
         if body["model"] == TITLE_MODEL:
@@ -189,7 +184,7 @@ class ConnectionCutError(Exception):
 async def _scripted_events(chunks: list[dict[str, Any]], reply: Reply) -> AsyncIterator[bytes]:
     for index, chunk in enumerate(chunks):
         await _pause(reply, index)
-        yield _event(chunk)
+        yield encoded(chunk)
         if index == reply.hangs_after:
             await asyncio.sleep(3600)
     yield b"data: [DONE]\n\n"
@@ -226,30 +221,29 @@ async def _events(reply: Reply, *, has_usage: bool) -> AsyncIterator[bytes]:
             return
         if piece is not None:
             await asyncio.sleep(reply.seconds_between if index else 0)
-            yield _event(_chunk({"content": piece}))
+            yield encoded(chunk({"content": piece}))
     if reply.finish_reason is not None:
-        yield _event(_chunk({}, reply.finish_reason))
+        yield encoded(chunk({}, reply.finish_reason))
         if has_usage:
             usage = {"prompt_tokens": 7, "completion_tokens": len(reply.pieces)}
-            yield _event({"model": MODEL_NAME, "choices": [], "usage": usage})
+            yield encoded({"model": MODEL_NAME, "choices": [], "usage": usage})
         yield b"data: [DONE]\n\n"
 
 
-def _chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+def chunk(
+    delta: dict[str, Any] | None, finish_reason: str | None = None, model: str = MODEL_NAME
+) -> dict[str, Any]:
+    """Return a chunk of Chat Completions; without a delta it has no choice."""
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
         "created": 1,
-        "model": MODEL_NAME,
-        "choices": [choice],
+        "model": model,
+        "choices": [] if delta is None else [choice],
     }
 
 
-def _event(content: dict[str, Any]) -> bytes:
+def encoded(content: dict[str, Any]) -> bytes:
+    """Return an event of a stream as bytes."""
     return f"data: {json.dumps(content)}\n\n".encode()
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

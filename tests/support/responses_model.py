@@ -25,6 +25,7 @@ from tests.support.model_server import (
     Called,
     ConnectionCutError,
 )
+from tests.support.serving import answer_while_present
 from tests.support.strictest_responses import fault_in_body
 
 _numbers = count(1)
@@ -191,16 +192,9 @@ class ResponsesModel:
             self.faults.append(f"{request.method} {request.url.path}")
             await JSONResponse({}, 404)(scope, receive, send)
             return
-        answering = asyncio.create_task(self._answer(body, scope, receive, send))
-        leaving = asyncio.create_task(_left(receive))
-        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
-        if not answering.done():
+        answer = self._answer(body, scope, receive, send)
+        if not await answer_while_present(answer, receive):
             self.left += 1
-            answering.cancel()
-        await asyncio.wait({answering})
-        if not answering.cancelled() and (error := answering.exception()):
-            raise error
 
     def _response_to(self, body: dict[str, Any]) -> Response:
         if body["model"] == TITLE_MODEL:
@@ -242,11 +236,6 @@ async def _stream(response: Response) -> AsyncIterator[bytes]:
         yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
     if response.stays_open:
         await asyncio.Event().wait()
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _message(content: dict[str, Any], pieces: tuple[str, ...], fields: dict[str, Any]) -> Item:

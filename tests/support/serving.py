@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -74,3 +75,26 @@ async def _lifespan(app: ASGIApp) -> AsyncGenerator[None]:
     await to_app.put({"type": "lifespan.shutdown"})
     assert (await from_app.get())["type"] == "lifespan.shutdown.complete"
     await living
+
+
+async def answer_while_present(answer: Coroutine[Any, Any, None], receive: Receive) -> bool:
+    """Run the answer to one request until it is complete or its client leaves.
+
+    Returns:
+        Whether the answer is complete.
+    """
+    answering = asyncio.create_task(answer)
+    leaving = asyncio.create_task(_wait_for_disconnect(receive))
+    await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    leaving.cancel()
+    answering.cancel()
+    await asyncio.wait({answering})
+    if answering.cancelled():
+        return False
+    answering.result()
+    return True
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

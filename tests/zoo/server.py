@@ -9,10 +9,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from tests.support.model_server import encoded
+from tests.support.serving import answer_while_present
 from tests.zoo.asked import ADD, Answer, Asked, answer_to
 from tests.zoo.refusals import Form, Judge, Refusal, openai_form
 from tests.zoo.responses import response_events
-from tests.zoo.streams import Event, Pause, Shape, chat_events, encoded
+from tests.zoo.streams import Event, Pause, Shape, chat_events
 
 HEARTBEAT_SECONDS = 0.2
 EVENT_STREAM = [(b"content-type", b"text/event-stream")]
@@ -107,14 +109,7 @@ class Server:
         is_chat = request.url.path.endswith("/chat/completions")
         asked = Asked(await request.json(), request.url.query, is_chat, self._issued)
         self.requests.append(asked)
-        answering = asyncio.create_task(self._take_turn(asked, scope, receive, send))
-        leaving = asyncio.create_task(_left(receive))
-        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
-        answering.cancel()
-        await asyncio.wait({answering})
-        if not answering.cancelled() and (error := answering.exception()):
-            raise error
+        await answer_while_present(self._take_turn(asked, scope, receive, send), receive)
 
     async def _take_turn(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.provider.is_serial:
@@ -181,8 +176,3 @@ async def _sent(events: list[Event], go: asyncio.Event) -> AsyncIterator[bytes]:
                 yield event
             case dict():
                 yield encoded(event)
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -3,11 +3,11 @@
 A quirk takes the events of a well-behaved stream, and returns those of its provider.
 """
 
-import json
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+from tests.support import model_server
 from tests.zoo.asked import Answer, Asked, halves, object_in, pieces_of, sealed
 
 MODEL_NAME = "zoo-1"
@@ -51,25 +51,13 @@ def chat_events(asked: Asked, answer: Answer) -> list[Event]:
 
 
 def chunk(delta: dict[str, Any] | None, finish_reason: str | None = None) -> dict[str, Any]:
-    """Return a chunk; without a delta it has no choice."""
-    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": MODEL_NAME,
-        "choices": [] if delta is None else [choice],
-    }
+    """Return a chunk of the zoo's model; without a delta it has no choice."""
+    return model_server.chunk(delta, finish_reason, MODEL_NAME)
 
 
 def calls(call: dict[str, Any]) -> dict[str, Any]:
     """Return a chunk with a piece of the first call."""
     return chunk({"tool_calls": [{"index": 0} | call]})
-
-
-def encoded(event: dict[str, Any]) -> bytes:
-    """Return an event as bytes."""
-    return f"data: {json.dumps(event)}\n\n".encode()
 
 
 def thinks(field: str) -> Shape:
