@@ -98,7 +98,7 @@ async def test_an_attempt_that_lost_its_turn_runs_no_tool(
     model.replies = [Reply(seconds_before=0.5, chunks=calling(bread).chunks), DONE]
     first = asyncio.create_task(parley.send("Add bread", user="ann"))
     await until(lambda: len(model.requests) == 1)
-    database.execute("UPDATE conversations SET turn_expires_at = now() - interval '1 second'")
+    leave_behind(database)
 
     assert text_of(await parley.send("Add bread", user="ann")) == "Done"
 
