@@ -40,9 +40,7 @@ def test_make_dev_chats_and_keeps_the_conversation_over_a_restart(clone: Path) -
         page = httpx2.get(base_url)
         answer = httpx2.post(f"{base_url}/api/chat", json=sdk_body("Hi!"), timeout=60)
         token = re.search(r"TOKEN=(\S+)", banner)
-    started = time.monotonic()
     with _running(clone) as (base_url, _):
-        second_start_seconds = time.monotonic() - started
         history = httpx2.get(f"{base_url}/api/history", params={"conversation_id": CHAT_ID}).json()
         assert token is not None
         headers = {"authorization": f"Bearer {token[1]}"}
@@ -55,7 +53,6 @@ def test_make_dev_chats_and_keeps_the_conversation_over_a_restart(clone: Path) -
     assert said[0] == "Hi!"
     assert len(said[1]) > 0
     assert listed.json() == {"conversations": [], "next_cursor": None}
-    assert second_start_seconds < 20  # 1.5 s alone; five are promised, on a machine of one's own
 
 
 def test_make_dev_reports_wrong_variables_before_it_starts_anything(clone: Path) -> None:

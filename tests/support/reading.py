@@ -103,11 +103,11 @@ def events_of(text: str) -> list[str]:
     return [f"{event}\n\n" for event in text.replace(KEEP_ALIVE, "").split("\n\n")[:-1]]
 
 
-async def until(condition: Callable[[], bool], timeout_seconds: float = 60) -> None:
+async def until(condition: Callable[[], bool], timeout_seconds: float = 180) -> None:
     """Wait until a condition holds.
 
     Raises:
-        TimeoutError: it did not hold in time, which is ample on a machine with a load of 12.
+        TimeoutError: it did not hold in time, which is ample on a machine with a load of 16.
     """
     async with asyncio.timeout(timeout_seconds):
         while not condition():  # noqa: ASYNC110 (there is no event)

@@ -42,10 +42,10 @@ async def test_without_an_address_from_the_platform_there_is_one_client(
 
 async def _say_from(function: RunningFunction, address: str | None) -> int:
     forwarded = {"x-forwarded-for": address, "x-real-ip": address} if address else {}
-    async with httpx2.AsyncClient(timeout=30) as client:
+    async with httpx2.AsyncClient(timeout=120) as client:
         response = await client.post(
             f"{function.base_url}/api/chat",
             json={"message": "Hello!"},
-            headers=invocation_headers(30) | forwarded,
+            headers=invocation_headers(120) | forwarded,
         )
     return response.status_code
