@@ -17,14 +17,13 @@ from starlette.types import ASGIApp
 from lib.chat.post import answer_chat, read_chat_request, warm_up
 from lib.functions import function
 from lib.identity.callers import caller_of
-from lib.identity.clients import client_of
 
 
 async def post(request: Request) -> ASGIApp:
     """Answer one message."""
     caller = await caller_of(request)
     warm_up()
-    return await answer_chat(caller, await read_chat_request(request), client_of(request))
+    return await answer_chat(caller, await read_chat_request(request))
 
 
 app = function(POST=post)

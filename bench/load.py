@@ -103,6 +103,9 @@ def start_parley(database_url: str, model_port: int) -> Candidate:
         "OPENAI_TITLE_MODEL": PacedModel.UNKNOWN,
         "MESSAGES_PER_MINUTE": "0",
         "MESSAGES_PER_DAY": "0",
+        "ANONYMOUS_PER_DAY": "0",
+        "TOKENS_PER_DAY": "0",
+        "BYTES_PER_DAY": "0",
     }
     function = start_function("api/chat.py", environment)
     process = psutil.Process(function.process_id)

@@ -119,6 +119,9 @@ def start_candidates(postgres: RunningPostgres, port: int, folder: Path) -> list
             "OPENAI_TITLE_MODEL": TITLE_MODEL,
             "MESSAGES_PER_MINUTE": "0",
             "MESSAGES_PER_DAY": "0",
+            "ANONYMOUS_PER_DAY": "0",
+            "TOKENS_PER_DAY": "0",
+            "BYTES_PER_DAY": "0",
             "PYTHONPATH": str(PROJECT),
         }
         function = start_function(entrypoint, environment, root=root)

@@ -40,6 +40,9 @@ SETTINGS = {
     "RETENTION_DAYS": "30",
     "MESSAGES_PER_MINUTE": "0",
     "MESSAGES_PER_DAY": "0",
+    "ANONYMOUS_PER_DAY": "0",
+    "TOKENS_PER_DAY": "0",
+    "BYTES_PER_DAY": "0",
     "SLOW_QUERY_MS": "600000",
 }
 ANSWER: dict[str, Any] = {
@@ -121,7 +124,6 @@ class Turns:
             conversation_id,
             request,
             turn_id=uuid4(),
-            client="127.0.0.1",
             deadline=time.monotonic() + 60,
         )
 

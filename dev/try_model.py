@@ -34,7 +34,16 @@ LEFT_OUT = frozenset(
         *("JWT_SECRET", "JWT_JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "RETENTION_DAYS"),
     }
 )
-UNLIMITED = {"MESSAGES_PER_MINUTE": "0", "MESSAGES_PER_DAY": "0"}
+UNLIMITED = dict.fromkeys(
+    (
+        "MESSAGES_PER_MINUTE",
+        "MESSAGES_PER_DAY",
+        "ANONYMOUS_PER_DAY",
+        "TOKENS_PER_DAY",
+        "BYTES_PER_DAY",
+    ),
+    "0",
+)
 COLUMNS = "{:26} {:8} {:>11} {:>7} {:>7}  {}"
 
 

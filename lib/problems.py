@@ -140,6 +140,18 @@ class QuotaExceeded(Problem):
     status = HTTPStatus.TOO_MANY_REQUESTS
 
 
+class TokenQuotaExceeded(QuotaExceeded):
+    """Your answers of today have reached the limit of tokens, so nothing was stored."""
+
+    code = "token_quota_exceeded"
+
+
+class StorageQuotaExceeded(QuotaExceeded):
+    """This message is larger than what you may still store today, so nothing was stored."""
+
+    code = "storage_quota_exceeded"
+
+
 class MethodNotAllowed(Problem):
     """This URL does not support that method. The header Allow lists the methods to use."""
 

@@ -73,6 +73,7 @@ SELECT NOT EXISTS (
 \if :is_newest
     \ir functions/act_as_caller.sql
     \ir functions/begin_turn.sql
+    \ir functions/count_tokens.sql
     \ir functions/count_use.sql
     \ir functions/delete_old_chat_messages.sql
     \ir functions/delete_old_conversations.sql
@@ -83,6 +84,7 @@ SELECT NOT EXISTS (
     \ir functions/is_kept.sql
     \ir functions/list_slow_statements.sql
     \ir functions/list_turn_messages.sql
+    \ir functions/own_quota.sql
     \ir functions/own_user.sql
     \ir functions/register_account.sql
     \ir functions/remember_user.sql

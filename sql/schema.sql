@@ -20,7 +20,7 @@ $$;
 
 COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer) IS 'Parley: limits the rest of the transaction to the rows of this caller';
 
-CREATE FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subject text, messages_per_minute integer, messages_per_day integer, retention_days integer, now timestamp with time zone) RETURNS TABLE(minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, lease_remaining_seconds double precision, current_title character varying)
+CREATE FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -56,7 +56,9 @@ BEGIN
             coalesce(conversations.turn_expires_at > clock.now, FALSE) AS has_running_turn,
             coalesce(conversations.turn_expires_at <= clock.now, FALSE) AS has_lapsed_turn,
             -- Not deleted yet, but hidden from all readers: the conversation begins again.
-            NOT is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_expired
+            NOT is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_expired,
+            -- Not used since the attempt that created it, or with which it began again.
+            conversations.created_at = conversations.updated_at AS is_new
         FROM conversations
         CROSS JOIN clock
         WHERE
@@ -72,7 +74,9 @@ BEGIN
             chat_messages.content,
             chat_messages.files,
             chat_messages.reply_to,
-            chat_messages.finish_reason
+            chat_messages.finish_reason,
+            chat_messages.failed_attempts,
+            chat_messages.owed_attempt
         FROM chat_messages
         WHERE
             chat_messages.conversation_id = begin_turn.conversation_id
@@ -103,7 +107,8 @@ BEGIN
                         OR coalesce(current_messages.files, '[]') <> coalesce(begin_turn.files, '[]')
                 -- Another id: the question is the message to be replaced.
                 ELSE NOT begin_turn.regenerates
-            END AS is_edited
+            END AS is_edited,
+            coalesce(current_messages.owed_attempt AND current_messages.failed_attempts <= 3, FALSE) AS has_owed_attempt
         FROM current_messages
         WHERE
             current_messages.role = 'user'
@@ -135,10 +140,10 @@ BEGIN
         SELECT
             question.id AS question_id,
             coalesce(question.is_edited, FALSE) AS is_edited,
-            -- A retry of a message that got no answer is not counted.
-            question.id IS NULL OR question.is_edited OR coalesce(
-                answer.finish_reason NOT IN ('error', 'interrupted'), answer.id IS NOT NULL
-            ) AS is_counted,
+            coalesce(question.has_owed_attempt AND NOT question.is_edited, FALSE) AS is_owed,
+            -- A failed answer has begun, and so has the request for its title.
+            answer.id IS NOT NULL AS has_answer,
+            question.id IS NULL OR question.is_edited AS stores_message,
             CASE
                 WHEN conversation.turn_id = begin_turn.turn_id THEN 'taken'
                 WHEN question.id IS NULL AND begin_turn.message_id IS NULL THEN 'nothing_to_answer'
@@ -188,6 +193,8 @@ BEGIN
     quota AS MATERIALIZED (
         SELECT
             counted.is_allowed,
+            counted.subject_number,
+            counted.refusal,
             counted.minute_remaining,
             counted.minute_reset_seconds,
             counted.day_remaining,
@@ -196,22 +203,34 @@ BEGIN
         CROSS JOIN clock
         CROSS JOIN
             LATERAL count_use(
-                CASE WHEN decision.is_counted THEN begin_turn.quota_subject END,
-                begin_turn.user_id,
+                CASE WHEN NOT decision.is_owed THEN begin_turn.quota_subjects END,
                 begin_turn.messages_per_minute,
                 begin_turn.messages_per_day,
+                begin_turn.bytes_per_day,
+                begin_turn.tokens_per_day,
+                CASE
+                    WHEN decision.stores_message
+                        THEN
+                            octet_length(begin_turn.content)
+                            + coalesce(pg_column_size(begin_turn.files), 0)
+                            + coalesce(pg_column_size(begin_turn.metadata), 0)
+                    ELSE 0
+                END,
                 clock.now
             ) AS counted
         WHERE
             decision.verdict IN ('free', 'new_conversation')
-            AND decision.is_counted
-            AND (begin_turn.messages_per_minute > 0 OR begin_turn.messages_per_day > 0)
+            AND NOT decision.is_owed
+            AND cardinality(begin_turn.quota_subjects) > 0
     ),
 
     answerable AS (
         SELECT
             decision.question_id,
             decision.is_edited,
+            decision.is_owed,
+            decision.has_answer,
+            decision.stores_message,
             decision.verdict
         FROM decision
         LEFT JOIN quota ON TRUE
@@ -241,9 +260,12 @@ BEGIN
 
     -- An edit replaces the question and all messages after it. (finish_turn replaces an answer, when there is a new
     -- one.)
-    superseded_messages AS (
+    -- Another attempt is owed once, so the mark goes. (One UPDATE for both, because a second one would cost every turn.)
+    marked_messages AS (
         UPDATE chat_messages
-        SET superseded_at = clock.now
+        SET
+            superseded_at = CASE WHEN answerable.is_owed THEN chat_messages.superseded_at ELSE clock.now END,
+            owed_attempt = NULL
         FROM answerable
         CROSS JOIN clock
         WHERE
@@ -254,9 +276,10 @@ BEGIN
             AND chat_messages.role <> 'system'
             AND (
                 (answerable.is_edited AND chat_messages.id >= answerable.question_id)
+                OR (answerable.is_owed AND chat_messages.id = answerable.question_id)
                 -- A message that has expired but is not deleted yet gives up its id.
                 OR (
-                    (answerable.question_id IS NULL OR answerable.is_edited)
+                    answerable.stores_message
                     AND chat_messages.message_id = begin_turn.message_id
                 )
             )
@@ -264,8 +287,8 @@ BEGIN
     ),
 
     -- Counted, so that the replaced message gives up its id before the new message takes it.
-    superseded AS (
-        SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
+    marked AS (
+        SELECT count(marked_messages.id) AS message_count FROM marked_messages
     ),
 
     stored_message AS (
@@ -284,9 +307,9 @@ BEGIN
             clock.now
         FROM answerable
         CROSS JOIN clock
-        CROSS JOIN superseded
+        CROSS JOIN marked
         WHERE
-            (answerable.verdict = 'free' AND (answerable.question_id IS NULL OR answerable.is_edited))
+            (answerable.verdict = 'free' AND answerable.stores_message)
             OR EXISTS (SELECT FROM created_conversation)
         RETURNING chat_messages.message_id
     ),
@@ -315,6 +338,8 @@ BEGIN
     )
 
     SELECT
+        quota.subject_number AS quota_number,
+        quota.refusal AS quota_refusal,
         quota.minute_remaining,
         quota.minute_reset_seconds,
         quota.day_remaining,
@@ -325,6 +350,15 @@ BEGIN
             WHEN decision.verdict IN ('free', 'new_conversation') THEN 'over_quota'
             ELSE decision.verdict
         END AS verdict,
+        CASE
+            WHEN answerable.verdict IS NOT NULL
+                THEN
+                    answerable.verdict = 'new_conversation'
+                    OR conversation.is_expired
+                    OR (answerable.is_owed AND NOT answerable.has_answer)
+            -- This attempt's own retry, after a first try that was carried out.
+            ELSE coalesce(decision.verdict = 'taken' AND conversation.is_new, FALSE)
+        END AS may_ask_title,
         CASE
             WHEN conversation.has_running_turn
                 THEN extract(EPOCH FROM conversation.turn_expires_at - clock.now)::double precision
@@ -344,20 +378,100 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subject text, messages_per_minute integer, messages_per_day integer, retention_days integer, now timestamp with time zone) IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
+COMMENT ON FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
 
-CREATE FUNCTION public.count_use(counted_subject text, counted_user_id text, per_minute integer, per_day integer, counted_at timestamp with time zone, OUT is_allowed boolean, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) RETURNS record
+CREATE FUNCTION public.count_tokens(counted_subjects text[], counted_tokens integer, counted_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF coalesce(counted_tokens, 0) <= 0 THEN
+        RETURN;
+    END IF;
+    FOR number IN 1 .. coalesce(cardinality(counted_subjects), 0) LOOP
+        -- The day may have ended while the answer was made, and the clean-up may have deleted the row.
+        INSERT INTO quotas AS already (subject, minute_count, minute_ends_at, day_count, day_ends_at, token_count)
+        VALUES (
+            counted_subjects[number],
+            0, counted_at + interval '1 minute', 0, counted_at + interval '1 day', counted_tokens
+        )
+        ON CONFLICT (subject) DO UPDATE SET
+            day_count = CASE WHEN already.day_ends_at <= counted_at THEN 0 ELSE already.day_count END,
+            day_ends_at = CASE
+                WHEN already.day_ends_at <= counted_at THEN excluded.day_ends_at
+                ELSE already.day_ends_at
+            END,
+            byte_count = CASE WHEN already.day_ends_at <= counted_at THEN 0 ELSE already.byte_count END,
+            token_count = CASE
+                WHEN already.day_ends_at <= counted_at THEN counted_tokens
+                ELSE already.token_count + counted_tokens
+            END;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.count_tokens(counted_subjects text[], counted_tokens integer, counted_at timestamp with time zone) IS 'Parley: adds the tokens of a request to the model to the running day of each subject';
+
+CREATE FUNCTION public.count_use(counted_subjects text[], per_minute integer[], per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], stored_bytes bigint, counted_at timestamp with time zone, OUT is_allowed boolean, OUT subject_number integer, OUT refusal text, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
+    minute_limit CONSTANT integer := per_minute[1];
+    day_limit CONSTANT integer := per_day[1];
+    byte_limit CONSTANT bigint := bytes_per_day[1];
+    token_limit CONSTANT bigint := tokens_per_day[1];
     used quotas;
+    is_minute_over boolean;
+    is_day_over boolean;
+    counted record;
+    uses_left integer;
+    fewest_uses_left integer;
 BEGIN
-    INSERT INTO quotas AS already (subject, user_id, minute_count, minute_ends_at, day_count, day_ends_at)
-    VALUES (
-        counted_subject, counted_user_id,
-        1, counted_at + interval '1 minute', 1, counted_at + interval '1 day'
-    )
+    IF cardinality(counted_subjects) > 1 THEN
+        -- A block of its own, because the error at its end takes back what it has counted: also the rows that it has
+        -- made, which a caller who is refused could otherwise add without end.
+        BEGIN
+            FOR number IN 1 .. cardinality(counted_subjects) LOOP
+                counted := count_use(
+                    counted_subjects[number:number],
+                    per_minute[number:number],
+                    per_day[number:number],
+                    bytes_per_day[number:number],
+                    tokens_per_day[number:number],
+                    stored_bytes,
+                    counted_at
+                );
+                uses_left := least(
+                    CASE WHEN per_minute[number] > 0 THEN counted.minute_remaining END,
+                    CASE WHEN per_day[number] > 0 THEN counted.day_remaining END
+                );
+                IF number = 1 OR NOT counted.is_allowed OR uses_left < coalesce(fewest_uses_left, uses_left + 1) THEN
+                    fewest_uses_left := uses_left;
+                    is_allowed := counted.is_allowed;
+                    subject_number := number;
+                    refusal := counted.refusal;
+                    minute_remaining := counted.minute_remaining;
+                    minute_reset_seconds := counted.minute_reset_seconds;
+                    day_remaining := counted.day_remaining;
+                    day_reset_seconds := counted.day_reset_seconds;
+                END IF;
+                IF NOT is_allowed THEN
+                    RAISE EXCEPTION USING ERRCODE = 'PA006', MESSAGE = 'a limit is reached';
+                END IF;
+            END LOOP;
+        EXCEPTION
+            WHEN SQLSTATE 'PA006' THEN
+                NULL;
+        END;
+        RETURN;
+    END IF;
+
+    INSERT INTO quotas AS already (subject, minute_count, minute_ends_at, day_count, day_ends_at, byte_count)
+    SELECT
+        counted_subjects[1],
+        1, counted_at + interval '1 minute', 1, counted_at + interval '1 day', stored_bytes
+    WHERE byte_limit = 0 OR stored_bytes <= byte_limit
     ON CONFLICT (subject) DO UPDATE SET
         minute_count = CASE WHEN already.minute_ends_at <= counted_at THEN 1 ELSE already.minute_count + 1 END,
         minute_ends_at = CASE
@@ -368,30 +482,53 @@ BEGIN
         day_ends_at = CASE
             WHEN already.day_ends_at <= counted_at THEN excluded.day_ends_at
             ELSE already.day_ends_at
+        END,
+        token_count = CASE WHEN already.day_ends_at <= counted_at THEN 0 ELSE already.token_count END,
+        byte_count = CASE
+            WHEN already.day_ends_at <= counted_at THEN stored_bytes
+            ELSE already.byte_count + stored_bytes
         END
     WHERE
-        (per_minute = 0 OR already.minute_count < per_minute OR already.minute_ends_at <= counted_at)
-        AND (per_day = 0 OR already.day_count < per_day OR already.day_ends_at <= counted_at)
+        (minute_limit = 0 OR already.minute_count < minute_limit OR already.minute_ends_at <= counted_at)
+        AND (
+            already.day_ends_at <= counted_at
+            OR (
+                (day_limit = 0 OR already.day_count < day_limit)
+                AND (byte_limit = 0 OR stored_bytes = 0 OR already.byte_count + stored_bytes <= byte_limit)
+                AND (token_limit = 0 OR already.token_count < token_limit)
+            )
+        )
     RETURNING already.* INTO used;
     is_allowed := FOUND;
+    subject_number := 1;
     IF NOT is_allowed THEN
-        SELECT * INTO used FROM quotas WHERE quotas.subject = counted_subject;
+        -- No row: the first use of the subject is too large.
+        SELECT * INTO used FROM quotas WHERE quotas.subject = counted_subjects[1];
     END IF;
-    -- The minute may be over where the day's limit is reached.
+    -- The minute may be over where the day refuses, and the day where the minute does.
+    is_minute_over := coalesce(used.minute_ends_at <= counted_at, TRUE);
+    is_day_over := coalesce(used.day_ends_at <= counted_at, TRUE);
+    IF NOT is_allowed THEN
+        -- Of several reasons the one that lasts longest.
+        refusal := CASE
+            WHEN byte_limit > 0 AND stored_bytes > byte_limit THEN 'size'
+            WHEN NOT is_day_over AND day_limit > 0 AND used.day_count >= day_limit THEN 'uses'
+            WHEN NOT is_day_over AND token_limit > 0 AND used.token_count >= token_limit THEN 'tokens'
+            WHEN NOT is_day_over AND byte_limit > 0 AND used.byte_count + stored_bytes > byte_limit THEN 'bytes'
+            ELSE 'uses'
+        END;
+    END IF;
     minute_remaining := CASE
-        WHEN used.minute_ends_at <= counted_at THEN per_minute
-        ELSE greatest(per_minute - used.minute_count, 0)
+        WHEN is_minute_over THEN minute_limit
+        ELSE greatest(minute_limit - used.minute_count, 0)
     END;
-    day_remaining := CASE
-        WHEN used.day_ends_at <= counted_at THEN per_day
-        ELSE greatest(per_day - used.day_count, 0)
-    END;
+    day_remaining := CASE WHEN is_day_over THEN day_limit ELSE greatest(day_limit - used.day_count, 0) END;
     minute_reset_seconds := greatest(extract(EPOCH FROM used.minute_ends_at - counted_at), 0);
     day_reset_seconds := greatest(extract(EPOCH FROM used.day_ends_at - counted_at), 0);
 END
 $$;
 
-COMMENT ON FUNCTION public.count_use(counted_subject text, counted_user_id text, per_minute integer, per_day integer, counted_at timestamp with time zone, OUT is_allowed boolean, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) IS 'Parley: counts one use against the limits of a minute and a day (0: none); returns the uses left';
+COMMENT ON FUNCTION public.count_use(counted_subjects text[], per_minute integer[], per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], stored_bytes bigint, counted_at timestamp with time zone, OUT is_allowed boolean, OUT subject_number integer, OUT refusal text, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) IS 'Parley: counts one use for all of several subjects, or for none; returns the uses left of the tightest';
 
 CREATE FUNCTION public.delete_old_chat_messages(retention interval DEFAULT '30 days'::interval, batch integer DEFAULT NULL::integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -557,7 +694,6 @@ BEGIN
     -- An application's own `tasks` may lack a foreign key that deletes them with the user.
     DELETE FROM tasks WHERE tasks.user_id = caller_id;
     DELETE FROM conversations WHERE conversations.user_id = caller_id;
-    DELETE FROM quotas WHERE quotas.user_id = caller_id;
     IF obj_description(to_regclass('users'), 'pg_class') LIKE 'Parley:%' THEN
         DELETE FROM users WHERE users.id = caller_id;
     END IF;
@@ -881,11 +1017,15 @@ CREATE TABLE public.chat_messages (
     files jsonb,
     refusal character varying(50),
     provider_state json,
+    failed_attempts smallint,
+    owed_attempt boolean,
     CONSTRAINT chk_completion_tokens CHECK ((completion_tokens >= 0)),
     CONSTRAINT chk_confidence CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
+    CONSTRAINT chk_failed_attempts CHECK (((failed_attempts IS NULL) OR (((role)::text = 'user'::text) AND (failed_attempts > 0)))),
     CONSTRAINT chk_finish_reason CHECK (((finish_reason)::text = ANY ((ARRAY['stop'::character varying, 'length'::character varying, 'content_filter'::character varying, 'tool_calls'::character varying, 'other'::character varying, 'aborted'::character varying, 'timeout'::character varying, 'error'::character varying, 'interrupted'::character varying])::text[]))),
     CONSTRAINT chk_message_role CHECK (((role)::text = ANY ((ARRAY['user'::character varying, 'assistant'::character varying, 'system'::character varying])::text[]))),
     CONSTRAINT chk_mistake_note_length CHECK ((length(mistake_note) <= 1000)),
+    CONSTRAINT chk_owed_attempt CHECK (((owed_attempt IS NULL) OR ((role)::text = 'user'::text))),
     CONSTRAINT chk_prompt_tokens CHECK ((prompt_tokens >= 0)),
     CONSTRAINT chk_provider_state CHECK (((provider_state IS NULL) OR ((role)::text = 'assistant'::text))),
     CONSTRAINT chk_refusal CHECK (((refusal IS NULL) OR ((role)::text = 'user'::text))),
@@ -954,6 +1094,10 @@ COMMENT ON COLUMN public.chat_messages.files IS 'Files of a user message, each a
 COMMENT ON COLUMN public.chat_messages.refusal IS 'Code of the problem for which the provider refused this message alone, so that no later request tells it; NULL: it did not, or it has answered since';
 
 COMMENT ON COLUMN public.chat_messages.provider_state IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls; never shown to a client; NULL: nothing';
+
+COMMENT ON COLUMN public.chat_messages.failed_attempts IS 'How often the provider itself has failed to answer this message; NULL: never';
+
+COMMENT ON COLUMN public.chat_messages.owed_attempt IS 'TRUE: the provider failed the last attempt at this message, so the next one is not counted; NULL: it is';
 
 CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, retention_days integer, now timestamp with time zone) RETURNS SETOF public.chat_messages
     LANGUAGE plpgsql
@@ -1055,6 +1199,17 @@ END
 $$;
 
 COMMENT ON FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, retention_days integer, now timestamp with time zone) IS 'Parley: the messages that a turn reads';
+
+CREATE FUNCTION public.own_quota(quota_subject text) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    SELECT to_jsonb(quotas)
+    FROM quotas
+    WHERE quotas.subject = own_quota.quota_subject;
+$$;
+
+COMMENT ON FUNCTION public.own_quota(quota_subject text) IS 'Parley: the counter of the subject with this keyed hash; NULL: there is none';
 
 CREATE FUNCTION public.own_user() RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1324,18 +1479,17 @@ COMMENT ON COLUMN public.metric_counters.day_total IS 'Sum of the values on that
 
 CREATE TABLE public.quotas (
     subject character varying(300) NOT NULL,
-    user_id character varying(255),
     minute_count integer NOT NULL,
     minute_ends_at timestamp with time zone NOT NULL,
     day_count integer NOT NULL,
-    day_ends_at timestamp with time zone NOT NULL
+    day_ends_at timestamp with time zone NOT NULL,
+    token_count bigint DEFAULT 0 NOT NULL,
+    byte_count bigint DEFAULT 0 NOT NULL
 );
 
 COMMENT ON TABLE public.quotas IS 'Parley: uses in the running minute and day, a row for each subject';
 
-COMMENT ON COLUMN public.quotas.subject IS 'The subject and the kind of use: a user''s id, or the keyed hash of a client''s or an e-mail address';
-
-COMMENT ON COLUMN public.quotas.user_id IS 'The user, where the subject is one';
+COMMENT ON COLUMN public.quotas.subject IS 'The kind of use, and the keyed hash of the user, of the network address or of the e-mail address that it counts for';
 
 COMMENT ON COLUMN public.quotas.minute_count IS 'Uses in the minute that ends at minute_ends_at';
 
@@ -1343,7 +1497,11 @@ COMMENT ON COLUMN public.quotas.minute_ends_at IS 'A minute after the first use 
 
 COMMENT ON COLUMN public.quotas.day_count IS 'Uses in the day that ends at day_ends_at';
 
-COMMENT ON COLUMN public.quotas.day_ends_at IS 'A day after the first use that it counts';
+COMMENT ON COLUMN public.quotas.day_ends_at IS 'A day after the first use that it counts; then delete_old_quotas deletes the row';
+
+COMMENT ON COLUMN public.quotas.token_count IS 'Tokens in that day, read and written by the model, as the provider counts';
+
+COMMENT ON COLUMN public.quotas.byte_count IS 'Bytes of messages that were stored in that day: text, files and metadata';
 
 CREATE TABLE public.schema_migrations (
     name text NOT NULL,
@@ -1539,8 +1697,6 @@ CREATE INDEX idx_finished_streams_ended_at ON public.finished_streams USING btre
 
 CREATE INDEX idx_quotas_day_ends_at ON public.quotas USING btree (day_ends_at);
 
-CREATE INDEX idx_quotas_user_id ON public.quotas USING btree (user_id);
-
 CREATE INDEX idx_stream_batches_created_at ON public.stream_batches USING btree (created_at) WHERE (first_part = 0);
 
 CREATE INDEX idx_tasks_title ON public.tasks USING btree (user_id, title);
@@ -1566,9 +1722,6 @@ ALTER TABLE ONLY public.conversations
 
 ALTER TABLE ONLY public.finished_streams
     ADD CONSTRAINT finished_streams_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY public.quotas
-    ADD CONSTRAINT quotas_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.stream_batches
     ADD CONSTRAINT stream_batches_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
@@ -1613,10 +1766,6 @@ CASE
 END);
 
 COMMENT ON POLICY own_finished_streams ON public.finished_streams IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
-
-CREATE POLICY own_quotas ON public.quotas TO parley_app USING (((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif")));
-
-COMMENT ON POLICY own_quotas ON public.quotas IS 'The caller''s, to read; only count_use writes';
 
 CREATE POLICY own_stream_batches ON public.stream_batches TO parley_app USING (
 CASE

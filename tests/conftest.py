@@ -166,6 +166,9 @@ def environment(
         "CRON_SECRET": CRON_SECRET,
         "MESSAGES_PER_MINUTE": "0",
         "MESSAGES_PER_DAY": "0",
+        "ANONYMOUS_PER_DAY": "0",
+        "TOKENS_PER_DAY": "0",
+        "BYTES_PER_DAY": "0",
         "ALLOWED_ORIGIN": "https://example.app,https://*.preview.example.app",
     }
     mark: pytest.Mark | None = request.node.get_closest_marker("environment")

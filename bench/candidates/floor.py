@@ -17,7 +17,7 @@ from lib.database.client import Database
 from lib.database.statements import Call
 from lib.identity.callers import Caller
 from lib.settings import settings
-from lib.turns.quota import subject_of
+from lib.turns.quota import subjects_of
 
 type Step = list[tuple[bytes, dict[str, Any]]]
 type Rows = list[list[tuple[Any, ...]]]
@@ -100,7 +100,7 @@ class Floor:
         return {
             "conversation_id": conversation_id(conversation),
             "user_id": caller.user_id,
-            "quota_subject": subject_of(caller, "127.0.0.1"),
+            "quota_subjects": [subject.name for subject in subjects_of(caller)],
         }
 
     async def _overhear(self, conversation: int) -> list[Step]:

@@ -21,6 +21,9 @@ from lib.turns.request import ChatRequest
 SETTINGS = {
     "MESSAGES_PER_MINUTE": "1000000",
     "MESSAGES_PER_DAY": "1000000",
+    "ANONYMOUS_PER_DAY": "1000000000",
+    "TOKENS_PER_DAY": "1000000000000",
+    "BYTES_PER_DAY": "1000000000000",
     "SLOW_QUERY_MS": "600000",
 }
 STORED: dict[str, Any] = {
@@ -69,7 +72,6 @@ class Parley:
             conversation_id(conversation),
             request,
             turn_id=uuid4(),
-            client="127.0.0.1",
             deadline=time.monotonic() + 60,
         )
         answer: Message = replace(turn.question, message_id=str(uuid4()), **STORED)

@@ -66,7 +66,7 @@ def warm_up() -> None:
         load_ahead(form_reader, answer_maker)
 
 
-async def answer_chat(caller: Caller, request: ChatRequest, client: str) -> ASGIApp:
+async def answer_chat(caller: Caller, request: ChatRequest) -> ASGIApp:
     """Answer one message.
 
     Two round trips: begin_turn before the model is asked, finish_turn after it has answered. One to
@@ -75,7 +75,6 @@ async def answer_chat(caller: Caller, request: ChatRequest, client: str) -> ASGI
     Args:
         caller: the sender of the message.
         request: the message.
-        client: the sender's network address.
 
     Returns:
         JSON; or a stream, which has a part or has waited for one as long as a proxy does.
@@ -93,7 +92,7 @@ async def answer_chat(caller: Caller, request: ChatRequest, client: str) -> ASGI
         conversation_id = conversation_id_of(request.chat_id, caller, request.chat_id_field)
     headers = {"x-conversation-id": str(conversation_id)}
     try:
-        return await _respond(caller, conversation_id, request, client)
+        return await _respond(caller, conversation_id, request)
     except Problem as problem:
         problem.headers |= headers
         raise
@@ -101,9 +100,7 @@ async def answer_chat(caller: Caller, request: ChatRequest, client: str) -> ASGI
         raise Problem(headers=headers) from error
 
 
-async def _respond(
-    caller: Caller, conversation_id: UUID, request: ChatRequest, client: str
-) -> ASGIApp:
+async def _respond(caller: Caller, conversation_id: UUID, request: ChatRequest) -> ASGIApp:
     """Take the turn and answer, replay the stored answer, or join the attempt that makes it."""
     deadline = trace().deadline
     attempt_id = uuid4()
@@ -117,7 +114,6 @@ async def _respond(
                 conversation_id,
                 request,
                 turn_id=attempt_id,
-                client=client,
                 deadline=deadline.ends_at,
                 takes_turn=time.monotonic() < takes_turn_until,
             )

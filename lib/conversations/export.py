@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from lib.database.client import Database
 from lib.database.statements import Statement
 from lib.identity.callers import Caller
+from lib.identity.clients import hashed
 from lib.problems import Problem
 from lib.runtime.log import log
 from lib.runtime.trace import trace
@@ -160,7 +161,8 @@ async def _batches(database: Database, caller: Caller) -> AsyncIterator[bytes]:
     """Yield batches of lines: the profile first, even if it is empty."""
     user = {"user_id": caller.user_id}
     unexpired = user | {"retention_days": settings().retention_days, "now": None}
-    profile = await database.run_as(caller, None, EXPORT_PROFILE(**user))
+    subject = hashed("user", caller.user_id or "")
+    profile = await database.run_as(caller, None, EXPORT_PROFILE(quota_subject=subject))
     yield b"".join(_line(row.kind, row.content) for row in profile)
     # The statement of each kind, the columns of its order, and its parameters.
     exports: list[tuple[Kind, Statement[Any], tuple[str, ...], dict[str, Any]]] = [

@@ -1,8 +1,9 @@
 """The caller of a request: a user, by a token, or an anonymous caller."""
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from starlette.requests import Request
@@ -16,6 +17,9 @@ from lib.settings import settings
 MAX_ID_CHARS = 255
 # In the tokens that lib/users/accounts.py signs.
 LOCAL_ACCOUNT_CLAIM = "local_account"
+# Of an account that is younger than a day: `{"client": keyed hash of the network address from which
+# the token was got, "until": end of that day, in seconds of Unix time}`.
+NEW_ACCOUNT_CLAIM = "new_account"
 # The header with the key of an anonymous conversation.
 CONVERSATION_KEY = "x-conversation-key"
 
@@ -32,6 +36,8 @@ class Caller:
         token_issued_at: the token's `iat`; None: anonymous, or the token does not say.
         conversation_key: the key of an anonymous conversation, as the request has it; None: none.
         client: network address of the request: see `client_of`.
+        new_account_subject: the subject of quotas that a local account shares, while it is younger
+            than a day, with the other new accounts of its client; None: it shares none.
     """
 
     user_id: str | None = None
@@ -41,6 +47,7 @@ class Caller:
     token_issued_at: datetime | None = None
     conversation_key: str | None = None
     client: str = ""
+    new_account_subject: str | None = None
 
     def reachable(self, conversation_id: UUID) -> UUID | None:
         """Return the id for an anonymous caller, whose only permission it is; for a user, None."""
@@ -105,7 +112,19 @@ def _caller(claims: dict[str, Any], client: str) -> Caller:
         has_local_account=is_local,
         token_issued_at=_issued_at(claims.get("iat")),
         client=client,
+        new_account_subject=_new_account(claims.get(NEW_ACCOUNT_CLAIM)) if is_local else None,
     )
+
+
+def _new_account(claim: object) -> str | None:
+    """Return the subject in a claim `new_account`; None: the account is no longer new."""
+    if not isinstance(claim, dict):
+        return None
+    content = cast("dict[str, object]", claim)
+    subject, until = content.get("client"), content.get("until")
+    if not isinstance(subject, str) or not isinstance(until, int | float) or until <= time.time():
+        return None
+    return subject if subject and _is_storable(subject) else None
 
 
 def _issued_at(claim: object) -> datetime | None:

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import ipaddress
+from functools import cache
 
 from starlette.requests import Request
 
@@ -10,6 +11,8 @@ from lib.settings import settings
 
 # An IPv6 client has a whole network, and could take another address for each request.
 IPV6_PREFIX = 64
+# A customer of a provider has up to 65,536 such networks: RIPE-690 recommends a /48 for each.
+SITE_PREFIX = 48
 
 
 def client_of(request: Request) -> str:
@@ -30,12 +33,40 @@ def client_of(request: Request) -> str:
     return host
 
 
+def site_of(client: str) -> str | None:
+    """Return the network of a whole site, to which an IPv6 client belongs; None: not IPv6.
+
+    Args:
+        client: see `client_of`.
+    """
+    # An address of IPv4, or none, and the module `ipaddress` need not look.
+    if ":" not in client:
+        return None
+    try:
+        network = ipaddress.IPv6Network(client)
+    except ValueError:
+        return None
+    return str(network.supernet(new_prefix=SITE_PREFIX))
+
+
 def hashed(kind: str, value: str) -> str:
     """Return the keyed hash of a value that is counted but must not be stored.
 
     The key is made of the deployment's secrets. Without a key, hashing all possible addresses would
-    reveal from the database alone which one it was.
+    reveal from the database alone which one it was. The database's URL alone is not enough of a
+    key: it is stored beside some backups, and a database on the same machine needs no password.
+    A new secret makes other hashes, so the counters of the day begin again.
     """
-    secrets = (settings().database_url, settings().jwt_secret or "", settings().cron_secret or "")
-    key = hashlib.sha256("\0".join(secrets).encode()).digest()
+    configuration = settings()
+    key = _key(
+        configuration.database_url,
+        configuration.openai_api_key,
+        configuration.jwt_secret,
+        configuration.cron_secret,
+    )
     return f"{kind} {hmac.digest(key, f'{kind} {value}'.encode(), 'sha256').hex()}"
+
+
+@cache
+def _key(*secrets: str | None) -> bytes:
+    return hashlib.sha256("\0".join(secret or "" for secret in secrets).encode()).digest()

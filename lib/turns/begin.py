@@ -5,6 +5,7 @@ which ends by itself soon after the attempt has died. Each attempt holds it unde
 own, and an attempt that has lost the lease writes nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, assert_never
 from uuid import UUID
@@ -29,7 +30,7 @@ from lib.problems import (
 )
 from lib.settings import settings
 from lib.texts import jsonb
-from lib.turns.quota import Quota, subject_of
+from lib.turns.quota import Quota, Refusal, Subject, subjects_of
 from lib.turns.tool_runs import LIST_TOOL_RUNS, ToolRun
 from lib.turns.turn import Turn, TurnLapsedError, TurnVerdict, lease_seconds
 
@@ -55,26 +56,35 @@ Verdict = Literal[
 class Decision:
     """The row of begin_turn."""
 
+    quota_number: int | None
+    quota_refusal: Refusal | None
     minute_remaining: int | None
     minute_reset_seconds: float | None
     day_remaining: int | None
     day_reset_seconds: float | None
     held_turn_id: UUID | None
     verdict: Verdict
+    may_ask_title: bool
     lease_remaining_seconds: float | None
     title: str | None
 
-    @property
-    def quota(self) -> Quota | None:
-        """The quota after this request; None: the request was not counted."""
+    def quota(self, subjects: Sequence[Subject]) -> Quota | None:
+        """Return the quota after this request; None: the request was not counted.
+
+        Args:
+            subjects: those that the request was to be counted for.
+        """
         if (
-            self.minute_remaining is None
+            self.quota_number is None
+            or self.minute_remaining is None
             or self.minute_reset_seconds is None
             or self.day_remaining is None
             or self.day_reset_seconds is None
         ):
             return None
         return Quota(
+            subject=subjects[self.quota_number - 1],
+            refusal=self.quota_refusal,
             minute_remaining=self.minute_remaining,
             minute_reset_seconds=self.minute_reset_seconds,
             day_remaining=self.day_remaining,
@@ -95,7 +105,6 @@ async def begin_turn(
     request: "ChatRequest",
     *,
     turn_id: UUID,
-    client: str,
     deadline: float,
     takes_turn: bool = True,
 ) -> Turn:
@@ -110,7 +119,6 @@ async def begin_turn(
         conversation_id: the message's conversation, created if it does not exist.
         request: the message, or the answer to make again.
         turn_id: token of this attempt: made before its first try, the same in its retries.
-        client: network address, under which an anonymous caller is counted.
         deadline: of the function, on the clock of `time.monotonic()`, in seconds.
         takes_turn: False: only look whether the message is answered by now.
 
@@ -123,11 +131,13 @@ async def begin_turn(
         MessageIdTaken: when the message's id is the id of another message.
         NothingToAnswer: when an answer is to be made again, and there is no question.
         QuotaExceeded: when the caller has no answers left; nothing was stored.
+        StorageQuotaExceeded: when the message is larger than what the caller may still store today.
+        TokenQuotaExceeded: when the caller's answers have cost the tokens of a day.
         NotFound: when the conversation belongs to another caller.
         Problem: see `Database.run_as`.
     """
     attempt = _Attempt(
-        caller, conversation_id, request, turn_id, client, deadline, takes_turn=takes_turn
+        caller, subjects_of(caller), conversation_id, request, turn_id, deadline, takes_turn
     )
     decision, messages, tool_runs = await _decide(database, attempt)
     match decision.verdict:
@@ -150,15 +160,10 @@ async def begin_turn(
         case "nothing_to_answer":
             raise NothingToAnswer
         case "over_quota":
-            raise _quota_exceeded(decision.quota)
+            quota = decision.quota(attempt.subjects)
+            raise quota.problem() if quota else QuotaExceeded
         case _:
             assert_never(decision.verdict)
-
-
-def _quota_exceeded(quota: Quota | None) -> QuotaExceeded:
-    if quota is None:
-        return QuotaExceeded()
-    return QuotaExceeded(retry_after_seconds=quota.retry_after_seconds, headers=quota.headers())
 
 
 async def _decide(database: Database, attempt: "_Attempt") -> DecisionStep:
@@ -188,10 +193,10 @@ class _Attempt:
     """One attempt at a message, with the parameters that its retries share."""
 
     caller: Caller
+    subjects: Sequence[Subject]
     conversation_id: UUID
     request: "ChatRequest"
     turn_id: UUID
-    client: str
     deadline: float
     takes_turn: bool
 
@@ -235,12 +240,13 @@ class _Attempt:
             question=question,
             messages=[message for message in messages if message.id <= question.id],
             answer=next(answers, None),
-            quota=decision.quota,
+            quota=decision.quota(self.subjects),
+            may_ask_title=decision.may_ask_title,
             tool_runs=tool_runs,
         )
 
     def _begin_call(self) -> Call[Decision]:
-        configuration, request = settings(), self.request
+        configuration, request, subjects = settings(), self.request, self.subjects
         return BEGIN_TURN(
             conversation_id=self.conversation_id,
             user_id=self.caller.user_id,
@@ -258,9 +264,11 @@ class _Attempt:
             lease_seconds=lambda: lease_seconds(self.deadline),
             takes_turn=self.takes_turn,
             max_messages=configuration.max_conversation_messages,
-            quota_subject=subject_of(self.caller, self.client),
-            messages_per_minute=configuration.messages_per_minute,
-            messages_per_day=configuration.messages_per_day,
+            quota_subjects=[subject.name for subject in subjects],
+            messages_per_minute=[subject.messages_per_minute for subject in subjects],
+            messages_per_day=[subject.messages_per_day for subject in subjects],
+            bytes_per_day=[subject.bytes_per_day for subject in subjects],
+            tokens_per_day=[subject.tokens_per_day for subject in subjects],
             retention_days=configuration.retention_days,
             now=None,
         )

@@ -45,6 +45,8 @@ class Turn:
         answer: the stored answer to the question: the result where the verdict is `answered`, the
             answer to replace where this attempt must answer again; None: there is none.
         quota: the caller's quota after this request; None: this request was not counted.
+        may_ask_title: this attempt may ask the model for a title: it has created the conversation,
+            or repeats an attempt that the provider failed before the answer began.
         tool_runs: tools that earlier attempts at this question have run.
     """
 
@@ -58,6 +60,7 @@ class Turn:
     messages: list[Message]
     answer: Message | None
     quota: Quota | None
+    may_ask_title: bool
     tool_runs: list[ToolRun]
 
 

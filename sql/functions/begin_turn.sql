@@ -20,16 +20,20 @@
 --   lease_seconds        double precision  seconds until the lease ends, unless it is prolonged
 --   takes_turn           boolean           false: only look whether the message is answered
 --   max_messages         integer           messages that a conversation may hold
---   quota_subject        text              the subject whose quota an answer counts against
---   messages_per_minute  integer           answers allowed in a minute; 0: any number
---   messages_per_day     integer           answers allowed in a day; 0: any number
+--   quota_subjects       text[]            the subjects that an answer counts for, as count_use takes them; {}: none
+--   messages_per_minute  integer[]         answers that each may ask for in a minute; 0: any number
+--   messages_per_day     integer[]         answers that each may ask for in a day; 0: any number
+--   bytes_per_day        bigint[]          bytes of messages that each may store in a day; 0: any number
+--   tokens_per_day       bigint[]          tokens after which each gets no further answer that day; 0: any number
 --   retention_days       integer           older messages count as deleted; 0: keep all
 --   now                  timestamptz       null: the database's clock
 --
--- Returns 1 row: minute_remaining, minute_reset_seconds, day_remaining, day_reset_seconds as count_use returns
--- them (null: nothing was counted); held_turn_id, token of the attempt that held the turn before (null: none);
--- verdict; lease_remaining_seconds of a running turn (null: none is running); current_title, the conversation's
--- title (null: it has none, or there is no conversation).
+-- Returns 1 row: quota_number and quota_refusal, which are count_use's subject_number and refusal, and
+-- minute_remaining, minute_reset_seconds, day_remaining, day_reset_seconds as count_use returns them (null: nothing
+-- was counted); held_turn_id, token of the attempt that held the turn before (null: none); verdict; may_ask_title,
+-- true for the one attempt that may ask the model for a title of the conversation, and for the repetition of an
+-- attempt that the provider has failed; lease_remaining_seconds of a running turn (null: none is running);
+-- current_title, the conversation's title (null: it has none, or there is no conversation).
 -- The verdicts:
 --   taken              the turn is this attempt's: ask the model, then finish_turn or release_turn
 --   answered           the answer is stored: send it again
@@ -41,7 +45,10 @@
 --   archived, full     the conversation takes no new messages
 --   nothing_to_answer  there is no question whose answer could be regenerated
 --   message_id_taken   the id belongs to a message that is not the user's
---   over_quota         the quota allows no further answer
+--   over_quota         a quota allows no further answer, or not so many bytes; nothing is stored or counted
+-- Each attempt that takes the turn is counted, because each asks the model. One kind is free: the attempt after one
+-- that the provider itself has failed (owed_attempt), and that three times for a question. A stop, a killed function
+-- or a lost reader owe nothing, or a caller could have answers without end.
 -- Raises unique_violation (conversations_pkey) when another session creates the conversation at the same moment.
 -- Retry once; a second violation means that the conversation belongs to someone else.
 -- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to.
@@ -60,19 +67,24 @@ CREATE OR REPLACE FUNCTION begin_turn(
     lease_seconds double precision,
     takes_turn boolean,
     max_messages integer,
-    quota_subject text,
-    messages_per_minute integer,
-    messages_per_day integer,
+    quota_subjects text[],
+    messages_per_minute integer[],
+    messages_per_day integer[],
+    bytes_per_day bigint[],
+    tokens_per_day bigint[],
     retention_days integer,
     now timestamptz
 )
 RETURNS TABLE (
+    quota_number integer,
+    quota_refusal text,
     minute_remaining integer,
     minute_reset_seconds double precision,
     day_remaining integer,
     day_reset_seconds double precision,
     held_turn_id uuid,
     verdict text,
+    may_ask_title boolean,
     lease_remaining_seconds double precision,
     current_title varchar
 )
@@ -109,7 +121,9 @@ BEGIN
             coalesce(conversations.turn_expires_at > clock.now, FALSE) AS has_running_turn,
             coalesce(conversations.turn_expires_at <= clock.now, FALSE) AS has_lapsed_turn,
             -- Not deleted yet, but hidden from all readers: the conversation begins again.
-            NOT is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_expired
+            NOT is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_expired,
+            -- Not used since the attempt that created it, or with which it began again.
+            conversations.created_at = conversations.updated_at AS is_new
         FROM conversations
         CROSS JOIN clock
         WHERE
@@ -125,7 +139,9 @@ BEGIN
             chat_messages.content,
             chat_messages.files,
             chat_messages.reply_to,
-            chat_messages.finish_reason
+            chat_messages.finish_reason,
+            chat_messages.failed_attempts,
+            chat_messages.owed_attempt
         FROM chat_messages
         WHERE
             chat_messages.conversation_id = begin_turn.conversation_id
@@ -156,7 +172,8 @@ BEGIN
                         OR coalesce(current_messages.files, '[]') <> coalesce(begin_turn.files, '[]')
                 -- Another id: the question is the message to be replaced.
                 ELSE NOT begin_turn.regenerates
-            END AS is_edited
+            END AS is_edited,
+            coalesce(current_messages.owed_attempt AND current_messages.failed_attempts <= 3, FALSE) AS has_owed_attempt
         FROM current_messages
         WHERE
             current_messages.role = 'user'
@@ -188,10 +205,10 @@ BEGIN
         SELECT
             question.id AS question_id,
             coalesce(question.is_edited, FALSE) AS is_edited,
-            -- A retry of a message that got no answer is not counted.
-            question.id IS NULL OR question.is_edited OR coalesce(
-                answer.finish_reason NOT IN ('error', 'interrupted'), answer.id IS NOT NULL
-            ) AS is_counted,
+            coalesce(question.has_owed_attempt AND NOT question.is_edited, FALSE) AS is_owed,
+            -- A failed answer has begun, and so has the request for its title.
+            answer.id IS NOT NULL AS has_answer,
+            question.id IS NULL OR question.is_edited AS stores_message,
             CASE
                 WHEN conversation.turn_id = begin_turn.turn_id THEN 'taken'
                 WHEN question.id IS NULL AND begin_turn.message_id IS NULL THEN 'nothing_to_answer'
@@ -241,6 +258,8 @@ BEGIN
     quota AS MATERIALIZED (
         SELECT
             counted.is_allowed,
+            counted.subject_number,
+            counted.refusal,
             counted.minute_remaining,
             counted.minute_reset_seconds,
             counted.day_remaining,
@@ -249,22 +268,34 @@ BEGIN
         CROSS JOIN clock
         CROSS JOIN
             LATERAL count_use(
-                CASE WHEN decision.is_counted THEN begin_turn.quota_subject END,
-                begin_turn.user_id,
+                CASE WHEN NOT decision.is_owed THEN begin_turn.quota_subjects END,
                 begin_turn.messages_per_minute,
                 begin_turn.messages_per_day,
+                begin_turn.bytes_per_day,
+                begin_turn.tokens_per_day,
+                CASE
+                    WHEN decision.stores_message
+                        THEN
+                            octet_length(begin_turn.content)
+                            + coalesce(pg_column_size(begin_turn.files), 0)
+                            + coalesce(pg_column_size(begin_turn.metadata), 0)
+                    ELSE 0
+                END,
                 clock.now
             ) AS counted
         WHERE
             decision.verdict IN ('free', 'new_conversation')
-            AND decision.is_counted
-            AND (begin_turn.messages_per_minute > 0 OR begin_turn.messages_per_day > 0)
+            AND NOT decision.is_owed
+            AND cardinality(begin_turn.quota_subjects) > 0
     ),
 
     answerable AS (
         SELECT
             decision.question_id,
             decision.is_edited,
+            decision.is_owed,
+            decision.has_answer,
+            decision.stores_message,
             decision.verdict
         FROM decision
         LEFT JOIN quota ON TRUE
@@ -294,9 +325,12 @@ BEGIN
 
     -- An edit replaces the question and all messages after it. (finish_turn replaces an answer, when there is a new
     -- one.)
-    superseded_messages AS (
+    -- Another attempt is owed once, so the mark goes. (One UPDATE for both, because a second one would cost every turn.)
+    marked_messages AS (
         UPDATE chat_messages
-        SET superseded_at = clock.now
+        SET
+            superseded_at = CASE WHEN answerable.is_owed THEN chat_messages.superseded_at ELSE clock.now END,
+            owed_attempt = NULL
         FROM answerable
         CROSS JOIN clock
         WHERE
@@ -307,9 +341,10 @@ BEGIN
             AND chat_messages.role <> 'system'
             AND (
                 (answerable.is_edited AND chat_messages.id >= answerable.question_id)
+                OR (answerable.is_owed AND chat_messages.id = answerable.question_id)
                 -- A message that has expired but is not deleted yet gives up its id.
                 OR (
-                    (answerable.question_id IS NULL OR answerable.is_edited)
+                    answerable.stores_message
                     AND chat_messages.message_id = begin_turn.message_id
                 )
             )
@@ -317,8 +352,8 @@ BEGIN
     ),
 
     -- Counted, so that the replaced message gives up its id before the new message takes it.
-    superseded AS (
-        SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
+    marked AS (
+        SELECT count(marked_messages.id) AS message_count FROM marked_messages
     ),
 
     stored_message AS (
@@ -337,9 +372,9 @@ BEGIN
             clock.now
         FROM answerable
         CROSS JOIN clock
-        CROSS JOIN superseded
+        CROSS JOIN marked
         WHERE
-            (answerable.verdict = 'free' AND (answerable.question_id IS NULL OR answerable.is_edited))
+            (answerable.verdict = 'free' AND answerable.stores_message)
             OR EXISTS (SELECT FROM created_conversation)
         RETURNING chat_messages.message_id
     ),
@@ -368,6 +403,8 @@ BEGIN
     )
 
     SELECT
+        quota.subject_number AS quota_number,
+        quota.refusal AS quota_refusal,
         quota.minute_remaining,
         quota.minute_reset_seconds,
         quota.day_remaining,
@@ -378,6 +415,15 @@ BEGIN
             WHEN decision.verdict IN ('free', 'new_conversation') THEN 'over_quota'
             ELSE decision.verdict
         END AS verdict,
+        CASE
+            WHEN answerable.verdict IS NOT NULL
+                THEN
+                    answerable.verdict = 'new_conversation'
+                    OR conversation.is_expired
+                    OR (answerable.is_owed AND NOT answerable.has_answer)
+            -- This attempt's own retry, after a first try that was carried out.
+            ELSE coalesce(decision.verdict = 'taken' AND conversation.is_new, FALSE)
+        END AS may_ask_title,
         CASE
             WHEN conversation.has_running_turn
                 THEN extract(EPOCH FROM conversation.turn_expires_at - clock.now)::double precision
@@ -398,14 +444,14 @@ END
 $$;
 COMMENT ON FUNCTION begin_turn(
     uuid, text, text, text, jsonb, jsonb, text, boolean, text, text, uuid, double precision, boolean,
-    integer, text, integer, integer, integer, timestamptz
+    integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
 )
 IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
 REVOKE EXECUTE ON FUNCTION begin_turn(
     uuid, text, text, text, jsonb, jsonb, text, boolean, text, text, uuid, double precision, boolean,
-    integer, text, integer, integer, integer, timestamptz
+    integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
 ) FROM public;
 GRANT EXECUTE ON FUNCTION begin_turn(
     uuid, text, text, text, jsonb, jsonb, text, boolean, text, text, uuid, double precision, boolean,
-    integer, text, integer, integer, integer, timestamptz
+    integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
 ) TO parley_app;

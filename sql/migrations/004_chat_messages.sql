@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     files jsonb,
     refusal varchar(50),
     provider_state json,
+    failed_attempts smallint,
+    owed_attempt boolean,
     -- Not of id alone. A message is read only within its conversation; and with an index on id the planner would
     -- at times walk down all messages of all users to find the last 20 of one conversation.
     PRIMARY KEY (conversation_id, id),
@@ -46,6 +48,8 @@ CREATE TABLE IF NOT EXISTS chat_messages (
         )
     ),
     CONSTRAINT chk_refusal CHECK (refusal IS NULL OR role = 'user'),
+    CONSTRAINT chk_failed_attempts CHECK (failed_attempts IS NULL OR (role = 'user' AND failed_attempts > 0)),
+    CONSTRAINT chk_owed_attempt CHECK (owed_attempt IS NULL OR role = 'user'),
     CONSTRAINT chk_provider_state CHECK (provider_state IS NULL OR role = 'assistant'),
     CONSTRAINT chk_prompt_tokens CHECK (prompt_tokens >= 0),
     CONSTRAINT chk_completion_tokens CHECK (completion_tokens >= 0),
@@ -112,14 +116,22 @@ IS 'Code of the problem for which the provider refused this message alone, so th
 COMMENT ON COLUMN chat_messages.provider_state
 IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls; never shown to a client; NULL: nothing';
 
+COMMENT ON COLUMN chat_messages.failed_attempts
+IS 'How often the provider itself has failed to answer this message; NULL: never';
+COMMENT ON COLUMN chat_messages.owed_attempt
+IS 'TRUE: the provider failed the last attempt at this message, so the next one is not counted; NULL: it is';
+
 ALTER TABLE chat_messages ENABLE ROW LEVEL SECURITY;
--- Append-only: of a stored message a caller can change its marks (release_turn and finish_turn: refusal), its owner
--- (claim_conversation), and the description of an answer, which may come after the answer (describe_answer).
+-- Append-only: of a stored message a caller can change its marks (release_turn and finish_turn: refusal,
+-- failed_attempts, owed_attempt; begin_turn: owed_attempt), its owner (claim_conversation), and the description of an
+-- answer, which may come after the answer (describe_answer).
 GRANT SELECT, INSERT ON chat_messages TO parley_app;
 GRANT UPDATE (
     user_id,
     superseded_at,
     refusal,
+    failed_attempts,
+    owed_attempt,
     is_mistake,
     mistake_note,
     updated_at,

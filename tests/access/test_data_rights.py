@@ -1,6 +1,7 @@
 """The rights of a user: to export all their data, and to have all of it deleted."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,8 +13,10 @@ from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Json, Jsonb
 
 import lib.conversations.export
+from tests.api.test_cron_cleanup import CRON
+from tests.api.test_cron_cleanup import PATH as CLEANUP
 from tests.support.access.catalog import Column, columns_of, snapshot_query, tables, tables_of_users
-from tests.support.product import Parley, headers_of, running_product
+from tests.support.product import Parley, headers_of, problem_of, running_product
 from tests.support.proxy import proxied
 from tests.support.serving import Switchboard
 
@@ -22,14 +25,16 @@ EXPORT = "/api/conversations?export=true"
 # Columns that are shown to no caller, not even to their owner.
 SECRETS = {"hashed_password"}
 # Values of columns that allow a closed set.
-# A refusal is a question's alone, and the message of these tests is an answer.
+# These marks are a question's alone, and the message of these tests is an answer.
 CLOSED_SETS: dict[str, object] = {
     "role": "assistant",
     "status": "active",
     "finish_reason": "stop",
     "refusal": None,
+    "failed_attempts": None,
+    "owed_attempt": None,
 }
-WITHOUT_OWNER = {"metric_counters", "schema_migrations"}
+WITHOUT_OWNER = {"metric_counters", "quotas", "schema_migrations"}
 NOW = datetime.now(UTC)
 
 
@@ -106,6 +111,42 @@ async def test_the_export_has_every_row_and_column_of_a_user_except_secrets(
     assert len({*kinds}) == len(kinds) == len(rows)
     for table, row in rows.items():
         assert {name: value for name, value in row.items() if name not in SECRETS} in lines, table
+
+
+@pytest.mark.environment(MESSAGES_PER_DAY="5")
+async def test_the_export_has_the_callers_counter_and_no_other_ones(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    for user in (VICTIM, BYSTANDER, BYSTANDER, None):
+        await parley.say("Hello!", user=user)
+
+    [counter] = [line for line in await exported(parley) if line.pop("type") == "quota"]
+
+    assert counter["day_count"] == 1
+    rows = [row for (row,) in database.execute("SELECT to_jsonb(quotas) FROM quotas").fetchall()]
+    assert len(rows) == 3
+    assert counter in rows
+
+
+@pytest.mark.environment(MESSAGES_PER_DAY="2")
+async def test_of_a_deleted_user_a_keyed_hash_with_the_counts_of_the_day_stays_until_its_end(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    for _ in range(2):
+        await parley.say("Hello!", user=VICTIM)
+    await parley.client.delete("/api/auth", headers=headers_of(VICTIM))
+
+    [(row, subject)] = database.execute("SELECT quotas::text, subject FROM quotas").fetchall()
+    assert stored(database) >= {f"quotas {row}"}
+    assert re.fullmatch(r"user [0-9a-f]{64}", subject)
+    assert VICTIM not in row
+    assert [line["type"] for line in await exported(parley)] == ["quota", "end"]
+    # A fresh account of the same user has no fresh quota.
+    problem_of(await parley.say("Hello!", user=VICTIM), 429, "quota_exceeded")
+
+    database.execute("UPDATE quotas SET day_ends_at = now() - interval '1 s'")
+    await parley.client.get(CLEANUP, headers=CRON)
+    assert database.execute("SELECT count(*) FROM quotas").fetchall() == [(0,)]
 
 
 async def test_the_export_ignores_a_user_that_the_request_names(
@@ -211,12 +252,12 @@ async def test_a_lost_database_midway_ends_the_export_with_an_incomplete_line(
             database.execute("LOCK TABLE tasks")
             async with parley.client.stream("GET", EXPORT, headers=headers_of(VICTIM)) as response:
                 lines = response.aiter_lines()
-                kinds = [json.loads(await anext(lines))["type"] for _ in range(4)]
+                kinds = [json.loads(await anext(lines))["type"] for _ in range(3)]
                 proxy.refuses = True
                 proxy.cut()
                 [end] = [json.loads(line) async for line in lines]
 
-    assert kinds == ["user", "quota", "conversation", "message"]
+    assert kinds == ["user", "conversation", "message"]
     assert (end["type"], end["complete"]) == ("end", False)
     assert end["code"] == "database_unavailable"
 
@@ -230,7 +271,7 @@ async def test_any_error_midway_ends_the_export_with_an_incomplete_line(
 
     *lines, end = await exported(parley)
 
-    assert [line["type"] for line in lines] == ["user", "quota"]
+    assert [line["type"] for line in lines] == ["user"]
     assert (end["type"], end["complete"], end["code"]) == ("end", False, "internal_error")
 
 

@@ -23,13 +23,13 @@ OWNED = (
     "stream_batches",
     "finished_streams",
     "tasks",
-    "quotas",
     "tool_runs",
 )
+
 STORED = """
     INSERT INTO users (id, is_active) VALUES ('ann', TRUE), ('ina', FALSE);
     INSERT INTO tasks (user_id, title) VALUES ('ann', 'Ann''s');
-    INSERT INTO quotas VALUES ('user ann', 'ann', 1, now(), 1, now());
+    INSERT INTO quotas VALUES ('user ann', 1, now(), 1, now());
     INSERT INTO conversations (id, user_id) VALUES (%(anns)s, 'ann'), (%(nobodys)s, NULL);
     INSERT INTO chat_messages (conversation_id, user_id, role, content)
     VALUES (%(anns)s, 'ann', 'user', 'Ann''s'), (%(nobodys)s, NULL, 'user', 'Nobody''s');
@@ -41,9 +41,9 @@ STORED = """
 """
 ANNS, NOBODYS = uuid4(), uuid4()
 # Numbers of rows that a caller sees, by table.
-NOTHING = [0, 0, 0, 0, 0, 0, 0]
-ONE_EACH = [1, 1, 1, 1, 1, 1, 1]
-OF_THE_CONVERSATION = [1, 1, 1, 1, 0, 0, 0]
+NOTHING = [0, 0, 0, 0, 0, 0]
+ONE_EACH = [1, 1, 1, 1, 1, 1]
+OF_THE_CONVERSATION = [1, 1, 1, 1, 0, 0]
 LOG_IN = {
     "find_account": "SELECT find_account('ann@example.com')",
     "register_account": "SELECT register_account('eve', 'eve@example.com', 'Eve', 'hash')",
@@ -88,6 +88,7 @@ def test_each_table_that_holds_a_users_data_has_row_level_security(
 ) -> None:
     tables = tables_of_users(database)
 
+    # `quotas` refers to no user: no caller may read it at all.
     assert {*OWNED, "users"} == {*tables}
     unprotected = database.execute("""
         SELECT relname FROM pg_class
@@ -108,7 +109,7 @@ def test_every_policy_admits_the_caller_only(database: psycopg.Connection) -> No
 
 
 def test_the_tables_owner_sees_all_rows(database: psycopg.Connection) -> None:
-    assert visible_rows(database) == [2, 2, 2, 2, 1, 1, 1]
+    assert visible_rows(database) == [2, 2, 2, 2, 1, 1]
 
 
 def test_the_role_parley_app_without_a_caller_sees_no_rows(database: psycopg.Connection) -> None:
@@ -153,7 +154,8 @@ def test_a_caller_sees_their_own_rows_and_the_named_anonymous_conversation(
         "UPDATE chat_messages SET created_at = now()",
         "DELETE FROM chat_messages",
         "UPDATE quotas SET minute_count = 0",
-        "INSERT INTO quotas VALUES ('eve', 'ann', 1, now(), 1, now())",
+        "INSERT INTO quotas VALUES ('eve', 1, now(), 1, now())",
+        "SELECT subject FROM quotas",
         "DELETE FROM quotas",
         "UPDATE stream_batches SET parts = 'changed'",
         f"INSERT INTO stream_batches VALUES ('{ANNS}', '{ANNS}', 'ann', 9, 1, 'made up')",
@@ -169,6 +171,19 @@ def test_a_caller_may_not_run_other_statements(
     database: psycopg.Connection, statement: str
 ) -> None:
     assert refusal_of(database, "ann", statement).startswith(("permission denied", "must be owner"))
+
+
+def test_a_caller_gets_the_counter_of_a_subject_only_by_its_whole_name(
+    database: psycopg.Connection,
+) -> None:
+    with database.transaction(force_rollback=True):
+        act_as(database, "ann", None)
+        counters = [
+            database.execute("SELECT own_quota(%s) ->> 'minute_count'", [subject]).fetchall()
+            for subject in ("user ann", "user an", "user %", "", None)
+        ]
+
+    assert counters == [[("1",)], *[[(None,)]] * 4]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.support.access.catalog import snapshot_query
 from tests.support.statement_files import NAMES, WITHOUT_CALLER, read_statement
 
 OWNED = re.compile(
-    r"\b(?:FROM|JOIN|UPDATE) (?:conversations|chat_messages|tasks|quotas|tool_runs"
+    r"\b(?:FROM|JOIN|UPDATE) (?:conversations|chat_messages|tasks|tool_runs"
     r"|stream_batches|finished_streams)\b"
 )
 # Reads no rows but the one that it adds.
@@ -34,6 +34,7 @@ CONDITION = re.compile(r"""
 """, re.VERBOSE)  # fmt: skip
 # The numbers of the victims' messages. All other rows of theirs have one of the ids, or the word.
 FIRST_ROW_ID = 7_654_321_000
+LIMITS = ("messages_per_minute", "messages_per_day", "bytes_per_day", "tokens_per_day")
 # The remaining lease of the victims' turns, in seconds: some statements return only that.
 LEASE = 54_321.0
 VICTIMS = """
@@ -41,7 +42,7 @@ VICTIMS = """
     INSERT INTO users (id) VALUES ('bob');
     INSERT INTO tasks (id, user_id, title) OVERRIDING SYSTEM VALUE
     VALUES (%(row)s, 'victim', 'victim');
-    INSERT INTO quotas VALUES ('user victim', 'victim', 1, now() + '1 h', 1, now() + '1 h');
+    INSERT INTO quotas VALUES ('user victim', 1, now() + '1 h', 1, now() + '1 h');
     INSERT INTO conversations (id, user_id, title, turn_id, turn_message_id, turn_expires_at)
     VALUES
         (%(victims)s, 'victim', 'victim', %(turn)s, 'victim-1', now() + '54321 s'),
@@ -154,7 +155,7 @@ class Asker:
             "title": "mine",
             "status": "all",
             "words": "victim",
-            "quota_subject": "user victim",
+            "quota_subjects": [],
             "retention_days": 0,
             "lease_seconds": 60.0,
             "history_messages": 20,
@@ -164,8 +165,7 @@ class Asker:
             "title_parts": "",
             "last_parts": "",
             "max_messages": 1000,
-            "messages_per_minute": 0,
-            "messages_per_day": 0,
+            **{name: [] for name in LIMITS},
             "batch_size": 200,
             "page_size": 200,
             "takes_turn": True,

@@ -23,8 +23,8 @@ ROWS = """
     ON CONFLICT DO NOTHING;
     INSERT INTO tasks (user_id, title)
     SELECT id, 'Task' FROM users WHERE NOT EXISTS (SELECT FROM tasks);
-    INSERT INTO quotas (subject, user_id, minute_count, minute_ends_at, day_count, day_ends_at)
-    SELECT id, id, 1, now(), 1, now() FROM users
+    INSERT INTO quotas (subject, minute_count, minute_ends_at, day_count, day_ends_at)
+    SELECT id, 1, now(), 1, now() FROM users
     ON CONFLICT DO NOTHING;
     INSERT INTO tool_runs (
         conversation_id, question_id, run_key, user_id, turn_id, tool_call_id, tool_name, arguments
@@ -38,7 +38,7 @@ KEPT = {
     "conversations": "id, user_id, title, status, created_at, updated_at",
     "chat_messages": "id, conversation_id, user_id, message_id, role, content, is_mistake",
     "tasks": "id, user_id, title",
-    "quotas": "subject, user_id, minute_count, day_count",
+    "quotas": "subject, minute_count, day_count",
     "tool_runs": "conversation_id, question_id, run_key, user_id",
 }
 # Of the tables that were there before a migration: which locks on them it holds in its end that a

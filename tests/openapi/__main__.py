@@ -75,6 +75,9 @@ def _environment(database_url: str, model_url: str) -> dict[str, str]:
         "LOCAL_ACCOUNTS": "true",
         "MESSAGES_PER_MINUTE": "0",
         "MESSAGES_PER_DAY": "0",
+        "ANONYMOUS_PER_DAY": "0",
+        "TOKENS_PER_DAY": "0",
+        "BYTES_PER_DAY": "0",
         "MAX_MESSAGE_CHARS": "10000",
     }
 

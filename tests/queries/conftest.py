@@ -21,6 +21,8 @@ async def pool(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     monkeypatch.setenv("DATABASE_URL", database_url)
     # The clock of these tests shows another year.
     monkeypatch.setenv("RETENTION_DAYS", "0")
+    for limit in ("MESSAGES_PER_MINUTE", "MESSAGES_PER_DAY", "TOKENS_PER_DAY", "BYTES_PER_DAY"):
+        monkeypatch.setenv(limit, "0")
     forget_process()
     opened = open_database(database_url)
     yield opened

@@ -112,11 +112,10 @@ ROWS = """
     FROM generate_series(0, 19999) AS n;
 
     INSERT INTO quotas (
-        subject, user_id, minute_count, minute_ends_at, day_count, day_ends_at
+        subject, minute_count, minute_ends_at, day_count, day_ends_at
     )
     SELECT
         'subject-' || n,
-        CASE WHEN n < 2000 THEN 'user-' || n END,
         1,
         now(),
         1,
@@ -159,7 +158,7 @@ CALLS = {
     """,
     "delete_old_conversations": "SELECT delete_old_conversations('10 days', 500, '-infinity')",
     "act_as_caller": AS_CALLER,
-    "count_attempt": "SELECT count_use('subject-1', NULL, 1, 1, now())",
+    "count_attempt": "SELECT count_use('{subject-1}', '{1}', '{1}', '{0}', '{0}', 0, now())",
     "find_account": "SELECT find_account('7@example.com')",
     "register_account": "SELECT register_account('new', '7@example.com', NULL, 'hash')",
     "delete_own_account": f"{AS_CALLER}; SELECT delete_own_account()",
@@ -171,6 +170,8 @@ CALLS = {
 
 # What other statements call within, which their plans do not show; and what an operator calls.
 CALLS_WITHIN = {
+    "own_quota": ("SELECT own_quota('subject-1')", {"quotas_pkey"}),
+    "count_tokens": ("SELECT count_tokens('{subject-1}', 7, now())", {"quotas_pkey"}),
     "own_user": (f"{AS_CALLER}; SELECT own_user()", {"users_pkey"}),
     "delete_old_chat_messages()": (
         "SELECT delete_old_chat_messages('25 days')",

@@ -67,6 +67,9 @@ async def _running_parley(
         "LOCAL_ACCOUNTS": "true",
         "MESSAGES_PER_MINUTE": "0",
         "MESSAGES_PER_DAY": "0",
+        "ANONYMOUS_PER_DAY": "0",
+        "TOKENS_PER_DAY": "0",
+        "BYTES_PER_DAY": "0",
         "OPENAI_BASE_URL": f"{model_url}/v1",
         "OPENAI_API_KEY": "not-needed",
         "OPENAI_TITLE_MODEL": "title-model",  # which there is not: the first title stays

@@ -87,6 +87,9 @@ class Zoo:
             "CRON_SECRET": CRON_SECRET,
             "MESSAGES_PER_MINUTE": "0",
             "MESSAGES_PER_DAY": "0",
+            "ANONYMOUS_PER_DAY": "0",
+            "TOKENS_PER_DAY": "0",
+            "BYTES_PER_DAY": "0",
             "HISTORY_MESSAGES": str(HISTORY_MESSAGES),
         }
         variables = environment | dict(server.provider.variables)

@@ -22,6 +22,8 @@ from lib.problems import (
     NotFound,
     NothingToAnswer,
     QuotaExceeded,
+    StorageQuotaExceeded,
+    TokenQuotaExceeded,
     TurnInProgress,
 )
 
@@ -72,6 +74,10 @@ OPERATIONS = {
             AnswerNotStored,
             NothingToAnswer,
             QuotaExceeded,
+            StorageQuotaExceeded,
+            TokenQuotaExceeded,
+            StorageQuotaExceeded,
+            TokenQuotaExceeded,
             ModelNotConfigured,
             ModelFailed,
             ModelRefused,

@@ -1,11 +1,12 @@
 -- export_profile :many
--- The caller's row of users, without the password hash, and the quota counters; for the export.
+-- The caller's row of users, without the password hash, and the caller's quota counter; for the export.
 --
 -- Parameters
---   user_id  text  the caller
+--   quota_subject  text  the caller's subject in `quotas`: a keyed hash, so that nobody can name another's
 --
 -- Returns 0 to 2 rows: kind ('user' or 'quota'), and content, a JSON object of the row's columns.
--- Index idx_quotas_user_id; own_user takes the caller from act_as_caller.
+-- Index none of its own: see sql/functions/own_user.sql and own_quota.sql.
+-- own_user takes the caller from act_as_caller.
 SELECT
     'user' AS kind,
     own_user()::text AS content
@@ -13,6 +14,6 @@ WHERE own_user() IS NOT NULL
 UNION ALL
 SELECT
     'quota',
-    to_jsonb(quotas)::text
-FROM quotas
-WHERE quotas.user_id = %(user_id)s::text;
+    counter.content::text
+FROM own_quota(%(quota_subject)s::text) AS counter (content)
+WHERE counter.content IS NOT NULL;

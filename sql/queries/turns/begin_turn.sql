@@ -4,12 +4,15 @@
 -- The function decides; this calls it, and returns current_title as title.
 -- Parameters, result and indexes: sql/functions/begin_turn.sql.
 SELECT
+    begun.quota_number,
+    begun.quota_refusal,
     begun.minute_remaining,
     begun.minute_reset_seconds,
     begun.day_remaining,
     begun.day_reset_seconds,
     begun.held_turn_id,
     begun.verdict,
+    begun.may_ask_title,
     begun.lease_remaining_seconds,
     begun.current_title AS title
 FROM begin_turn(
@@ -27,9 +30,11 @@ FROM begin_turn(
     lease_seconds => %(lease_seconds)s::double precision,
     takes_turn => %(takes_turn)s::boolean,
     max_messages => %(max_messages)s::integer,
-    quota_subject => %(quota_subject)s::text,
-    messages_per_minute => %(messages_per_minute)s::integer,
-    messages_per_day => %(messages_per_day)s::integer,
+    quota_subjects => %(quota_subjects)s::text[],
+    messages_per_minute => %(messages_per_minute)s::integer[],
+    messages_per_day => %(messages_per_day)s::integer[],
+    bytes_per_day => %(bytes_per_day)s::bigint[],
+    tokens_per_day => %(tokens_per_day)s::bigint[],
     retention_days => %(retention_days)s::integer,
     now => %(now)s::timestamptz
 ) AS begun;

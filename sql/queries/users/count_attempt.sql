@@ -19,10 +19,12 @@ client_use AS MATERIALIZED (
         CASE WHEN counted.day_remaining = 0 THEN counted.day_reset_seconds ELSE counted.minute_reset_seconds END
             AS reset_seconds
     FROM count_use(
-        %(client_subject)s::text,
-        NULL,
-        %(client_per_minute)s::integer,
-        %(client_per_day)s::integer,
+        ARRAY[%(client_subject)s::text],
+        ARRAY[%(client_per_minute)s::integer],
+        ARRAY[%(client_per_day)s::integer],
+        '{0}',
+        '{0}',
+        0,
         coalesce(%(now)s::timestamptz, now())
     ) AS counted
 ),
@@ -37,10 +39,12 @@ address_use AS MATERIALIZED (
     FROM client_use
     CROSS JOIN
         LATERAL count_use(
-            CASE WHEN client_use.is_allowed THEN %(address_subject)s::text END,
-            NULL,
-            %(address_per_minute)s::integer,
-            %(address_per_day)s::integer,
+            CASE WHEN client_use.is_allowed THEN ARRAY[%(address_subject)s::text] END,
+            ARRAY[%(address_per_minute)s::integer],
+            ARRAY[%(address_per_day)s::integer],
+            '{0}',
+            '{0}',
+            0,
             coalesce(%(now)s::timestamptz, now())
         ) AS counted
     WHERE client_use.is_allowed

@@ -42,6 +42,7 @@ TURN = Turn(
     messages=[QUESTION],
     answer=None,
     quota=None,
+    may_ask_title=True,
     tool_runs=[],
 )
 LAST_PARTS = ui_stream.part({"type": "finish"}) + ui_stream.DONE

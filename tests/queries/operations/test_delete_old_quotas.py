@@ -8,6 +8,12 @@ from tests.support.steps.quotas import quota_counts
 from tests.support.steps.rows import Rows
 from tests.support.steps.turns import NOON
 
+USE = """
+    SELECT count_use(
+        ARRAY[%(subject)s::text], '{1}', '{1}', '{0}', '{0}', 0, %(now)s::timestamptz
+    )
+"""
+
 
 async def test_counters_whose_day_is_over_go_a_batch_at_a_time(pool: Database, rows: Rows) -> None:
     for number in range(5):
@@ -39,8 +45,7 @@ async def test_the_next_batch_begins_where_the_one_before_ended(pool: Database, 
 
 async def test_a_counter_that_is_just_being_used_is_left_alone(pool: Database, rows: Rows) -> None:
     _count(rows, "somebody", days_ago=2)
-    using = "SELECT count_use('somebody', NULL, 1, 1, %(now)s)"
-    async with rows.uncommitted(using, {"now": NOON}):
+    async with rows.uncommitted(USE, {"subject": "somebody", "now": NOON}):
         assert await _delete(pool) == 0
 
     assert quota_counts(rows).keys() == {"somebody"}
@@ -48,7 +53,7 @@ async def test_a_counter_that_is_just_being_used_is_left_alone(pool: Database, r
 
 def _count(rows: Rows, subject: str, *, days_ago: float) -> None:
     counted_at = NOON - timedelta(days=days_ago)
-    rows.run("SELECT count_use(%s, NULL, 1, 1, %s)", subject, counted_at)
+    rows.connection.execute(USE, {"subject": subject, "now": counted_at})
 
 
 async def _delete(pool: Database, *, batch_size: int = 100, since: datetime | None = None) -> int:

@@ -11,6 +11,7 @@ import pytest
 
 from lib.database.statements import Call
 from lib.identity.callers import Caller
+from lib.identity.clients import hashed
 from lib.problems import NotFound, TurnInProgress
 from lib.settings import settings
 from lib.turns.begin import BEGIN_TURN, begin_turn
@@ -72,7 +73,9 @@ async def test_a_first_message_sent_twice_at_once_is_not_refused_for_the_quota_t
     settings.cache_clear()
     rows.run("INSERT INTO users (id) VALUES ('ada')")
     first = _begin_call(turns.conversation_id)
-    counted = {"quota_subject": "user ada", "messages_per_minute": 1}
+    subject = hashed("user", "ada")
+    limits = {name: [0] for name in ("messages_per_day", "bytes_per_day", "tokens_per_day")}
+    counted = {"quota_subjects": [subject], "messages_per_minute": [1], **limits}
     async with rows.uncommitted(first.statement.sql, first.parameters | counted):
         second = asyncio.create_task(_send(turns, "Hello!", "question-1"))
         await rows.until_waiting(1)
@@ -135,7 +138,6 @@ async def _send(turns: Turns, text: str, message_id: str, caller: Caller = ADA) 
         turns.conversation_id,
         request,
         turn_id=uuid4(),
-        client="127.0.0.1",
         deadline=time.monotonic() + LEASE_SECONDS,
     )
 
@@ -164,9 +166,11 @@ def _begin_call(conversation_id: UUID) -> Call[Any]:
         lease_seconds=LEASE_SECONDS,
         takes_turn=True,
         max_messages=1000,
-        quota_subject="ada",
-        messages_per_minute=0,
-        messages_per_day=0,
+        quota_subjects=[],
+        messages_per_minute=[],
+        messages_per_day=[],
+        bytes_per_day=[],
+        tokens_per_day=[],
         retention_days=0,
         now=None,
     )

@@ -230,7 +230,6 @@ async def test_regenerating_without_an_id_joins_the_attempt_at_the_last_answer(
         turns.conversation_id,
         ChatRequest(regenerates=True, wants_stream=True),
         turn_id=uuid4(),
-        client="127.0.0.1",
         deadline=time.monotonic() + LEASE_SECONDS,
     )
 

@@ -13,7 +13,14 @@ from tests.support.steps.rows import Rows
 from tests.support.steps.turns import NOON
 
 ALLOWED = Attempt(is_allowed=True, retry_after_seconds=0)
-USE = "SELECT * FROM count_use('somebody', NULL, %s, %s, %s)"
+# One use of one subject that stores nothing.
+USE = """
+    SELECT
+        is_allowed, minute_remaining, minute_reset_seconds, day_remaining, day_reset_seconds
+    FROM count_use(
+        '{somebody}', ARRAY[%s::integer], ARRAY[%s::integer], '{0}', '{0}', 0, %s::timestamptz
+    )
+"""
 
 
 async def test_an_attempt_is_counted_for_its_address_and_for_its_client(
@@ -22,7 +29,6 @@ async def test_an_attempt_is_counted_for_its_address_and_for_its_client(
     assert await _attempt(pool) == ALLOWED
 
     assert quota_counts(rows) == {"address a": QuotaCount(1, 1), "client c": QuotaCount(1, 1)}
-    assert rows.run("SELECT DISTINCT user_id FROM quotas") == [(None,)]
 
 
 async def test_an_addresss_attempts_are_limited_across_all_clients(
@@ -142,13 +148,13 @@ def test_when_the_day_refuses_a_minute_that_is_over_counts_as_unused(rows: Rows)
     assert rows.run(USE, 1, 1, NOON + timedelta(hours=1)) == [(False, 1, 0, 0, 82_800)]
 
 
-def test_deleting_a_user_deletes_the_users_counters(rows: Rows) -> None:
-    rows.run("INSERT INTO users (id) VALUES ('ada')")
-    rows.run("SELECT count_use('user ada', 'ada', 1, 1, now())")
+def test_when_the_minute_refuses_a_day_that_is_over_counts_as_unused(rows: Rows) -> None:
+    rows.run(USE, 1, 5, NOON)
+    rows.run(USE, 1, 5, NOON + timedelta(seconds=86_370))
 
-    rows.run("DELETE FROM users")
+    refused = rows.run(USE, 1, 5, NOON + timedelta(seconds=86_400))
 
-    assert quota_counts(rows) == {}
+    assert refused == [(False, 0, 30, 5, 0)]
 
 
 async def _attempt(pool: Database, *, now: datetime = NOON, **parameters: Any) -> Attempt:

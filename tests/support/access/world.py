@@ -35,8 +35,8 @@ USERS = """
     FROM unnest(%(users)s::text[]) AS who;
     INSERT INTO tasks (user_id, title, description)
     SELECT who, who, who FROM unnest(%(users)s::text[]) AS who;
-    INSERT INTO quotas (subject, user_id, minute_count, minute_ends_at, day_count, day_ends_at)
-    SELECT 'user ' || who, who, 1, now() + interval '1 minute', 1, now() + interval '1 day'
+    INSERT INTO quotas (subject, minute_count, minute_ends_at, day_count, day_ends_at)
+    SELECT 'user ' || who, 1, now() + interval '1 minute', 1, now() + interval '1 day'
     FROM unnest(%(users)s::text[]) AS who;
 """
 # The owners' turns alternate, so that a cursor of one points between the turns of the others.

@@ -15,10 +15,12 @@ from lib.identity.callers import Caller
 from lib.settings import read_settings
 from lib.turns.begin import BEGIN_TURN, LIST_TURN_MESSAGES, Verdict
 from lib.turns.finish import FINISH_TURN, StoredAnswer, release_calls
-from lib.turns.quota import Quota
+from lib.turns.quota import Quota, Subject
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE_SECONDS = 60.0
+# The limits of a subject, as begin_turn takes them.
+LIMITS = ("messages_per_minute", "messages_per_day", "bytes_per_day", "tokens_per_day")
 FIRST_TITLE = "A title"
 TOKENS = {"prompt_tokens": 7, "completion_tokens": 4}
 NO_UNSTORED_PARTS = {"stored_parts": 0, "parts": "", "title_parts": "", "last_parts": ""}
@@ -46,6 +48,7 @@ class Begun:
         verdict: see begin_turn.sql.
         lease_remaining_seconds: of a turn that was running.
         quota: the quota after the message, if it was counted.
+        may_ask_title: the attempt may ask the model for a title.
         title: the conversation's title.
         messages: the rows of list_turn_messages.
         turn_id: token of the attempt.
@@ -58,6 +61,7 @@ class Begun:
     verdict: Verdict
     lease_remaining_seconds: float | None
     quota: Quota | None
+    may_ask_title: bool
     title: str | None
     messages: list[Message]
     turn_id: UUID
@@ -114,7 +118,7 @@ class Turns:
         conversation_id = conversation_id or self.conversation_id
         conversation: dict[str, Any] = {"conversation_id": conversation_id, "user_id": user_id}
         retention = {"retention_days": 0, "now": self.now}
-        begin = {
+        begin: dict[str, Any] = {
             "message_id": message_id,
             "content": content,
             "files": None,
@@ -127,11 +131,21 @@ class Turns:
             "lease_seconds": LEASE_SECONDS,
             "takes_turn": True,
             "max_messages": 1000,
-            "quota_subject": user_id or "somebody",
-            "messages_per_minute": 0,
-            "messages_per_day": 0,
+            "quota_subjects": user_id or "somebody",
+            **dict.fromkeys(LIMITS, 0),
         }
         begin |= retention | parameters
+        # One subject, unless the test names several.
+        for name in ("quota_subjects", *LIMITS):
+            begin[name] = begin[name] if isinstance(begin[name], list) else [begin[name]]
+        if not any(limit for name in LIMITS for limit in begin[name]):
+            begin |= {name: [] for name in ("quota_subjects", *LIMITS)}
+        subjects = [
+            Subject(name=name, kind="user", **dict(zip(LIMITS, limits, strict=True)))
+            for name, *limits in zip(
+                *(begin[name] for name in ("quota_subjects", *LIMITS)), strict=True
+            )
+        ]
         remember = REMEMBER_USER(user_id=user_id or "", user_email=None, user_name=None)
         if user_id is not None:
             await self.database.run(remember)
@@ -150,7 +164,8 @@ class Turns:
             decision.held_turn_id,
             decision.verdict,
             decision.lease_remaining_seconds,
-            decision.quota,
+            decision.quota(subjects),
+            decision.may_ask_title,
             decision.title,
             messages,
             token,

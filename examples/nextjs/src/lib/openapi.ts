@@ -689,7 +689,7 @@ export interface components {
          * @description The kind of problem: stable, for programs.
          * @enum {string}
          */
-        ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_unavailable" | "email_taken" | "file_refused" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "too_many_attempts" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
+        ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_unavailable" | "email_taken" | "file_refused" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "storage_quota_exceeded" | "token_quota_exceeded" | "too_many_attempts" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
         /** @description The connections of the process that answers; other functions have their own. */
         ProcessPool: {
             max: number;
@@ -1286,9 +1286,9 @@ export interface components {
         "www-authenticate": "Bearer";
         /** @description Of an export. */
         "content-disposition": string;
-        /** @description What is left of each quota, where there are quotas. */
+        /** @description What is left in the minute and in the day, of the tightest quota. */
         ratelimit: string;
-        /** @description The quotas. */
+        /** @description Those quotas. */
         "ratelimit-policy": string;
         /** @description Of the quota that has the least left: answers in all. */
         "ratelimit-limit": number;
@@ -1530,7 +1530,13 @@ export interface operations {
                     };
                 };
             };
-            /** @description `quota_exceeded`: You have reached your message limit, so nothing was stored. Try again later. */
+            /**
+             * @description `quota_exceeded`: You have reached your message limit, so nothing was stored. Try again later.
+             *
+             *     `storage_quota_exceeded`: This message is larger than what you may still store today, so nothing was stored.
+             *
+             *     `token_quota_exceeded`: Your answers of today have reached the limit of tokens, so nothing was stored.
+             */
             429: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -1546,7 +1552,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "quota_exceeded";
+                        code?: "quota_exceeded" | "storage_quota_exceeded" | "token_quota_exceeded";
                         /** @constant */
                         status?: 429;
                     };

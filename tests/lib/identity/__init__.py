@@ -1,0 +1,1 @@
+"""Tests of lib/http by itself."""
