@@ -1,0 +1,1 @@
+"""Where Parley's packages come from: locked, hashed, listed."""
