@@ -9,7 +9,7 @@ PIP = $(RUN) pip install --quiet --disable-pip-version-check
 LEAST = import sys; sys.exit(sys.version_info < (3, 12))
 
 .DEFAULT_GOAL := help
-.PHONY: help dev try-model test test-web test-api coverage check format migration query schema openapi vendor bench install
+.PHONY: help dev try-model test test-web test-api coverage check format migration query schema openapi vendor lock sbom bench install
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
@@ -61,6 +61,12 @@ openapi: .venv/installed ## write public/openapi.json, the description of the HT
 
 vendor: .venv/installed tests/web/node_modules/installed ## copy the playground's libraries from npm's packages to public/vendor
 	@$(RUN) dev.vendor
+
+lock: .venv/installed ## lock the packages of pyproject.toml with their hashes (ARGS='--upgrade-package openai')
+	@$(RUN) dev.supply.lock $(ARGS)
+
+sbom: .venv/installed ## write sbom.cdx.json, the bill of materials of functions and page (CycloneDX)
+	@$(RUN) dev.supply.materials
 
 bench: .venv/installed .venv-bench/installed ## measure it all beside its peers, into bench/RESULTS.md (ARGS='latency' for a part)
 	@$(RUN) bench $(ARGS)

@@ -125,5 +125,5 @@ def explain(error: BaseException) -> str:
         trace = trace.tb_next
     text = "".join(traceback.format_exception(type(error), error, trace)).rstrip()
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(("api", "lib")):
-        text += "\nIf it is in requirements.txt: make install"
+        text += "\nIf it is in pyproject.toml: make lock, then make install"
     return text

@@ -94,12 +94,6 @@ def test_functions_import_lib_and_not_each_other(path: str) -> None:
     assert _imports(ROOT / path) <= {"lib", "starlette"}
 
 
-def test_no_pyproject_hides_the_requirements_from_vercel() -> None:
-    pyproject = ROOT / "pyproject.toml"
-
-    assert not pyproject.exists() or "[project]" in pyproject.read_text()
-
-
 def _start(path: str) -> dict[str, Any]:
     """Import a function in a process of its own; return whether it has an app, and all modules."""
     done = subprocess.run(

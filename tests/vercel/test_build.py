@@ -1,7 +1,7 @@
 """What Vercel would deploy: the real `vercel build` of a copy of the checkout, looked into.
 
 Needs node, uv and the CLI (`npm ci` in tests/node). One build for all tests, 10 to 15 seconds.
-The CLI itself needs no network; uv takes the requirements from its cache or the package index.
+The CLI itself needs no network; uv takes the packages of the lock from its cache or from PyPI.
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import TypedDict, cast
 import httpx2
 import pytest
 
+from dev.supply.lock import LOCK, normal_name, packages_of_functions
 from tests.support.runtime import PROJECT, invocation_headers, start_bundle
 
 MAX_FUNCTIONS = 12  # a Hobby deployment with more is refused
@@ -121,7 +122,7 @@ def copy_checkout(project: Path) -> None:
     (project / ".vercel/project.json").write_text(json.dumps(link_to_nothing))
 
 
-def build(project: Path) -> None:
+def run_build(project: Path) -> subprocess.CompletedProcess[str]:
     """Run `vercel build`, as Vercel's build machine does."""
     programs = [Path(sys.base_prefix) / "bin", Path(sys.prefix) / "bin"]
     path = os.pathsep.join([*map(str, programs), os.environ["PATH"]])
@@ -131,7 +132,7 @@ def build(project: Path) -> None:
         pytest.skip("the vercel CLI is not installed: run `npm ci` in tests/node")
     # VIRTUAL_ENV would make uv install into our own environment.
     inherited = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    done = subprocess.run(
+    return subprocess.run(
         [CLI, "build", "--yes"],
         cwd=project,
         env={**inherited, "PATH": path, "VERCEL_TELEMETRY_DISABLED": "1"},
@@ -140,7 +141,6 @@ def build(project: Path) -> None:
         check=False,
         text=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def read_functions(output: Path) -> dict[str, FunctionConfig]:
@@ -159,7 +159,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     """Build once; the files are some 150 MB, so they do not stay until pytest clears up."""
     project = tmp_path_factory.mktemp("deployment")
     copy_checkout(project)
-    build(project)
+    done = run_build(project)
+    assert done.returncode == 0, done.stdout + done.stderr
     output = project / ".vercel/output"
     config = cast("DeploymentConfig", json.loads((output / "config.json").read_text()))
     yield Deployment(project, config, read_functions(output))
@@ -235,20 +236,44 @@ def test_a_bundle_holds_all_of_lib_and_of_sql_what_a_function_reads(
         assert ours == wanted
 
 
-def test_a_bundle_holds_the_packages_that_are_required(deployment: Deployment) -> None:
-    lines = (PROJECT / "requirements.txt").read_text().splitlines()
-    required = {normal_name(line) for line in lines if line.strip() and not line.startswith("#")}
+def test_a_bundle_holds_the_packages_of_the_lock_and_no_others(deployment: Deployment) -> None:
+    locked = {(name, package.version) for name, package in packages_of_functions().items()}
 
     for config in deployment.functions.values():
-        parts = {name.split("/")[1] for name in config["filePathMap"] if "/" in name}
-        installed = {normal_name(part) for part in parts if part.endswith(".dist-info")}
-        assert required <= installed
+        parts = {Path(name).parts[1] for name in config["filePathMap"] if "/" in name}
+        installed = {name_and_version(part) for part in parts if part.endswith(".dist-info")}
+        others = {name for name, _ in installed - locked}
+        assert locked <= installed
+        # The builder adds these itself, each in the version that it chooses.
+        assert others == {"pip", "vercel-runtime"}
 
 
-def normal_name(text: str) -> str:
-    """Return a package's name from a requirement or a `.dist-info` directory, as PyPI writes it."""
-    name = re.split(r"-\d|[\[=<>~!; ]", text.strip(), maxsplit=1)[0]
-    return re.sub(r"[-_.]+", "-", name).lower()
+def name_and_version(part: str) -> tuple[str, str]:
+    """Return a package's name and version from the name of its `.dist-info` directory."""
+    name, version = part.removesuffix(".dist-info").split("-")
+    return normal_name(name), version
+
+
+def test_a_file_with_another_hash_than_the_locks_fails_the_build(tmp_path: Path) -> None:
+    # One function is enough: the builder installs before it looks at any.
+    copy_checkout(tmp_path)
+    (tmp_path / "uv.lock").write_text(with_wrong_hashes("starlette"))
+
+    done = run_build(tmp_path)
+
+    assert done.returncode == 1
+    assert "Hash mismatch for `starlette==" in done.stdout + done.stderr
+    assert not list(tmp_path.glob(".vercel/output/functions/**/.vc-config.json"))
+
+
+def with_wrong_hashes(name: str) -> str:
+    """Return the lock with hashes of zeros for the files of one package."""
+    head, entry, tail = re.split(
+        rf'(\[\[package\]\]\nname = "{name}"\n.*?(?=\[\[package\]\]))',
+        LOCK.read_text(),
+        flags=re.DOTALL,
+    )
+    return head + re.sub("sha256:[0-9a-f]{64}", f"sha256:{'0' * 64}", entry) + tail
 
 
 @pytest.mark.parametrize(

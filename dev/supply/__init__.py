@@ -1,0 +1,1 @@
+"""Where Parley's packages come from: the lock, and the bill of materials."""
