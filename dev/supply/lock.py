@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from packaging.markers import Marker
-from packaging.utils import canonicalize_name
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCK = ROOT / "uv.lock"
@@ -31,6 +32,13 @@ FUNCTION = {
     "python_version": "3.12",
     "sys_platform": "linux",
 }
+# What uv takes for x86_64-unknown-linux-gnu: glibc 2.28, and wheels for any older one.
+PLATFORMS = (
+    *(f"manylinux_2_{minor}_x86_64" for minor in range(28, 16, -1)),
+    *("manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "linux_x86_64"),
+)
+# From the best to the least.
+TAGS = [*cpython_tags((3, 12), platforms=PLATFORMS), *compatible_tags((3, 12), "cp312", PLATFORMS)]
 HEAD = """\
 # Written by `make lock` from uv.lock: {packages}, with the hash of each file.
 # For pip; it refuses a file with another hash. The direct requirements, with their reasons, are in
@@ -49,13 +57,15 @@ class LockedPackage:
     Attributes:
         name: as PyPI normalizes it.
         version: the one version that is installed.
-        files: URL of each file on PyPI, and its hash as `sha256:<hex>`; all platforms.
+        url: the file on PyPI that a function gets: the wheel that fits it best.
+        sha256: the hash of that file, in hex.
         needs: names of the packages that it needs where a function runs.
     """
 
     name: str
     version: str
-    files: Mapping[str, str]
+    url: str
+    sha256: str
     needs: tuple[str, ...]
 
 
@@ -94,8 +104,13 @@ def packages_of_functions(lock: Path = LOCK) -> dict[str, LockedPackage]:
         below = _needs(entry, extras)
         names = {each for each, _ in below} | set(found[name].needs if name in found else ())
         if name not in found or not names <= set(found[name].needs):
+            wheel = _wheel(entry)
             found[name] = LockedPackage(
-                name, entry["version"], dict(_files(entry)), tuple(sorted(names))
+                name=name,
+                version=entry["version"],
+                url=wheel["url"],
+                sha256=wheel["hash"].removeprefix("sha256:"),
+                needs=tuple(sorted(names)),
             )
             waiting += below
     return found
@@ -118,9 +133,23 @@ def _needs(entry: Mapping[str, Any], extras: Iterable[str]) -> list[tuple[str, t
     ]
 
 
-def _files(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    for file in [*entry.get("wheels", []), *([entry["sdist"]] if "sdist" in entry else [])]:
-        yield file["url"], file["hash"]
+def _wheel(entry: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the wheel that a function gets; an installer prefers it in the same way.
+
+    Raises:
+        ValueError: none fits, so the builder would have to compile the package.
+    """
+    fitting: dict[int, Mapping[str, str]] = {}
+    for wheel in entry["wheels"]:
+        ranks = [TAGS.index(tag) for tag in tags_of(wheel["url"]) if tag in TAGS]
+        if ranks:
+            fitting[min(ranks)] = wheel
+    return fitting[min(fitting)]
+
+
+def tags_of(url: str) -> frozenset[Tag]:
+    """Return the platforms that a wheel is for."""
+    return parse_wheel_filename(url.rpartition("/")[2])[3]
 
 
 def _uv(*arguments: str) -> str:
