@@ -18,7 +18,7 @@ from typing import TypedDict, cast
 import httpx2
 import pytest
 
-from dev.supply.lock import LOCK, normal_name, packages_of_functions
+from dev.supply.lock import LOCK, normal_name, packages_of_functions, tags_of
 from tests.support.runtime import PROJECT, invocation_headers, start_bundle
 
 MAX_FUNCTIONS = 12  # a Hobby deployment with more is refused
@@ -246,6 +246,16 @@ def test_a_bundle_holds_the_packages_of_the_lock_and_no_others(deployment: Deplo
         assert locked <= installed
         # The builder adds these itself, each in the version that it chooses.
         assert others == {"pip", "vercel-runtime"}
+
+
+def test_the_lock_names_the_very_wheels_that_the_builder_installs(deployment: Deployment) -> None:
+    # Beside the bundle's files, of which the builder leaves some out.
+    installed = deployment.project.glob(".vercel/python/.venv/lib/*/site-packages/*.dist-info")
+    wheels = {name_and_version(path.name)[0]: (path / "WHEEL").read_text() for path in installed}
+
+    for name, package in packages_of_functions().items():
+        tags = re.findall(r"^Tag: (\S+)$", wheels[name], re.MULTILINE)
+        assert {str(tag) for tag in tags_of(package.url)} == set(tags), name
 
 
 def name_and_version(part: str) -> tuple[str, str]:
