@@ -12,6 +12,7 @@ from lib.database.statements import Call, Statement
 from lib.http.ids import CHAT_ID
 from lib.http.queries import parameter, query_string
 from lib.identity.callers import Caller
+from lib.identity.erasures import log_erasure
 from lib.problems import NotFound, TurnInProgress
 from lib.settings import settings
 
@@ -144,7 +145,7 @@ async def delete_conversation(database: Database, caller: Caller, conversation_i
         caller.reachable(conversation_id),
         DELETE_CONVERSATION(**_parameters(caller, conversation_id)),
     )
-    _first(deleted)
+    log_erasure("conversation", [_first(deleted).id])
 
 
 async def delete_conversations(database: Database, caller: Caller) -> None:
@@ -156,8 +157,11 @@ async def delete_conversations(database: Database, caller: Caller) -> None:
         Problem: see `Database.run_as`; the batches before it stay deleted.
     """
     call = DELETE_CONVERSATIONS(user_id=caller.user_id, batch_size=DELETE_BATCH)
-    while len(await database.run_as(caller, None, call)) == DELETE_BATCH:
-        pass
+    while True:
+        deleted = await database.run_as(caller, None, call)
+        log_erasure("conversation", [row.id for row in deleted])
+        if len(deleted) < DELETE_BATCH:
+            return
 
 
 def _parameters(caller: Caller, conversation_id: UUID) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, Field
 
+from lib.identity.erasures import log_erasure
 from lib.tools import ToolContext, ToolError, tool
 from lib.users.bodies import Description, NewTask, TaskChange, Title
 from lib.users.tasks import DELETE_TASK, LIST_TASKS, Task, add_task_call, change_task_call
@@ -71,7 +72,9 @@ async def complete_task(task: TaskId, context: ToolContext) -> Task:
 async def delete_task(task: TaskId, context: ToolContext) -> Task:
     """Delete a task of the user. Returns the task as it was."""
     call = DELETE_TASK(task_id=task.id, user_id=context.caller.user_id)
-    return _first(await context.run(call))
+    deleted = _first(await context.run(call))
+    log_erasure("task", [deleted.id])
+    return deleted
 
 
 def _first(tasks: list[Task]) -> Task:

@@ -11,6 +11,7 @@ from lib.database.client import Database
 from lib.database.statements import Nothing, Statement
 from lib.identity.callers import LOCAL_ACCOUNT_CLAIM, Caller
 from lib.identity.clients import hashed
+from lib.identity.erasures import log_erasure
 from lib.problems import AccountInactive, EmailTaken, NotFound, TooManyAttempts, WrongCredentials
 from lib.settings import settings
 
@@ -163,6 +164,7 @@ async def delete_account(database: Database, caller: Caller) -> None:
     # In batches, because all conversations of a user are too much for one statement.
     await delete_conversations(database, caller)
     await database.run_as(caller, None, DELETE_OWN_ACCOUNT())
+    log_erasure("user", [caller.user_id])
 
 
 async def _count_attempt(

@@ -11,6 +11,7 @@ from lib.http.cursors import cursor, page_of
 from lib.http.ids import ROW_ID
 from lib.http.queries import one_of, parameter, query_string, whole_number
 from lib.identity.callers import Caller
+from lib.identity.erasures import log_erasure
 from lib.problems import NotFound
 
 if TYPE_CHECKING:
@@ -153,7 +154,8 @@ async def delete_task(database: Database, caller: Caller, task_id: int) -> None:
         Problem: see `Database.run_as`.
     """
     call = DELETE_TASK(task_id=task_id, user_id=caller.user_id)
-    _first(await database.run_as(caller, None, call))
+    deleted = await database.run_as(caller, None, call)
+    log_erasure("task", [_first(deleted).id])
 
 
 def _first(tasks: list[Task]) -> Task:
