@@ -78,8 +78,8 @@ def main() -> int:
     erasures = read_erasures(sys.stdin)
     with psycopg.connect(url, autocommit=True) as database:
         counts = replay(database, erasures)
-    report = ", ".join(f"{count} {kind}s" for kind, count in counts.items())
-    print(f"{len(erasures.times)} erasures in the log; erased again: {report}")
+    report = ", ".join(f"{kind}s {count}" for kind, count in counts.items())
+    print(f"erasures in the log: {len(erasures.times)}; erased again: {report}")
     if erasures.under_other_secrets:
         tell(
             f"{erasures.under_other_secrets} lines were written under other secrets. Run this "

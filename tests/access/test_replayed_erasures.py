@@ -109,7 +109,7 @@ async def test_what_was_erased_after_a_backup_is_erased_again_after_its_restore(
     # As much is left as in the database that was never restored.
     assert len(rows_of(empty_database_url)) == len(rows_of(database_url))
     again = replay(empty_database_url, lines_of(caplog), environment)
-    assert again.stdout.endswith("erased again: 0 conversations, 0 tasks, 0 users\n")
+    assert again.stdout.endswith("erased again: conversations 0, tasks 0, users 0\n")
 
 
 async def test_deleting_all_conversations_of_a_user_is_replayed_for_each_of_them(
@@ -125,7 +125,7 @@ async def test_deleting_all_conversations_of_a_user_is_replayed_for_each_of_them
 
     done = replay(empty_database_url, lines_of(caplog), environment)
 
-    assert "erased again: 2 conversations, 0 tasks, 0 users" in done.stdout
+    assert "erased again: conversations 2, tasks 0, users 0" in done.stdout
     left = "\n".join(rows_of(empty_database_url))
     assert "kept of bob" not in left.replace("task kept of bob", "")
     assert "task kept of bob" in left
@@ -148,7 +148,7 @@ async def test_a_conversation_or_a_user_that_came_back_after_the_erasure_stays(
 
     done = replay(empty_database_url, lines_of(caplog), environment)
 
-    assert "erased again: 0 conversations, 0 tasks, 0 users" in done.stdout
+    assert "erased again: conversations 0, tasks 0, users 0" in done.stdout
     assert sorted(rows_of(empty_database_url)) == sorted(before)
 
 
@@ -188,7 +188,7 @@ async def test_lines_that_a_log_drain_wrapped_are_read(
 
     done = replay(empty_database_url, wrapped, environment)
 
-    assert "erased again: 2 conversations" in done.stdout, done.stderr
+    assert "erased again: conversations 2" in done.stdout, done.stderr
 
 
 async def test_the_lines_of_erasures_hold_no_id_and_no_address(
