@@ -1,13 +1,17 @@
-"""/api/conversations: list, search, read, rename, archive, claim, delete, export.
+"""/api/conversations: begin, list, search, read, rename, archive, claim, delete, export.
 
 Accepts   GET ?status=active|archived|all (active)  &limit=1..200 (20)  &cursor=<cursor> or &q=…
           GET, PATCH, DELETE ?id=<uuid or chat id>; PATCH {"title"?, "status"?, "claim"?: true}
-          GET ?export=true  DELETE ?all=true
-Answers   200 {"conversations", "next_cursor"}; with id the conversation; DELETE 204;
+          GET ?export=true  DELETE ?all=true  POST without a body
+          the header x-conversation-key, for a conversation without an owner, and to claim it
+Answers   POST 201 {"id", "key"}, of which an anonymous caller's first message makes a conversation;
+          200 {"conversations", "next_cursor"}; with id the conversation; DELETE 204;
           export JSON lines {"type", …}: all data of the caller
-Problems  401 unauthenticated (an anonymous caller reaches one, by its id), 403 account_inactive,
-          404 not_found (not yours or not there), 409 turn_in_progress (claim), 422 invalid_request
-Database  1 round trip: list_conversations.sql and the like; more for export and DELETE ?all=true
+Problems  401 unauthenticated (an anonymous caller reaches one, by its key), 403 account_inactive,
+          conversation_key_required (claim), 404 not_found (not yours or not there),
+          409 turn_in_progress (claim), 422 invalid_request, 429 too_many_guesses
+Database  POST none; 1 round trip: list_conversations.sql and the like; more for export and
+          DELETE ?all=true
 """
 
 from starlette.requests import Request
@@ -23,6 +27,11 @@ async def get(request: Request) -> ASGIApp:
     return await endpoint.read(request)
 
 
+async def post(request: Request) -> Response:
+    """Answer the id and the key of a new conversation."""
+    return await endpoint.begin(request)
+
+
 async def patch(request: Request) -> Response:
     """Change or claim one conversation."""
     return await endpoint.change(request)
@@ -33,4 +42,4 @@ async def delete(request: Request) -> Response:
     return await endpoint.delete(request)
 
 
-app = function(GET=get, PATCH=patch, DELETE=delete)
+app = function(GET=get, POST=post, PATCH=patch, DELETE=delete)

@@ -123,13 +123,11 @@ def start_relay(how: str, model_port: int) -> Candidate:
 
 async def measure(candidates: Sequence[Candidate], model: PacedModel, runs: int) -> None:
     """Measure one stream alone, then as many as wanted, with each candidate in turn."""
-    number = 0
     model.seconds_between = 0
     model.tokens = 2
     for run in range(ALONE + 5):
         for candidate in candidates:
-            number += 1
-            heard = await ask(candidate.base_url, number, invocation_headers(60))
+            heard = await ask(candidate.base_url, invocation_headers(60))
             if run >= 5:  # noqa: PLR2004 (the first have a pool to open, and modules to import)
                 candidate.alone_ms.append(heard.first_ms)
     for streams in STREAMS:
@@ -138,19 +136,18 @@ async def measure(candidates: Sequence[Candidate], model: PacedModel, runs: int)
         model.tokens = int(lasts / model.seconds_between)
         for _ in range(runs):
             for candidate in candidates:
-                number += streams
                 load = candidate.loads.setdefault(streams, Load())
-                await measure_load(candidate, load, streams, number)
+                await measure_load(candidate, load, streams)
 
 
-async def measure_load(candidate: Candidate, load: Load, streams: int, number: int) -> None:
+async def measure_load(candidate: Candidate, load: Load, streams: int) -> None:
     """Have so many streams at once, and measure while all of them run."""
     idle_bytes = candidate.process.memory_info().rss
     asking: list[asyncio.Task[Heard]] = []
     started = time.monotonic()
     for each in range(streams):
         headers = invocation_headers(120)
-        asking.append(asyncio.create_task(ask(candidate.base_url, number + each, headers)))
+        asking.append(asyncio.create_task(ask(candidate.base_url, headers)))
         await asyncio.sleep(started + (each + 1) * BETWEEN_STREAMS_SECONDS - time.monotonic())
     await asyncio.sleep(1)
     before, began = cpu_seconds_of(candidate.process.pid), time.monotonic()

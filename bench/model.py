@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 from typing import ClassVar, Self
+from uuid import uuid4
 
 CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "test-model"}
 
@@ -81,11 +82,11 @@ class Heard:
     is_whole: bool
 
 
-async def ask(base_url: str, number: int, headers: dict[str, str]) -> Heard:
+async def ask(base_url: str, headers: dict[str, str]) -> Heard:
     """Be the client of one stream, in a conversation of its own."""
     host, port = base_url.removeprefix("http://").split(":")
     body = json.dumps(
-        {"message": "Hello!", "stream": True, "conversation_id": f"conversation-{number:08}"}
+        {"message": "Hello!", "stream": True, "conversation_id": str(uuid4())}
     ).encode()
     lines = "".join(
         f"{name}: {value}\r\n"

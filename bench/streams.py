@@ -29,6 +29,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 
@@ -132,22 +133,20 @@ def start_candidates(postgres: RunningPostgres, port: int, folder: Path) -> list
 async def measure_in_turn(candidates: Sequence[Candidate], answers: int, runs: int) -> None:
     """Have each function answer once unmeasured, then all of them in turn."""
     for candidate in candidates:
-        await listen(candidate, "unmeasured")
+        await listen(candidate)
         candidate.delays_ms.clear()
-    for run in range(runs):
+    for _ in range(runs):
         for candidate in candidates:
             before = cpu_seconds_of(candidate.function.process_id)
-            await asyncio.gather(
-                *(listen(candidate, f"{run}-{number}") for number in range(answers))
-            )
+            await asyncio.gather(*(listen(candidate) for _ in range(answers)))
             candidate.cpu_seconds.append(cpu_seconds_of(candidate.function.process_id) - before)
 
 
-async def listen(candidate: Candidate, name: str) -> None:
+async def listen(candidate: Candidate) -> None:
     """Be a client of one answer, and note how late each of its tokens comes."""
     host, port = candidate.function.base_url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    asked = {"message": "Hello!", "stream": True, "conversation_id": f"{name:>16}"}
+    asked = {"message": "Hello!", "stream": True, "conversation_id": str(uuid4())}
     body = json.dumps(asked).encode()
     headers = {
         "host": host,

@@ -25,6 +25,7 @@ from lib.settings import settings
 type Handler = Callable[[Request], Awaitable[ASGIApp]]
 EXPOSED_HEADERS = (
     "x-conversation-id",
+    "x-conversation-key",
     "x-next-cursor",
     "idempotent-replayed",
     "retry-after",
@@ -100,7 +101,7 @@ class Function:
             allow_origins=[origin for origin in origins if "*" not in origin],
             allow_origin_regex=_subdomains(origins),
             allow_methods=[*handlers],
-            allow_headers=["authorization", "content-type", "accept"],
+            allow_headers=["authorization", "content-type", "accept", "x-conversation-key"],
             expose_headers=EXPOSED_HEADERS,
             max_age=86_400,
         )

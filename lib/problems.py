@@ -133,6 +133,20 @@ class TooManyAttempts(Problem):
     status = HTTPStatus.TOO_MANY_REQUESTS
 
 
+class TooManyGuesses(Problem):
+    """Too many requests from your network for conversations that do not exist. Try again later."""
+
+    code = "too_many_guesses"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+
+class ConversationKeyRequired(Problem):
+    """Send the conversation's key in the header x-conversation-key: its id alone claims nothing."""
+
+    code = "conversation_key_required"
+    status = HTTPStatus.FORBIDDEN
+
+
 class QuotaExceeded(Problem):
     """You have reached your message limit, so nothing was stored. Try again later."""
 

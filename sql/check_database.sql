@@ -45,10 +45,11 @@ BEGIN
         pg_proc.pronamespace = current_schema()::regnamespace
         AND coalesce(obj_description(pg_proc.oid, 'pg_proc'), '') NOT LIKE 'Parley:%'
         AND pg_proc.proname = any(ARRAY[
-            'act_as_caller', 'begin_turn', 'count_tokens', 'count_use',
+            'act_as_caller', 'begin_turn', 'count_guess', 'count_tokens', 'count_use',
             'delete_old_chat_messages', 'delete_old_conversations', 'delete_own_account',
-            'find_account', 'finish_turn', 'is_active_user', 'is_kept', 'list_slow_statements',
-            'list_turn_messages', 'own_quota', 'own_user', 'register_account', 'remember_user',
+            'erase_conversation', 'find_account', 'finish_turn', 'is_active_user', 'is_kept',
+            'list_slow_statements', 'list_turn_messages', 'own_quota', 'own_user',
+            'reach_conversation', 'register_account', 'remember_user',
             'search_conversations', 'search_vector'
         ]);
     IF foreign_functions IS NOT NULL THEN

@@ -74,10 +74,12 @@ SELECT NOT EXISTS (
     \ir functions/act_as_caller.sql
     \ir functions/begin_turn.sql
     \ir functions/count_tokens.sql
+    \ir functions/count_guess.sql
     \ir functions/count_use.sql
     \ir functions/delete_old_chat_messages.sql
     \ir functions/delete_old_conversations.sql
     \ir functions/delete_own_account.sql
+    \ir functions/erase_conversation.sql
     \ir functions/find_account.sql
     \ir functions/finish_turn.sql
     \ir functions/is_active_user.sql
@@ -86,6 +88,7 @@ SELECT NOT EXISTS (
     \ir functions/list_turn_messages.sql
     \ir functions/own_quota.sql
     \ir functions/own_user.sql
+    \ir functions/reach_conversation.sql
     \ir functions/register_account.sql
     \ir functions/remember_user.sql
     \ir functions/search_conversations.sql

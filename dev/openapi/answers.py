@@ -180,6 +180,16 @@ class ChatAnswer(Answered):
     user_message: UserMessage
     message: AssistantMessage
     finish_reason: FinishReason | None
+    conversation_key: str = ""
+    """Of an anonymous caller that named no conversation: the key that opens it from now on."""
+
+
+class NewConversation(Answered):
+    """The id of a conversation that begins with its first message."""
+
+    id: UUID
+    key: str = ""
+    """Opens the conversation, in the header x-conversation-key. A user needs none."""
 
 
 class HistoryPage(Answered):
@@ -344,6 +354,7 @@ type ConversationOrPage = ConversationSummary | ConversationPage
 type MistakesOrUsage = MistakePage | UsageReport
 ANSWERS = (
     ChatAnswer,
+    NewConversation,
     HistoryPage,
     ConversationOrPage,
     ExportLine,

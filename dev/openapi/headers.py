@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from dev.openapi.schemas import Schema
+from lib.identity.conversation_keys import KEY
 
 NUMBER: Schema = {"type": "integer", "minimum": 0}
 TEXT: Schema = {"type": "string"}
@@ -15,6 +16,11 @@ HEADERS: dict[str, tuple[str, Schema, bool]] = {
         True,
     ),
     "x-conversation-id": ("The conversation's id.", UUID, False),
+    "x-conversation-key": (
+        "Opens the conversation that was begun here, and is told once.",
+        TEXT | {"pattern": f"^{KEY.pattern}$"},
+        False,
+    ),
     "x-workflow-run-id": ("The same, for the AI SDK's WorkflowChatTransport.", UUID, False),
     "x-workflow-stream-tail-index": (
         "With a negative `startIndex`: the number of the last part there is; -1: there is none.",

@@ -7,6 +7,7 @@ from typing import Literal
 from dev.openapi.headers import headers_of
 from dev.openapi.problems import problem_responses
 from dev.openapi.schemas import REF, Schema, parameters_in
+from lib.identity.conversation_keys import HEADER, KEY
 from lib.problems import (
     AccountInactive,
     AccountUnknown,
@@ -17,6 +18,7 @@ from lib.problems import (
     MalformedRequest,
     PayloadTooLarge,
     Problem,
+    TooManyGuesses,
     Unauthenticated,
     UnsupportedMediaType,
 )
@@ -30,6 +32,12 @@ SECURITY: dict[Caller, list[dict[str, list[str]]]] = {
     "user": [{"token": []}],
     "cron": [{"cronSecret": []}],
     "metrics": [{"metricsToken": []}],
+}
+CONVERSATION_KEY: Schema = {
+    "type": "string",
+    "pattern": f"^{KEY.pattern}$",
+    "description": "The key of a conversation without an owner; where it has one, the id alone "
+    "does not reach it.",
 }
 BY_TOKEN = (Unauthenticated, IdentityProviderUnavailable, AccountInactive, AccountUnknown)
 OF_BODIES = (MalformedRequest, PayloadTooLarge, UnsupportedMediaType, InvalidRequest)
@@ -113,6 +121,8 @@ class Operation:
             yield _parameter(name, "query", schema, is_required=is_required)
         for name, schema in self.more_query.items():
             yield _parameter(name, "query", schema, is_required=False)
+        if self.caller == "guest":
+            yield _parameter(HEADER, "header", CONVERSATION_KEY, is_required=False)
 
     def _problems(self) -> Iterator[type[Problem]]:
         yield Problem
@@ -123,8 +133,10 @@ class Operation:
             yield Unauthenticated
         if self.body:
             yield from OF_BODIES
-        if self.query:
+        if self.query or self.caller == "guest":
             yield InvalidRequest
+        if self.caller == "guest":
+            yield TooManyGuesses
         yield from OF_DATABASE
 
 

@@ -14,13 +14,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lib.answers.answer import Answer, running_answers
 from lib.answers.begin import answer_maker, begin_answer
 from lib.answers.follow import follow
+from lib.chat.place import Place, place_of
 from lib.conversations.message import Message
 from lib.database.client import database
 from lib.http.bodies import read_json
-from lib.http.ids import conversation_id_of
 from lib.http.responses import json_response
 from lib.identity.callers import Caller
-from lib.problems import AnswerStopped, ModelNotConfigured, Problem, TurnInProgress, Unauthenticated
+from lib.identity.conversation_keys import HEADER
+from lib.problems import (
+    AnswerStopped,
+    ModelNotConfigured,
+    NotFound,
+    Problem,
+    TurnInProgress,
+    Unauthenticated,
+)
 from lib.runtime.deadlines import Deadline
 from lib.runtime.imports import load, load_ahead
 from lib.runtime.trace import trace
@@ -87,21 +95,23 @@ async def answer_chat(caller: Caller, request: ChatRequest) -> ASGIApp:
     if request.tool_choice is not None and caller.user_id is None:
         detail = "Sign in first: tools work for users only."
         raise Unauthenticated(detail)
-    conversation_id = uuid4()
-    if request.chat_id is not None:
-        conversation_id = conversation_id_of(request.chat_id, caller, request.chat_id_field)
-    headers = {"x-conversation-id": str(conversation_id)}
+    place = place_of(caller, request)
     try:
-        return await _respond(caller, conversation_id, request)
+        return await _respond(place, request)
+    except NotFound as problem:
+        refusal = place.refusal(problem)
+        refusal.headers |= place.headers()
+        raise refusal from problem
     except Problem as problem:
-        problem.headers |= headers
+        problem.headers |= place.headers()
         raise
     except Exception as error:
-        raise Problem(headers=headers) from error
+        raise Problem(headers=place.headers()) from error
 
 
-async def _respond(caller: Caller, conversation_id: UUID, request: ChatRequest) -> ASGIApp:
+async def _respond(place: Place, request: ChatRequest) -> ASGIApp:
     """Take the turn and answer, replay the stored answer, or join the attempt that makes it."""
+    caller, conversation_id = place.caller, place.conversation_id
     deadline = trace().deadline
     attempt_id = uuid4()
     # After half of its time, this function could make half an answer only.
@@ -123,12 +133,12 @@ async def _respond(caller: Caller, conversation_id: UUID, request: ChatRequest) 
                 # It lives: the database was out of reach, and its next batch prolongs the lease.
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
                 continue
-            await recover_turn(database(), caller, conversation_id, lapsed.turn_id)
+            await recover_turn(database(), caller.following(), conversation_id, lapsed.turn_id)
             continue
         match turn.verdict:
             case "taken":
                 answer = begin_answer(database(), turn, request, deadline)
-                return await _send(answer, request, turn.quota)
+                return await _send(answer, request, turn.quota, place.made_key)
             case "answered" if turn.answer is not None:
                 return _replay(turn, turn.answer, wants_stream=request.wants_stream)
             case "answered" | "being_answered" | "unanswered":
@@ -197,9 +207,17 @@ def _request_for_answer_to(question: Message, request: ChatRequest) -> ChatReque
     )
 
 
-async def _send(answer: Answer, request: ChatRequest, quota: Quota | None = None) -> ASGIApp:
-    """Respond with an answer of this process: its stream, or JSON when it has ended."""
+async def _send(
+    answer: Answer, request: ChatRequest, quota: Quota | None = None, made_key: str | None = None
+) -> ASGIApp:
+    """Respond with an answer of this process: its stream, or JSON when it has ended.
+
+    A key that this request has made is in a header, and in the JSON; the stream, which is stored
+    and sent to all readers, does not have it.
+    """
     headers = quota.headers() if quota else {}
+    if made_key is not None:
+        headers[HEADER] = made_key
     try:
         if request.wants_stream:
             await answer.wait_for_first_part()
@@ -209,7 +227,7 @@ async def _send(answer: Answer, request: ChatRequest, quota: Quota | None = None
     except Problem as problem:
         problem.headers |= headers
         raise
-    return HeldResponse(_json(answer.turn, stored, headers), answer.done)
+    return HeldResponse(_json(answer.turn, stored, headers, made_key), answer.done)
 
 
 def _replay(turn: Turn, answer: Message, *, wants_stream: bool) -> Response:
@@ -219,14 +237,18 @@ def _replay(turn: Turn, answer: Message, *, wants_stream: bool) -> Response:
     return Response(ui_stream.complete_answer(answer), headers=headers)
 
 
-def _json(turn: Turn, answer: Message, headers: dict[str, str]) -> Response:
-    content = {
+def _json(
+    turn: Turn, answer: Message, headers: dict[str, str], made_key: str | None = None
+) -> Response:
+    content: dict[str, object] = {
         "conversation_id": turn.conversation_id,
         # Read before the answer was made: a refusal is an earlier attempt's.
         "user_message": replace(turn.question, refusal=None),
         "message": answer,
         "finish_reason": answer.client_finish_reason,
     }
+    if made_key is not None:
+        content["conversation_key"] = made_key
     return json_response(content, {"x-conversation-id": str(turn.conversation_id)} | headers)
 
 

@@ -16,7 +16,6 @@ from lib.database.client import database
 from lib.http.ids import conversation_id_of
 from lib.http.queries import parameter, query_string, whole_number
 from lib.identity.callers import Caller
-from lib.problems import InvalidRequest
 from lib.runtime.log import log
 from lib.runtime.trace import trace
 from lib.streams.response import AnswerStream
@@ -50,7 +49,7 @@ def conversation_in_path(request: Request, caller: Caller) -> UUID | None:
     chat_id = unquote(path.decode("latin-1").removesuffix("/").split("/")[-2])
     try:
         return conversation_id_of(storable(chat_id), caller)
-    except (InvalidRequest, ValueError):
+    except ValueError:
         return None
 
 
@@ -72,7 +71,7 @@ async def resume_answer(caller: Caller, conversation_id: UUID, start_index: int)
         return Response(status_code=204)
     turn_id = rows[0].turn_id
     running = running_answers.get(turn_id)
-    source = running or follow(database(), caller, conversation_id, turn_id, rows)
+    source = running or follow(database(), caller.following(), conversation_id, turn_id, rows)
     stream = source.stream
     await stream.wait_for_first_part()
     # `[DONE]` ends a stream, but clients do not count it as a part.
@@ -102,6 +101,7 @@ async def stop_answer(caller: Caller, conversation_id: UUID) -> None:
     turn = await stop_turn(database(), caller, conversation_id)
     if turn is None:
         return
+    caller = caller.following()
     give_up_at = time.monotonic() + STOP_PATIENCE_SECONDS
     if running := running_answers.get(turn.turn_id):
         running.cut("aborted")

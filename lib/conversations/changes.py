@@ -44,6 +44,7 @@ FIND_CONVERSATION_SUMMARY = Statement(
 CHANGE_CONVERSATION = Statement("conversations/change_conversation", ConversationId)
 CLAIM_CONVERSATION = Statement("conversations/claim_conversation", Claim)
 DELETE_CONVERSATION = Statement("conversations/delete_conversation", ConversationId)
+ERASE_CONVERSATION = Statement("conversations/erase_conversation", ConversationId)
 DELETE_CONVERSATIONS = Statement("conversations/delete_conversations", ConversationId)
 
 
@@ -109,7 +110,8 @@ async def claim_conversation(
     the caller's own conversation changes nothing.
 
     Raises:
-        NotFound: when neither an anonymous caller nor this one has such a conversation.
+        NotFound: when no conversation without an owner has this id and the caller's key, and none
+            of the caller's this id.
         TurnInProgress: when an answer is being made in the conversation.
         Problem: see `Database.run_as`.
     """
@@ -134,17 +136,20 @@ async def claim_conversation(
 async def delete_conversation(database: Database, caller: Caller, conversation_id: UUID) -> None:
     """Delete a conversation of the caller with all its messages.
 
-    One round trip: delete_conversation. An answer that is being made in it ends cleanly.
+    One round trip: delete_conversation; with a conversation's key erase_conversation, which also
+    deletes it when a user has claimed it. An answer that is being made in it ends cleanly.
 
     Raises:
         NotFound: when the caller has no such conversation.
         Problem: see `Database.run_as`.
     """
-    deleted = await database.run_as(
-        caller,
-        caller.reachable(conversation_id),
-        DELETE_CONVERSATION(**_parameters(caller, conversation_id)),
+    has_key = caller.user_id is None and caller.conversation_key is not None
+    call = (
+        ERASE_CONVERSATION(conversation_id=conversation_id)
+        if has_key
+        else DELETE_CONVERSATION(**_parameters(caller, conversation_id))
     )
+    deleted = await database.run_as(caller, caller.reachable(conversation_id), call)
     log_erasure("conversation", [_first(deleted).id])
 
 

@@ -1,7 +1,7 @@
 """The endpoint /api/conversations: reads a request, and calls the use that it asks for."""
 
 from typing import Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,12 +24,15 @@ from lib.conversations.listing import (
     search_conversations,
 )
 from lib.database.client import database
-from lib.http.bodies import read_body
+from lib.http.bodies import read_body, read_json
 from lib.http.ids import CHAT_ID, conversation_id_of
 from lib.http.queries import one_of, parameter, parse_query, query_string
 from lib.http.responses import json_response
 from lib.identity.callers import Caller, caller_of, user_of
-from lib.problems import InvalidRequest, Unauthenticated
+from lib.identity.conversation_keys import HEADER, new_key
+from lib.problems import ConversationKeyRequired, InvalidRequest, Unauthenticated
+
+NO_FIELDS = "POST takes no fields: a conversation begins with its first message, to POST /api/chat."
 
 
 @query_string
@@ -64,7 +67,7 @@ async def read(request: Request) -> ASGIApp:
     caller = await (caller_of if names_one else user_of)(request)
     query = parse_query(request, ReadQuery)
     if query.id is not None:
-        conversation_id = conversation_id_of(query.id, caller, "id")
+        conversation_id = conversation_id_of(query.id, caller)
         return _response(await find_conversation(database(), caller, conversation_id))
     if query.export is not None:
         return await export_everything(database(), caller)
@@ -76,6 +79,23 @@ async def read(request: Request) -> ASGIApp:
     return json_response(await search_conversations(database(), caller, query))
 
 
+async def begin(request: Request) -> Response:
+    """Answer POST: the id of a new conversation and, for an anonymous caller, its key.
+
+    Nothing is stored before the first message, so a page that loses this answer asks again.
+    """
+    caller = await caller_of(request)
+    has_body = request.headers.get("content-length", "0") != "0"
+    if (has_body or "transfer-encoding" in request.headers) and await read_json(request):
+        raise InvalidRequest(NO_FIELDS)
+    conversation_id = uuid4()
+    headers = {"x-conversation-id": str(conversation_id)}
+    content: dict[str, object] = {"id": conversation_id}
+    if caller.user_id is None:
+        content["key"] = headers[HEADER] = new_key(conversation_id)
+    return json_response(content, headers, status=201)
+
+
 async def change(request: Request) -> Response:
     """Answer PATCH: change a conversation; with `claim`, claim it first."""
     caller = await caller_of(request)
@@ -85,6 +105,8 @@ async def change(request: Request) -> Response:
         return _response(await change_conversation(database(), caller, conversation_id, body))
     if caller.user_id is None:
         raise Unauthenticated
+    if caller.conversation_key is None:
+        raise ConversationKeyRequired
     # The id that the text meant for the anonymous caller, its owner until now.
     conversation_id = _conversation_id(request, Caller())
     claimed = await claim_conversation(database(), caller, conversation_id)
@@ -99,7 +121,7 @@ async def delete(request: Request) -> Response:
     caller = await (user_of if names_all else caller_of)(request)
     query = parse_query(request, DeleteQuery)
     if query.id is not None:
-        conversation_id = conversation_id_of(query.id, caller, "id")
+        conversation_id = conversation_id_of(query.id, caller)
         await delete_conversation(database(), caller, conversation_id)
     elif query.all is not None:
         await delete_conversations(database(), caller)
@@ -109,7 +131,7 @@ async def delete(request: Request) -> Response:
 
 
 def _conversation_id(request: Request, caller: Caller) -> UUID:
-    return conversation_id_of(parse_query(request, ConversationQuery).id, caller, "id")
+    return conversation_id_of(parse_query(request, ConversationQuery).id, caller)
 
 
 def _response(conversation: ConversationSummary) -> Response:

@@ -39,7 +39,6 @@ async def read_history(database: Database, caller: Caller, query: HistoryQuery) 
 
     Raises:
         NotFound: when the caller has no such conversation.
-        InvalidRequest: when the id is too short for an anonymous caller.
         Problem: see `Database.run_as`.
     """
     conversation_id = conversation_id_of(query.conversation_id, caller)

@@ -10,7 +10,9 @@ from lib.problems import (
     DatabaseNotMigrated,
     DatabaseUnavailable,
     LocalAccountsUnavailable,
+    NotFound,
     Problem,
+    TooManyGuesses,
 )
 
 # Not the statement's fault, and perhaps over in a moment: a lost connection, too long a wait for a
@@ -21,6 +23,7 @@ RAISED: dict[str | None, type[Problem]] = {
     "PA001": AccountInactive,
     "PA002": AccountUnknown,
     "PA003": LocalAccountsUnavailable,
+    "PA006": NotFound,
 }
 NO_ROLE = (
     "The role of DATABASE_URL may not act as parley_app. The operator grants it: GRANT parley_app "
@@ -55,6 +58,8 @@ def as_problem(error: psycopg.Error, caller: Caller | None) -> Problem | None:
             return DatabaseNotMigrated(NO_ROLE, retry_after_seconds=60)
         case errors.IntegrityError():
             return _problem_with_user(error, caller)
+        case _ if error.sqlstate == "PA005":
+            return TooManyGuesses(retry_after_seconds=float(error.diag.message_detail or 60))
         case _:
             raised = RAISED.get(error.sqlstate)
             return raised() if raised else None

@@ -6,6 +6,7 @@ from uuid import UUID
 from lib.database.statements import Call, Nothing, Statement
 from lib.identity.callers import Caller
 from lib.identity.clients import hashed
+from lib.identity.conversation_keys import is_genuine
 
 ACT_AS_CALLER = Statement("database/act_as_caller", Nothing)
 REMEMBER_USER = Statement("database/remember_user", Nothing)
@@ -21,16 +22,30 @@ def act_as(caller: Caller, reachable: UUID | None) -> Call[Nothing]:
         caller: the caller.
         reachable: the conversation without an owner that this caller may reach; None: none.
     """
-    is_anonymous, key = caller.user_id is None, caller.conversation_key
+    # Of a user the database needs them for a claim alone, which names an anonymous conversation.
+    key = caller.conversation_key if reachable else None
     return ACT_AS_CALLER(
         user_id=caller.user_id,
         conversation_id=reachable,
         needs_account=caller.has_local_account,
         token_issued_at=caller.token_issued_at,
-        key_hash=hashlib.sha256(key.encode()).digest() if is_anonymous and key else None,
-        client_subject=hashed("guesses", caller.client) if is_anonymous and caller.client else None,
+        key_hash=hashlib.sha256(key.encode()).digest() if key else None,
+        client_subject=_guesser(caller, reachable, key) if reachable else None,
         timeout_ms=TIMEOUT_MS,
+        approach=caller.approach,
     )
+
+
+def _guesser(caller: Caller, conversation_id: UUID, key: str | None) -> str | None:
+    """Return the subject that guesses are counted for; None: this step is no guess.
+
+    A key that this deployment has made for that id is none. So a page with its key goes on when
+    another client of the same network has used up the guesses of that network.
+    """
+    if caller.approach != "read" or not caller.client:
+        return None
+    is_known = key is not None and is_genuine(key, conversation_id)
+    return None if is_known else hashed("guesses", caller.client)
 
 
 def remember_user(caller: Caller) -> Call[Nothing]:

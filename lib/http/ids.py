@@ -6,12 +6,10 @@ from uuid import UUID, uuid5
 
 from lib.http.queries import Reader, text, whole_number
 from lib.identity.callers import Caller
-from lib.problems import InvalidRequest
 
 # Parley's own namespace, so that its ids never equal ids that another program derives.
 NAMESPACE = UUID("0b1f7d4e-6a2c-5c39-9a51-3c1d3a0c7e42")
 CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-MIN_ANONYMOUS_CHARS = 16
 MAX_CHARS = 255
 # The id of a conversation or of a message, made by a client.
 CLIENT_ID = text(least=1, most=MAX_CHARS)
@@ -20,13 +18,13 @@ CHAT_ID = Reader(
     CLIENT_ID.read,
     **CLIENT_ID.schema,
     description="The UUID of a conversation, or any other text, which stands for one conversation "
-    "of each user. Without a token it needs 16 characters.",
+    "of each user.",
 )
 # A positive bigint of Postgres.
 ROW_ID = whole_number(0, 2**63 - 1)
 
 
-def conversation_id_of(chat_id: str, caller: Caller, field: str = "conversation_id") -> UUID:
+def conversation_id_of(chat_id: str, caller: Caller) -> UUID:
     """Return the id of the conversation that a client names.
 
     A UUID is the id itself. Any other text (`useChat` makes 16 random characters) becomes a UUIDv5
@@ -35,14 +33,7 @@ def conversation_id_of(chat_id: str, caller: Caller, field: str = "conversation_
     Args:
         chat_id: the client's name for the conversation.
         caller: the owner.
-        field: the name of the request's field, for the problem.
-
-    Raises:
-        InvalidRequest: when an anonymous caller's text is too short for a secret.
     """
     if CANONICAL_UUID.fullmatch(chat_id):
         return UUID(chat_id)
-    if caller.user_id is None and len(chat_id) < MIN_ANONYMOUS_CHARS:
-        detail = f"must be a UUID or have at least {MIN_ANONYMOUS_CHARS} characters without a token"
-        raise InvalidRequest(errors=[{"field": field, "detail": detail}])
     return uuid5(NAMESPACE, json.dumps([caller.user_id, chat_id]))

@@ -1,15 +1,16 @@
 """The caller of a request: a user, by a token, or an anonymous caller."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from starlette.requests import Request
 
 from lib.identity._tokens import claims_of
 from lib.identity.clients import client_of
+from lib.identity.conversation_keys import key_of
 from lib.problems import Unauthenticated
 from lib.runtime.trace import trace
 from lib.settings import settings
@@ -20,8 +21,8 @@ LOCAL_ACCOUNT_CLAIM = "local_account"
 # Of an account that is younger than a day: `{"client": keyed hash of the network address from which
 # the token was got, "until": end of that day, in seconds of Unix time}`.
 NEW_ACCOUNT_CLAIM = "new_account"
-# The header with the key of an anonymous conversation.
-CONVERSATION_KEY = "x-conversation-key"
+# What a step does about an anonymous conversation: see sql/functions/reach_conversation.sql.
+type Approach = Literal["read", "create", "continue", "follow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class Caller:
         client: network address of the request: see `client_of`.
         new_account_subject: the subject of quotas that a local account shares, while it is younger
             than a day, with the other new accounts of its client; None: it shares none.
+        approach: of the next steps to an anonymous conversation. `read`: one that the caller does
+            not reach is a guess, which is counted. `create`: it may be new. `continue`: it must not
+            be new. `follow`: an earlier step of the request has reached it, so nothing is counted.
     """
 
     user_id: str | None = None
@@ -48,6 +52,11 @@ class Caller:
     conversation_key: str | None = None
     client: str = ""
     new_account_subject: str | None = None
+    approach: Approach = "read"
+
+    def following(self) -> "Caller":
+        """Return the caller for the steps after the one that has reached the conversation."""
+        return replace(self, approach="follow")
 
     def reachable(self, conversation_id: UUID) -> UUID | None:
         """Return the id for an anonymous caller, whose only permission it is; for a user, None."""
@@ -61,15 +70,19 @@ async def caller_of(request: Request) -> Caller:
         Unauthenticated: when the token is not valid, or missing while AUTH_REQUIRED is set. An
             invalid token never makes an anonymous caller.
         IdentityProviderUnavailable: when the token's key cannot be fetched now.
+        InvalidRequest: when the header x-conversation-key has no key in it.
     """
+    caller = await _caller_by_token(request)
+    return replace(caller, conversation_key=key_of(request))
+
+
+async def _caller_by_token(request: Request) -> Caller:
     headers = request.headers.getlist("authorization")
     if not headers:
         if settings().auth_required:
             raise Unauthenticated
         trace().caller = "anonymous"
-        return Caller(
-            conversation_key=request.headers.get(CONVERSATION_KEY), client=client_of(request)
-        )
+        return Caller(client=client_of(request))
     if len(headers) > 1:
         detail = "Send one Authorization header, not several."
         raise Unauthenticated(detail)
@@ -89,7 +102,7 @@ async def user_of(request: Request) -> Caller:
         Unauthenticated: see `caller_of`; also when the caller is anonymous.
         IdentityProviderUnavailable: see `caller_of`.
     """
-    caller = await caller_of(request)
+    caller = await _caller_by_token(request)
     if caller.user_id is None:
         raise Unauthenticated
     return caller

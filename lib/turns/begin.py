@@ -133,7 +133,7 @@ async def begin_turn(
         QuotaExceeded: when the caller has no answers left; nothing was stored.
         StorageQuotaExceeded: when the message is larger than what the caller may still store today.
         TokenQuotaExceeded: when the caller's answers have cost the tokens of a day.
-        NotFound: when the conversation belongs to another caller.
+        NotFound: when the caller does not reach the conversation, or may not create it.
         Problem: see `Database.run_as`.
     """
     attempt = _Attempt(
@@ -234,7 +234,7 @@ class _Attempt:
             id=self.turn_id,
             held_id=decision.held_turn_id,
             verdict=verdict,
-            caller=self.caller,
+            caller=self.caller.following(),
             conversation_id=self.conversation_id,
             title=decision.title,
             question=question,

@@ -3,19 +3,21 @@
 --
 -- Sent first, in the round trip of the caller's statements. Row-level security then shows parley_app the rows of
 -- this caller alone. Nothing of it outlives the transaction, so it works through PgBouncer in transaction mode.
--- Raises PA001 when the account is switched off, and PA002 when an account is needed and was deleted; either error
--- keeps the statements after it in the round trip from running. lib/database/_problems.py turns the codes into problems.
+-- Raises PA001 when the account is switched off, PA002 when an account is needed and was deleted, and what
+-- reach_conversation raises; each error keeps the statements after it in the round trip from running.
+-- lib/database/_problems.py turns the codes into problems.
 --
 -- Parameters
 --   user_id          text         the caller; null: anonymous
---   conversation_id  uuid         the conversation without an owner that the caller may reach; null: none
+--   conversation_id  uuid         the conversation without an owner that the request names; null: none
 --   needs_account    boolean      true: the caller must be in `users` already
 --   token_issued_at  timestamptz  when the caller's token was issued; null: anonymous, or the token does not say
---   key_hash         bytea        SHA-256 of the key that an anonymous caller sent; null: none
---   client_subject   text         keyed hash of the anonymous caller's network address; null: a user
+--   key_hash         bytea        SHA-256 of the key that came with the conversation's id; null: none came
+--   client_subject   text         keyed hash of the caller's network address; null: no guess is counted
 --   timeout_ms       integer      milliseconds that each later statement of the transaction may take
+--   approach         text         `read`, `create`, `continue` or `follow`: see reach_conversation
 --
--- Index users_pkey.
+-- Index users_pkey; conversations_pkey, quotas_pkey (within reach_conversation).
 CREATE OR REPLACE FUNCTION act_as_caller(
     user_id text,
     conversation_id uuid,
@@ -23,11 +25,13 @@ CREATE OR REPLACE FUNCTION act_as_caller(
     token_issued_at timestamptz,
     key_hash bytea,
     client_subject text,
-    timeout_ms integer
+    timeout_ms integer,
+    approach text
 )
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     is_active CONSTANT boolean := is_active_user(user_id);
+    reached_id uuid;
 BEGIN
     -- Here, and not as a setting of the session, which PgBouncer would give to other clients.
     PERFORM set_config('statement_timeout', timeout_ms::text, TRUE);
@@ -36,13 +40,17 @@ BEGIN
     ELSIF needs_account AND is_active IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'the account was deleted';
     END IF;
+    IF conversation_id IS NOT NULL THEN
+        reached_id := reach_conversation(conversation_id, user_id, key_hash, client_subject, approach);
+    END IF;
     PERFORM set_config('parley.user_id', coalesce(user_id, ''), TRUE);
-    PERFORM set_config('parley.conversation_id', coalesce(conversation_id::text, ''), TRUE);
+    PERFORM set_config('parley.conversation_id', coalesce(reached_id::text, ''), TRUE);
+    PERFORM set_config('parley.key_hash', coalesce(encode(key_hash, 'hex'), ''), TRUE);
     -- Last: from here on the transaction has the rights of parley_app.
     PERFORM set_config('role', 'parley_app', TRUE);
 END
 $$;
-COMMENT ON FUNCTION act_as_caller(text, uuid, boolean, timestamptz, bytea, text, integer)
+COMMENT ON FUNCTION act_as_caller(text, uuid, boolean, timestamptz, bytea, text, integer, text)
 IS 'Parley: limits the rest of the transaction to the rows of this caller';
 -- The role parley_app may not become another caller.
-REVOKE EXECUTE ON FUNCTION act_as_caller(text, uuid, boolean, timestamptz, bytea, text, integer) FROM public;
+REVOKE EXECUTE ON FUNCTION act_as_caller(text, uuid, boolean, timestamptz, bytea, text, integer, text) FROM public;

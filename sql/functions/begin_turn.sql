@@ -306,11 +306,13 @@ BEGIN
 
     created_conversation AS (
         INSERT INTO conversations (
-            id, user_id, title, turn_id, turn_message_id, turn_expires_at, created_at, updated_at
+            id, user_id, key_hash, title, turn_id, turn_message_id, turn_expires_at, created_at, updated_at
         )
         SELECT
             begin_turn.conversation_id,
             begin_turn.user_id,
+            -- Of act_as_caller; empty without a key, as for every user.
+            decode(nullif(current_setting('parley.key_hash', TRUE), ''), 'hex'),
             begin_turn.title,
             begin_turn.turn_id,
             begin_turn.message_id,

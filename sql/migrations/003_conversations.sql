@@ -14,6 +14,9 @@ CREATE TABLE IF NOT EXISTS conversations (
     turn_message_id varchar(255),
     turn_expires_at timestamptz,
     stopped_turn_id uuid,
+    key_hash bytea,
+    claimed_at timestamptz,
+    CONSTRAINT chk_key_hash CHECK (length(key_hash) = 32),
     CONSTRAINT chk_conversation_status CHECK (status IN ('active', 'archived'))
     -- The clean-up deletes a thirtieth each night. Vacuumed the same night, not after a fifth is gone: until then
     -- the next clean-up and the list read over the dead rows.
@@ -37,7 +40,7 @@ ON conversations (turn_expires_at) WHERE turn_expires_at IS NOT NULL;
 
 COMMENT ON TABLE conversations IS 'Parley: a thread of messages';
 COMMENT ON COLUMN conversations.id IS 'Random, or UUIDv5 of the owner and the client''s own id';
-COMMENT ON COLUMN conversations.user_id IS 'Owner; NULL: anonymous, reached by knowing the id';
+COMMENT ON COLUMN conversations.user_id IS 'Owner; NULL: anonymous, reached by its key, or without one by its id';
 COMMENT ON COLUMN conversations.title IS 'The beginning of the first message until there is a better one';
 COMMENT ON COLUMN conversations.status IS 'active, or archived: refuses new messages';
 COMMENT ON COLUMN conversations.created_at IS 'When the first message came';
@@ -49,6 +52,9 @@ COMMENT ON COLUMN conversations.turn_expires_at
 IS 'When the lease ends by itself unless the attempt prolongs it: seconds from now, by this database''s clock';
 COMMENT ON COLUMN conversations.stopped_turn_id
 IS 'Token of the last attempt that was asked to stop: the attempt stops if it is still turn_id';
+COMMENT ON COLUMN conversations.key_hash
+IS 'SHA-256 of the key that reaches it while it has no owner, and deletes it afterwards; NULL: it has no key';
+COMMENT ON COLUMN conversations.claimed_at IS 'When its owner took it over; NULL: it has none, or was made by its owner';
 
 ALTER TABLE conversations ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, INSERT, UPDATE, DELETE ON conversations TO parley_app;
@@ -61,9 +67,15 @@ DROP POLICY IF EXISTS own_conversations ON conversations;
 CREATE POLICY own_conversations ON conversations TO parley_app
 USING (
     CASE
-        WHEN user_id IS NULL THEN id = (SELECT nullif(current_setting('parley.conversation_id', TRUE), '')::uuid)
+        WHEN user_id IS NULL
+            THEN
+                id = (SELECT nullif(current_setting('parley.conversation_id', TRUE), '')::uuid)
+                -- act_as_caller has compared it: this is for one that is made in the moment between.
+                AND key_hash IS NOT DISTINCT FROM (
+                    SELECT decode(nullif(current_setting('parley.key_hash', TRUE), ''), 'hex')
+                )
         ELSE user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), ''))
     END
 );
 COMMENT ON POLICY own_conversations ON conversations
-IS 'The caller''s, and the conversation without an owner whose id the caller knows';
+IS 'The caller''s, and the conversation without an owner that the caller reaches by its key or its id';

@@ -23,7 +23,7 @@ from tests.support.serving import Switchboard
 VICTIM, BYSTANDER = "victim", "bystander"
 EXPORT = "/api/conversations?export=true"
 # Columns that are shown to no caller, not even to their owner.
-SECRETS = {"hashed_password"}
+SECRETS = {"hashed_password", "key_hash"}
 # Values of columns that allow a closed set.
 # These marks are a question's alone, and the message of these tests is an answer.
 CLOSED_SETS: dict[str, object] = {
@@ -49,6 +49,7 @@ def value_of(column: Column, owner: str, ids: Mapping[str, object]) -> object:
         return CLOSED_SETS[column.name]
     values: dict[str, object] = {
         "boolean": True,
+        "bytea": bytes(32),
         "bigint": 7,
         "integer": 7,
         "double precision": 0.5,

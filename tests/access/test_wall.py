@@ -48,6 +48,9 @@ VICTIMS = """
         (%(victims)s, 'victim', 'victim', %(turn)s, 'victim-1', now() + '54321 s'),
         (%(strangers)s, NULL, 'victim', %(turn)s, 'victim-1', now() + '54321 s'),
         (%(reached)s, NULL, 'mine', NULL, NULL, NULL);
+    INSERT INTO conversations (id, title, key_hash) VALUES (%(locked)s, 'victim', sha256('victim'));
+    INSERT INTO chat_messages (conversation_id, message_id, role, content)
+    VALUES (%(locked)s, 'victim-1', 'user', 'victim asks');
     INSERT INTO chat_messages (
         id, conversation_id, user_id, message_id, role, content, reply_to, is_mistake, model_name
     )
@@ -113,6 +116,7 @@ class Stored:
         victims: a user's conversation, with a running turn.
         strangers: an anonymous conversation with a running turn, whose id no asker knows.
         reached: an anonymous conversation whose id an anonymous asker may know.
+        locked: an anonymous conversation with a key; an asker may know its id.
         turn: token of the running turns.
         row: number of the victims' first message.
     """
@@ -120,22 +124,30 @@ class Stored:
     victims: UUID
     strangers: UUID
     reached: UUID
+    locked: UUID
     turn: UUID
     row: int = FIRST_ROW_ID
 
     def is_in(self, rows: object) -> bool:
         """Return whether any data of the victims show in rows."""
-        ids = (self.victims, self.strangers, self.turn)
+        ids = (self.victims, self.strangers, self.locked, self.turn)
         words = ("victim", *map(str, ids), str(self.row)[:-1], str(LEASE))
         return any(word in str(rows) for word in words)
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """The sender of a statement: a user, or an anonymous caller that may know an id."""
+    """The sender of a statement: a user, or an anonymous caller that may know an id.
+
+    Attributes:
+        user_id: the user; None: an anonymous caller.
+        knows_an_id: of a conversation without a key.
+        lacks_the_key: of a conversation whose id the caller knows.
+    """
 
     user_id: str | None
     knows_an_id: bool = False
+    lacks_the_key: bool = False
 
     def parameters(self, stored: Stored) -> dict[str, object]:
         """Return a statement's parameters, aimed at the victims."""
@@ -179,13 +191,15 @@ ASKERS = {
     "another user": Asker("bob"),
     "an anonymous caller": Asker(None),
     "an anonymous caller with another conversation's id": Asker(None, knows_an_id=True),
+    "an anonymous caller with the id and without the key": Asker(None, lacks_the_key=True),
+    "a user with the id and without the key": Asker("bob", lacks_the_key=True),
 }
 
 
 @pytest.fixture
 def stored(database: psycopg.Connection) -> Iterator[Stored]:
     """Store rows of victims, in a transaction that is rolled back."""
-    stored = Stored(uuid4(), uuid4(), uuid4(), uuid4())
+    stored = Stored(uuid4(), uuid4(), uuid4(), uuid4(), uuid4())
     names = {name: getattr(stored, name) for name in Stored.__dataclass_fields__}
     with database.transaction(force_rollback=True):
         psycopg.ClientCursor(database).execute(VICTIMS.encode(), names)
@@ -216,6 +230,7 @@ def ask(
         with database.transaction():
             if is_within:
                 reachable = stored.reached if asker.knows_an_id else None
+                reachable = stored.locked if asker.lacks_the_key else reachable
                 act = act_as(Caller(asker.user_id), reachable)
                 database.execute(act.statement.sql, act.parameters)
             return database.execute(unguarded.encode(), parameters).fetchall()
@@ -239,7 +254,7 @@ def test_within_the_wall_a_statement_without_conditions_reaches_no_other_callers
 ) -> None:
     look = snapshot_query(database)
     before = {row for (row,) in database.execute(look).fetchall() if stored.is_in(row)}
-    assert len(before) == 14
+    assert len(before) == 16
 
     rows = ask(database, name, asker, stored, is_within=True)
 

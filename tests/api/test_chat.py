@@ -57,7 +57,9 @@ async def test_the_plain_form_answers_with_both_messages_as_history_shows_them(
 
     history = await parley.history(answer["conversation_id"])
     assert [answer["user_message"], answer["message"]] == history["messages"]
-    assert answer.keys() == {"conversation_id", "user_message", "message", "finish_reason"}
+    assert answer.keys() == {
+        *("conversation_id", "conversation_key", "user_message", "message", "finish_reason"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -266,7 +268,7 @@ async def test_a_chat_id_stands_for_the_same_conversation_each_time_and_for_each
 
 
 async def test_a_uuid_is_the_conversations_id_itself(parley: Parley) -> None:
-    chosen = "7D9F3C52-0000-4000-8000-00000000ABCD"
+    chosen = "7D9F3C52-1B6E-4A0D-9C48-F2A35E7B60D1"
 
     response = await parley.say("Hello!", conversation_id=chosen)
 

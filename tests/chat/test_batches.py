@@ -10,7 +10,7 @@ import pytest
 import lib.answers._batches
 import lib.database.client
 from tests.support.model_server import Reply, ScriptedModel
-from tests.support.product import Parley, parts_of, running_product, text_of
+from tests.support.product import Parley, id_of, parts_of, running_product, text_of
 from tests.support.proxy import Proxy, proxied
 from tests.support.reading import Reading, path_of, resuming, sending, until, until_stored
 from tests.support.serving import Switchboard
@@ -180,7 +180,7 @@ async def test_a_locked_conversation_does_not_keep_batches_of_others_from_being_
 ) -> None:
     go = asyncio.Event()
     model.replies = [Reply(pieces=PIECES, until=go, pauses_after=5, hangs_after=10)]
-    held = sending(parley.client, chat_id="held" * 4)
+    held = sending(parley.client, chat_id=id_of("held"))
     await held.has("word4")
     await until_stored(database, "word4")
 
@@ -189,7 +189,7 @@ async def test_a_locked_conversation_does_not_keep_batches_of_others_from_being_
         go.set()
         await held.has("word9")
         model.replies = [Reply(hangs_after=2)]
-        other = sending(parley.client, chat_id="other" * 4)
+        other = sending(parley.client, chat_id=id_of("other"))
         await other.has("how")
         await until_stored(database, "how")
 

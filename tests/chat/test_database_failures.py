@@ -11,7 +11,15 @@ import pytest
 import lib.conversations.conversation
 import lib.database.client
 from tests.support.model_server import Reply, ScriptedModel
-from tests.support.product import Parley, parts_of, problem_of, running_product, text_of
+from tests.support.product import (
+    CHAT_ID,
+    Parley,
+    id_of,
+    parts_of,
+    problem_of,
+    running_product,
+    text_of,
+)
 from tests.support.proxy import Proxy, proxied
 from tests.support.serving import Switchboard
 
@@ -200,7 +208,7 @@ async def test_a_database_that_ends_its_sessions_is_not_noticed(
     # Through PgBouncer the request at times gets a session that the server is ending.
     for number in range(20):
         _end_sessions(database)
-        response = await parley.say("Hello!", conversation_id=f"conversation {number:03}")
+        response = await parley.say("Hello!", conversation_id=id_of(number))
 
         assert response.status_code == 200, response.text
 
@@ -211,7 +219,7 @@ async def test_a_response_whose_turn_cannot_be_released_is_a_problem(
 ) -> None:
     model.replies = [Reply(seconds_before=0.5, status=500)]
     _limit_statements(database, "1s")
-    sending = asyncio.create_task(parley.say("Hello!", conversation_id="a" * 16))
+    sending = asyncio.create_task(parley.say("Hello!", conversation_id=CHAT_ID))
     await _asked(model)
 
     with database.transaction():
@@ -249,7 +257,7 @@ async def test_a_database_that_stays_silent_is_a_503_within_the_time_out(
     proxy.refuses = True
     started = time.monotonic()
 
-    response = await parley.get("/api/history", conversation_id="a" * 16)
+    response = await parley.get("/api/history", conversation_id=CHAT_ID)
 
     problem_of(response, 503, "database_unavailable")
     assert time.monotonic() - started < 3

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.support.model_server import Reply, ScriptedModel
-from tests.support.product import Parley, parts_of, problem_of, text_of
+from tests.support.product import CHAT_ID, Parley, parts_of, problem_of, text_of
 
 pytestmark = pytest.mark.environment(MAX_DURATION_SECONDS="5")
 ENDLESS = Reply(pieces=("word ",) * 1000, seconds_between=0.1)
@@ -37,10 +37,10 @@ async def test_a_model_that_is_silent_until_the_deadline_is_a_504(
 ) -> None:
     model.replies = [Reply(seconds_before=60)]
 
-    response = await parley.say("Hello!", conversation_id="a" * 16)
+    response = await parley.say("Hello!", conversation_id=CHAT_ID)
 
     problem_of(response, 504, "model_timeout")
-    assert await parley.said("a" * 16) == ["Hello!"]
+    assert await parley.said(CHAT_ID) == ["Hello!"]
 
 
 async def test_no_lease_outlasts_the_deadline_by_the_clock_of_the_database(

@@ -11,7 +11,7 @@ import httpx2
 import psycopg
 
 from tests.support.model_server import Reply, ScriptedModel
-from tests.support.product import Parley, text_of
+from tests.support.product import Parley, id_of, text_of
 
 ROUNDS = int(os.environ.get("HAMMER_ROUNDS", "10"))
 RETRIES = 40
@@ -24,7 +24,7 @@ async def test_retries_around_the_moment_of_storing_make_one_answer(
 
     for number in range(ROUNDS):
         responses = await asyncio.gather(
-            parley.send(f"{number}", chat_id=f"conversation-{number:04}"),
+            parley.send(f"{number}", chat_id=id_of(number)),
             *(_retry(parley, number) for _ in range(RETRIES)),
         )
 
@@ -40,10 +40,10 @@ async def test_retries_at_once_of_a_message_whose_answer_failed_make_one_answer(
 ) -> None:
     for number in range(ROUNDS):
         model.replies = [Reply(status=500), Reply(pieces=(f"[{number}]",), seconds_before=0.05)]
-        await parley.send(f"{number}", chat_id=f"conversation-{number:04}")
+        await parley.send(f"{number}", chat_id=id_of(number))
 
         responses = await asyncio.gather(
-            *(parley.send(f"{number}", chat_id=f"conversation-{number:04}") for _ in range(RETRIES))
+            *(parley.send(f"{number}", chat_id=id_of(number)) for _ in range(RETRIES))
         )
 
         assert {text_of(response) for response in responses} == {f"[{number}]"}
@@ -55,4 +55,4 @@ async def test_retries_at_once_of_a_message_whose_answer_failed_make_one_answer(
 async def _retry(parley: Parley, number: int) -> httpx2.Response:
     # The first one takes about so long until its answer is stored.
     await asyncio.sleep(random.uniform(0.0, 0.06))
-    return await parley.send(f"{number}", chat_id=f"conversation-{number:04}")
+    return await parley.send(f"{number}", chat_id=id_of(number))

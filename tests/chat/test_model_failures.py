@@ -6,7 +6,7 @@ import pytest
 import lib.answers.begin
 from lib.answers.answer import running_answers
 from tests.support.model_server import Called, Reply, ScriptedModel, calling
-from tests.support.product import Parley, parts_of, problem_of, text_of
+from tests.support.product import CHAT_ID, Parley, parts_of, problem_of, text_of
 
 BEFORE_THE_FIRST_TOKEN = [
     (Reply(status=401), 502, "model_refused"),
@@ -43,12 +43,12 @@ async def test_a_model_failure_before_the_first_token_is_an_http_status(
 ) -> None:
     model.replies = [reply]
 
-    response = await parley.say("Hello!", stream=stream, conversation_id="a" * 16)
+    response = await parley.say("Hello!", stream=stream, conversation_id=CHAT_ID)
 
     problem = problem_of(response, status, code)
     assert "sk-secret" not in response.text
     assert problem["detail"]
-    assert await parley.said("a" * 16) == ["Hello!"]
+    assert await parley.said(CHAT_ID) == ["Hello!"]
 
 
 async def test_the_503_of_an_overloaded_model_says_when_to_try_again(
@@ -77,7 +77,7 @@ async def test_an_import_error_of_the_model_side_ends_the_answer_with_a_500(
 
     monkeypatch.setattr(lib.answers.begin, "answer_maker", fail)
 
-    response = await parley.say("Hello!", stream=stream, conversation_id="a" * 16)
+    response = await parley.say("Hello!", stream=stream, conversation_id=CHAT_ID)
 
     problem_of(response, 500, "internal_error")
     assert not running_answers
@@ -103,10 +103,10 @@ async def test_a_model_failure_during_a_json_answer_is_a_502_and_its_text_is_sto
 ) -> None:
     model.replies = [reply]
 
-    response = await parley.say("Hello!", conversation_id="a" * 16)
+    response = await parley.say("Hello!", conversation_id=CHAT_ID)
 
     problem_of(response, 502, "model_failed")
-    assert await parley.said("a" * 16) == ["Hello!", "Hello, how"]
+    assert await parley.said(CHAT_ID) == ["Hello!", "Hello, how"]
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])

@@ -16,7 +16,7 @@ import pytest
 import lib.settings
 from tests.support.logs import events_of
 from tests.support.model_server import Called, Reply, ScriptedModel, calling
-from tests.support.product import CHAT_ID, Parley, parts_of, problem_of, text_of
+from tests.support.product import CHAT_ID, Parley, id_of, parts_of, problem_of, text_of
 
 ADD_TASK = Called("add_task", {"title": "Buy milk"})
 CAT = {"type": "file", "mediaType": "image/png", "url": "https://example.com/cat.png"}
@@ -598,7 +598,7 @@ async def test_a_garbled_call_costs_no_later_request_its_tools(
     await parley.send("Milk", user="ann")
     model.replies = []
 
-    await parley.send("Hello!", user="bob", chat_id="b" * 16)
+    await parley.send("Hello!", user="bob", chat_id=id_of("b"))
 
     assert all(map(has_tools, model.requests))
 
@@ -715,13 +715,13 @@ async def test_an_earlier_picture_that_cannot_be_read_any_more_costs_other_conve
     parley: Parley, model: ScriptedModel
 ) -> None:
     dog = CAT | {"url": "https://example.com/dog.png"}
-    for chat, image in (("a" * 16, CAT), ("b" * 16, dog)):
+    for chat, image in ((id_of("a"), CAT), (id_of("b"), dog)):
         await _show(parley, "What is this?", image=image, chat_id=chat)
     words = "Error while downloading https://example.com/cat.png."
     refusing = Refusing(lambda body: "cat.png" in json.dumps(body), openai_error(words))
     model.choose = refusing.reply_to
 
-    for chat in ("a" * 16, "b" * 16):
+    for chat in (id_of("a"), id_of("b")):
         response = await parley.send("And now?", message_id="message-2", chat_id=chat)
         assert text_of(response) == "Done"
 
@@ -852,7 +852,7 @@ async def test_a_long_thought_that_goes_back_shortens_no_other_conversation(
     assert text_of(await parley.send("And now?", message_id="message-2")) == "Done"
 
     for number in range(3):
-        await parley.send("x" * 500, message_id=f"message-{number}", chat_id="b" * 16)
+        await parley.send("x" * 500, message_id=f"message-{number}", chat_id=id_of("b"))
 
     assert len(model.requests[-1]["messages"]) == 6
 

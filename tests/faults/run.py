@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.faults.clients import Client
 from tests.faults.ledger import Thread, audit
 from tests.faults.world import MAX_DURATION_SECONDS, World, world
+from tests.support.product import id_of
 
 CLIENTS = 12
 
@@ -44,7 +45,7 @@ async def run(turns: int, seed: int, folder: Path) -> RunResult:
 
 def _thread(number: int) -> Thread:
     owner = f"user-{number}" if number % 2 else None
-    return Thread(owner=owner, chat_id=f"conversation-{number:04}")
+    return Thread(owner=owner, chat_id=id_of(number))
 
 
 async def _converse(made: World, thread: Thread, numbers: range, stuck: list[str]) -> None:

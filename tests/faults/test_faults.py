@@ -9,7 +9,7 @@ import pytest
 from tests.faults.ledger import Script, SentMessage, Thread, audit
 from tests.faults.run import run
 from tests.support.model_server import Reply, ScriptedModel
-from tests.support.product import Parley
+from tests.support.product import CHAT_ID, Parley
 
 
 async def test_after_random_faults_the_database_holds_the_messages_and_answers_that_clients_got(
@@ -42,7 +42,7 @@ async def test_the_audit_of_the_fault_program_finds_each_damage(
     response = await parley.send("turn 1", user="ann")
     answer = (await parley.history(user="ann"))["messages"][1]
     sent = SentMessage("message-1", "turn 1", answers={(answer["id"], answer["content"])})
-    thread = Thread("ann", "abcdefghijklmnop", response.headers["x-conversation-id"], [sent])
+    thread = Thread("ann", CHAT_ID, response.headers["x-conversation-id"], [sent])
     database.execute("UPDATE chat_messages SET finish_reason = 'length' WHERE role = 'assistant'")
     assert audit(database_url, [thread], Counter()) == []
 
@@ -70,7 +70,7 @@ async def test_the_audit_finds_words_that_the_model_did_not_say_and_calls_withou
     model.default = Reply(pieces=("[turn 1] ", "said"))
     response = await parley.send("turn 1", user="ann")
     sent = SentMessage("message-1", "turn 1")
-    thread = Thread("ann", "abcdefghijklmnop", response.headers["x-conversation-id"], [sent])
+    thread = Thread("ann", CHAT_ID, response.headers["x-conversation-id"], [sent])
     database.execute("INSERT INTO users (id) VALUES ('bob')")
     database.execute("INSERT INTO tasks (user_id, title) VALUES ('ann', 'turn 1')")
     script = Script(tasks={"turn 1"})

@@ -57,7 +57,7 @@ def test_a_dump_is_restored_whole_and_the_wall_stands(migrated: Site, restored: 
         assert restored.rows(query) == migrated.rows(query)
     assert restored.migrate() == []
     seen = """
-        SELECT act_as_caller('user-7', NULL, FALSE, NULL, NULL, NULL, 8000);
+        SELECT act_as_caller('user-7', NULL, FALSE, NULL, NULL, NULL, 8000, 'read');
         SELECT DISTINCT user_id FROM chat_messages
     """
     with psycopg.connect(restored.url) as connection:

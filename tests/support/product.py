@@ -1,6 +1,8 @@
 """The product as tests use it: all functions behind real HTTP, and a client for each caller."""
 
+import hashlib
 import json
+import string
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -28,7 +30,7 @@ CRON_SECRET = "a cron secret for tests"
 METRICS_TOKEN = "a metrics token for tests"
 # In the body of each problem.
 REQUEST_ID = r'"request_id":"[0-9a-f]{32}"'
-CHAT_ID = "abcdefghijklmnop"
+CHAT_ID = "pT3vQ9kZr2LmXw8B"
 
 
 class Parley:
@@ -38,16 +40,22 @@ class Parley:
         """Take where it runs, and a client for it."""
         self.base_url = base_url
         self.client = client
+        # The keys of guests' conversations by id, as a page keeps them.
+        self.keys: dict[str, str] = {}
+        client.event_hooks["response"].append(self._keep_key)
 
     async def get(self, path: str, *, user: str | None = None, **query: object) -> httpx2.Response:
         """GET a path; as a user, or as nobody."""
         params = {name: str(value) for name, value in query.items()}
-        return await self.client.get(path, params=params, headers=headers_of(user))
+        named = params.get("conversation_id", params.get("id", ""))
+        return await self.client.get(path, params=params, headers=self.headers_of(user, named))
 
     async def say(self, text: str, *, user: str | None = None, **body: object) -> httpx2.Response:
         """POST /api/chat in the plain form."""
         content = {"message": text} | body
-        return await self.client.post("/api/chat", json=content, headers=headers_of(user))
+        named = str(body.get("conversation_id", body.get("session_id", "")))
+        headers = self.headers_of(user, named)
+        return await self.client.post("/api/chat", json=content, headers=headers)
 
     async def send(
         self,
@@ -60,7 +68,17 @@ class Parley:
     ) -> httpx2.Response:
         """POST /api/chat as `useChat` does, and read the stream to its end."""
         content = sdk_body(text, chat_id=chat_id, message_id=message_id) | body
-        return await self.client.post("/api/chat", json=content, headers=headers_of(user))
+        headers = self.headers_of(user, chat_id)
+        return await self.client.post("/api/chat", json=content, headers=headers)
+
+    def headers_of(self, user: str | None, conversation_id: str) -> dict[str, str]:
+        """Return a user's token, or the key that a guest has got for a conversation."""
+        key = self.keys.get(conversation_id)
+        return {"x-conversation-key": key} if user is None and key else headers_of(user)
+
+    async def _keep_key(self, response: httpx2.Response) -> None:
+        if key := response.headers.get("x-conversation-key"):
+            self.keys[response.headers["x-conversation-id"]] = key
 
     async def history(
         self, chat_id: object = CHAT_ID, *, user: str | None = None, **query: object
@@ -79,6 +97,13 @@ def sdk_body(text: str, *, chat_id: str = CHAT_ID, message_id: str = "message-1"
     """Return the body that `useChat` sends for a new message."""
     message = {"id": message_id, "role": "user", "parts": [{"type": "text", "text": text}]}
     return {"id": chat_id, "messages": [message], "trigger": "submit-message"}
+
+
+def id_of(name: object) -> str:
+    """Return an id for a conversation that cannot be guessed, the same each time for a name."""
+    digest = int.from_bytes(hashlib.sha256(str(name).encode()).digest())
+    letters = string.ascii_letters + string.digits
+    return "".join(letters[digest // len(letters) ** place % len(letters)] for place in range(16))
 
 
 def token_of(user: str, **claims: object) -> str:

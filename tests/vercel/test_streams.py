@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.support.model_server import Reply, ScriptedModel
-from tests.support.product import parts_of, sdk_body, text_of
+from tests.support.product import id_of, parts_of, sdk_body, text_of
 from tests.support.runtime import RunningFunction, invocation_headers, start_function
 
 STREAMS = 400
@@ -63,6 +63,6 @@ async def _count_connections(database: psycopg.Connection, counted: list[int]) -
 async def _send(
     client: httpx2.AsyncClient, function: RunningFunction, number: int
 ) -> httpx2.Response:
-    body = sdk_body("Hello!", chat_id=f"conversation-{number:04}")
+    body = sdk_body("Hello!", chat_id=id_of(number))
     headers = invocation_headers(PATIENCE_SECONDS)
     return await client.post(f"{function.base_url}/api/chat", json=body, headers=headers)

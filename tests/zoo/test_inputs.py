@@ -15,8 +15,10 @@ import pytest
 from lib.model import _provider
 from lib.model._connection import ModelTransport
 from tests.support.product import (
+    CHAT_ID,
     Parley,
     headers_of,
+    id_of,
     parts_of,
     problem_of,
     sdk_body,
@@ -163,7 +165,7 @@ async def test_a_question_is_answered_after_a_tool_whose_answer_was_stopped(
     async with asyncio.timeout(60):
         while len(server.answered) < 2:  # noqa: ASYNC110 (the server offers no event)
             await asyncio.sleep(0.01)
-    path = "/api/chat/abcdefghijklmnop/stream"
+    path = f"/api/chat/{CHAT_ID}/stream"
     assert (await parley.client.delete(path, headers=headers_of("ann"))).status_code == 204
     await sending
 
@@ -564,7 +566,7 @@ async def test_a_provider_whose_first_address_is_silent_answers_soon_by_its_seco
     del two_addresses
     provide(provider())
     # The first message imports the client.
-    await parley.send("Hello", chat_id="another-conversation")
+    await parley.send("Hello", chat_id=id_of("another"))
     await _provider._close()
     started = time.monotonic()
 

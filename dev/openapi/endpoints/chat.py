@@ -38,7 +38,7 @@ STREAM_HEADERS = ("x-conversation-id", "x-workflow-run-id", "x-vercel-ai-ui-mess
 ANSWERED = Answer(
     "The answer, as JSON or as a UI message stream.",
     {"application/json": "ChatAnswer", "text/event-stream": "UIMessageEvent"},
-    (*STREAM_HEADERS, "idempotent-replayed", "ratelimit"),
+    (*STREAM_HEADERS, "x-conversation-key", "idempotent-replayed", "ratelimit"),
     {
         "readHistory": {"conversation_id": CONVERSATION},
         "readConversations": {"id": CONVERSATION},
@@ -62,7 +62,7 @@ OPERATIONS = {
         caller="guest",
         body="ChatRequest",
         answers={200: ANSWERED},
-        problem_headers=("x-conversation-id", "ratelimit"),
+        problem_headers=("x-conversation-id", "x-conversation-key", "ratelimit"),
         problems=(
             NotFound,
             TurnInProgress,

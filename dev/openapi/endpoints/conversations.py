@@ -5,9 +5,33 @@ from lib.conversations.changes import ConversationQuery
 from lib.conversations.endpoint import DeleteQuery, ReadQuery
 from lib.conversations.history import HistoryQuery
 from lib.conversations.mistakes import AnswersQuery, MessageQuery
-from lib.problems import InvalidRequest, NotFound, TurnInProgress
+from lib.problems import (
+    ConversationKeyRequired,
+    InvalidRequest,
+    MalformedRequest,
+    NotFound,
+    PayloadTooLarge,
+    TurnInProgress,
+    UnsupportedMediaType,
+)
 
 OPERATIONS = {
+    ("POST", "/api/conversations"): Operation(
+        name="beginConversation",
+        summary="Get an id and a key",
+        text="""Nothing is stored: the conversation begins with its first message, to `POST
+            /api/chat`. Without a token, the key opens it and the id alone does not.""",
+        caller="guest",
+        answers={
+            201: as_json(
+                "NewConversation",
+                "An id and, without a token, a key.",
+                "x-conversation-id",
+                "x-conversation-key",
+            )
+        },
+        problems=(MalformedRequest, PayloadTooLarge, UnsupportedMediaType),
+    ),
     ("GET", "/api/conversations"): Operation(
         name="readConversations",
         summary="List, search, read or export",
@@ -36,7 +60,7 @@ OPERATIONS = {
         query=ConversationQuery,
         body="ConversationChange",
         answers={200: as_json("ConversationSummary", "The conversation.", "x-conversation-id")},
-        problems=(NotFound, TurnInProgress),
+        problems=(ConversationKeyRequired, NotFound, TurnInProgress),
     ),
     ("DELETE", "/api/conversations"): Operation(
         name="deleteConversations",

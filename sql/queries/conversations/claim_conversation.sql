@@ -3,7 +3,7 @@
 --
 -- Sent after lock_conversation (for the anonymous caller) in the same round trip, so that it sees every
 -- stored message. Refused while an answer is being made: the process that makes it knows no owner and could
--- not store it afterwards.
+-- not store it afterwards. The key stays: its holder can still delete the conversation (erase_conversation).
 --
 -- Parameters
 --   conversation_id  uuid         the conversation
@@ -31,7 +31,9 @@ anonymous_conversation AS (
 
 claimed_conversation AS (
     UPDATE conversations
-    SET user_id = %(user_id)s::text
+    SET
+        user_id = %(user_id)s::text,
+        claimed_at = coalesce(%(now)s::timestamptz, now())
     FROM anonymous_conversation
     WHERE
         conversations.id = anonymous_conversation.id

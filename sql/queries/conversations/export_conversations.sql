@@ -8,7 +8,8 @@
 --   batch_size      integer      rows wanted
 --   now             timestamptz  the time; null: the database's clock
 --
--- Returns 0 to batch_size rows: id, and content, a JSON object of the row's columns. Ordered by id, because a
+-- Returns 0 to batch_size rows: id, and content, a JSON object of the row's columns except
+-- key_hash. Ordered by id, because a
 -- conversation that is used during the export must not move past the cursor.
 -- Index idx_conversations_user_id.
 WITH
@@ -16,7 +17,7 @@ WITH
 owned_conversations AS MATERIALIZED (
     SELECT
         conversations.id,
-        to_jsonb(conversations)::text AS content
+        (to_jsonb(conversations) - 'key_hash')::text AS content
     FROM conversations
     WHERE
         conversations.user_id = %(user_id)s::text

@@ -13,6 +13,7 @@ from lib.conversations.changes import CLAIM_CONVERSATION, Claim, claim_conversat
 from lib.conversations.conversation import LOCK_CONVERSATION
 from lib.database.acting import REMEMBER_USER, act_as
 from lib.identity.callers import Caller
+from lib.problems import NotFound
 from tests.support.steps.rows import Rows
 from tests.support.steps.streams import Streams
 from tests.support.steps.turns import LEASE_SECONDS, NOON, Turns
@@ -191,7 +192,7 @@ async def _begin_or_be_late(turns: Turns, conversation_id: UUID) -> str:
     """Send another message as an anonymous caller, who does not reach a claimed conversation."""
     try:
         begun = await turns.begin("And?", message_id="question-2", conversation_id=conversation_id)
-    except UniqueViolation:
+    except (UniqueViolation, NotFound):
         return "not theirs"
     return begun.verdict
 

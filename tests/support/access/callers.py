@@ -15,6 +15,8 @@ from tests.support.product import JWT_SECRET
 # Ids of users. Each id is also the word that marks all data of its user.
 ANN, BOB, INA = "annsecret", "bobsecret", "inasecret"
 NOBODY = "nobodysecret"
+# The word that marks the conversation without an owner that has a key, and the owner of no thing.
+KEYED, STRANGER = "keyedsecret", "strangersecret"
 ISSUER, AUDIENCE = "https://issuer.example", "parley"
 ANOTHER_SECRET = "another secret of at least 32 bytes"
 SIGNER = signer("EdDSA")
@@ -32,21 +34,25 @@ class Caller:
         authorization: the header; None: none is sent.
         user_id: the user that the token names; None: an anonymous caller.
         refusal: status and code of the refusal at every door; None: the caller is let in.
+        key: key of a conversation; None: none is sent.
     """
 
     kind: str
     authorization: str | None
     user_id: str | None = None
     refusal: tuple[int, str] | None = None
+    key: str | None = None
 
     @property
     def owner(self) -> str:
-        """The owner of this caller's things: the user, or NOBODY for an anonymous caller."""
-        return self.user_id or NOBODY
+        """The owner of this caller's things: the user, or the word for the key that is sent."""
+        keys = {None: NOBODY, KEY: KEYED}
+        return self.user_id or keys.get(self.key, STRANGER)
 
     def headers(self) -> dict[str, str]:
         """Return the headers that this caller sends."""
-        return {} if self.authorization is None else {"authorization": self.authorization}
+        headers = {} if self.authorization is None else {"authorization": self.authorization}
+        return headers if self.key is None else headers | {"x-conversation-key": self.key}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,13 @@ MECHANISMS = {
     ),
 }
 ANONYMOUS = Caller("anonymous", None)
+# The deployment's keys have this form; the tests' own are not made by it.
+KEY, WRONG_KEY = "pk_" + "k" * 64, "pk_" + "w" * 64
+GUESTS = [
+    ANONYMOUS,
+    Caller("guest with the key", None, key=KEY),
+    Caller("guest with a wrong key", None, key=WRONG_KEY),
+]
 
 
 def callers_of(mechanism: Mechanism) -> list[Caller]:
@@ -118,9 +131,12 @@ def callers_of(mechanism: Mechanism) -> list[Caller]:
     return [
         Caller("user A", user(ANN), ANN),
         Caller("user B", user(BOB), BOB),
-        Caller("inactive", user(INA), INA, (403, "account_inactive")),
-        Caller("deleted account", f"Bearer {deleted}", "goneuser", (403, "account_unknown")),
-        ANONYMOUS,
+        # With a key, without which a claim is refused before the account is looked at.
+        Caller("inactive", user(INA), INA, (403, "account_inactive"), KEY),
+        Caller("deleted account", f"Bearer {deleted}", "goneuser", (403, "account_unknown"), KEY),
+        *GUESTS,
+        Caller("user B with the key", user(BOB), BOB, key=KEY),
+        Caller("user B with a wrong key", user(BOB), BOB, key=WRONG_KEY),
         *(
             Caller(kind, f"Bearer {token}".strip(), ANN, (401, "unauthenticated"))
             for kind, token in bad_tokens.items()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tests.support.access.callers import ANN, NOBODY, Caller
+from tests.support.access.callers import ANN, KEY, KEYED, Caller
 from tests.support.access.world import QUESTION, THINGS, Thing
 
 
@@ -105,7 +105,8 @@ def ones_own(use: Use, caller: Caller, thing: Thing) -> Outcome:
 @_let_in
 def ones_own_or_new(use: Use, caller: Caller, thing: Thing) -> Outcome:
     """The owner reaches the thing; others get a 404, and a missing thing is created."""
-    if thing.is_there:
+    if thing.is_there or (caller.user_id is None and caller.key is not None):
+        # A key that was made for another id, or by another program, begins nothing.
         return ones_own(use, caller, thing)
     return use.done(changes=True)
 
@@ -142,9 +143,11 @@ def matches_in_ones_own(use: Use, caller: Caller, thing: Thing) -> Outcome:
 
 @_users
 def claimed(use: Use, caller: Caller, thing: Thing) -> Outcome:
-    """A user may claim an anonymous thing; claiming an own thing changes nothing."""
-    if thing.owner == NOBODY:
-        return use.done(NOBODY, changes=True)
+    """A user may claim an anonymous thing by its key; claiming an own thing changes nothing."""
+    if caller.key is None:
+        return Outcome(403, "conversation_key_required")
+    if thing.owner == KEYED and caller.key == KEY:
+        return use.done(KEYED, changes=True)
     return ones_own(use, caller, thing)
 
 
@@ -158,6 +161,12 @@ def numbers_of_ones_own(use: Use, _caller: Caller, _thing: Thing) -> Outcome:
 def added(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
     """A user may add a thing."""
     return Outcome(201, changes=True)
+
+
+def begun(_use: Use, caller: Caller, _thing: Thing) -> Outcome:
+    """Every caller whose token is valid gets an id; no account is looked at."""
+    is_refused = caller.refusal is not None and caller.refusal[0] == UNAUTHENTICATED.status
+    return UNAUTHENTICATED if is_refused else Outcome(201)
 
 
 @_users
@@ -210,6 +219,7 @@ USES = [
     Use("a search for what all say", "GET", f"{MANY}?q=answered&status=all", all_of_ones_own),
     Use("the export", "GET", f"{MANY}?export=true", all_of_ones_own),
     Use("one", "GET", ONE, ones_own),
+    Use("a new one", "POST", MANY, begun),
     Use("renaming", "PATCH", ONE, ones_own, {"title": "New"}, writes=True),
     Use("archiving", "PATCH", ONE, ones_own, {"status": "archived"}, writes=True),
     Use("claiming", "PATCH", ONE, claimed, {"claim": True}),

@@ -13,12 +13,12 @@ import psycopg
 
 from lib.http.cursors import encode_cursor
 from lib.streams import parts as ui_stream
-from tests.support.access.callers import ANN, BOB, INA, NOBODY, Caller
+from tests.support.access.callers import ANN, BOB, INA, KEY, KEYED, NOBODY, Caller
 from tests.support.access.catalog import snapshot_query
 from tests.support.model_server import ScriptedModel
 from tests.support.product import REQUEST_ID, Parley
 
-OWNERS = (ANN, BOB, INA, NOBODY)
+OWNERS = (ANN, BOB, INA, NOBODY, KEYED)
 # The word that marks the things that Ann has deleted.
 DELETED = "deletedsecret"
 # The bcrypt hash of a random password, with the fewest rounds.
@@ -41,8 +41,11 @@ USERS = """
 """
 # The owners' turns alternate, so that a cursor of one points between the turns of the others.
 CONVERSATION = """
-    INSERT INTO conversations (id, user_id, title, updated_at)
-    VALUES (%(id)s, %(user)s, %(mark)s, now() - interval '1 minute' * %(age)s)
+    INSERT INTO conversations (id, user_id, key_hash, title, updated_at)
+    VALUES (
+        %(id)s, %(user)s, sha256(%(key)s::text::bytea), %(mark)s,
+        now() - interval '1 minute' * %(age)s
+    )
 """
 TURN = """
     WITH question AS (
@@ -100,6 +103,7 @@ THINGS = [
     Thing("user B's", BOB, is_there=True, id=uuid4()),
     Thing("the inactive user's", INA, is_there=True, id=uuid4()),
     Thing("anonymous", NOBODY, is_there=True, id=uuid4()),
+    Thing("anonymous with a key", KEYED, is_there=True, id=uuid4()),
     Thing("missing", "missingsecret", is_there=False, id=uuid4()),
     Thing("deleted", DELETED, is_there=False, id=uuid4()),
 ]
@@ -149,7 +153,8 @@ class World:
         stored = [
             {
                 "id": (stored_id := (thing.left_id, uuid4(), thing.id)[age]),
-                "user": ANN if mark == DELETED else None if mark == NOBODY else mark,
+                "user": ANN if mark == DELETED else None if mark in {NOBODY, KEYED} else mark,
+                "key": KEY if mark == KEYED else None,
                 "mark": mark,
                 "age": age,
                 # New each time, because followers of an answer are kept by it.
@@ -203,9 +208,9 @@ class World:
         )
 
     def snapshot(self) -> set[str]:
-        """Return all stored rows of all tables, each as a text."""
+        """Return all stored rows of all tables, each as a text, but for the counts of guesses."""
         rows = self._database.execute(self._look, prepare=True)
-        return {row for (row,) in rows.fetchall()}
+        return {row for (row,) in rows.fetchall() if not row.startswith('quotas ("guesses ')}
 
     def _cursors_of_ann(self) -> dict[str, str]:
         [(row_id,)] = self._database.execute(

@@ -11,7 +11,7 @@ from lib.database import acting
 from lib.database.acting import REMEMBER_USER
 from lib.database.client import Database
 from lib.database.statements import Call
-from lib.identity.callers import Caller
+from lib.identity.callers import Approach, Caller
 from lib.settings import read_settings
 from lib.turns.begin import BEGIN_TURN, LIST_TURN_MESSAGES, Verdict
 from lib.turns.finish import FINISH_TURN, StoredAnswer, release_calls
@@ -150,7 +150,7 @@ class Turns:
         if user_id is not None:
             await self.database.run(remember)
         _, [decision], messages = await self.database.run(
-            act_as(user_id, conversation_id),
+            act_as(user_id, conversation_id, approach="create"),
             BEGIN_TURN(**conversation, **begin),
             LIST_TURN_MESSAGES(
                 **conversation,
@@ -231,10 +231,12 @@ class Turns:
         return begun
 
 
-def act_as(user_id: str | None, conversation_id: UUID | None = None) -> Call[Any]:
+def act_as(
+    user_id: str | None, conversation_id: UUID | None = None, *, approach: Approach = "follow"
+) -> Call[Any]:
     """Return the call that `Database.run_as` sends first: later calls run within the wall."""
     reachable = conversation_id if user_id is None else None
-    return acting.act_as(Caller(user_id), reachable)
+    return acting.act_as(Caller(user_id, approach=approach), reachable)
 
 
 def open_database(url: str) -> Database:

@@ -1,0 +1,1 @@
+"""Tests of lib/chat without a database."""
