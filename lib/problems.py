@@ -321,6 +321,19 @@ class DatabaseUnavailable(Problem):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
+class DatabaseTooSlow(Problem):
+    """The database took too long for this request and ended it. Ask for less, or try later."""
+
+    code = "database_too_slow"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class SearchTooSlow(DatabaseTooSlow):
+    """This search takes too long. Search with fewer or rarer words."""
+
+    code = "search_too_slow"
+
+
 class DatabaseNotMigrated(Problem):
     """The database lacks migrations. The operator applies them: psql -f sql/migrate.sql."""
 

@@ -12,6 +12,7 @@ from lib.problems import (
     AccountInactive,
     AccountUnknown,
     DatabaseNotMigrated,
+    DatabaseTooSlow,
     DatabaseUnavailable,
     IdentityProviderUnavailable,
     InvalidRequest,
@@ -41,7 +42,7 @@ CONVERSATION_KEY: Schema = {
 }
 BY_TOKEN = (Unauthenticated, IdentityProviderUnavailable, AccountInactive, AccountUnknown)
 OF_BODIES = (MalformedRequest, PayloadTooLarge, UnsupportedMediaType, InvalidRequest)
-OF_DATABASE = (DatabaseUnavailable, DatabaseNotMigrated)
+OF_DATABASE = (DatabaseUnavailable, DatabaseTooSlow, DatabaseNotMigrated)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from lib.answers._title import requesting_title, wait_for_title
 from lib.answers.answer import Answer, running_answers
 from lib.conversations.message import Message
 from lib.database.client import Database
-from lib.problems import DatabaseUnavailable, ModelFailed, Problem
+from lib.problems import DatabaseTooSlow, DatabaseUnavailable, ModelFailed, Problem
 from lib.runtime.deadlines import Deadline
 from lib.runtime.log import log
 from lib.streams import parts as ui_stream
@@ -157,7 +157,7 @@ async def _store(store: Store, give_up_at: float) -> StoredWithTitle:
         try:
             async with asyncio.timeout_at(give_up_at):
                 return await store()
-        except (DatabaseUnavailable, TimeoutError) as error:
+        except (DatabaseUnavailable, DatabaseTooSlow, TimeoutError) as error:
             if time.monotonic() + STORE_AGAIN_SECONDS >= give_up_at:
                 detail = "This answer could not be stored. Send your message again for a new one."
                 raise DatabaseUnavailable(detail, retry_after_seconds=5) from error

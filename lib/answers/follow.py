@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from lib.database.client import Database
 from lib.database.statements import Statement
 from lib.identity.callers import Caller
-from lib.problems import AnswerNotStored, DatabaseUnavailable, ModelFailed, Problem
+from lib.problems import AnswerNotStored, DatabaseTooSlow, DatabaseUnavailable, ModelFailed, Problem
 from lib.runtime.log import log
 from lib.runtime.trace import begin_background
 from lib.streams import parts as ui_stream
@@ -130,7 +130,7 @@ class Follower:
         while not self.stream.is_over and self._readerless_seconds < READERLESS_SECONDS:
             try:
                 has_grown = await self._poll()
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, DatabaseTooSlow):
                 has_grown = False
             longer = min(pause * LENGTHENING, LONGEST_PAUSE_SECONDS)
             pause = SHORTEST_PAUSE_SECONDS if has_grown else longer

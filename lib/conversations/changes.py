@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # Small, because each conversation holds up to MAX_CONVERSATION_MESSAGES messages, and a statement
-# may take ten seconds.
+# has a limit of time.
 DELETE_BATCH = 50
 
 
@@ -45,7 +45,9 @@ CHANGE_CONVERSATION = Statement("conversations/change_conversation", Conversatio
 CLAIM_CONVERSATION = Statement("conversations/claim_conversation", Claim)
 DELETE_CONVERSATION = Statement("conversations/delete_conversation", ConversationId)
 ERASE_CONVERSATION = Statement("conversations/erase_conversation", ConversationId)
-DELETE_CONVERSATIONS = Statement("conversations/delete_conversations", ConversationId)
+DELETE_CONVERSATIONS = Statement(
+    "conversations/delete_conversations", ConversationId, timeout_ms=30_000
+)
 
 
 @query_string

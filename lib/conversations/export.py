@@ -94,13 +94,21 @@ class FinishedStreamRow:
     content: str
 
 
-EXPORT_PROFILE = Statement("conversations/export_profile", ProfileRow)
-EXPORT_CONVERSATIONS = Statement("conversations/export_conversations", ConversationRow)
-EXPORT_MESSAGES = Statement("conversations/export_messages", MessageRow)
-EXPORT_TASKS = Statement("conversations/export_tasks", TaskRow)
-EXPORT_TOOL_RUNS = Statement("conversations/export_tool_runs", ToolRunRow)
-EXPORT_STREAM_BATCHES = Statement("conversations/export_stream_batches", StreamBatchRow)
-EXPORT_FINISHED_STREAMS = Statement("conversations/export_finished_streams", FinishedStreamRow)
+# Of a batch: an export has to be complete, however much there is, and nobody watches it come.
+TIMEOUT_MS = 30_000
+EXPORT_PROFILE = Statement("conversations/export_profile", ProfileRow, timeout_ms=TIMEOUT_MS)
+EXPORT_CONVERSATIONS = Statement(
+    "conversations/export_conversations", ConversationRow, timeout_ms=TIMEOUT_MS
+)
+EXPORT_MESSAGES = Statement("conversations/export_messages", MessageRow, timeout_ms=TIMEOUT_MS)
+EXPORT_TASKS = Statement("conversations/export_tasks", TaskRow, timeout_ms=TIMEOUT_MS)
+EXPORT_TOOL_RUNS = Statement("conversations/export_tool_runs", ToolRunRow, timeout_ms=TIMEOUT_MS)
+EXPORT_STREAM_BATCHES = Statement(
+    "conversations/export_stream_batches", StreamBatchRow, timeout_ms=TIMEOUT_MS
+)
+EXPORT_FINISHED_STREAMS = Statement(
+    "conversations/export_finished_streams", FinishedStreamRow, timeout_ms=TIMEOUT_MS
+)
 LONG_ROWS = (EXPORT_MESSAGES, EXPORT_FINISHED_STREAMS)
 
 

@@ -12,6 +12,7 @@ from lib.database.statements import Statement
 from lib.http.cursors import cursor, page_of
 from lib.http.queries import one_of, parameter, query_string, text, whole_number
 from lib.identity.callers import Caller
+from lib.problems import DatabaseTooSlow, SearchTooSlow
 from lib.settings import settings
 
 
@@ -45,7 +46,10 @@ class FoundConversation(Conversation):
 
 
 LIST_CONVERSATIONS = Statement("conversations/list_conversations", ConversationSummary)
-SEARCH_CONVERSATIONS = Statement("conversations/search_conversations", FoundConversation)
+# Words that stand in very many messages take long, and the user waits.
+SEARCH_CONVERSATIONS = Statement(
+    "conversations/search_conversations", FoundConversation, timeout_ms=3000
+)
 
 
 @query_string
@@ -101,18 +105,19 @@ async def search_conversations(
     One round trip: search_conversations.
 
     Raises:
+        SearchTooSlow: when the words stand in too many messages.
         Problem: see `Database.run_as`.
     """
-    conversations = await database.run_as(
-        caller,
-        None,
-        SEARCH_CONVERSATIONS(
-            user_id=caller.user_id,
-            words=query.q,
-            status=query.status,
-            retention_days=settings().retention_days,
-            page_size=query.limit,
-            now=None,
-        ),
+    call = SEARCH_CONVERSATIONS(
+        user_id=caller.user_id,
+        words=query.q,
+        status=query.status,
+        retention_days=settings().retention_days,
+        page_size=query.limit,
+        now=None,
     )
+    try:
+        conversations = await database.run_as(caller, None, call)
+    except DatabaseTooSlow as error:
+        raise SearchTooSlow from error
     return {"conversations": conversations, "next_cursor": None}

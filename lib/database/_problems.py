@@ -8,6 +8,7 @@ from lib.problems import (
     AccountInactive,
     AccountUnknown,
     DatabaseNotMigrated,
+    DatabaseTooSlow,
     DatabaseUnavailable,
     LocalAccountsUnavailable,
     NotFound,
@@ -25,6 +26,7 @@ RAISED: dict[str | None, type[Problem]] = {
     "PA003": LocalAccountsUnavailable,
     "PA006": NotFound,
 }
+LOCKED = "The database is busy with another change to the same data. Try again in a moment."
 NO_ROLE = (
     "The role of DATABASE_URL may not act as parley_app. The operator grants it: GRANT parley_app "
     "TO <role>. The role must also own Parley's tables, or be a member of the role that does."
@@ -51,7 +53,7 @@ def as_problem(error: psycopg.Error, caller: Caller | None) -> Problem | None:
     """
     match error:
         case _ if isinstance(error, TRANSIENT):
-            return DatabaseUnavailable(retry_after_seconds=5)
+            return _passing_problem(error)
         case errors.UndefinedTable() | errors.UndefinedColumn() | errors.UndefinedFunction():
             return DatabaseNotMigrated(retry_after_seconds=60)
         case errors.InsufficientPrivilege():
@@ -63,6 +65,16 @@ def as_problem(error: psycopg.Error, caller: Caller | None) -> Problem | None:
         case _:
             raised = RAISED.get(error.sqlstate)
             return raised() if raised else None
+
+
+def _passing_problem(error: psycopg.Error) -> Problem:
+    """Return the problem if the statement itself is right, and may succeed at another time."""
+    if isinstance(error, errors.QueryCanceled):
+        # Its time was over (`Statement.timeout_ms`), or the operator has ended it. Without
+        # Retry-After, because the same statement would take as long in a moment.
+        return DatabaseTooSlow()
+    detail = LOCKED if isinstance(error, errors.LockNotAvailable) else None
+    return DatabaseUnavailable(detail, retry_after_seconds=5)
 
 
 def _problem_with_user(error: psycopg.Error, caller: Caller | None) -> Problem | None:

@@ -1,6 +1,7 @@
 """The statements that come before any other of a caller's step."""
 
 import hashlib
+from dataclasses import dataclass
 from uuid import UUID
 
 from lib.database.statements import Call, Nothing, Statement
@@ -8,19 +9,37 @@ from lib.identity.callers import Caller
 from lib.identity.clients import hashed
 from lib.identity.conversation_keys import is_genuine
 
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """The row of limit_time: settings of the transaction, as Postgres writes them."""
+
+    statement_timeout: str
+    lock_timeout: str
+    client_connection_check_interval: str
+
+
+LIMIT_TIME = Statement("database/limit_time", TimeLimits)
 ACT_AS_CALLER = Statement("database/act_as_caller", Nothing)
 REMEMBER_USER = Statement("database/remember_user", Nothing)
-# Less than a connection waits for an answer (ANSWER_TIMEOUT_SECONDS in lib/database/_pool.py), so a
-# statement is over in the database before its step is given up.
+# The time of a statement that declares none. Less than a connection waits for an answer
+# (ANSWER_TIMEOUT_SECONDS in lib/database/_pool.py), so a statement is over in the database before
+# its step is given up.
 TIMEOUT_MS = 8000
 
 
-def act_as(caller: Caller, reachable: UUID | None) -> Call[Nothing]:
+def limit_time(timeout_ms: int) -> Call[TimeLimits]:
+    """Return the call that limits the time of each later statement of a step without a caller."""
+    return LIMIT_TIME(timeout_ms=timeout_ms)
+
+
+def act_as(caller: Caller, reachable: UUID | None, timeout_ms: int = TIMEOUT_MS) -> Call[Nothing]:
     """Return the call that limits the rest of a step to the rows of one caller.
 
     Args:
         caller: the caller.
         reachable: the conversation without an owner that this caller may reach; None: none.
+        timeout_ms: milliseconds that each later statement of the step may take.
     """
     # Of a user the database needs them for a claim alone, which names an anonymous conversation.
     key = caller.conversation_key if reachable else None
@@ -31,7 +50,7 @@ def act_as(caller: Caller, reachable: UUID | None) -> Call[Nothing]:
         token_issued_at=caller.token_issued_at,
         key_hash=hashlib.sha256(key.encode()).digest() if key else None,
         client_subject=_guesser(caller, reachable, key) if reachable else None,
-        timeout_ms=TIMEOUT_MS,
+        timeout_ms=timeout_ms,
         approach=caller.approach,
     )
 

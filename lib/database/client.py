@@ -9,7 +9,8 @@ named prepared statement.
 import asyncio
 import random
 import time
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, overload
 from uuid import UUID
 
@@ -18,7 +19,7 @@ import psycopg
 from lib.database._pool import ANSWER_TIMEOUT_SECONDS, Connection, Connections, is_lost, shut
 from lib.database._problems import TRANSIENT, as_problem, hide_row
 from lib.database._rows import rows_as
-from lib.database.acting import ACT_AS_CALLER, act_as
+from lib.database.acting import TIMEOUT_MS, act_as, limit_time
 from lib.database.statements import Call, Nothing
 from lib.identity.callers import Caller
 from lib.runtime.counting import note_round_trip
@@ -30,7 +31,12 @@ from lib.settings import Settings, settings
 type Calls = tuple[Call[Any], ...]
 # The rows of each call of a step.
 type Rows = list[list[Any]]
+# Makes the first call of a step from the milliseconds that each later statement of it may take.
+type Opening = Callable[[int], Call[Any]]
 ATTEMPTS = 3
+# The part of the wait for an answer that a statement may take in the database. The rest is for the
+# network, so that the answer to a statement that took too long still arrives.
+DATABASE_SHARE = 0.8
 
 
 class Database:
@@ -100,7 +106,7 @@ class Database:
                 table needs more of a new user than a token says; nothing was done.
             Problem: see `run`.
         """
-        _, *rows = await self._step((act_as(caller, reachable), *calls), caller)
+        rows = await self._step(partial(act_as, caller, reachable), calls, caller)
         return rows[0] if len(calls) == 1 else tuple(rows)
 
     @overload
@@ -131,11 +137,12 @@ class Database:
 
         Raises:
             DatabaseUnavailable: not reachable within DB_POOL_TIMEOUT seconds or by the function's
-                deadline, or lost ATTEMPTS times.
+                deadline, or lost ATTEMPTS times, or a lock was not free in time.
+            DatabaseTooSlow: a statement took longer than it may; the step is not sent again.
             DatabaseNotMigrated: tables, columns or functions are missing.
             psycopg.Error: the statement itself failed, such as by a constraint.
         """
-        rows = await self._step(calls, None)
+        rows = await self._step(limit_time, calls, None)
         return rows[0] if len(calls) == 1 else tuple(rows)
 
     def pool_metrics(self) -> dict[str, int]:
@@ -147,14 +154,14 @@ class Database:
         connections, self._connections = self._connections, Connections(self._settings)
         await connections.close()
 
-    async def _step(self, calls: Calls, caller: Caller | None) -> Rows:
+    async def _step(self, opening: Opening, calls: Calls, caller: Caller | None) -> Rows:
         # A task of its own: when a caller gives up, the step still ends before its connection goes
         # back, so no other caller gets the rows that are on their way (OpenAI, March 2023). The
         # task starts at once and reports to a future, which takes three rounds of the event loop
         # less than a task within `asyncio.shield`.
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Rows] = loop.create_future()
-        step = asyncio.Task(self._run(outcome, calls), loop=loop, eager_start=True)
+        step = asyncio.Task(self._run(outcome, opening, calls), loop=loop, eager_start=True)
         self._steps.add(step)
         step.add_done_callback(self._steps.discard)
         try:
@@ -164,15 +171,15 @@ class Database:
                 raise
             raise problem from error
 
-    async def _run(self, outcome: asyncio.Future[Rows], calls: Calls) -> None:
+    async def _run(self, outcome: asyncio.Future[Rows], opening: Opening, calls: Calls) -> None:
         """Send a step, and report its outcome if the caller still waits for it."""
         started_at = time.monotonic()
         try:
+            # A statement that declares more time than others is also waited for that long.
+            seconds = max(self._settings.db_pool_timeout, _declared_seconds(calls))
             # In time to say so: a function that Vercel ends says nothing at all.
-            give_up_at = min(
-                started_at + self._settings.db_pool_timeout, trace().deadline.last_words_at
-            )
-            rows = await self._attempt(calls, give_up_at)
+            give_up_at = min(started_at + seconds, trace().deadline.last_words_at)
+            rows = await self._attempt(opening, calls, give_up_at)
         except asyncio.CancelledError:
             outcome.cancel()
             raise
@@ -185,18 +192,20 @@ class Database:
         finally:
             trace().db_seconds += time.monotonic() - started_at
 
-    async def _attempt(self, calls: Calls, give_up_at: float) -> Rows:
+    async def _attempt(self, opening: Opening, calls: Calls, give_up_at: float) -> Rows:
         """Send a step until it is answered; replace a lost connection, for ATTEMPTS in all.
 
         The connection itself tells whether it is lost, rather than a list of error codes: a server
-        that shuts down says 57P01, PgBouncer 08P01, a cut network nothing at all.
+        that shuts down says 57P01, PgBouncer 08P01, a cut network nothing at all. A statement that
+        the database has ended, because it took too long, leaves the connection whole: the step is
+        not sent again.
         """
         connections = self._connections
         attempt = 1
         while True:
             connection = await connections.take(give_up_at)
             try:
-                return await self._send(connection, calls, give_up_at)
+                return await self._send(connection, opening, calls, give_up_at)
             except TRANSIENT:
                 if not is_lost(connection):
                     raise
@@ -208,17 +217,19 @@ class Database:
             await asyncio.sleep(random.uniform(0.01, 0.1) * attempt)  # noqa: S311 (not a secret)
             attempt += 1
 
-    async def _send(self, connection: Connection, calls: Calls, give_up_at: float) -> Rows:
-        """Send a step over a connection, count and time it, and return its rows."""
+    async def _send(
+        self, connection: Connection, opening: Opening, calls: Calls, give_up_at: float
+    ) -> Rows:
+        """Send a step over a connection, count and time it, and return the rows of its calls."""
         started_at, has_failed = time.monotonic(), True
-        patience = min(ANSWER_TIMEOUT_SECONDS, give_up_at - started_at)
+        patience = min(
+            max(ANSWER_TIMEOUT_SECONDS, _declared_seconds(calls)), give_up_at - started_at
+        )
+        sent = (opening(_timeout_ms(calls, patience)), *calls)
         watchdog = asyncio.get_running_loop().call_later(patience, shut, connection)
         try:
-            if len(calls) == 1:
-                cursors = [await _execute(connection, calls[0])]
-            else:
-                async with connection.pipeline():
-                    cursors = [await _execute(connection, call) for call in calls]
+            async with connection.pipeline():
+                _, *cursors = [await _execute(connection, call) for call in sent]
             # After the block: fetched within, the first would cost a round trip of its own.
             rows = [
                 [] if call.statement.row is Nothing else await cursor.fetchall()
@@ -233,7 +244,7 @@ class Database:
         finally:
             watchdog.cancel()
             seconds = time.monotonic() - started_at
-            names = [call.statement.name for call in calls]
+            names = [call.statement.name for call in sent]
             note_round_trip(names, seconds, has_failed=has_failed)
             self._log_step(calls, seconds)
 
@@ -241,10 +252,27 @@ class Database:
         """Log a slow step (with DEBUG, each step) under the names of its statements."""
         is_slow = seconds * 1000 > self._settings.slow_query_ms
         if is_slow or self._settings.debug:
-            names = "+".join(
-                call.statement.name for call in calls if call.statement != ACT_AS_CALLER
-            )
+            names = "+".join(call.statement.name for call in calls)
             log("slow_step" if is_slow else "step", step=names, duration_ms=round(seconds * 1000))
+
+
+def _declared_seconds(calls: Calls) -> float:
+    """Return how long a connection waits for statements that declare their time; 0: none does."""
+    declared = max(call.statement.timeout_ms or 0 for call in calls)
+    return declared / 1000 / DATABASE_SHARE
+
+
+def _timeout_ms(calls: Calls, patience: float) -> int:
+    """Return the milliseconds that each statement of a step may take in the database.
+
+    Args:
+        calls: the step.
+        patience: how long the connection waits for its answer, in seconds; not longer than the
+            function's deadline allows.
+    """
+    declared = max(call.statement.timeout_ms or TIMEOUT_MS for call in calls)
+    # Not 0, which is no limit at all.
+    return max(1, min(declared, int(patience * DATABASE_SHARE * 1000)))
 
 
 async def _execute(connection: Connection, call: Call[Any]) -> psycopg.AsyncCursor[Any]:

@@ -22,11 +22,13 @@ class Statement[Row]:
         name: the file's name without `.sql`; the same in logs, metrics and tests.
         sql: the text.
         row: a dataclass whose fields are the statement's columns, by name.
+        timeout_ms: milliseconds that the statement may take in the database; None: as long as any
+            other. Of several statements in a step the largest counts, for each of them.
     """
 
-    __slots__ = ("name", "row", "sql")
+    __slots__ = ("name", "row", "sql", "timeout_ms")
 
-    def __init__(self, path: str, row: type[Row]) -> None:
+    def __init__(self, path: str, row: type[Row], *, timeout_ms: int | None = None) -> None:
         """Load `sql/queries/<path>.sql`; a path is a room and a name, such as `turns/begin_turn`.
 
         Raises:
@@ -34,6 +36,7 @@ class Statement[Row]:
         """
         self.name = name = path.rpartition("/")[2]
         self.row = row
+        self.timeout_ms = timeout_ms
         text = (QUERIES / f"{path}.sql").read_text(encoding="utf-8")
         # Without the header, which is for people: the server need not parse it with each call.
         lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]

@@ -20,7 +20,7 @@ from psycopg.errors import LockNotAvailable
 from lib.database.client import Database
 from lib.database.statements import Call, Statement
 from lib.http.queries import one_of, parameter, query_string
-from lib.problems import DatabaseUnavailable
+from lib.problems import DatabaseTooSlow, DatabaseUnavailable
 from lib.runtime.log import log
 from lib.runtime.trace import trace
 from lib.settings import settings
@@ -137,6 +137,14 @@ class Pace:
             fitting = int(rows * BATCH_MS / max(duration_ms, 0.001))
             self.size = max(SMALLEST_BATCH, min(fitting, 2 * self.size, LARGEST_BATCH))
 
+    def shrink(self) -> bool:
+        """Choose a tenth of the size after a batch that took too long; tell whether that is less.
+
+        Nothing of such a batch is deleted, so the same one would take too long every night.
+        """
+        before, self.size = self.size, max(SMALLEST_BATCH, self.size // 10)
+        return self.size < before
+
 
 async def clean_up(database: Database) -> CleanUpReport:
     """Delete expired quota counters, streams, messages, and conversations left empty.
@@ -189,7 +197,8 @@ class Deletion:
                     batch_size=pace.size,
                     since=span.since,
                     until=span.until,
-                )
+                ),
+                pace,
             )
             if batch is None:
                 spans.appendleft(span)
@@ -212,7 +221,8 @@ class Deletion:
             batch = await self._run(
                 DELETE_OLD_CONVERSATIONS(
                     retention_days=self.retention_days, batch_size=pace.size, since=since
-                )
+                ),
+                pace,
             )
             if batch is None:
                 continue
@@ -242,10 +252,23 @@ class Deletion:
                 break
             since = max(map(time_of, gone))
 
-    async def _run[Row](self, call: Call[Row]) -> Row | None:
-        """Run a batch and pause; None: a table was locked, and the batch did nothing."""
+    async def _run[Row](self, call: Call[Row], pace: Pace) -> Row | None:
+        """Run a batch and pause.
+
+        Returns:
+            Its row; None: a table was locked, or the batch took too long, and it did nothing. After
+            the latter the next batch is smaller.
+
+        Raises:
+            DatabaseTooSlow: when even a smallest batch takes too long.
+        """
         try:
             [row] = await paced(self.database, call)
+        except DatabaseTooSlow:
+            if not pace.shrink():
+                raise
+            log("clean_up_shrinks", step=call.statement.name, batch_size=pace.size)
+            return None
         except DatabaseUnavailable as error:
             if not isinstance(error.__cause__, LockNotAvailable):
                 raise

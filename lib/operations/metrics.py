@@ -9,7 +9,7 @@ from lib.database.client import Database
 from lib.database.statements import Statement
 from lib.http.queries import one_of, parameter, query_string
 from lib.operations.counters import adding, storing
-from lib.problems import DatabaseUnavailable
+from lib.problems import DatabaseTooSlow, DatabaseUnavailable
 from lib.runtime.counting import counters
 
 MOST_SLOW_STATEMENTS = 20
@@ -165,7 +165,7 @@ async def read_database(database: Database) -> Reading | None:
             COUNT_BACKLOG(now=None),
             LIST_SLOW_STATEMENTS(page_size=MOST_SLOW_STATEMENTS),
         )
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, DatabaseTooSlow):
         counters().put_back(cells)
         return None
     except Exception:

@@ -73,7 +73,8 @@ class RegisteredAccount:
 COUNT_ATTEMPT = Statement("users/count_attempt", Attempt)
 FIND_ACCOUNT = Statement("users/find_account", Account)
 REGISTER_ACCOUNT = Statement("users/register_account", RegisteredAccount)
-DELETE_OWN_ACCOUNT = Statement("users/delete_own_account", Nothing)
+# An erasure has to succeed, however much the user has left.
+DELETE_OWN_ACCOUNT = Statement("users/delete_own_account", Nothing, timeout_ms=30_000)
 
 
 def credentials() -> "type[Credentials]":

@@ -30,11 +30,17 @@ CREATE OR REPLACE FUNCTION act_as_caller(
 )
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    is_active CONSTANT boolean := is_active_user(user_id);
+    is_active boolean;
     reached_id uuid;
 BEGIN
-    -- Here, and not as a setting of the session, which PgBouncer would give to other clients.
-    PERFORM set_config('statement_timeout', timeout_ms::text, TRUE);
+    -- Here, and not as a setting of the session, which PgBouncer would give to other clients. The limits are those of
+    -- sql/queries/database/limit_time.sql, which says what each is for.
+    PERFORM
+        set_config('statement_timeout', timeout_ms::text, TRUE),
+        set_config('lock_timeout', (timeout_ms * 9 / 10)::text, TRUE),
+        set_config('client_connection_check_interval', '2000', TRUE);
+    -- After the limits: the lock of a migration holds this one up.
+    is_active := is_active_user(user_id);
     IF NOT is_active THEN
         RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
     ELSIF needs_account AND is_active IS NULL THEN

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from typing import Literal
 
 import psycopg
 import pytest
@@ -187,10 +186,13 @@ async def test_a_conversation_deleted_during_its_answer_ends_the_answer(
 
 @pytest.mark.environment(DB_POOL_TIMEOUT="10")
 async def test_a_database_that_takes_too_long_to_store_an_answer_is_asked_again(
-    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+    parley: Parley,
+    model: ScriptedModel,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model.replies = [Reply(seconds_before=0.5)]
-    _limit_statements(database, "700ms")
+    monkeypatch.setattr(lib.database.client, "TIMEOUT_MS", 700)
     sending = asyncio.create_task(parley.send("Hello!"))
     await _asked(model)
 
@@ -215,10 +217,13 @@ async def test_a_database_that_ends_its_sessions_is_not_noticed(
 
 @pytest.mark.environment(DB_POOL_TIMEOUT="10")
 async def test_a_response_whose_turn_cannot_be_released_is_a_problem(
-    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+    parley: Parley,
+    model: ScriptedModel,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model.replies = [Reply(seconds_before=0.5, status=500)]
-    _limit_statements(database, "1s")
+    monkeypatch.setattr(lib.database.client, "TIMEOUT_MS", 1000)
     sending = asyncio.create_task(parley.say("Hello!", conversation_id=CHAT_ID))
     await _asked(model)
 
@@ -268,16 +273,6 @@ async def _asked(model: ScriptedModel) -> None:
     async with asyncio.timeout(10):
         while not model.requests:  # noqa: ASYNC110 (a test's own pace)
             await asyncio.sleep(0.01)
-
-
-def _limit_statements(database: psycopg.Connection, limit: Literal["700ms", "1s"]) -> None:
-    """Set the role's statement_timeout, for this database and its new connections."""
-    database.execute("SELECT set_config('parley.limit', %s, false)", [limit])
-    database.execute(
-        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = %L', "
-        "current_database(), current_setting('parley.limit')); END $$"
-    )
-    _end_sessions(database)
 
 
 def _end_sessions(database: psycopg.Connection) -> None:

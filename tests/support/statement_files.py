@@ -38,6 +38,7 @@ FUNCTION_CALLS = {
 WITHOUT_CALLER = {
     "delete_old_chat_messages": "for the cron alone, which deletes whosever messages they are",
     "list_migrations": "reads no table that holds anybody's data",
+    "limit_time": "sets limits, and reads no table",
     "act_as_caller": "says who the caller is",
     "count_attempt": "of who is not known yet",
     "delete_old_conversations": "for the cron alone",

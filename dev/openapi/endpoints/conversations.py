@@ -11,6 +11,7 @@ from lib.problems import (
     MalformedRequest,
     NotFound,
     PayloadTooLarge,
+    SearchTooSlow,
     TurnInProgress,
     UnsupportedMediaType,
 )
@@ -51,7 +52,7 @@ OPERATIONS = {
                 ("x-conversation-id", "content-disposition"),
             )
         },
-        problems=(NotFound,),
+        problems=(NotFound, SearchTooSlow),
     ),
     ("PATCH", "/api/conversations"): Operation(
         name="changeConversation",
