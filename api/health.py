@@ -2,7 +2,8 @@
 
 Accepts   ?live
 Answers   200 {"status": "ok", "version", "database": {"migration", "pool"}}; with ?live without
-          "database", because the database is not asked
+          "database", because the database is not asked; {"status": "degraded", …, "warnings"} while
+          settings keep Parley from its other work
 Problems  503 database_unavailable, database_not_migrated (names the missing migrations)
 Database  1 round trip: list_migrations.sql; with ?live none
 """

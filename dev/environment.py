@@ -88,7 +88,7 @@ def read(root: Path) -> Environment:
         raise CannotStart(message)
     environment = Environment(variables)
     # Checked before anything is started, with stand-ins for the values that `make dev` will make.
-    made = {"DATABASE_URL": "postgresql://parley@/parley"}
+    made = {"DATABASE_URL": "postgresql://parley@127.0.0.1/parley"}
     if environment.wants_jwt_secret:
         made["JWT_SECRET"] = NOT_MADE_YET
     try:

@@ -28,6 +28,11 @@ OWN_FIELDS = frozenset(
     }
 )
 
+# A persona's name is part of requests, of stored answers and of a problem's text.
+PERSONA_NAME = re.compile(r"\w[\w .'-]{0,63}")
+# The modes of libpq that never send the password or a row in the clear.
+ENCRYPTED = {"require", "verify-ca", "verify-full"}
+
 
 class SettingsError(Exception):
     """Variables are missing or not valid; the message names each of them and its remedy."""
@@ -93,10 +98,36 @@ def boolean(value: str) -> bool:
 
 def postgres_url(value: str) -> str:
     """Read a connection string of Postgres."""
+    message = "must be a URL like postgresql://user:password@host/database"
     if not value.startswith(("postgres://", "postgresql://")):
-        message = "must be a URL like postgresql://user:password@host/database"
         raise ValueError(message)
+    try:
+        _connection_parameters(value)
+    except ValueError:
+        message += ", in which % @ : / of a password are written %25 %40 %3A %2F"
+        raise ValueError(message) from None
     return value
+
+
+def _connection_parameters(url: str) -> dict[str, str]:
+    """Return the parameters of a connection string.
+
+    libpq itself reads it, because it knows more spellings than a parser for the web: several hosts,
+    `host`, `hostaddr` and `ssl` in the query, and escapes.
+
+    Raises:
+        ValueError: when libpq cannot read it.
+    """
+    # Late imports: `make dev` and others read settings without a database.
+    from psycopg import ProgrammingError  # noqa: PLC0415
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+    try:
+        parameters = conninfo_to_dict(url)
+    except ProgrammingError:
+        # Its text repeats the URL, which has a password.
+        raise ValueError from None
+    return {name: str(value) for name, value in parameters.items()}
 
 
 def http_url(value: str) -> str:
@@ -141,6 +172,30 @@ def extra_body(value: str) -> dict[str, Any]:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError
+
+
+def personas(value: str) -> dict[str, str]:
+    """Read the personas that requests may choose: a JSON object of instructions by name."""
+    message = 'must be a JSON object of names and instructions like {"Guide": "You guide hikers."}'
+    try:
+        # Lone surrogates can neither be sent nor stored.
+        content: object = json.loads(value)
+        json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise ValueError(message) from None
+    if not isinstance(content, dict):
+        # Not a TypeError, because the text of a variable is what is wrong.
+        raise ValueError(message)  # noqa: TRY004
+    named = cast("dict[str, object]", content)
+    if not all(isinstance(each, str) and each.strip() for each in named.values()):
+        raise ValueError(message)
+    if not all(map(PERSONA_NAME.fullmatch, named)):
+        message = (
+            "must have names of 1 to 64 letters, digits, spaces and .'-_ that begin with a letter, "
+            "a digit or _"
+        )
+        raise ValueError(message)
+    return cast("dict[str, str]", named)
 
 
 def jwks_url(value: str) -> str:
@@ -217,6 +272,7 @@ class Settings:
     tools: Literal["auto", "off"] = setting(choice("auto", "off"), "auto")
     model_silence_seconds: float | None = setting(number(1, 3600, float))
     system_prompt: str = setting(text, "You are a helpful assistant.", may_be_empty=True)
+    personas: Mapping[str, str] | None = setting(personas)
 
     jwt_secret: str | None = setting(secret(32))
     jwt_jwks_url: str | None = setting(jwks_url)
@@ -225,6 +281,7 @@ class Settings:
     auth_required: bool = setting(boolean, default=False)
     local_accounts: bool = setting(boolean, default=False)
     allowed_origin: tuple[str, ...] = setting(origins, ())
+    allow_insecure_network: bool = setting(boolean, default=False)
     cron_secret: str | None = setting(secret(16))
     metrics_token: str | None = setting(secret(16))
 
@@ -285,6 +342,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         )
     if values.get("local_accounts") and not texts["jwt_secret"]:
         mistakes.append("LOCAL_ACCOUNTS is true, but JWT_SECRET, which signs tokens, is not set")
+    if texts["jwt_jwks_url"]:
+        mistakes += _mistakes_of_tokens(texts)
+    if not values.get("allow_insecure_network"):
+        mistakes += _mistakes_of_network(values, environment)
     if not texts["database_url"]:
         mistakes.insert(
             0,
@@ -296,6 +357,62 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             "Parley cannot start:\n" + "\n".join(f"  - {mistake}" for mistake in mistakes)
         )
     return Settings(**values)  # pyright: ignore[reportArgumentType] (each reader returns its field's type)
+
+
+def _mistakes_of_tokens(texts: Mapping[str, str]) -> list[str]:
+    """Return the checks of a token that its provider's signature does not make unnecessary.
+
+    An identity provider signs the tokens of all its applications with the same keys.
+    """
+    checks = {"JWT_ISSUER": "iss", "JWT_AUDIENCE": "aud"}
+    return [
+        f"{variable} is not set, but JWT_JWKS_URL is: set it to the `{claim}` of your tokens, or "
+        "a token that the identity provider signs for another application is valid here"
+        for variable, claim in checks.items()
+        if not texts[variable.lower()]
+    ]
+
+
+def _mistakes_of_network(values: Mapping[str, object], environment: Mapping[str, str]) -> list[str]:
+    """Return the connections that would cross a network in the clear."""
+    mistakes: list[str] = []
+    switch = "or, in a network of your own, ALLOW_INSECURE_NETWORK=true"
+    for name in ("database_url", "database_url_unpooled"):
+        url = values.get(name)
+        if isinstance(url, str) and not _is_encrypted_or_local(url, environment):
+            mistakes.append(
+                f"{name.upper()} names another host, but its sslmode is weaker than require: add "
+                f"?sslmode=require (after other parameters: &sslmode=require), {switch}"
+            )
+    url = values.get("openai_base_url")
+    parts = urlsplit(url if isinstance(url, str) else "")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        mistakes.append(
+            "OPENAI_BASE_URL is http:// to another host, so its key and all messages would cross "
+            f"the network in the clear: use https://, {switch}"
+        )
+    return mistakes
+
+
+def _is_encrypted_or_local(url: str, environment: Mapping[str, str]) -> bool:
+    """Tell whether libpq reaches all hosts of a URL with encryption, or within this machine.
+
+    Parameters that the URL leaves out come from libpq's variables.
+    """
+    variables = {"hostaddr": "PGHOSTADDR", "host": "PGHOST", "sslmode": "PGSSLMODE"}
+    parameters = _connection_parameters(url)
+    known = {
+        name: parameters.get(name) or environment.get(variable, "")
+        for name, variable in variables.items()
+    }
+    # An address is where libpq connects; then the host's name is for the certificate alone.
+    hosts = (known["hostaddr"] or known["host"]).split(",")
+    return known["sslmode"] in ENCRYPTED or all(map(_is_of_this_machine, hosts))
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """Tell whether a host of libpq is this machine: a Unix socket (a path, `@`, none), or so."""
+    return not host or host.startswith(("/", "@")) or _is_loopback(host.lower())
 
 
 @cache

@@ -94,7 +94,7 @@ def test_each_example_of_a_provider_is_read_by_the_settings(example: str) -> Non
         name: value or "" for name, value in dotenv_values(stream=StringIO(example)).items()
     }
 
-    chosen = read_settings(variables | {"DATABASE_URL": "postgresql://x/x"})
+    chosen = read_settings(variables | {"DATABASE_URL": "postgresql://x@127.0.0.1/x"})
 
     assert variables.keys() <= {each.name.upper() for each in fields(Settings)}
     assert chosen.openai_api_key

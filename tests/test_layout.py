@@ -102,7 +102,7 @@ def _start(path: str) -> dict[str, Any]:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={"DATABASE_URL": "postgresql://parley@nowhere/parley", "PYTHONPATH": str(ROOT)},
+        env={"DATABASE_URL": "postgresql://parley@127.0.0.1/parley", "PYTHONPATH": str(ROOT)},
     )
     return json.loads(done.stdout)
 

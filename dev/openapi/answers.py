@@ -313,9 +313,12 @@ class DatabaseHealth(Answered):
 class Health(Answered):
     """The process answers, and so does the database, which `live` leaves out."""
 
-    status: Literal["ok"]
+    status: Literal["ok", "degraded"]
+    """`degraded`: requests are answered, but there are `warnings`."""
     version: str
     database: Annotated[DatabaseHealth, Field(default=None)]
+    warnings: Annotated[list[str], Field(default=None)]
+    """What does not work, and the variables to set."""
 
 
 class FieldError(Answered):

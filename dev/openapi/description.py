@@ -79,7 +79,7 @@ def _check_operations() -> None:
 def _offered() -> set[tuple[str, str]]:
     """Return the methods and addresses that the functions of `api/` declare."""
     # They do not start without; nothing is asked of it.
-    os.environ.setdefault("DATABASE_URL", "postgresql://parley@nowhere/parley")
+    os.environ.setdefault("DATABASE_URL", "postgresql://parley@127.0.0.1/parley")
     return {
         (method, "/" + "/".join(each.segments).replace("[", "{").replace("]", "}"))
         for each in load_functions(ROOT)

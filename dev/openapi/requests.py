@@ -27,7 +27,9 @@ MOST_MESSAGE_CHARS = 10_000
 # May be left out, which is not null.
 OPTIONAL: Any = Field(default=None)
 ToolName = Annotated[str, Field(json_schema_extra={"enum": [*sorted(tools())]})]
-Persona = Annotated[str, Field(pattern=r"^\w[\w .'-]{0,63}$")]
+Persona = Annotated[
+    str, Field(min_length=1, max_length=64, description="A name of the operator's `PERSONAS`.")
+]
 TaskTitle = Annotated[users.Title, Field(json_schema_extra={"pattern": WORDS})]
 
 

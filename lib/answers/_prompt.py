@@ -27,10 +27,13 @@ NO_ANSWER = "(No answer followed.)"
 
 
 def system_prompt(style: Style) -> str:
-    """Return the system prompt for an answer of this style."""
+    """Return the system prompt for an answer of this style.
+
+    All of it is the operator's or Parley's: a style only chooses among instructions.
+    """
     lines = [
         settings().system_prompt,
-        f'Take on the persona named "{style.persona}".' if style.persona else "",
+        (settings().personas or {}).get(style.persona or "", ""),
         TONES.get(style.tone or "", ""),
         BEHAVIORS.get(style.behavior or "", ""),
     ]

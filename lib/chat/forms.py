@@ -43,27 +43,30 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
-# A name and no more, because it stands in the system prompt, where instructions would be obeyed.
-PersonaName = Annotated[Storable, Field(pattern=r"^\w[\w .'-]{0,63}$")]
 
 
 class Options(BaseModel, defer_build=True):
     """The fields of both forms that say how to answer the message.
 
     Attributes:
+        persona: a name of PERSONAS, whose instruction the model gets.
         tool_choice: the tool that the model must call first; for users.
     """
 
-    persona: PersonaName | None = None
+    persona: Storable | None = None
     tone: Literal["casual", "technical", "auto"] = "auto"
     behavior: Literal["normal", "cautious", "auto"] = "auto"
     metadata: Metadata | None = None
     tool_choice: Annotated[Storable, Field(min_length=1, max_length=64)] | None = None
 
     def style(self) -> Style:
-        """Return the style of the answer; `auto` becomes None."""
+        """Return the style of the answer; `auto` becomes None.
+
+        Raises:
+            InvalidRequest: when the operator has no persona of that name.
+        """
         return Style(
-            persona=self.persona,
+            persona=_known_persona(self.persona),
             tone=None if self.tone == "auto" else self.tone,
             behavior=None if self.behavior == "auto" else self.behavior,
         )
@@ -233,6 +236,20 @@ def _parts(message: UserMessage, at: str) -> list[TextPart | FilePart]:
     if errors:
         raise InvalidRequest(errors=errors)
     return parts
+
+
+def _known_persona(name: str | None) -> str | None:
+    """Check that the operator has written a persona of this name.
+
+    A name that the client makes up would stand in the system prompt, where the model obeys it.
+    """
+    names = settings().personas or {}
+    if name is not None and name not in names:
+        detail = f"must be one of {', '.join(names)}"
+        if not names:
+            detail = "must not be set: this application has no personas"
+        raise InvalidRequest(errors=[{"field": "persona", "detail": detail}])
+    return name
 
 
 def _known_tool(name: str | None) -> str | None:

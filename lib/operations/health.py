@@ -8,6 +8,7 @@ from lib.database.client import Database
 from lib.database.statements import QUERIES, Statement
 from lib.identity.callers import Caller
 from lib.problems import DatabaseNotMigrated
+from lib.settings import settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,10 @@ def read_liveness() -> dict[str, Any]:
 
 
 async def read_health(database: Database) -> dict[str, Any]:
-    """Return that all is well, with the pool's metrics. One round trip; two if it is not.
+    """Return that requests are answered, with the pool's metrics. One round trip; two if not.
+
+    The status is `degraded` where requests are answered, but settings keep Parley from its other
+    work; `warnings` then says what to set.
 
     Raises:
         DatabaseUnavailable: see `Database.run`.
@@ -47,11 +51,26 @@ async def read_health(database: Database) -> dict[str, Any]:
         ) from problem
     if fault := _fault_in(found):
         raise DatabaseNotMigrated(fault)
+    warnings = _warnings()
     return {
-        "status": "ok",
+        "status": "degraded" if warnings else "ok",
         "version": __version__,
         "database": {"migration": NEEDED[-1], "pool": database.pool_metrics()},
-    }
+    } | ({"warnings": warnings} if warnings else {})
+
+
+def _warnings() -> list[str]:
+    """Return the settings that do not fit together, each with its remedy."""
+    days = settings().retention_days
+    if not days or settings().cron_secret is not None:
+        return []
+    return [
+        (
+            f"Messages older than {days} days are hidden, but not deleted: RETENTION_DAYS is {days}, "
+            "and without CRON_SECRET the nightly clean-up is refused. Set CRON_SECRET "
+            "(openssl rand -base64 32), or RETENTION_DAYS=0 to keep messages for ever."
+        )
+    ]
 
 
 async def _fault_without_wall(database: Database) -> str | None:

@@ -12,7 +12,7 @@ class Style:
     """The style of an answer; a field that is None leaves it to the model.
 
     Attributes:
-        persona: the name of a persona, of letters, digits, spaces and hyphens.
+        persona: a name of PERSONAS.
         tone: see `lib/answers/_prompt.py` for the instruction of each.
         behavior: likewise.
     """

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 import lib.users.accounts
-from tests.support.access.callers import ANONYMOUS, AUDIENCE, ISSUER, MECHANISMS, SIGNER, callers_of
+from tests.support.access.callers import ANONYMOUS, MECHANISMS, SIGNER, callers_of
 from tests.support.access.uses import (
     CREDENTIALS,
     UNAUTHENTICATED,
@@ -18,7 +18,7 @@ from tests.support.access.uses import (
     switched_off,
 )
 from tests.support.access.world import PASSWORD_HASH, THINGS, Seen, World
-from tests.support.identity_provider import PATH, IdentityProvider
+from tests.support.identity_provider import AUDIENCE, ISSUER, IdentityProvider, accepting
 from tests.support.model_server import ScriptedModel
 from tests.support.product import ROOT, Parley
 from tests.support.serving import Switchboard, serve
@@ -44,7 +44,7 @@ def environment(
     """Return the environment of a product with this mechanism."""
     if mechanism == "published keys":
         del environment["JWT_SECRET"]
-        environment["JWT_JWKS_URL"] = provider.base_url + PATH
+        environment |= accepting(provider.base_url)
     quota = {"MESSAGES_PER_MINUTE": "100", "MESSAGES_PER_DAY": "100"}
     return environment | quota | {"JWT_ISSUER": ISSUER, "JWT_AUDIENCE": AUDIENCE}
 
@@ -144,7 +144,7 @@ async def test_logging_in_and_registering_answer_every_caller_alike_about_anothe
 
 
 def test_each_method_of_each_function_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://parley@nowhere/parley")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://parley@127.0.0.1/parley")
     offered: set[tuple[str, str]] = set()
     for path in sorted((ROOT / "api").rglob("*.py")):
         spec = importlib.util.spec_from_file_location("function", path)

@@ -54,6 +54,26 @@ async def test_health_needs_nothing_but_the_database(parley: Parley) -> None:
     assert response.json()["database"]["pool"]["max"] == 3
 
 
+@pytest.mark.environment(CRON_SECRET=None, RETENTION_DAYS="7")
+async def test_a_retention_period_without_a_cron_is_told_with_its_remedy(parley: Parley) -> None:
+    response = await parley.get("/api/health")
+
+    assert response.status_code == 200
+    assert response.json()["status"] == "degraded"
+    [warning] = response.json()["warnings"]
+    assert "older than 7 days are hidden, but not deleted" in warning
+    assert "Set CRON_SECRET" in warning
+    assert (await parley.get("/api/health", live="")).json()["status"] == "ok"
+
+
+@pytest.mark.environment(CRON_SECRET=None, RETENTION_DAYS="0")
+async def test_without_a_retention_period_no_cron_is_missed(parley: Parley) -> None:
+    response = await parley.get("/api/health")
+
+    assert response.json()["status"] == "ok"
+    assert "warnings" not in response.json()
+
+
 @pytest.fixture(params=["refuses", "is silent"])
 def unreachable_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Return the URL of no database: nobody listens, or somebody who never answers."""

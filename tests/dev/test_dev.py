@@ -20,6 +20,7 @@ from dev.banner import USER, banner
 from dev.environment import Environment, for_functions, read
 from dev.terminal import CannotStart
 from lib.settings import Settings, read_settings
+from tests.support.identity_provider import accepting
 from tests.support.product import CHAT_ID, ROOT, sdk_body
 
 START_SECONDS = 60
@@ -93,7 +94,7 @@ def test_make_dev_reports_a_taken_port_with_a_way_out(clone: Path) -> None:
 def test_make_dev_makes_no_secret_and_no_token_with_an_identity_provider(
     tmp_path: Path,
 ) -> None:
-    provider = Environment({"JWT_JWKS_URL": "https://example.app/api/auth/jwks"})
+    provider = Environment(accepting("https://example.app"))
 
     by_provider = for_functions(provider, tmp_path, "postgresql://parley@/parley", None)
     by_secret = for_functions(Environment({}), tmp_path, "postgresql://parley@/parley", None)

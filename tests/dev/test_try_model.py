@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dev.trial import red_picture
+from tests.support.identity_provider import accepting
 from tests.support.model_server import TITLE_MODEL, Called, Reply, ScriptedModel, calling
 from tests.support.product import ROOT
 
@@ -138,7 +139,7 @@ async def _try(clone: Path, model: ScriptedModel) -> tuple[int | None, str]:
         "OPENAI_TITLE_MODEL": TITLE_MODEL,
         # Of the developer's deployment: the trial uses none of these.
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
-        "JWT_JWKS_URL": "https://127.0.0.1:9/jwks",
+        **accepting("https://127.0.0.1:9"),
         "MESSAGES_PER_MINUTE": "1",
     }
     return await _run(clone, variables)

@@ -27,7 +27,7 @@ def test_garbage_collection_is_tuned_by_making_a_function_and_not_by_importing_l
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={"DATABASE_URL": "postgresql://parley@nowhere/parley"},
+        env={"DATABASE_URL": "postgresql://parley@127.0.0.1/parley"},
     )
 
     assert (done.returncode, done.stderr) == (0, "")

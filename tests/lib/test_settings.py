@@ -9,18 +9,40 @@ import pytest
 from lib.settings import OWN_FIELDS, Settings, SettingsError, read_settings
 from tests.support.product import ROOT
 
-LEAST = {"DATABASE_URL": "postgresql://parley@host/parley"}
+LEAST = {"DATABASE_URL": "postgresql://parley@host/parley?sslmode=require"}
+PROVIDER = {
+    "JWT_JWKS_URL": "https://a.app/jwks",
+    "JWT_ISSUER": "https://a.app",
+    "JWT_AUDIENCE": "parley",
+}
 VARIABLES = sorted(each.name.upper() for each in fields(Settings))
+SSLMODE = "sslmode is weaker than require: add ?sslmode=require"
+PERSONAS = 'must be a JSON object of names and instructions like {"Guide": '
 BODY = 'must be a JSON object like {"top_p": 0.9}'
 JWKS_URL = "must be a URL like https://example.app/api/auth/jwks"
 ACCEPTED: list[tuple[str, str, object]] = [
-    ("DATABASE_URL", "postgres://user:password@host-pooler/db", None),
+    ("DATABASE_URL", "postgres://user:password@host-pooler/db?sslmode=require", None),
+    ("DATABASE_URL", "postgresql://host-pooler/db?sslmode=verify-full&channel_binding=x", None),
+    ("DATABASE_URL", "postgresql://host/db?ssl=true", None),
+    ("DATABASE_URL", "postgresql://parley@localhost/db", None),
+    ("DATABASE_URL", "postgresql://parley@LOCALHOST:5433/db?sslmode=disable", None),
+    ("DATABASE_URL", "postgresql://parley@127.0.0.2/db", None),
+    ("DATABASE_URL", "postgresql://parley@[::1]:5432/db", None),
+    ("DATABASE_URL", "postgresql://parley@127.0.0.1:5432,localhost:5433/db", None),
+    ("DATABASE_URL", "postgresql://parley@/db?host=/var/run/postgresql", None),
+    ("DATABASE_URL", "postgresql://parley@%2Fvar%2Frun%2Fpostgresql/db", None),
+    ("DATABASE_URL", "postgresql:///db", None),
+    ("DATABASE_URL", "postgresql://db.example/db?hostaddr=127.0.0.1", None),
+    ("DATABASE_URL_UNPOOLED", "postgresql://host/db?sslmode=verify-ca", None),
     ("DB_POOL_MAX", "1", 1),
     ("DB_POOL_MAX", "1000", 1000),
     ("DB_POOL_TIMEOUT", "1.5", 1.5),
     ("DB_POOL_MAX_LIFETIME", "86400", 86_400.0),
     ("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1/", "http://127.0.0.1:8080/v1"),
     ("OPENAI_API", "Responses", "responses"),
+    ("OPENAI_BASE_URL", "http://localhost:11434/v1", "http://localhost:11434/v1"),
+    ("OPENAI_BASE_URL", "http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+    ("OPENAI_BASE_URL", "https://10.0.0.5/v1", "https://10.0.0.5/v1"),
     ("OPENAI_BASE_URL", "https://a.test/v1/?v=1", "https://a.test/v1?v=1"),
     ("OPENAI_BASE_URL", "https://a.test/v1?v=1/", "https://a.test/v1?v=1/"),
     ("OPENAI_BASE_URL", "https://a.test/v1/?", "https://a.test/v1"),
@@ -37,6 +59,8 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("TOOLS", "OFF", "off"),
     ("SYSTEM_PROMPT", "", ""),
     ("SYSTEM_PROMPT", " ", ""),
+    ("PERSONAS", "{}", {}),
+    ("PERSONAS", '{"Né-mo 2": "You\\nsail."}', {"Né-mo 2": "You\nsail."}),
     ("JWT_SECRET", "s" * 32, "s" * 32),
     ("JWT_SECRET", "ü" * 16, "ü" * 16),
     ("JWT_JWKS_URL", "https://a.app/api/auth/jwks", "https://a.app/api/auth/jwks"),
@@ -48,6 +72,7 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("AUTH_REQUIRED", "TRUE", True),
     ("AUTH_REQUIRED", "0", False),
     ("LOCAL_ACCOUNTS", "no", False),
+    ("ALLOW_INSECURE_NETWORK", "true", True),
     ("DEBUG", "on", True),
     ("ALLOWED_ORIGIN", "https://a.app/, http://localhost:3000", None),
     ("ALLOWED_ORIGIN", "https://*.example.app", ("https://*.example.app",)),
@@ -71,6 +96,21 @@ ACCEPTED: list[tuple[str, str, object]] = [
 ]
 REFUSED = [
     ("DATABASE_URL", "mysql://host/db", "must be a URL like postgresql://"),
+    ("DATABASE_URL", "postgresql://ann:a%b@localhost/db", "% @ : / of a password are written"),
+    ("DATABASE_URL", "postgresql://localhost/db?sslmod=require", "must be a URL like"),
+    ("DATABASE_URL", "postgresql://host/db", SSLMODE),
+    ("DATABASE_URL", "postgresql://host/db?application_name=sslmode%3Drequire", SSLMODE),
+    ("DATABASE_URL", "postgresql://host/db?sslmode=disable", SSLMODE),
+    ("DATABASE_URL", "postgresql://host/db?sslmode=allow", SSLMODE),
+    ("DATABASE_URL", "postgresql://host/db?sslmode=prefer", SSLMODE),
+    ("DATABASE_URL", "postgresql://host/db?sslmode=REQUIRE", SSLMODE),
+    ("DATABASE_URL", "postgresql://10.0.0.5/db", SSLMODE),
+    ("DATABASE_URL", "postgresql://host.docker.internal/db", SSLMODE),
+    ("DATABASE_URL", "postgresql://localhost.evil.com/db", SSLMODE),
+    ("DATABASE_URL", "postgresql://localhost/db?host=db.example", SSLMODE),
+    ("DATABASE_URL", "postgresql://localhost/db?hostaddr=10.0.0.5", SSLMODE),
+    ("DATABASE_URL", "postgresql://localhost,db.example/db", SSLMODE),
+    ("DATABASE_URL_UNPOOLED", "postgresql://host/db", SSLMODE),
     ("DATABASE_URL_UNPOOLED", "host=localhost", "must be a URL like postgresql://"),
     ("DB_POOL_MAX", "0", "must be a whole number from 1 to 1000"),
     ("DB_POOL_MAX", "1001", "must be a whole number from 1 to 1000"),
@@ -80,6 +120,13 @@ REFUSED = [
     ("DB_POOL_MAX_LIFETIME", "inf", "must be a number from 1 to 86400"),
     ("OPENAI_BASE_URL", "api.openai.com/v1", "must be a URL like https://"),
     ("OPENAI_BASE_URL", "https://", "must be a URL like https://"),
+    ("OPENAI_BASE_URL", "http://api.example.com/v1", "use https://"),
+    ("OPENAI_BASE_URL", "HTTP://api.example.com/v1", "use https://"),
+    ("OPENAI_BASE_URL", "http://host.docker.internal:11434/v1", "ALLOW_INSECURE_NETWORK=true"),
+    ("OPENAI_BASE_URL", "http://10.0.0.5/v1", "use https://"),
+    ("OPENAI_BASE_URL", "http://0.0.0.0:8000/v1", "use https://"),
+    ("OPENAI_BASE_URL", "http://localhost@evil.com/v1", "use https://"),
+    ("OPENAI_BASE_URL", "http://localhost.evil.com/v1", "use https://"),
     ("OPENAI_API", "completions", "must be one of auto, chat, responses"),
     ("OPENAI_REASONING_EFFORT", "very high", "must be a word of the provider's"),
     ("OPENAI_REASONING_EFFORT", "5", "must be a word of the provider's"),
@@ -99,6 +146,16 @@ REFUSED = [
         ("OPENAI_EXTRA_BODY", f'{{"{name}": 1}}', f"must not set {name}:")
         for name in sorted(OWN_FIELDS)
     ),
+    ("PERSONAS", "Guide", PERSONAS),
+    ("PERSONAS", '["Guide"]', PERSONAS),
+    ("PERSONAS", "null", PERSONAS),
+    ("PERSONAS", '{"Guide": " "}', PERSONAS),
+    ("PERSONAS", '{"Guide": {"prompt": "You guide."}}', PERSONAS),
+    ("PERSONAS", '{"Guide": "\\ud800"}', PERSONAS),
+    ("PERSONAS", "[" * 100_000, PERSONAS),
+    ("PERSONAS", '{"": "You guide."}', "must have names of 1 to 64 letters"),
+    ("PERSONAS", '{"a\\nb": "You guide."}', "must have names of 1 to 64 letters"),
+    ("ALLOW_INSECURE_NETWORK", "perhaps", "must be true or false"),
     ("TOOLS", "on", "must be one of auto, off"),
     ("JWT_SECRET", "s" * 31, "must have at least 32 bytes"),
     ("JWT_JWKS_URL", "a.app/jwks", JWKS_URL),
@@ -195,7 +252,8 @@ def test_variables_of_other_programs_are_ignored() -> None:
 
 @pytest.mark.parametrize(("variable", "value", "read"), ACCEPTED)
 def test_a_valid_variable_is_read(variable: str, value: str, read: object) -> None:
-    chosen = read_settings(LEAST | {variable: value})
+    others = PROVIDER if variable == "JWT_JWKS_URL" else {}
+    chosen = read_settings(LEAST | others | {variable: value})
 
     assert read is None or getattr(chosen, variable.lower()) == read
 
@@ -212,15 +270,25 @@ def test_an_invalid_variable_is_refused_with_a_hint(variable: str, value: str, w
 @pytest.mark.parametrize(
     ("together", "named"),
     [
-        ({"JWT_SECRET": "s" * 32, "JWT_JWKS_URL": "https://a.app/jwks"}, ["JWT_SECRET"]),
+        ({"JWT_SECRET": "s" * 32} | PROVIDER, ["JWT_SECRET"]),
         (
             {"JWT_SECRET": "short", "JWT_JWKS_URL": "nowhere"},
-            ["JWT_SECRET", "JWT_JWKS_URL", "JWT_SECRET"],
+            ["JWT_SECRET", "JWT_JWKS_URL", "JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE"],
+        ),
+        (PROVIDER | {"JWT_ISSUER": ""}, ["JWT_ISSUER"]),
+        (PROVIDER | {"JWT_AUDIENCE": " "}, ["JWT_AUDIENCE"]),
+        (
+            {
+                "DATABASE_URL": "postgresql://host/db",
+                "OPENAI_BASE_URL": "http://model/v1",
+                "JWT_JWKS_URL": "https://a.app/jwks",
+            },
+            ["JWT_ISSUER", "JWT_AUDIENCE", "DATABASE_URL", "OPENAI_BASE_URL"],
         ),
         ({"LOCAL_ACCOUNTS": "true"}, ["LOCAL_ACCOUNTS"]),
         ({"LOCAL_ACCOUNTS": "true", "JWT_SECRET": "short"}, ["JWT_SECRET"]),
         (
-            {"LOCAL_ACCOUNTS": "true", "JWT_JWKS_URL": "https://a.app/jwks", "DB_POOL_MAX": "0"},
+            {"LOCAL_ACCOUNTS": "true", "DB_POOL_MAX": "0"} | PROVIDER,
             ["DB_POOL_MAX", "LOCAL_ACCOUNTS"],
         ),
     ],
@@ -234,6 +302,55 @@ def test_settings_that_exclude_each_other_are_named_with_all_other_mistakes(
     assert re.findall(r"^  - (\w+) ", str(told.value), re.MULTILINE) == named
 
 
+def test_tokens_of_a_provider_are_possible_with_an_issuer_and_an_audience() -> None:
+    chosen = read_settings(LEAST | PROVIDER)
+
+    assert (chosen.jwt_issuer, chosen.jwt_audience) == ("https://a.app", "parley")
+
+
+def test_a_secret_of_the_operators_own_needs_neither_issuer_nor_audience() -> None:
+    assert read_settings(LEAST | {"JWT_SECRET": "s" * 32}).jwt_issuer is None
+
+
+def test_a_private_network_may_be_allowed_by_one_switch() -> None:
+    private = {
+        "DATABASE_URL": "postgresql://parley@db/parley",
+        "OPENAI_BASE_URL": "http://host.docker.internal:11434/v1",
+        "ALLOW_INSECURE_NETWORK": "true",
+    }
+
+    assert read_settings(private).openai_base_url == private["OPENAI_BASE_URL"]
+
+
+def test_the_switch_does_not_open_the_way_to_forged_keys() -> None:
+    insecure = {"JWT_JWKS_URL": "http://a.app/jwks", "ALLOW_INSECURE_NETWORK": "true"}
+
+    with pytest.raises(SettingsError, match="JWT_JWKS_URL must be a URL like"):
+        read_settings(LEAST | PROVIDER | insecure)
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_refused"),
+    [
+        ({"PGSSLMODE": "require"}, False),
+        ({"PGSSLMODE": "prefer"}, True),
+        ({"PGSSLMODE": "require", "DATABASE_URL": "postgresql://host/db?sslmode=allow"}, True),
+        ({"DATABASE_URL": "postgresql:///db", "PGHOST": "db.example"}, True),
+        ({"DATABASE_URL": "postgresql:///db", "PGHOST": "/tmp"}, False),  # noqa: S108 (no file)
+        ({"DATABASE_URL": "postgresql://localhost/db", "PGHOSTADDR": "10.0.0.5"}, True),
+    ],
+)
+def test_what_a_url_leaves_out_comes_from_the_variables_of_libpq(
+    variables: dict[str, str], *, is_refused: bool
+) -> None:
+    environment = {"DATABASE_URL": "postgresql://host/db"} | variables
+    if not is_refused:
+        read_settings(environment)
+        return
+    with pytest.raises(SettingsError, match="DATABASE_URL names another host"):
+        read_settings(environment)
+
+
 def test_local_accounts_are_possible_with_a_secret() -> None:
     chosen = read_settings(LEAST | {"LOCAL_ACCOUNTS": "true", "JWT_SECRET": "s" * 32})
 
@@ -244,6 +361,9 @@ def test_local_accounts_are_possible_with_a_secret() -> None:
     ("variable", "value"),
     [
         ("DATABASE_URL", "hunter2"),
+        ("DATABASE_URL", "postgresql://ann:hunter2@host/db"),
+        ("DATABASE_URL", "postgresql://ann:hunter2%zz@host/db"),
+        ("OPENAI_BASE_URL", "http://ann:hunter2@host/v1"),
         ("JWT_SECRET", "hunter2"),
         ("JWT_JWKS_URL", "https://ann:hunter2@a.app/jwks"),
         ("JWT_JWKS_URL", "https://[ann:hunter2]/jwks"),

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 PATH = "/api/auth/jwks"
+ISSUER, AUDIENCE = "https://issuer.example", "parley"
 MAKERS: dict[str, Callable[[], Any]] = {
     "EdDSA": ed25519.Ed25519PrivateKey.generate,
     "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
@@ -59,7 +60,8 @@ class Signer:
         **changed: object,
     ) -> str:
         """Return a token of ann, good for an hour, but for what is changed; None: left out."""
-        whole = {"sub": "ann", "exp": int(time.time()) + 3600} | changed
+        right = {"sub": "ann", "iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 3600}
+        whole: dict[str, Any] = right | changed
         return jwt.encode(
             {name: value for name, value in whole.items() if value is not None},
             self.private,
@@ -71,6 +73,11 @@ class Signer:
 def signer(algorithm: str, key_id: str | None = None, private: object = None) -> Signer:
     """Make a pair of keys."""
     return Signer(algorithm, key_id or f"key-{algorithm}", private or MAKERS[algorithm]())
+
+
+def accepting(provider_url: str) -> dict[str, str]:
+    """Return the variables of a product that accepts a provider's tokens."""
+    return {"JWT_JWKS_URL": provider_url + PATH, "JWT_ISSUER": ISSUER, "JWT_AUDIENCE": AUDIENCE}
 
 
 class IdentityProvider:

@@ -540,6 +540,8 @@ def two_addresses(
     port = urlsplit(model_switchboard.base_url).port
     assert port is not None
     environment["OPENAI_BASE_URL"] = f"http://two-addresses.test:{port}/v1"
+    # Any other name than localhost could be another host.
+    environment["ALLOW_INSECURE_NETWORK"] = "true"
     found = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:

@@ -36,7 +36,7 @@ class Shapes:
 
     def set(self, base_url: str, **variables: str) -> None:
         """Set variables, beside those that are required."""
-        least = {"DATABASE_URL": "postgresql://x/x", "OPENAI_BASE_URL": base_url}
+        least = {"DATABASE_URL": "postgresql://x@127.0.0.1/x", "OPENAI_BASE_URL": base_url}
         settings = read_settings(least | variables)
         self._monkeypatch.setattr(_shape, "settings", lambda: settings)
 

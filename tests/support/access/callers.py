@@ -9,7 +9,7 @@ import jwt
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.api.test_callers import forged
-from tests.support.identity_provider import signer
+from tests.support.identity_provider import AUDIENCE, ISSUER, signer
 from tests.support.product import JWT_SECRET
 
 # Ids of users. Each id is also the word that marks all data of its user.
@@ -17,7 +17,6 @@ ANN, BOB, INA = "annsecret", "bobsecret", "inasecret"
 NOBODY = "nobodysecret"
 # The word that marks the conversation without an owner that has a key, and the owner of no thing.
 KEYED, STRANGER = "keyedsecret", "strangersecret"
-ISSUER, AUDIENCE = "https://issuer.example", "parley"
 ANOTHER_SECRET = "another secret of at least 32 bytes"
 SIGNER = signer("EdDSA")
 PUBLIC_PEM = SIGNER.private.public_key().public_bytes(
