@@ -83,6 +83,13 @@ def _subdomains(origins: tuple[str, ...]) -> str | None:
     return "|".join(patterns) or None
 
 
+class ResponseCutError(Exception):
+    """The response broke off after its beginning; the log has the reason.
+
+    It stands in for that reason because the server logs what an app raises, with its whole text.
+    """
+
+
 class Function:
     """The ASGI app of one file of `api/`; it calls the handler for a request's method.
 
@@ -114,6 +121,9 @@ class Function:
             request = begin_trace(self._name, scope)
             try:
                 await self._cors(scope, receive, _timed(send, request))
+            except Exception as error:  # noqa: BLE001 (the log has it)
+                log("unexpected_error", error=error)
+                raise ResponseCutError from None
             finally:
                 note_request()
                 log_request(request)

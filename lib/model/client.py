@@ -7,6 +7,7 @@ Imported with the first message, by the chat function alone: `import openai` tak
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
@@ -29,6 +30,10 @@ from lib.problems import AnswerWithheld, ModelFailed, ModelRefused
 # After the finish reason comes the usage, or nothing: some providers then hold the connection open
 # for minutes, without `[DONE]`.
 USAGE_SECONDS = 2.0
+# Again after lib/runtime/log.py: where OPENAI_LOG is set, the package chooses a level itself, and
+# would log each request whole.
+for verbose in ("openai", "httpx2"):
+    logging.getLogger(verbose).setLevel(logging.WARNING)
 FAILURES = (
     openai.APIError,
     httpx2.HTTPError,
@@ -68,15 +73,16 @@ async def stream_answer(request: ModelRequest, reply: Reply) -> AsyncGenerator[P
     has_begun = False
     while True:
         sent = cured.request
+        body = cured.body(sent)
         try:
-            async with aclosing(_stream_once(spoken, sent, cured.body(sent), reply)) as pieces:
+            async with aclosing(_stream_once(spoken, sent, body, reply)) as pieces:
                 async for piece in pieces:
                     if not has_begun:
                         has_begun = True
                         cured.note_answer()
                     yield piece
         except FAILURES as error:
-            refusal = refusal_in(error)
+            refusal = refusal_in(error, body)
             if refusal is None:
                 raise problem_of(error) from error
             if has_begun or not cured.cure(refusal):

@@ -66,8 +66,8 @@ def _warnings() -> list[str]:
         return []
     return [
         (
-            f"Messages older than {days} days are hidden, but not deleted: RETENTION_DAYS is {days}, "
-            "and without CRON_SECRET the nightly clean-up is refused. Set CRON_SECRET "
+            f"Messages older than {days} days are hidden, but not deleted: RETENTION_DAYS is "
+            f"{days}, and without CRON_SECRET the nightly clean-up is refused. Set CRON_SECRET "
             "(openssl rand -base64 32), or RETENTION_DAYS=0 to keep messages for ever."
         )
     ]

@@ -187,8 +187,9 @@ def log_refusal(refusal: Refusal, model: str) -> None:
         "model_refused",
         model=model,
         status=refusal.status,
-        code=refusal.code,
-        param=refusal.param,
+        code=refusal.log_fields["code"],
+        param=refusal.log_fields["param"],
+        provider_request_id=refusal.log_fields["provider_request_id"],
         look_at=_setting_of(refusal, model),
     )
 

@@ -13,7 +13,9 @@ from typing import cast
 
 import openai
 
+from lib.model._refusals.names import known_name, safe_id
 from lib.model.reply import ProviderError
+from lib.settings import settings
 
 # The provider repeats the request in these, and with it words of the user.
 ECHOES = {"input", "ctx", "failed_generation", "url", "request_id"}
@@ -27,10 +29,12 @@ CODE = re.compile(r"[a-z_][a-z0-9_.\[\]]{0,63}")
 class Refusal(Exception):
     """A provider's refusal of a request.
 
-    Its own text stands in the log, and so it never has the provider's words, which may repeat a key
-    or the user's message.
+    Its own text stands in the log: the status, and the names of `log_fields`. It never has the
+    provider's words, which may repeat a key or the user's message.
 
     Attributes:
+        log_fields: `code`, `param` and the provider's `provider_request_id`, each '' if there is
+            none; such as the log may have them (`_refusals/names.py`).
         status: of HTTP; of an error in a stream, the status that it names; None: it names none.
         code: the provider's code; '' if there is none.
         param: the field of the request that is refused, as `messages[0].role`; '' if not named.
@@ -38,8 +42,17 @@ class Refusal(Exception):
         headers: of the response.
     """
 
-    def __init__(self, status: int | None, body: object, headers: Mapping[str, str]) -> None:
-        """Read the error."""
+    def __init__(
+        self, status: int | None, body: object, headers: Mapping[str, str], sent: str = ""
+    ) -> None:
+        """Read the error.
+
+        Args:
+            status: see the class.
+            body: of the response, or the error in its stream.
+            headers: see the class.
+            sent: all that the provider got: the request and the key.
+        """
         all_facts = ((name, text.lower()) for name, text in _facts(body, "", MAX_BODY_DEPTH))
         facts = list(islice(all_facts, MAX_TEXTS))
         self.status = status or _status_in(facts)
@@ -47,7 +60,13 @@ class Refusal(Exception):
         self.param = _first(facts, "param") or _first(facts, "loc")
         self.words = "\n".join(text for _, text in facts)
         self.headers = headers
-        named = (str(self.status or ""), self.code, self.param)
+        request_id = headers.get("x-request-id") or headers.get("request-id") or ""
+        self.log_fields = {
+            "code": known_name(self.code),
+            "param": known_name(self.param),
+            "provider_request_id": safe_id(request_id, sent),
+        }
+        named = (str(self.status or ""), *self.log_fields.values())
         super().__init__(" ".join(each for each in named if each))
 
     @property
@@ -66,13 +85,20 @@ class Refusal(Exception):
         return (self.status, mine) == (other.status, theirs)
 
 
-def refusal_in(error: Exception) -> Refusal | None:
-    """Return the refusal that an error reports; None: the request failed on its way."""
+def refusal_in(error: Exception, body: Mapping[str, object]) -> Refusal | None:
+    """Return the refusal that an error reports; None: the request failed on its way.
+
+    Args:
+        error: the error.
+        body: the request that was refused.
+    """
+    sent = json.dumps([body, settings().openai_api_key, settings().openai_base_url])
     match error:
         case openai.APIStatusError():
-            return Refusal(error.status_code, cast("object", error.body), error.response.headers)
+            answer = cast("object", error.body)
+            return Refusal(error.status_code, answer, error.response.headers, sent)
         case ProviderError():
-            return Refusal(None, error.error, {})
+            return Refusal(None, error.error, {}, sent)
         case _:
             return None
 
@@ -125,6 +151,6 @@ def _status_in(facts: list[tuple[str, str]]) -> int | None:
 
 
 def _first(facts: list[tuple[str, str]], name: str) -> str:
-    """Return the first code under a name; no sentence and no key, because the log has it."""
+    """Return the first code under a name; no sentence."""
     codes = (text for each, text in facts if each == name and CODE.fullmatch(text))
     return next(codes, "")
