@@ -123,7 +123,7 @@ ECHOES: dict[str, Callable[[str], bytes]] = {
     "call of another kind": lambda words: http(event(call_of({"a": [words]}))),
     "call that is no JSON": lambda words: http(event(call_of("{" + words))),
     "reason for the end": lambda words: http(
-        event({"choices": [{"index": 0, "delta": {}, "finish_reason": words}]})
+        event({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": words}]})
     ),
     "content filter": lambda words: http(
         event({"choices": [{"delta": {"refusal": words}, "finish_reason": "content_filter"}]}),
