@@ -23,7 +23,7 @@ async def post(request: Request) -> ASGIApp:
     """Answer one message."""
     caller = await caller_of(request)
     warm_up()
-    return await answer_chat(caller, await read_chat_request(request))
+    return await answer_chat(caller, await read_chat_request(request, caller))
 
 
 app = function(POST=post)

@@ -14,6 +14,8 @@ from typing import Any, Literal, NoReturn, cast
 from urllib.parse import urlsplit
 
 OPENAI_HOST = "api.openai.com"
+# A name with a dot, in small letters; or `*.` and one: each subdomain.
+IMAGE_HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]+")
 ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
 # One that OpenAI does not announce to end, and does not refuse tools. It wants an effort with each
 # request (lib/model/_shape.py).
@@ -249,6 +251,16 @@ def origins(value: str) -> tuple[str, ...]:
     return listed
 
 
+def image_hosts(value: str) -> tuple[str, ...]:
+    """Read a comma-separated list of hosts; `*.example.app` stands for each subdomain."""
+    listed = tuple(part.strip() for part in value.split(",") if part.strip())
+    for host in listed:
+        if not IMAGE_HOST.fullmatch(host):
+            message = f"must be hosts like images.example.app, separated by commas, not {host!r}"
+            raise ValueError(message)
+    return listed
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every setting, under its variable's name in lower case."""
@@ -286,6 +298,10 @@ class Settings:
     metrics_token: str | None = setting(secret(16))
 
     max_message_chars: int = setting(number(1, 10_000), 1000)
+    max_file_bytes: int = setting(number(0, 3_000_000), 1_500_000)
+    max_prompt_images: int = setting(number(0, 100), 10)
+    anonymous_files: bool = setting(boolean, default=False)
+    image_hosts: tuple[str, ...] = setting(image_hosts, ())
     history_messages: int = setting(number(1, 1000), 20)
     max_conversation_messages: int = setting(number(2, 100_000), 1000)
     messages_per_minute: int = setting(number(0, 1_000_000), 20)

@@ -20,7 +20,7 @@ from lib.users import bodies as users
 
 # Text with more than spaces, and without NUL.
 WORDS = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
-IMAGE_URL = r"^(https://[a-z0-9]|data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}$)"
+IMAGE_URL = r"^(https://[a-z0-9\[]|data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}$)"
 # The largest MAX_MESSAGE_CHARS that the tests set; 1,000 where it is not set.
 MOST_MESSAGE_CHARS = 10_000
 
@@ -53,7 +53,10 @@ class SentFilePart(forms.FilePart):
 
 
 class SentUserMessage(forms.UserMessage):
-    parts: list[Annotated[SentTextPart | SentFilePart, Field(discriminator="type")]]
+    parts: Annotated[
+        list[Annotated[SentTextPart | SentFilePart, Field(discriminator="type")]],
+        Field(max_length=forms.MAX_PARTS),
+    ]
 
 
 class SentOtherMessage(BaseModel):

@@ -1,23 +1,23 @@
 """The two forms of a body of POST /api/chat: the plain one, and the AI SDK's (`useChat`)."""
 
 import json
-import re
 from typing import Annotated, Any, Literal, cast
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, StrictBool, model_validator
 
+from lib.chat._image_urls import check_image_url
+from lib.chat._images import check_image, read_base64
 from lib.http.validation import ClientId, Storable, validate
-from lib.problems import InvalidRequest, NothingToAnswer
+from lib.problems import InvalidRequest, NothingToAnswer, Unauthenticated
 from lib.settings import settings
 from lib.texts import storable_json
 from lib.turns.request import ChatRequest, Style
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_FILES = 10
-MAX_URL_CHARS = 2048
-BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+# Text and files; useChat sends one text.
+MAX_PARTS = 100
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
@@ -96,12 +96,12 @@ class UserMessage(BaseModel, defer_build=True):
     """The fields of an AI SDK `UIMessage` that are read, from the newest user message alone.
 
     Attributes:
-        parts: some text or an image; at most 10 images.
+        parts: some text or an image; at most 100, and 10 images.
     """
 
     id: ClientId | None = None
     role: Literal["user"]
-    parts: list[object]
+    parts: list[object] = Field(max_length=MAX_PARTS)
     metadata: Metadata | None = None
 
 
@@ -117,7 +117,8 @@ class FilePart(BaseModel, defer_build=True):
     """A part of a user message: an image, which the provider fetches, or reads from a data URL.
 
     Attributes:
-        url: `https://…`, or `data:`, the media type, `;base64,…`.
+        url: `https://…`, a public host; or `data:`, the media type, `;base64,…`: a whole image of
+            that type.
     """
 
     type: Literal["file"]
@@ -127,13 +128,28 @@ class FilePart(BaseModel, defer_build=True):
 
     @model_validator(mode="after")
     def _has_image(self) -> "FilePart":
-        is_remote = self.url.startswith("https://") and len(self.url) <= MAX_URL_CHARS
-        begin = f"data:{self.mediaType};base64,"
-        is_data = self.url.startswith(begin) and BASE64.fullmatch(self.url, len(begin)) is not None
-        if not (is_remote and urlsplit(self.url).hostname) and not is_data:
-            message = f"url must be https://… or {begin}…"
+        """Check that a `data:` URL has an image of its type; and that others are safe to fetch."""
+        if not self.url.startswith("data:"):
+            check_image_url(self.url)
+            return self
+        if not self.url.startswith(self._beginning):
+            message = f"url must be https://… or {self._beginning}…"
             raise ValueError(message)
+        # Before the data is read, which costs time.
+        _check_bytes(self.data_bytes, "url")
+        check_image(read_base64(self.url.removeprefix(self._beginning)), self.mediaType)
         return self
+
+    @property
+    def _beginning(self) -> str:
+        return f"data:{self.mediaType};base64,"
+
+    @property
+    def data_bytes(self) -> int:
+        """The size of the image in a `data:` URL, in bytes; 0 for other URLs."""
+        if not self.url.startswith("data:"):
+            return 0
+        return (len(self.url) - len(self._beginning)) // 4 * 3 - self.url[-2:].count("=")
 
     def stored(self) -> dict[str, Any]:
         """Return the file in its stored form, which clients see, too."""
@@ -158,20 +174,24 @@ class SdkForm(Options, defer_build=True):
     messageId: ClientId | None = None  # noqa: N815 (the SDK's own name)
 
 
-def read_form(content: dict[str, Any], accept: str) -> ChatRequest:
+def read_form(content: dict[str, Any], accept: str, *, may_send_files: bool) -> ChatRequest:
     """Read a body in either form.
 
     Args:
         content: the body.
         accept: the header Accept, which decides about a stream where the body does not.
+        may_send_files: False: a message with a file is refused before the file is read.
 
     Raises:
         InvalidRequest: when the body has neither form; the problem names each wrong field.
         NothingToAnswer: when the newest message is not the user's.
+        Unauthenticated: when the message has a file, and must not.
     """
     max_message_chars = settings().max_message_chars
     if "messages" in content or isinstance(content.get("message"), dict):
-        return _read_sdk_form(validate(SdkForm, content), max_message_chars)
+        return _read_sdk_form(
+            validate(SdkForm, content), max_message_chars, may_send_files=may_send_files
+        )
     form = validate(PlainForm, content)
     _check_text(form.message, "message", max_message_chars)
     return ChatRequest(
@@ -185,11 +205,13 @@ def read_form(content: dict[str, Any], accept: str) -> ChatRequest:
     )
 
 
-def _read_sdk_form(form: SdkForm, max_message_chars: int) -> ChatRequest:
+def _read_sdk_form(form: SdkForm, max_message_chars: int, *, may_send_files: bool) -> ChatRequest:
     regenerates = form.trigger == "regenerate-message"
     at, newest = _newest_message(form, user_only=regenerates)
     if newest is None and not regenerates:
         raise NothingToAnswer
+    if not may_send_files and _has_file(newest):
+        raise Unauthenticated("Sign in to send files.")
     message = {} if newest is None else _read_message(form, newest, at, max_message_chars)
     return ChatRequest(
         chat_id=form.id,
@@ -209,15 +231,13 @@ def _read_message(form: SdkForm, newest: object, at: str, max_message_chars: int
     message = validate(UserMessage, newest, at)
     parts = _parts(message, at)
     text = "\n".join(part.text for part in parts if isinstance(part, TextPart))
-    files = [part.stored() for part in parts if isinstance(part, FilePart)]
+    files = [part for part in parts if isinstance(part, FilePart)]
     _check_text(text, f"{at}.parts", max_message_chars, has_files=bool(files))
-    if len(files) > MAX_FILES:
-        detail = f"must have at most {MAX_FILES} files, and has {len(files)}"
-        raise InvalidRequest(errors=[{"field": f"{at}.parts", "detail": detail}])
+    _check_files(files, f"{at}.parts")
     return {
         "message_id": message.id or form.messageId or _new_message_id(),
         "text": text,
-        "files": files or None,
+        "files": [file.stored() for file in files] or None,
         "metadata": message.metadata or form.metadata,
     }
 
@@ -277,12 +297,10 @@ def _newest_message(form: SdkForm, *, user_only: bool) -> tuple[str, object]:
     With `user_only` that is the newest message of the user. Earlier messages are ignored, because
     the stored history is the truth: a client cannot put words into the assistant's mouth.
     """
-    messages = [(f"messages.{index}", message) for index, message in enumerate(form.messages or [])]
-    if form.message is not None:
-        messages = [("message", form.message)]
-    for at, message in reversed(messages):
+    messages = form.messages or [] if form.message is None else [form.message]
+    for index, message in reversed([*enumerate(messages)]):
         if not _is_of_assistant(message):
-            return at, message
+            return "message" if form.message is not None else f"messages.{index}", message
         if not user_only:
             break
     return "messages", None
@@ -294,12 +312,42 @@ def _is_of_assistant(message: object) -> bool:
     )
 
 
+def _has_file(message: object) -> bool:
+    """Tell whether a message has a file, before its parts are checked: that costs time."""
+    fields = cast("dict[str, object]", message) if isinstance(message, dict) else {}
+    parts = fields.get("parts")
+    return isinstance(parts, list) and any(
+        isinstance(part, dict) and cast("dict[str, object]", part).get("type") == "file"
+        for part in cast("list[object]", parts)
+    )
+
+
 def _check_text(text: str, field: str, max_message_chars: int, *, has_files: bool = False) -> None:
     if not text.strip() and not has_files:
         raise InvalidRequest(errors=[{"field": field, "detail": "must not be empty"}])
     if len(text) > max_message_chars:
         detail = f"must have at most {max_message_chars} characters, and has {len(text)}"
         raise InvalidRequest(errors=[{"field": field, "detail": detail}])
+
+
+def _check_files(files: list[FilePart], field: str) -> None:
+    # All images of a message reach the model, so it has no more than a prompt may have.
+    max_files = min(MAX_FILES, settings().max_prompt_images)
+    if len(files) > max_files:
+        detail = f"must have at most {max_files} files, and has {len(files)}"
+        raise InvalidRequest(errors=[{"field": field, "detail": detail}])
+    try:
+        _check_bytes(sum(file.data_bytes for file in files), "the files together")
+    except ValueError as error:
+        raise InvalidRequest(errors=[{"field": field, "detail": str(error)}]) from error
+
+
+def _check_bytes(size: int, subject: str) -> None:
+    """Check the size of data that is stored with a message, against MAX_FILE_BYTES."""
+    most = settings().max_file_bytes
+    if size > most:
+        message = f"{subject} must have at most {most} bytes of data, and has {size}"
+        raise ValueError(message)
 
 
 def _new_message_id() -> str:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import assert_never
 from uuid import UUID, uuid4
 
 from starlette.requests import Request
@@ -46,18 +46,22 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 LOOK_AGAIN_SECONDS = 0.25
 
 
-async def read_chat_request(request: Request) -> ChatRequest:
-    """Read a request of POST /api/chat.
+async def read_chat_request(request: Request, caller: Caller) -> ChatRequest:
+    """Read a request of POST /api/chat. Files are for users, unless ANONYMOUS_FILES opens them.
 
     Raises:
         Problem: see `read_json`, and `read_form`.
     """
     content = await read_json(request, MAX_BODY_BYTES)
     read_form = await load(form_reader)
-    return read_form(content, request.headers.get("accept", ""))
+    return read_form(
+        content,
+        request.headers.get("accept", ""),
+        may_send_files=caller.user_id is not None or settings().anonymous_files,
+    )
 
 
-def form_reader() -> Callable[[dict[str, Any], str], ChatRequest]:
+def form_reader() -> Callable[..., ChatRequest]:
     """Import `read_form`, which imports pydantic, and return it."""
     from lib.chat.forms import read_form
 

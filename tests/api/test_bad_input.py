@@ -71,10 +71,11 @@ def fields_of(problem: dict[str, Any]) -> list[str]:
     return [error["field"] for error in problem["errors"]]
 
 
-async def refused_fields(parley: Parley, body: object) -> list[str]:
+async def refused_fields(parley: Parley, body: object, *, user: str | None = None) -> list[str]:
     """Post a body that is JSON but not valid, and return the fields that the refusal names."""
     # Not `json=`: the client could not encode a lone surrogate, which JSON writes as \\ud800.
-    response = await parley.client.post(CHAT, content=json.dumps(body), headers=JSON)
+    headers = JSON | headers_of(user)
+    response = await parley.client.post(CHAT, content=json.dumps(body), headers=headers)
     return fields_of(problem_of(response, 422, "invalid_request"))
 
 
@@ -182,13 +183,20 @@ async def test_files_that_are_no_images_by_https_or_data_url_are_refused(
     file = {"type": "file", "mediaType": "image/png", "url": "https://example.com/image.png"}
     parts = [{"type": "text", "text": "See"}, file | changed]
 
-    assert await refused_fields(parley, single(parts=parts)) == [field]
+    assert await refused_fields(parley, single(parts=parts), user="ann") == [field]
 
 
 async def test_a_message_has_ten_files_at_most(parley: Parley) -> None:
     file = {"type": "file", "mediaType": "image/png", "url": "https://example.com/image.png"}
 
-    assert await refused_fields(parley, single(parts=[file] * 11)) == ["message.parts"]
+    assert await refused_fields(parley, single(parts=[file] * 11), user="ann") == ["message.parts"]
+
+
+async def test_a_message_has_a_hundred_parts_at_most(parley: Parley) -> None:
+    part = {"type": "text", "text": ""}
+    body = single(parts=[{"type": "text", "text": "Hello!"}, *[part] * 100])
+
+    assert await refused_fields(parley, body) == ["message.parts"]
 
 
 async def test_the_newest_message_must_not_be_the_systems(parley: Parley) -> None:

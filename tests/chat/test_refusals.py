@@ -669,7 +669,9 @@ async def test_earlier_pictures_are_left_out_for_a_model_that_reads_text_alone(
     model.choose = refusing.reply_to
 
     for number in (2, 3):
-        assert text_of(await parley.send("And now?", message_id=f"message-{number}")) == "Done"
+        message_id = f"message-{number}"
+        response = await parley.send("And now?", message_id=message_id, user="ann")
+        assert text_of(response) == "Done"
 
     assert [has_image(body) for body in model.requests] == [True, True, False, False]
     assert model.requests[-1]["messages"][1]["content"].startswith("What is this?\n\n[There was")
@@ -705,7 +707,7 @@ async def test_the_question_after_a_refused_picture_is_answered_without_that_pic
     model.choose = Refusing(has_image, TEXT_ONLY["DeepSeek"]).reply_to
     await _show(parley, "What is this?")
 
-    response = await parley.send("Hello", message_id="message-2")
+    response = await parley.send("Hello", message_id="message-2", user="ann")
 
     assert text_of(response) == "Done"
     assert [has_image(body) for body in model.requests] == [True, False]
@@ -722,7 +724,7 @@ async def test_an_earlier_picture_that_cannot_be_read_any_more_costs_other_conve
     model.choose = refusing.reply_to
 
     for chat in (id_of("a"), id_of("b")):
-        response = await parley.send("And now?", message_id="message-2", chat_id=chat)
+        response = await parley.send("And now?", message_id="message-2", chat_id=chat, user="ann")
         assert text_of(response) == "Done"
 
     assert "dog.png" in json.dumps(model.requests[-1])
@@ -1075,4 +1077,4 @@ async def _show(
 ) -> httpx2.Response:
     parts = [{"type": "text", "text": text}, image]
     message = {"id": "message-1", "role": "user", "parts": parts}
-    return await parley.send("", messages=[message], chat_id=chat_id)
+    return await parley.send("", messages=[message], chat_id=chat_id, user="ann")

@@ -13,7 +13,7 @@ import lib.answers._title
 from lib.model._dialects import RESPONSES
 from tests.support.analyses import ANALYSIS, STORED, stored_analyses, until_answers_done
 from tests.support.model_server import ANALYSIS_MODEL, Called
-from tests.support.product import CHAT_ID, Parley, parts_of, problem_of, text_of
+from tests.support.product import Parley, parts_of, problem_of, text_of
 from tests.support.reading import path_of, sending, until
 from tests.support.responses_model import (
     Item,
@@ -309,7 +309,7 @@ async def test_an_image_stands_beside_its_text(parley: Parley, model: ResponsesM
     parts = [{"type": "text", "text": "What is this?"}, CAT]
     message = {"id": "message-1", "role": "user", "parts": parts}
 
-    await parley.client.post("/api/chat", json={"id": CHAT_ID, "messages": [message]})
+    await parley.send("", messages=[message], user="ann")
 
     assert model.requests[0]["input"][1]["content"] == [
         {"type": "input_text", "text": "What is this?"},

@@ -436,7 +436,7 @@ async def test_no_title_is_requested_for_a_picture_without_words(
     picture = {"type": "file", "mediaType": "image/png", "url": "https://example.com/cat.png"}
     message = {"id": "message-1", "role": "user", "parts": [picture]}
 
-    await parley.send("", messages=[message])
+    await parley.send("", messages=[message], user="ann")
 
     assert len(model.requests) == 1
     assert model.title_requests == []

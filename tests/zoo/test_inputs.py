@@ -223,10 +223,10 @@ async def test_a_picture_is_refused_where_the_model_reads_text_only_and_the_next
     body = sdk_body("")
     body["messages"][0]["parts"] = parts
 
-    response = await parley.client.post("/api/chat", json=body)
+    response = await parley.client.post("/api/chat", json=body, headers=headers_of("ann"))
 
     assert response.json()["code"] == "file_refused"
-    assert await ask(parley, 2, "Hello") == said("Hello")
+    assert await ask(parley, 2, "Hello", user="ann") == said("Hello")
 
 
 # 6

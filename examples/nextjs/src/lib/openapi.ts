@@ -715,7 +715,7 @@ export interface components {
             type: "file";
             /** @enum {string} */
             mediaType: "image/png" | "image/jpeg" | "image/gif" | "image/webp";
-            /** @description `https://…`, or `data:`, the media type, `;base64,…`. */
+            /** @description `https://…`, a public host; or `data:`, the media type, `;base64,…`: a whole image of that type. */
             url: string;
             filename?: string | null;
         };
@@ -745,7 +745,7 @@ export interface components {
              * @enum {string}
              */
             role: "user";
-            /** @description Some text or an image; at most 10 images. */
+            /** @description Some text or an image; at most 100, and 10 images. */
             parts: (components["schemas"]["SentTextPart"] | components["schemas"]["SentFilePart"])[];
             metadata?: {
                 [key: string]: unknown;
