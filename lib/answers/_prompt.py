@@ -22,6 +22,8 @@ BEHAVIORS = {
     "normal": "",
     "cautious": "Be cautious: say what you are not sure of, and ask before you assume.",
 }
+# In the place of an image that is left out.
+EARLIER_IMAGE = "[image]"
 # Said by the assistant where its answer ended with the results of tools.
 NO_ANSWER = "(No answer followed.)"
 
@@ -57,6 +59,9 @@ def prompt_messages(
     then, and with what stood before it and had no whole answer yet (unanswered questions, results
     of tools, an answer that was withheld midway): the provider may have refused it for that.
 
+    The images of the newest messages alone are sent, MAX_PROMPT_IMAGES at most; see
+    `_first_with_images`.
+
     Args:
         messages: the messages up to the question, oldest first.
         style: the style of the answer.
@@ -67,8 +72,9 @@ def prompt_messages(
     instructions = [message.content for message in messages if message.role == "system"]
     prompt = _Prompt([system_prompt(style), *instructions])
     refused = {message.id for message in messages[:-1] if message.refusal is not None}
+    first_with_images = _first_with_images(messages)
     remark = ""
-    for message in messages:
+    for place, message in enumerate(messages):
         if message.id in refused:
             prompt.drop_unsettled()
         if message.id in refused or message.reply_to in refused:
@@ -76,7 +82,7 @@ def prompt_messages(
         if message is messages[-1] and replaced is not None:
             remark += _remark(replaced)
         if message.role == "user":
-            prompt.add_user(_content(message, remark))
+            prompt.add_user(_content(message, remark, has_images=place >= first_with_images))
             remark = ""
         elif message.role == "assistant":
             for step in steps_with_states(message):
@@ -147,9 +153,39 @@ class _Prompt:
         return self.messages[-1] if self.messages else None
 
 
-def _content(message: Message, remark: str) -> tuple[str | Image, ...]:
+def _first_with_images(messages: list[Message]) -> int:
+    """Return the place of the first message whose images are sent; those of all after it are, too.
+
+    A request should begin with the bytes of the one before, so the place moves seldom. It is the
+    first message of a block, as the window is made of them
+    (sql/functions/list_turn_messages.sql): then an image that was left out stays out, also when the
+    window moves. Within a block that has too many images of its own, half of them are left out at
+    once.
+    """
+    told = [place for place, message in enumerate(messages) if message.role != "system"]
+    counts = [len(messages[place].files or []) for place in told]
+    most = settings().max_prompt_images
+    blocks = range(0, len(told), (settings().history_messages + 1) // 2)
+    first = next((start for start in blocks if sum(counts[start:]) <= most), None)
+    if first is None:
+        first = blocks[-1]
+        # Each message of the block again, as it came: so the place is the same in each request.
+        for end in range(first + 1, len(told) + 1):
+            if sum(counts[first:end]) > most:
+                first = _start_of(most // 2, counts, first, end)
+                if first == end:  # the newest message alone has more than half
+                    first = _start_of(most, counts, blocks[-1], end)
+    return told[first] if first < len(told) else len(messages)
+
+
+def _start_of(most: int, counts: list[int], first: int, end: int) -> int:
+    """Return the first place from which there are at most so many images before the end."""
+    return next(start for start in range(first, end + 1) if sum(counts[start:end]) <= most)
+
+
+def _content(message: Message, remark: str, *, has_images: bool) -> tuple[str | Image, ...]:
     text = remark + message.content
-    images = [Image(file["url"]) for file in message.files or []]
+    images = [Image(file["url"]) if has_images else EARLIER_IMAGE for file in message.files or []]
     return (*([text] if text.strip() else []), *images)
 
 

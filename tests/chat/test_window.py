@@ -68,3 +68,59 @@ async def test_the_request_after_a_tool_turn_begins_with_the_bytes_of_that_turn(
 
     assert len(model.requests) == 3
     assert moves(model.requests) == []
+
+
+def images_in(request: dict[str, Any]) -> list[str]:
+    """Return the URLs of the images in a request."""
+    parts: list[dict[str, Any]] = []
+    for message in request["messages"]:
+        parts += message["content"] if isinstance(message["content"], list) else []
+    return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+
+
+@pytest.mark.parametrize(
+    ("images_a_turn", "most_moves"),
+    [
+        # No more than the window moves alone: every second turn, every fifth.
+        pytest.param(1, 6, marks=pytest.mark.environment(HISTORY_MESSAGES="8")),
+        pytest.param(1, 2),
+        pytest.param(2, 3),
+        # Twice in five turns.
+        pytest.param(3, 6),
+        # A question's own images are as many as a prompt may have.
+        pytest.param(10, 15),
+    ],
+)
+async def test_the_newest_images_are_sent_and_the_beginning_of_a_request_stays(
+    parley: Parley, model: ScriptedModel, images_a_turn: int, most_moves: int
+) -> None:
+    sent: list[list[str]] = []
+    for turn in range(16):
+        urls = [f"https://example.com/{turn}-{number}.png" for number in range(images_a_turn)]
+        files = [{"type": "file", "mediaType": "image/png", "url": url} for url in urls]
+        message = {"id": f"message-{turn}", "role": "user", "parts": files}
+        await parley.send("", messages=[message], message_id=f"message-{turn}", user="ann")
+        sent.append(urls)
+
+    shown = [images_in(request) for request in model.requests]
+    assert all(len(images) <= 10 for images in shown)
+    assert all(images[-len(urls) :] == urls for images, urls in zip(shown, sent, strict=True))
+    for before, after in pairwise(shown):
+        # An image that was left out never comes back.
+        assert set(after) - set(before) <= set(after[-images_a_turn:])
+    assert len(moves(model.requests)) <= most_moves
+
+
+@pytest.mark.environment(MAX_PROMPT_IMAGES="1")
+async def test_a_text_stands_for_an_image_that_is_left_out(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    for name in ("cat", "dog"):
+        file = {"type": "file", "mediaType": "image/png", "url": f"https://example.com/{name}.png"}
+        parts = [{"type": "text", "text": f"The {name}"}, file]
+        message = {"id": name, "role": "user", "parts": parts}
+        await parley.send("", messages=[message], user="ann")
+
+    first, _, second = model.requests[-1]["messages"][1:]
+    assert first["content"] == "The cat\n\n[image]"
+    assert [part["type"] for part in second["content"]] == ["text", "image_url"]

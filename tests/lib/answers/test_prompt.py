@@ -15,7 +15,13 @@ from lib.conversations.message import Message, Role
 from lib.conversations.steps import Step, ToolCall, stored_steps
 from lib.model._chat.request import chat_messages
 from lib.model._responses.request import input_items
-from lib.model.request import AssistantMessage, SystemMessage, UserMessage
+from lib.model.request import (
+    AssistantMessage,
+    Image,
+    PromptMessage,
+    SystemMessage,
+    UserMessage,
+)
 from lib.turns.request import Style
 from tests.support.model_server import Called
 from tests.support.responses_model import called, said, thought
@@ -128,6 +134,33 @@ def test_the_strictest_server_of_responses_accepts_the_items_of_any_conversation
     assert fault_in_input(items, made) is None
     spoken = [each["content"] for each in items if each.get("role") == "user"][-1]
     assert "What now?" in str(spoken)
+
+
+def images_of(prompt: tuple[PromptMessage, ...]) -> list[str]:
+    """Return the URLs of the images in a prompt."""
+    parts = [part for each in prompt if isinstance(each, UserMessage) for part in each.content]
+    return [part.url for part in parts if isinstance(part, Image)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 10), min_size=1, max_size=30))
+def test_a_prompt_has_ten_images_at_most_and_an_image_left_out_stays_out(counts: list[int]) -> None:
+    messages: list[Message] = []
+    before: set[str] = set()
+    for turn, count in enumerate(counts):
+        urls = [f"https://example.app/{turn}-{number}.png" for number in range(count)]
+        files = [{"url": url, "mediaType": "image/png"} for url in urls]
+        messages.append(message("user", "Look", files=files))
+
+        # As list_turn_messages moves the window: by 10 of 20 messages.
+        window = messages[max(0, -((20 - len(messages)) // 10)) * 10 :]
+        images = images_of(prompt_messages(window, Style(), []))
+
+        assert len(images) <= 10
+        assert images[len(images) - count :] == urls
+        assert set(images) - set(urls) <= before
+        before = set(images)
+        messages.append(answer([Step("I see")]))
 
 
 def test_two_questions_become_one_message_when_the_first_has_no_answer() -> None:
