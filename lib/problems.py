@@ -119,15 +119,22 @@ class WrongCredentials(Problem):
         super().__init__(detail, headers={"www-authenticate": "Bearer"})
 
 
-class EmailTaken(Problem):
-    """An account with this email address exists already. Log in instead."""
+class NoPassword(Problem):
+    """Your account has no password here. Change it where you sign in."""
 
-    code = "email_taken"
+    code = "no_password"
+    status = HTTPStatus.CONFLICT
+
+
+class SignOutUnavailable(Problem):
+    """This application cannot end your sessions from here. End them where you sign in."""
+
+    code = "sign_out_unavailable"
     status = HTTPStatus.CONFLICT
 
 
 class TooManyAttempts(Problem):
-    """Too many attempts. Try again later."""
+    """Too many attempts. Wait a little, then try again."""
 
     code = "too_many_attempts"
     status = HTTPStatus.TOO_MANY_REQUESTS

@@ -26,7 +26,7 @@ BEGIN
     FROM unnest(
         ARRAY[
             'schema_migrations', 'conversations', 'chat_messages', 'quotas', 'tool_runs',
-            'stream_batches', 'finished_streams', 'metric_counters'
+            'stream_batches', 'finished_streams', 'metric_counters', 'account_attempts', 'known_networks'
         ]
     ) AS names (name)
     WHERE
@@ -45,12 +45,13 @@ BEGIN
         pg_proc.pronamespace = current_schema()::regnamespace
         AND coalesce(obj_description(pg_proc.oid, 'pg_proc'), '') NOT LIKE 'Parley:%'
         AND pg_proc.proname = any(ARRAY[
-            'act_as_caller', 'begin_turn', 'count_guess', 'count_tokens', 'count_use',
-            'delete_old_chat_messages', 'delete_old_conversations', 'delete_own_account',
-            'erase_conversation', 'find_account', 'finish_turn', 'is_active_user', 'is_kept',
-            'list_slow_statements', 'list_turn_messages', 'own_quota', 'own_user',
-            'reach_conversation', 'register_account', 'remember_user',
-            'search_conversations', 'search_vector'
+            'act_as_caller', 'begin_turn', 'change_password', 'count_account_attempt',
+            'count_guess', 'count_tokens', 'count_use', 'delete_old_chat_messages',
+            'delete_old_conversations', 'delete_own_account', 'erase_conversation',
+            'find_account', 'finish_log_in', 'finish_turn', 'is_kept', 'list_slow_statements',
+            'list_turn_messages', 'own_quota', 'own_user', 'reach_conversation',
+            'register_account', 'remember_user', 'search_conversations', 'search_vector',
+            'sign_out_everywhere', 'user_state'
         ]);
     IF foreign_functions IS NOT NULL THEN
         RAISE EXCEPTION USING

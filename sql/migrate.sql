@@ -75,14 +75,16 @@ SELECT NOT EXISTS (
     \ir functions/begin_turn.sql
     \ir functions/count_tokens.sql
     \ir functions/count_guess.sql
+    \ir functions/change_password.sql
+    \ir functions/count_account_attempt.sql
     \ir functions/count_use.sql
     \ir functions/delete_old_chat_messages.sql
     \ir functions/delete_old_conversations.sql
     \ir functions/delete_own_account.sql
     \ir functions/erase_conversation.sql
     \ir functions/find_account.sql
+    \ir functions/finish_log_in.sql
     \ir functions/finish_turn.sql
-    \ir functions/is_active_user.sql
     \ir functions/is_kept.sql
     \ir functions/list_slow_statements.sql
     \ir functions/list_turn_messages.sql
@@ -92,6 +94,8 @@ SELECT NOT EXISTS (
     \ir functions/register_account.sql
     \ir functions/remember_user.sql
     \ir functions/search_conversations.sql
+    \ir functions/sign_out_everywhere.sql
+    \ir functions/user_state.sql
 \else
     \echo leaving the functions as they are: a later version has migrated this database
 \endif

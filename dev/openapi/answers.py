@@ -263,6 +263,12 @@ class User(Answered):
     name: str | None
 
 
+class Registered(Answered):
+    """The answer to every registration, whether the address was free or taken."""
+
+    status: Literal["registered"]
+
+
 class SignedIn(Answered):
     """An account's token."""
 
@@ -274,6 +280,7 @@ class SignedIn(Answered):
 ExportedRow = Literal[
     "user",
     "quota",
+    "known_network",
     "conversation",
     "message",
     "task",
@@ -364,6 +371,7 @@ ANSWERS = (
     MistakesOrUsage,
     MistakeExample,
     TaskPage,
+    Registered,
     SignedIn,
     CleanUpReport,
     Health,

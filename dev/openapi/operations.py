@@ -82,6 +82,7 @@ class Operation:
         query: the query string.
         more_query: schemas of parameters that no query string reads.
         body: the component that describes the body.
+        is_body_optional: some callers send none.
         answers: the successes, by status.
         problems: the problems of its own; those of its caller, body and query are added.
         problem_headers: headers that the problems may have.
@@ -95,6 +96,7 @@ class Operation:
     query: type | None = None
     more_query: Mapping[str, Schema] = field(default_factory=dict[str, Schema])
     body: str | None = None
+    is_body_optional: bool = False
     answers: Mapping[int, Answer]
     problems: tuple[type[Problem], ...] = ()
     problem_headers: tuple[str, ...] = ()
@@ -110,7 +112,10 @@ class Operation:
             operation["parameters"] = parameters
         if self.body:
             content = {"application/json": {"schema": {"$ref": REF + self.body}}}
-            operation["requestBody"] = {"required": True, "content": content}
+            operation["requestBody"] = {
+                "required": not self.is_body_optional,
+                "content": content,
+            }
         return operation | {
             "responses": responses | problem_responses(self._problems(), self.problem_headers)
         }

@@ -30,6 +30,15 @@ ToolName = Annotated[str, Field(json_schema_extra={"enum": [*sorted(tools())]})]
 Persona = Annotated[
     str, Field(min_length=1, max_length=64, description="A name of the operator's `PERSONAS`.")
 ]
+NewPassword = Annotated[
+    Storable,
+    Field(
+        min_length=users.MIN_PASSWORD_CHARS,
+        max_length=users.MAX_PASSWORD_BYTES,
+        json_schema_extra={"format": "password"},
+    ),
+]
+CurrentPassword = Annotated[users.CurrentPassword, Field(json_schema_extra={"format": "password"})]
 TaskTitle = Annotated[users.Title, Field(json_schema_extra={"pattern": WORDS})]
 
 
@@ -96,14 +105,25 @@ class Credentials(users.Credentials):
     email: Annotated[
         str, Field(max_length=users.MAX_EMAIL_CHARS, pattern=r"^[^\s\u0000]+@[^\s@\u0000]+$")
     ]
-    password: Annotated[
-        Storable,
-        Field(
-            min_length=users.MIN_PASSWORD_CHARS,
-            max_length=users.MAX_PASSWORD_BYTES,
-            json_schema_extra={"format": "password"},
-        ),
-    ]
+    password: NewPassword
+
+
+class PasswordChange(users.PasswordChange):
+    password: CurrentPassword
+    new_password: NewPassword
+
+
+class SignOut(users.SignOut):
+    pass
+
+
+type AccountRequest = Annotated[
+    Credentials | PasswordChange | SignOut, Field(discriminator="action")
+]
+
+
+class Confirmation(users.Confirmation):
+    password: CurrentPassword
 
 
 class NewTask(users.NewTask):
@@ -115,4 +135,12 @@ class TaskChange(users.TaskChange):
     title: TaskTitle | None = None
 
 
-REQUESTS = (ChatRequest, ConversationChange, MistakeMark, Credentials, NewTask, TaskChange)
+REQUESTS = (
+    ChatRequest,
+    ConversationChange,
+    MistakeMark,
+    AccountRequest,
+    Confirmation,
+    NewTask,
+    TaskChange,
+)

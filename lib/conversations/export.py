@@ -25,6 +25,7 @@ SMALL_BATCH = 20
 type Kind = Literal[
     "user",
     "quota",
+    "known_network",
     "conversation",
     "message",
     "task",
@@ -38,7 +39,7 @@ type Kind = Literal[
 class ProfileRow:
     """A row of export_profile."""
 
-    kind: Literal["user", "quota"]
+    kind: Literal["user", "quota", "known_network"]
     content: str
 
 

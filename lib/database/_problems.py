@@ -1,5 +1,7 @@
 """The one place where an error of the database becomes a problem."""
 
+from collections.abc import Callable
+
 import psycopg
 from psycopg import errors
 
@@ -13,18 +15,23 @@ from lib.problems import (
     LocalAccountsUnavailable,
     NotFound,
     Problem,
+    SignOutUnavailable,
     TooManyGuesses,
+    Unauthenticated,
 )
 
 # Not the statement's fault, and perhaps over in a moment: a lost connection, too long a wait for a
 # connection or a lock, a full disk, a server that only reads.
 TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
+SIGNED_OUT = "You were signed out everywhere, or your password was changed. Sign in again."
 # Errors that functions of the database raise on purpose (sql/functions/).
-RAISED: dict[str | None, type[Problem]] = {
+RAISED: dict[str | None, Callable[[], Problem]] = {
     "PA001": AccountInactive,
     "PA002": AccountUnknown,
     "PA003": LocalAccountsUnavailable,
+    "PA004": lambda: Unauthenticated(SIGNED_OUT),
     "PA006": NotFound,
+    "PA007": SignOutUnavailable,
 }
 LOCKED = "The database is busy with another change to the same data. Try again in a moment."
 NO_ROLE = (

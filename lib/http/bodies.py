@@ -33,11 +33,31 @@ async def read_body[Model: BaseModel](
         InvalidRequest: when the body does not fit the model; names each wrong field.
         Problem: see `read_json`.
     """
-    content = await read_json(request)
+    return await check_body(await read_json(request), find_model)
+
+
+async def check_body[Model: BaseModel](
+    content: dict[str, Any], find_model: Callable[[], type[Model]]
+) -> Model:
+    """Check the content of a body against a model.
+
+    Args:
+        content: the body, as JSON.
+        find_model: imports the model, and returns it.
+
+    Raises:
+        InvalidRequest: when the content does not fit the model; names each wrong field.
+    """
     model = await load(find_model)
     from lib.http.validation import validate  # noqa: PLC0415 (the model has imported it)
 
     return validate(model, content)
+
+
+def has_body(request: Request) -> bool:
+    """Tell whether a request has a body, where it may do without (RFC 9112, section 6)."""
+    headers = request.headers
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
 async def read_json(request: Request, max_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:

@@ -23,6 +23,8 @@ LOCAL_ACCOUNT_CLAIM = "local_account"
 NEW_ACCOUNT_CLAIM = "new_account"
 # What a step does about an anonymous conversation: see sql/functions/reach_conversation.sql.
 type Approach = Literal["read", "create", "continue", "follow"]
+# Later than every `tokens_valid_from`.
+NEVER_TOO_OLD = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,12 @@ class Caller:
     approach: Approach = "read"
 
     def following(self) -> "Caller":
-        """Return the caller for the steps after the one that has reached the conversation."""
-        return replace(self, approach="follow")
+        """Return the caller for the steps after the first one, which has admitted the caller.
+
+        An answer that is being made is still stored after the user has signed out everywhere, and a
+        conversation that is gone by now is no guess.
+        """
+        return replace(self, approach="follow", token_issued_at=NEVER_TOO_OLD)
 
     def reachable(self, conversation_id: UUID) -> UUID | None:
         """Return the id for an anonymous caller, whose only permission it is; for a user, None."""

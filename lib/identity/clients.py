@@ -13,6 +13,8 @@ from lib.settings import settings
 IPV6_PREFIX = 64
 # A customer of a provider has up to 65,536 such networks: RIPE-690 recommends a /48 for each.
 SITE_PREFIX = 48
+# A network from which a local account was used is known for so long after the last log-in.
+KNOWN_NETWORK_DAYS = 90
 
 
 def client_of(request: Request) -> str:

@@ -20,6 +20,7 @@ from psycopg.errors import LockNotAvailable
 from lib.database.client import Database
 from lib.database.statements import Call, Statement
 from lib.http.queries import one_of, parameter, query_string
+from lib.identity.clients import KNOWN_NETWORK_DAYS
 from lib.problems import DatabaseTooSlow, DatabaseUnavailable
 from lib.runtime.log import log
 from lib.runtime.trace import trace
@@ -62,6 +63,22 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptCounter:
+    """The row of delete_old_account_attempts."""
+
+    subject: str
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedNetwork:
+    """The row of delete_old_known_networks."""
+
+    subject: str
+    used_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DeletedStream:
     """The row of delete_old_finished_streams."""
 
@@ -83,6 +100,8 @@ STREAM_BATCH = 200
 DELETE_OLD_CHAT_MESSAGES = Statement("operations/delete_old_chat_messages", MessageBatch)
 DELETE_OLD_CONVERSATIONS = Statement("operations/delete_old_conversations", ConversationBatch)
 DELETE_OLD_QUOTAS = Statement("operations/delete_old_quotas", Counter)
+DELETE_OLD_ACCOUNT_ATTEMPTS = Statement("operations/delete_old_account_attempts", AttemptCounter)
+DELETE_OLD_KNOWN_NETWORKS = Statement("operations/delete_old_known_networks", UnusedNetwork)
 DELETE_OLD_FINISHED_STREAMS = Statement("operations/delete_old_finished_streams", DeletedStream)
 
 
@@ -147,7 +166,7 @@ class Pace:
 
 
 async def clean_up(database: Database) -> CleanUpReport:
-    """Delete expired quota counters, streams, messages, and conversations left empty.
+    """Delete expired counters, streams, messages, and conversations left empty.
 
     Stores the unfinished answers of killed functions first. Then deletes until nothing is left or
     the function's time is over; the next clean-up continues, and several at once share the work.
@@ -160,6 +179,7 @@ async def clean_up(database: Database) -> CleanUpReport:
     report = deletion.report
     await recover_lapsed_turns(database, trace().deadline.cut_at)
     await deletion.delete_quotas()
+    await deletion.delete_account_attempts()
     await deletion.delete_finished_streams()
     if deletion.retention_days:
         # In this order, because a conversation is empty only when its messages are deleted.
@@ -238,16 +258,32 @@ class Deletion:
         """Delete the quota counters of past days, as far as time allows."""
         await self._delete_rows(DELETE_OLD_QUOTAS, QUOTA_BATCH, attrgetter("day_ends_at"))
 
+    async def delete_account_attempts(self) -> None:
+        """Delete counters of past days and networks that are unused for long, as time allows."""
+        await self._delete_rows(DELETE_OLD_ACCOUNT_ATTEMPTS, QUOTA_BATCH, attrgetter("ends_at"))
+        await self._delete_rows(
+            DELETE_OLD_KNOWN_NETWORKS,
+            QUOTA_BATCH,
+            attrgetter("used_at"),
+            known_days=KNOWN_NETWORK_DAYS,
+        )
+
     async def delete_finished_streams(self) -> None:
         """Delete the streams that can no longer be resumed, as far as time allows."""
         await self._delete_rows(DELETE_OLD_FINISHED_STREAMS, STREAM_BATCH, attrgetter("ended_at"))
 
     async def _delete_rows[Row](
-        self, statement: Statement[Row], size: int, time_of: Callable[[Row], datetime]
+        self,
+        statement: Statement[Row],
+        size: int,
+        time_of: Callable[[Row], datetime],
+        **parameters: object,
     ) -> None:
         since = None
         while has_time():
-            gone = await paced(self.database, statement(batch_size=size, since=since, now=None))
+            gone = await paced(
+                self.database, statement(batch_size=size, since=since, now=None, **parameters)
+            )
             if len(gone) < size:
                 break
             since = max(map(time_of, gone))

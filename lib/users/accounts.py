@@ -1,45 +1,38 @@
-"""Accounts: register and log in to a local account, and delete an account of any kind."""
+"""Accounts: register and log in to a local account; sign out, and delete an account of any kind."""
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from lib.conversations.changes import delete_conversations
+from lib.database.acting import act_as, remember_user
 from lib.database.client import Database
 from lib.database.statements import Nothing, Statement
-from lib.identity.callers import LOCAL_ACCOUNT_CLAIM, Caller
-from lib.identity.clients import hashed
+from lib.identity.callers import Caller
 from lib.identity.erasures import log_erasure
-from lib.problems import AccountInactive, EmailTaken, NotFound, TooManyAttempts, WrongCredentials
-from lib.settings import settings
+from lib.problems import AccountInactive, NoPassword, WrongCredentials
+from lib.users.attempts import (
+    NETWORKS_KEPT,
+    count_attempt,
+    log_in_subjects,
+    network_subject,
+    registration_subjects,
+)
+from lib.users.tokens import signed_in
 
 if TYPE_CHECKING:
-    from lib.users.bodies import Credentials
+    from lib.users.bodies import Confirmation, Credentials, PasswordChange
 
 
-TOKEN_LIFETIME = timedelta(days=7)
 # 0.2 s of CPU: little for one log-in, much for a million guessed passwords (OWASP, "Password
 # Storage": at least 10).
 BCRYPT_ROUNDS = 12
+# bcrypt takes no more of a password.
+BCRYPT_BYTES = 72
 # The hash of a random password that is stored nowhere.
 NOBODYS_HASH = "$2b$12$zlSk.DYktbzBwXmucah4WeJp.amwC8VJ0/qbGGRMESLvpDEbolTem"
-# NIST SP 800-63B, 3.2.2: at most 100 failed attempts on an account.
-ATTEMPTS = {
-    "address_per_minute": 10,
-    "address_per_day": 100,
-    "client_per_minute": 30,
-    "client_per_day": 300,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """The row of count_attempt."""
-
-    is_allowed: bool
-    retry_after_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,53 +44,66 @@ class Account:
         name: the user's name; None: unknown.
         hashed_password: bcrypt; None: the user signs in elsewhere.
         is_active: the account is not switched off.
+        created_at: when it was registered, or the user first seen.
     """
 
     id: str
     name: str | None
     hashed_password: str | None
     is_active: bool
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class RegisteredAccount:
-    """The row of register_account.
+class TokenTime:
+    """The row of finish_log_in and of change_password.
 
     Attributes:
-        user_id: the new account's; None: the address has an account already.
+        issued_at: for a new token; None: the account has another password by now, or was deleted.
     """
 
-    user_id: str | None
+    issued_at: datetime | None
 
 
-COUNT_ATTEMPT = Statement("users/count_attempt", Attempt)
 FIND_ACCOUNT = Statement("users/find_account", Account)
-REGISTER_ACCOUNT = Statement("users/register_account", RegisteredAccount)
+REGISTER_ACCOUNT = Statement("users/register_account", Nothing)
+FINISH_LOG_IN = Statement("users/finish_log_in", TokenTime)
+CHANGE_PASSWORD = Statement("users/change_password", TokenTime)
+SIGN_OUT_EVERYWHERE = Statement("users/sign_out_everywhere", Nothing)
 # An erasure has to succeed, however much the user has left.
 DELETE_OWN_ACCOUNT = Statement("users/delete_own_account", Nothing, timeout_ms=30_000)
 
 
-def credentials() -> "type[Credentials]":
-    """Return the model of the body of POST."""
-    from lib.users.bodies import Credentials
+@dataclass(frozen=True, slots=True)
+class LogIn:
+    """A log-in with the right password.
 
-    return Credentials
-
-
-def check_local_accounts() -> None:
-    """Refuse a request where the deployment has no local accounts.
-
-    Raises:
-        NotFound: when LOCAL_ACCOUNTS is not set.
+    Attributes:
+        account: the account.
+        email: its address.
+        client: network address of the request.
+        checked_hash: the stored hash that the password was compared with.
+        issued_at: for a new token.
     """
-    if not settings().local_accounts:
-        raise NotFound
+
+    account: Account
+    email: str
+    client: str
+    checked_hash: str
+    issued_at: datetime
+
+    def answer(self, issued_at: datetime) -> dict[str, Any]:
+        """Return the answer with a token that is issued then: see `signed_in`."""
+        user = {"id": self.account.id, "email": self.email, "name": self.account.name}
+        return signed_in(user, self.client, self.account.created_at, issued_at)
 
 
 async def register(database: Database, body: "Credentials", client: str) -> dict[str, Any]:
-    """Create a local account.
+    """Create a local account, unless its address has an account of any kind.
 
-    Two round trips: count_attempt; then register_account, with the hash of the password.
+    Both cases cost the same work and get the same response, so that nobody learns from it which
+    addresses have accounts. Two round trips: count_account_attempt; then register_account, with
+    the hash of the password.
 
     Args:
         database: where accounts are stored.
@@ -105,30 +111,34 @@ async def register(database: Database, body: "Credentials", client: str) -> dict
         client: network address of the request.
 
     Returns:
-        `token`, `expires_at` and `user`.
+        `status`: "registered".
 
     Raises:
-        EmailTaken: when the address has an account of any kind.
-        TooManyAttempts: when this client, or the address, has used up its attempts.
+        TooManyAttempts: when this client, or the address, has to wait.
         Problem: see `Database.run`.
     """
-    await _count_attempt(database, body.action, body.email, client)
-    password = await asyncio.to_thread(_hash, body.password)
-    [account] = await database.run(
+    # find_account only for its refusal where an application keeps its own accounts.
+    [attempt], _ = await database.run(
+        count_attempt(registration_subjects(body.email, client)), FIND_ACCOUNT(email=body.email)
+    )
+    attempt.check()
+    password_hash = await asyncio.to_thread(_hash, body.password)
+    await database.run(
         REGISTER_ACCOUNT(
-            user_id=str(uuid4()), email=body.email, name=body.name, hashed_password=password
+            account_id=str(uuid4()),
+            account_email=body.email,
+            account_name=body.name,
+            password_hash=password_hash,
         )
     )
-    if account.user_id is None:
-        raise EmailTaken
-    return _signed_in(account.user_id, body.email, body.name)
+    return {"status": "registered"}
 
 
 async def log_in(database: Database, body: "Credentials", client: str) -> dict[str, Any]:
     """Log in to a local account.
 
-    One round trip: count_attempt and find_account. An unknown address, an account without a
-    password and a wrong password cost the same work and get the same response.
+    Two round trips: count_account_attempt and find_account; then finish_log_in, if the password is
+    right.
 
     Args:
         database: where accounts are stored.
@@ -139,19 +149,67 @@ async def log_in(database: Database, body: "Credentials", client: str) -> dict[s
         `token`, `expires_at` and `user`.
 
     Raises:
-        WrongCredentials: when no account has this address and password.
         AccountInactive: when the account is switched off.
-        TooManyAttempts: when this client, or the address, has used up its attempts.
-        Problem: see `Database.run`.
+        Problem: see `_check_password`.
     """
-    account = await _count_attempt(database, body.action, body.email, client)
-    hashed_password = account.hashed_password if account else None
-    is_right = await asyncio.to_thread(_is_password, body.password, hashed_password)
-    if account is None or not is_right:
-        raise WrongCredentials
-    if not account.is_active:
+    done = await _check_password(database, body.email, body.password, client)
+    if not done.account.is_active:
         raise AccountInactive
-    return _signed_in(account.id, body.email, account.name)
+    return done.answer(done.issued_at)
+
+
+async def change_password(
+    database: Database, caller: Caller, body: "PasswordChange"
+) -> dict[str, Any]:
+    """Change the password of the caller's local account, and end all its earlier tokens.
+
+    Three round trips: those of a log-in with the old password, and change_password.
+
+    Returns:
+        `token`, `expires_at` and `user`.
+
+    Raises:
+        NoPassword: when the caller has no local account.
+        Problem: see `_check_password`.
+    """
+    if not caller.has_local_account:
+        raise NoPassword
+    email = caller.email or ""
+    done = await _check_password(database, email, body.password, caller.client, caller)
+    [changed] = await database.run(
+        CHANGE_PASSWORD(
+            account_id=done.account.id,
+            checked_hash=done.checked_hash,
+            password_hash=await asyncio.to_thread(_hash, body.new_password),
+            network_subject=network_subject(email, caller.client),
+        )
+    )
+    if changed.issued_at is None:
+        raise WrongCredentials
+    return done.answer(changed.issued_at)
+
+
+async def sign_out_everywhere(database: Database, caller: Caller) -> None:
+    """End all tokens of the caller, of any kind, that were issued until now.
+
+    One round trip.
+
+    Raises:
+        SignOutUnavailable: when an application's own `users` table cannot store it.
+        Problem: see `Database.run_as`.
+    """
+    await database.run_as(caller, None, remember_user(caller), SIGN_OUT_EVERYWHERE())
+
+
+async def check_owner(database: Database, caller: Caller, body: "Confirmation") -> None:
+    """Let the caller go on only with the password of their local account.
+
+    Two round trips, as for a log-in.
+
+    Raises:
+        Problem: see `_check_password`.
+    """
+    await _check_password(database, caller.email or "", body.password, caller.client, caller)
 
 
 async def delete_account(database: Database, caller: Caller) -> None:
@@ -168,24 +226,54 @@ async def delete_account(database: Database, caller: Caller) -> None:
     log_erasure("user", [caller.user_id])
 
 
-async def _count_attempt(
-    database: Database, action: str, email: str, client: str
-) -> Account | None:
-    """Count an attempt, and return the account of its address; None: there is none."""
-    [attempt], accounts = await database.run(
-        COUNT_ATTEMPT(
-            # Counted for each action, so that a stranger's attempts to register an address do
-            # not keep its owner from logging in.
-            address_subject=hashed(f"{action} address", email),
-            client_subject=hashed("login client", client),
-            now=None,
-            **ATTEMPTS,
-        ),
-        FIND_ACCOUNT(email=email),
+async def _check_password(
+    database: Database, email: str, password: str, client: str, caller: Caller | None = None
+) -> LogIn:
+    """Compare a password with that of an address's account, as one attempt to log in.
+
+    An unknown address, an account without a password and a wrong password cost the same work and
+    get the same response.
+
+    Args:
+        database: where accounts are stored.
+        email: address of the account.
+        password: the password.
+        client: network address of the request.
+        caller: whose account it must be; None: nobody has signed in yet.
+
+    Raises:
+        WrongCredentials: when no account has this address and password, or the password was
+            changed at this moment.
+        TooManyAttempts: when this client, or the address, has to wait.
+        Problem: see `Database.run_as`.
+    """
+    subjects = log_in_subjects(email, client)
+    # The caller last, because the log-in's statements run outside the wall.
+    admission = () if caller is None else (act_as(caller, None),)
+    [attempt], accounts, *_ = await database.run(
+        count_attempt(subjects), FIND_ACCOUNT(email=email), *admission
     )
-    if not attempt.is_allowed:
-        raise TooManyAttempts(retry_after_seconds=attempt.retry_after_seconds)
-    return accounts[0] if accounts else None
+    attempt.check()
+    account: Account | None = accounts[0] if accounts else None
+    if account and caller and account.id != caller.user_id:
+        account = None
+    checked_hash = account.hashed_password if account else None
+    is_right = await asyncio.to_thread(_is_password, password, checked_hash)
+    if account is None or checked_hash is None or not is_right:
+        raise WrongCredentials
+    counted = subjects[:1] if attempt.is_known else subjects
+    [finished] = await database.run(
+        FINISH_LOG_IN(
+            account_id=account.id,
+            checked_hash=checked_hash,
+            subjects=[subject.name for subject in counted],
+            counted_at=attempt.counted_at,
+            networks_kept=NETWORKS_KEPT,
+        )
+    )
+    if finished.issued_at is None:
+        raise WrongCredentials
+    return LogIn(account, email, client, checked_hash, finished.issued_at)
 
 
 def _hash(password: str) -> str:
@@ -198,31 +286,8 @@ def _is_password(password: str, hashed_password: str | None) -> bool:
     """Compare a password with a stored hash; without a hash, take as long."""
     import bcrypt
 
-    is_right = bcrypt.checkpw(password.encode(), (hashed_password or NOBODYS_HASH).encode())
-    return is_right and hashed_password is not None
-
-
-def _signed_in(user_id: str, email: str, name: str | None) -> dict[str, Any]:
-    # A late import: jwt and its cryptography cost 40 ms.
-    import jwt
-
-    configuration = settings()
-    # Not None where LOCAL_ACCOUNTS is set (lib/settings.py).
-    secret = configuration.jwt_secret or ""
-    now = datetime.now(UTC).replace(microsecond=0)
-    claims = {
-        "sub": user_id,
-        "email": email,
-        "name": name,
-        "iss": configuration.jwt_issuer,
-        "aud": configuration.jwt_audience,
-        "iat": now,
-        "exp": now + TOKEN_LIFETIME,
-        LOCAL_ACCOUNT_CLAIM: True,
-    }
-    payload = {claim: value for claim, value in claims.items() if value is not None}
-    return {
-        "token": jwt.encode(payload, secret, algorithm="HS256"),
-        "expires_at": now + TOKEN_LIFETIME,
-        "user": {"id": user_id, "email": email, "name": name},
-    }
+    given = password.encode()
+    expected = (hashed_password or NOBODYS_HASH).encode()
+    # bcrypt compares in constant time, and refuses a longer password.
+    is_right = bcrypt.checkpw(given[:BCRYPT_BYTES], expected)
+    return is_right and hashed_password is not None and len(given) <= BCRYPT_BYTES

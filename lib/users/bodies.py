@@ -18,19 +18,39 @@ from lib.texts import storable
 MIN_PASSWORD_CHARS = 8
 # bcrypt ignores the bytes after these.
 MAX_PASSWORD_BYTES = 72
+MAX_CURRENT_PASSWORD_CHARS = 1000
 MAX_EMAIL_CHARS = 255
 
 
+def _fits_bcrypt(password: str) -> str:
+    if len(password) < MIN_PASSWORD_CHARS or len(password.encode()) > MAX_PASSWORD_BYTES:
+        message = f"must have {MIN_PASSWORD_CHARS} characters to {MAX_PASSWORD_BYTES} bytes"
+        raise ValueError(message)
+    return password
+
+
+Password = Annotated[str, AfterValidator(storable), AfterValidator(_fits_bcrypt)]
+# Compared with the stored hash: a password that could not have been set is a wrong one.
+CurrentPassword = Annotated[Storable, Field(min_length=1, max_length=MAX_CURRENT_PASSWORD_CHARS)]
+
+
+class Action(BaseModel, defer_build=True):
+    """The field of the body of POST /api/auth that says which of the bodies it is."""
+
+    action: Literal["register", "login", "change_password", "sign_out_everywhere"]
+
+
 class Credentials(BaseModel, defer_build=True):
-    """The body of POST /api/auth.
+    """The body of POST /api/auth to register or to log in.
 
     Attributes:
         password: at most 72 bytes.
+        name: the display name of a new account.
     """
 
     action: Literal["register", "login"]
     email: Annotated[Storable, Field(max_length=MAX_EMAIL_CHARS)]
-    password: Storable
+    password: Password
     name: Annotated[Storable, Field(min_length=1, max_length=255)] | None = None
 
     @field_validator("email")
@@ -44,13 +64,34 @@ class Credentials(BaseModel, defer_build=True):
             raise ValueError(message)
         return f"{local}@{domain}"
 
-    @field_validator("password")
-    @classmethod
-    def _fits_bcrypt(cls, password: str) -> str:
-        if len(password) < MIN_PASSWORD_CHARS or len(password.encode()) > MAX_PASSWORD_BYTES:
-            message = f"must have {MIN_PASSWORD_CHARS} characters to {MAX_PASSWORD_BYTES} bytes"
-            raise ValueError(message)
-        return password
+
+class PasswordChange(BaseModel, defer_build=True):
+    """The body of POST /api/auth to change the password.
+
+    Attributes:
+        password: the one until now.
+        new_password: at most 72 bytes.
+    """
+
+    action: Literal["change_password"]
+    password: CurrentPassword
+    new_password: Password
+
+
+class SignOut(BaseModel, defer_build=True):
+    """The body of POST /api/auth to end all tokens of the user."""
+
+    action: Literal["sign_out_everywhere"]
+
+
+class Confirmation(BaseModel, defer_build=True):
+    """The body of DELETE /api/auth, which a local account needs.
+
+    Attributes:
+        password: the account's.
+    """
+
+    password: CurrentPassword
 
 
 def _one_line(title: object) -> object:

@@ -3,9 +3,10 @@
 --
 -- Sent first, in the round trip of the caller's statements. Row-level security then shows parley_app the rows of
 -- this caller alone. Nothing of it outlives the transaction, so it works through PgBouncer in transaction mode.
--- Raises PA001 when the account is switched off, PA002 when an account is needed and was deleted, and what
--- reach_conversation raises; each error keeps the statements after it in the round trip from running.
--- lib/database/_problems.py turns the codes into problems.
+-- Raises PA001 when the account is switched off, PA002 when an account is needed and was deleted, PA004 when the token
+-- was issued before the user signed out everywhere or changed the password, and what reach_conversation raises; each
+-- error keeps the statements after it in the round trip from running. lib/database/_problems.py turns the codes into
+-- problems.
 --
 -- Parameters
 --   user_id          text         the caller; null: anonymous
@@ -30,7 +31,7 @@ CREATE OR REPLACE FUNCTION act_as_caller(
 )
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    is_active boolean;
+    state text;
     reached_id uuid;
 BEGIN
     -- Here, and not as a setting of the session, which PgBouncer would give to other clients. The limits are those of
@@ -40,11 +41,13 @@ BEGIN
         set_config('lock_timeout', (timeout_ms * 9 / 10)::text, TRUE),
         set_config('client_connection_check_interval', '2000', TRUE);
     -- After the limits: the lock of a migration holds this one up.
-    is_active := is_active_user(user_id);
-    IF NOT is_active THEN
+    state := user_state(user_id, token_issued_at);
+    IF state = 'inactive' THEN
         RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
-    ELSIF needs_account AND is_active IS NULL THEN
+    ELSIF needs_account AND state IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'the account was deleted';
+    ELSIF state = 'signed_out' THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA004', MESSAGE = 'the token was issued before the user signed out';
     END IF;
     IF conversation_id IS NOT NULL THEN
         reached_id := reach_conversation(conversation_id, user_id, key_hash, client_subject, approach);

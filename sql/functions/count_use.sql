@@ -77,11 +77,11 @@ BEGIN
                     day_reset_seconds := counted.day_reset_seconds;
                 END IF;
                 IF NOT is_allowed THEN
-                    RAISE EXCEPTION USING ERRCODE = 'PA006', MESSAGE = 'a limit is reached';
+                    RAISE EXCEPTION USING ERRCODE = 'PA008', MESSAGE = 'a limit is reached';
                 END IF;
             END LOOP;
         EXCEPTION
-            WHEN SQLSTATE 'PA006' THEN
+            WHEN SQLSTATE 'PA008' THEN
                 NULL;
         END;
         RETURN;

@@ -6,7 +6,7 @@
 -- table stays. So do the counters of the day: `quotas` names them by keyed hashes, so that an account which is deleted
 -- and made again gets no second quota, and the clean-up deletes them when their day is over.
 --
--- Index users_pkey, idx_conversations_user_id.
+-- Index users_pkey, idx_conversations_user_id, idx_known_networks_user_id.
 CREATE OR REPLACE FUNCTION delete_own_account()
 RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -18,6 +18,8 @@ BEGIN
     IF obj_description(to_regclass('users'), 'pg_class') LIKE 'Parley:%' THEN
         DELETE FROM users WHERE users.id = caller_id;
     END IF;
+    -- After the user, whom a log-in at this moment has locked first.
+    DELETE FROM known_networks WHERE known_networks.user_id = caller_id;
 END
 $$;
 COMMENT ON FUNCTION delete_own_account()

@@ -6,21 +6,21 @@
 -- Parameters
 --   account_email  text  address in small letters
 --
--- Returns 0 or 1 row: id, name, hashed_password (null: not a local account), is_active.
+-- Returns 0 or 1 row: id, name, hashed_password (null: not a local account), is_active, created_at.
 -- Index ix_users_email.
 DO $create$
 BEGIN
     IF obj_description(to_regclass('users'), 'pg_class') LIKE 'Parley:%' THEN
         CREATE OR REPLACE FUNCTION find_account(account_email text)
-        RETURNS TABLE (id text, name text, hashed_password text, is_active boolean)
+        RETURNS TABLE (id text, name text, hashed_password text, is_active boolean, created_at timestamptz)
         LANGUAGE sql STABLE AS $$
-            SELECT users.id, users.name, users.hashed_password, users.is_active
+            SELECT users.id, users.name, users.hashed_password, users.is_active, users.created_at
             FROM users
             WHERE users.email = account_email;
         $$;
     ELSE
         CREATE OR REPLACE FUNCTION find_account(account_email text)
-        RETURNS TABLE (id text, name text, hashed_password text, is_active boolean)
+        RETURNS TABLE (id text, name text, hashed_password text, is_active boolean, created_at timestamptz)
         LANGUAGE plpgsql STABLE AS $$
         BEGIN
             RAISE EXCEPTION USING

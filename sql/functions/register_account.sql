@@ -1,7 +1,8 @@
 -- register_account
--- Makes a local account.
+-- Makes a local account, unless the address has an account of any kind.
 --
--- An application's own `users` table keeps its own accounts, and may lack the columns: there it raises PA003.
+-- It does not tell which: a taken address costs the same work and returns the same. An application's own `users` table
+-- keeps its own accounts, and may lack the columns: there it raises PA003.
 --
 -- Parameters
 --   account_id     text  id of the new user; a repeated call sends the same
@@ -9,7 +10,6 @@
 --   account_name   text  null: none
 --   password_hash  text  bcrypt
 --
--- Returns the id; null: the address has an account already.
 -- Index ix_users_email.
 DO $create$
 BEGIN
@@ -17,19 +17,18 @@ BEGIN
         CREATE OR REPLACE FUNCTION register_account(
             account_id text, account_email text, account_name text, password_hash text
         )
-        RETURNS text LANGUAGE sql VOLATILE AS $$
+        RETURNS void LANGUAGE sql VOLATILE AS $$
+            -- A taken address is written as it is: the write waits for the disk as long as that of a new account, and
+            -- DO NOTHING would not.
             INSERT INTO users (id, email, name, hashed_password)
             VALUES (account_id, account_email, account_name, password_hash)
-            ON CONFLICT DO NOTHING;
-
-            -- Also where an earlier try of this call has made it.
-            SELECT users.id FROM users WHERE users.id = account_id AND users.email = account_email;
+            ON CONFLICT (email) DO UPDATE SET email = excluded.email;
         $$;
     ELSE
         CREATE OR REPLACE FUNCTION register_account(
             account_id text, account_email text, account_name text, password_hash text
         )
-        RETURNS text LANGUAGE plpgsql VOLATILE AS $$
+        RETURNS void LANGUAGE plpgsql VOLATILE AS $$
         BEGIN
             RAISE EXCEPTION USING
                 ERRCODE = 'PA003',
@@ -40,6 +39,6 @@ BEGIN
 END
 $create$;
 COMMENT ON FUNCTION register_account(text, text, text, text)
-IS 'Parley: makes a local account and returns its id; NULL: the address has one already';
+IS 'Parley: makes a local account, unless the address has one; does not tell which';
 -- Called outside the wall, before there is a caller.
 REVOKE EXECUTE ON FUNCTION register_account(text, text, text, text) FROM public;

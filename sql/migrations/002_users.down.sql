@@ -12,11 +12,15 @@ BEGIN
             pg_proc.pronamespace = current_schema()::regnamespace
             AND pg_proc.proname IN (
                 'act_as_caller',
-                'is_active_user',
+                'change_password',
+                'count_account_attempt',
+                'find_account',
+                'finish_log_in',
                 'own_user',
-                'remember_user',
                 'register_account',
-                'find_account'
+                'remember_user',
+                'sign_out_everywhere',
+                'user_state'
             )
             AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
     LOOP
@@ -24,6 +28,9 @@ BEGIN
     END LOOP;
 END
 $$;
+
+DROP TABLE IF EXISTS known_networks;
+DROP TABLE IF EXISTS account_attempts;
 
 DO $$
 BEGIN

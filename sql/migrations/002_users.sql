@@ -1,9 +1,9 @@
--- 002 users: the owners of conversations, and local accounts.
+-- 002 users: the owners of conversations, and local accounts with the attempts to log in to them.
 --
 -- An application's own `users` table is used as it is, and never altered: a foreign key references its `id`, and
 -- remember_user writes `email`, `name` and `updated_at` where the table has all three.
 --
--- Locks: none on an existing table.
+-- Locks: SHARE ROW EXCLUSIVE on an existing users, for a moment (a foreign key of an empty table).
 -- Undo: 002_users.down.sql.
 
 DO $$
@@ -15,6 +15,7 @@ BEGIN
             name varchar(255),
             hashed_password varchar(255),
             is_active boolean NOT NULL DEFAULT TRUE,
+            tokens_valid_from timestamptz,
             created_at timestamptz NOT NULL DEFAULT now(),
             updated_at timestamptz NOT NULL DEFAULT now()
         );
@@ -27,6 +28,8 @@ BEGIN
         COMMENT ON COLUMN users.name IS 'Display name';
         COMMENT ON COLUMN users.hashed_password IS 'bcrypt; NULL unless it is a local account';
         COMMENT ON COLUMN users.is_active IS 'false: every request is refused with 403';
+        COMMENT ON COLUMN users.tokens_valid_from
+        IS 'Tokens issued before are refused with 401: a new password, or sign_out_everywhere; NULL: none are';
         COMMENT ON COLUMN users.created_at IS 'First seen';
         COMMENT ON COLUMN users.updated_at IS 'Last change of email or name';
 
@@ -35,3 +38,50 @@ BEGIN
     END IF;
 END
 $$;
+
+CREATE TABLE IF NOT EXISTS account_attempts (
+    subject varchar(300) PRIMARY KEY,
+    attempt_count integer NOT NULL,
+    attempted_at timestamptz NOT NULL,
+    next_attempt_at timestamptz,
+    ends_at timestamptz NOT NULL
+);
+
+-- delete_old_account_attempts: counters whose day is over.
+CREATE INDEX IF NOT EXISTS idx_account_attempts_ends_at ON account_attempts (ends_at);
+
+COMMENT ON TABLE account_attempts IS 'Parley: failed log-ins and all registrations of a day, a row for each subject';
+COMMENT ON COLUMN account_attempts.subject
+IS 'The kind of attempt, and the keyed hash of an address, of a client''s network, or of both';
+COMMENT ON COLUMN account_attempts.attempt_count
+IS 'Attempts in the day that ends at ends_at; a log-in that succeeds is taken off again';
+COMMENT ON COLUMN account_attempts.attempted_at IS 'The latest of them';
+COMMENT ON COLUMN account_attempts.next_attempt_at IS 'Attempts before are refused with 429; NULL: none are';
+COMMENT ON COLUMN account_attempts.ends_at IS 'A day after the first attempt that it counts';
+
+-- Without a policy and without a grant: no caller reads it, and no row names a user.
+ALTER TABLE account_attempts ENABLE ROW LEVEL SECURITY;
+
+CREATE TABLE IF NOT EXISTS known_networks (
+    subject varchar(300) PRIMARY KEY,
+    user_id varchar(255) NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    used_at timestamptz NOT NULL
+);
+
+-- finish_log_in, change_password, export_profile, delete_own_account, and the ON DELETE CASCADE of users.
+CREATE INDEX IF NOT EXISTS idx_known_networks_user_id ON known_networks (user_id);
+-- delete_old_known_networks: those that were not used for long.
+CREATE INDEX IF NOT EXISTS idx_known_networks_used_at ON known_networks (used_at);
+
+COMMENT ON TABLE known_networks
+IS 'Parley: networks from which a local account was used; failures elsewhere do not slow their log-ins down';
+COMMENT ON COLUMN known_networks.subject IS 'Keyed hash of the account''s address and the client''s network';
+COMMENT ON COLUMN known_networks.user_id IS 'The account';
+COMMENT ON COLUMN known_networks.used_at IS 'The latest log-in from there that succeeded';
+
+ALTER TABLE known_networks ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON known_networks TO parley_app;
+DROP POLICY IF EXISTS own_known_networks ON known_networks;
+CREATE POLICY own_known_networks ON known_networks TO parley_app
+USING (user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), '')));
+COMMENT ON POLICY own_known_networks ON known_networks IS 'The caller''s, to read; only the log-in writes';

@@ -34,7 +34,7 @@ CLOSED_SETS: dict[str, object] = {
     "failed_attempts": None,
     "owed_attempt": None,
 }
-WITHOUT_OWNER = {"metric_counters", "quotas", "schema_migrations"}
+WITHOUT_OWNER = {"account_attempts", "metric_counters", "quotas", "schema_migrations"}
 NOW = datetime.now(UTC)
 
 

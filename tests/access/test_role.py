@@ -24,12 +24,14 @@ OWNED = (
     "finished_streams",
     "tasks",
     "tool_runs",
+    "known_networks",
 )
 
 STORED = """
     INSERT INTO users (id, is_active) VALUES ('ann', TRUE), ('ina', FALSE);
     INSERT INTO tasks (user_id, title) VALUES ('ann', 'Ann''s');
     INSERT INTO quotas VALUES ('user ann', 1, now(), 1, now());
+    INSERT INTO known_networks VALUES ('log-in ann', 'ann', now());
     INSERT INTO conversations (id, user_id) VALUES (%(anns)s, 'ann'), (%(nobodys)s, NULL);
     INSERT INTO chat_messages (conversation_id, user_id, role, content)
     VALUES (%(anns)s, 'ann', 'user', 'Ann''s'), (%(nobodys)s, NULL, 'user', 'Nobody''s');
@@ -41,12 +43,16 @@ STORED = """
 """
 ANNS, NOBODYS = uuid4(), uuid4()
 # Numbers of rows that a caller sees, by table.
-NOTHING = [0, 0, 0, 0, 0, 0]
-ONE_EACH = [1, 1, 1, 1, 1, 1]
-OF_THE_CONVERSATION = [1, 1, 1, 1, 0, 0]
+NOTHING = [0, 0, 0, 0, 0, 0, 0]
+ONE_EACH = [1, 1, 1, 1, 1, 1, 1]
+OF_THE_CONVERSATION = [1, 1, 1, 1, 0, 0, 0]
 LOG_IN = {
     "find_account": "SELECT find_account('ann@example.com')",
     "register_account": "SELECT register_account('eve', 'eve@example.com', 'Eve', 'hash')",
+    "count_account_attempt": "SELECT count_account_attempt('{a}', '{1}', '{1}', '{1}', 1, now())",
+    "finish_log_in": "SELECT finish_log_in('ann', 'hash', '{a}', now(), 1)",
+    "change_password": "SELECT change_password('ann', 'hash', 'another', 'a')",
+    "user_state": "SELECT user_state('ann', now())",
 }
 OF_ANN = f"VALUES ('{ANNS}', 'ann', 'user', 'Not hers')"
 OF_NOBODY = f"VALUES ('{NOBODYS}', 'user', 'Not theirs')"
@@ -109,7 +115,7 @@ def test_every_policy_admits_the_caller_only(database: psycopg.Connection) -> No
 
 
 def test_the_tables_owner_sees_all_rows(database: psycopg.Connection) -> None:
-    assert visible_rows(database) == [2, 2, 2, 2, 1, 1]
+    assert visible_rows(database) == [2, 2, 2, 2, 1, 1, 1]
 
 
 def test_the_role_parley_app_without_a_caller_sees_no_rows(database: psycopg.Connection) -> None:
@@ -147,6 +153,11 @@ def test_a_caller_sees_their_own_rows_and_the_named_anonymous_conversation(
         "SELECT id FROM users",
         "SELECT hashed_password FROM users",
         "UPDATE users SET is_active = TRUE",
+        "UPDATE users SET tokens_valid_from = NULL",
+        "SELECT subject FROM account_attempts",
+        "UPDATE known_networks SET used_at = now()",
+        "INSERT INTO known_networks VALUES ('eve', 'ann', now())",
+        "DELETE FROM known_networks",
         "DELETE FROM users",
         "INSERT INTO users (id) VALUES ('eve')",
         "UPDATE chat_messages SET content = 'changed'",

@@ -15,7 +15,7 @@ from tests.support.statement_files import NAMES, WITHOUT_CALLER, read_statement
 
 OWNED = re.compile(
     r"\b(?:FROM|JOIN|UPDATE) (?:conversations|chat_messages|tasks|tool_runs"
-    r"|stream_batches|finished_streams)\b"
+    r"|stream_batches|finished_streams|known_networks)\b"
 )
 # Reads no rows but the one that it adds.
 ADDS = {"add_task"}
@@ -43,6 +43,7 @@ VICTIMS = """
     INSERT INTO tasks (id, user_id, title) OVERRIDING SYSTEM VALUE
     VALUES (%(row)s, 'victim', 'victim');
     INSERT INTO quotas VALUES ('user victim', 1, now() + '1 h', 1, now() + '1 h');
+    INSERT INTO known_networks VALUES ('log-in victim', 'victim', now());
     INSERT INTO conversations (id, user_id, title, turn_id, turn_message_id, turn_expires_at)
     VALUES
         (%(victims)s, 'victim', 'victim', %(turn)s, 'victim-1', now() + '54321 s'),

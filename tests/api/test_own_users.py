@@ -1,7 +1,9 @@
 """An application's own table `users`: it decides about access, and has no local accounts."""
 
+import time
 from typing import Any
 
+import httpx2
 import psycopg
 import pytest
 
@@ -9,7 +11,8 @@ from dev.postgres import programs
 from dev.psql import migrate
 from lib.users import accounts
 from tests.api.test_one_conversation import change
-from tests.support.product import CHAT_ID, ROOT, Parley, problem_of
+from tests.support.accounts import bearer, status_with
+from tests.support.product import CHAT_ID, ROOT, Parley, problem_of, token_of
 
 # One column has the name of a parameter of Parley's functions, and one has no default.
 USERS = """
@@ -82,3 +85,45 @@ async def test_local_accounts_are_refused_with_an_applications_own_users_and_has
 
     problem_of(response, 503, "local_accounts_unavailable")
     assert database.execute("SELECT count(*) FROM users").fetchall() == [(3,)]
+
+
+async def test_signing_out_everywhere_is_refused_in_words_where_the_table_has_no_column_for_it(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    before = database.execute("SELECT users::text FROM users ORDER BY id").fetchall()
+
+    response = await _sign_out(parley, token_of("bob"))
+
+    problem_of(response, 409, "sign_out_unavailable")
+    assert database.execute("SELECT users::text FROM users ORDER BY id").fetchall() == before
+    assert (await parley.get("/api/conversations", user="bob")).status_code == 200
+
+
+async def test_signing_out_everywhere_uses_the_column_that_an_application_adds_to_its_table(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    database.execute("ALTER TABLE users ADD COLUMN tokens_valid_from timestamptz")
+    now = int(time.time())
+    old, new = token_of("bob", iat=now - 60), token_of("bob", iat=now + 20)
+
+    assert (await _sign_out(parley, old)).status_code == 204
+
+    assert [await status_with(parley, token) for token in (old, new)] == [401, 200]
+    assert await status_with(parley, token_of("eve", iat=now - 60)) == 200
+    problem_of(await _sign_out(parley, token_of("mallory")), 403, "account_unknown")
+
+
+@pytest.mark.parametrize("value", ["", "never", "{}", "1764611054"])
+async def test_a_column_of_that_name_that_holds_no_time_locks_no_user_out(
+    parley: Parley, database: psycopg.Connection, value: str
+) -> None:
+    database.execute("ALTER TABLE users ADD COLUMN tokens_valid_from text")
+    database.execute("UPDATE users SET tokens_valid_from = %s", [value])
+
+    assert (await parley.get("/api/conversations", user="bob")).status_code == 200
+    problem_of(await _sign_out(parley, token_of("bob")), 409, "sign_out_unavailable")
+
+
+async def _sign_out(parley: Parley, token: str) -> httpx2.Response:
+    body = {"action": "sign_out_everywhere"}
+    return await parley.client.post("/api/auth", json=body, headers=bearer(token))

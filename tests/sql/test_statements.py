@@ -25,7 +25,10 @@ from tests.support.statement_files import (
     read_work,
 )
 
-OWNED = "conversations|chat_messages|tasks|quotas|tool_runs|stream_batches|finished_streams"
+OWNED = (
+    "conversations|chat_messages|tasks|quotas|tool_runs|stream_batches|finished_streams"
+    "|known_networks"
+)
 # What reads or changes a table, with the name that it goes by there.
 OUTSIDE = FOR_THE_CRON | FOR_THE_METRICS | FOR_SEVERAL_CALLERS
 TOUCHED = re.compile(rf"\b(?:FROM|JOIN|UPDATE)\s+({OWNED})\b(?:\s+AS\s+(\w+))?")

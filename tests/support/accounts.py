@@ -29,10 +29,36 @@ async def authenticate(
 
 
 async def registered(parley: Parley, email: str = EMAIL, **given: Any) -> dict[str, Any]:
-    """Register an account that can be made, and return the answer."""
+    """Register an account, and return the answer to its first log-in."""
     response = await authenticate(parley, "register", email, **given)
-    assert response.status_code == 201, response.text
+    assert (response.status_code, response.json()) == (202, {"status": "registered"})
+    return await logged_in(parley, email, **given)
+
+
+async def logged_in(parley: Parley, email: str = EMAIL, **given: Any) -> dict[str, Any]:
+    """Log in to an account, and return the answer."""
+    response = await authenticate(parley, "login", email, **given)
+    assert response.status_code == 200, response.text
     return response.json()
+
+
+async def post(parley: Parley, token: str | None, action: str, **body: object) -> httpx2.Response:
+    """Do something else with an account."""
+    headers = {"x-forwarded-for": "203.0.113.7"} | (bearer(token) if token else {})
+    return await parley.client.post(PATH, json={"action": action} | body, headers=headers)
+
+
+async def leave(parley: Parley, token: str, **body: object) -> httpx2.Response:
+    """Delete an account; with a body, if there is one."""
+    headers = {"x-forwarded-for": "203.0.113.7"} | bearer(token)
+    content = body or None
+    return await parley.client.request("DELETE", PATH, json=content, headers=headers)
+
+
+async def status_with(parley: Parley, token: str) -> int:
+    """Return the status of a request with a token."""
+    response = await parley.client.get("/api/conversations", headers=bearer(token))
+    return response.status_code
 
 
 def bearer(token: str) -> dict[str, str]:

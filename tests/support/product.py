@@ -154,6 +154,8 @@ def rows_stored(database: psycopg.Connection) -> int:
             + (SELECT count(*) FROM chat_messages)
             + (SELECT count(*) FROM tasks)
             + (SELECT count(*) FROM quotas)
+            + (SELECT count(*) FROM account_attempts)
+            + (SELECT count(*) FROM known_networks)
             + (SELECT count(*) FROM tool_runs)
             + (SELECT count(*) FROM stream_batches)
             + (SELECT count(*) FROM finished_streams)

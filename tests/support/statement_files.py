@@ -22,16 +22,19 @@ PLANNED_ONCE = {"begin_turn", "finish_turn", "list_turn_messages"}
 # Statements whose work is done inside a function of the database, which no plan shows.
 FUNCTION_CALLS = {
     "act_as_caller",
-    "count_attempt",
+    "change_password",
+    "count_account_attempt",
     "delete_old_chat_messages",
     "delete_old_conversations",
     "delete_own_account",
     "erase_conversation",
     "find_account",
+    "finish_log_in",
     "list_slow_statements",
     "register_account",
     "remember_user",
     "search_conversations",
+    "sign_out_everywhere",
 }
 
 # Those that are not about what one caller owns.
@@ -40,9 +43,11 @@ WITHOUT_CALLER = {
     "list_migrations": "reads no table that holds anybody's data",
     "limit_time": "sets limits, and reads no table",
     "act_as_caller": "says who the caller is",
-    "count_attempt": "of who is not known yet",
+    "count_account_attempt": "of who is not known yet",
     "delete_old_conversations": "for the cron alone",
     "delete_old_quotas": "for the cron alone",
+    "delete_old_account_attempts": "for the cron alone",
+    "delete_old_known_networks": "for the cron alone, which deletes them whosever they are",
     "count_old_chat_messages": "for the cron alone, which counts whosever messages they are",
     "count_old_conversations": "for the cron alone",
     "delete_own_account": "takes the caller from act_as_caller, within the database",
@@ -52,6 +57,9 @@ WITHOUT_CALLER = {
     "erase_conversation": "takes the key from act_as_caller, within the database",
     "find_account": "of who is not known yet",
     "register_account": "of who is not known yet",
+    "finish_log_in": "of who is not known yet",
+    "change_password": "for the one account whose password was compared",
+    "sign_out_everywhere": "takes the caller from act_as_caller, within the database",
     "add_counters": "sums, which name no user",
     "count_backlog": "for the metrics alone, which count whosever they are",
     "describe_database": "reads no table that holds anybody's data",

@@ -3,9 +3,10 @@
 from dev.openapi.operations import Answer, Operation, as_json
 from lib.problems import (
     AccountInactive,
-    EmailTaken,
     LocalAccountsUnavailable,
+    NoPassword,
     NotFound,
+    SignOutUnavailable,
     TooManyAttempts,
     WrongCredentials,
 )
@@ -13,19 +14,27 @@ from lib.problems import (
 OPERATIONS = {
     ("POST", "/api/auth"): Operation(
         name="signIn",
-        summary="Register or log in",
-        text="Where there are local accounts (`LOCAL_ACCOUNTS`). The token is good for 7 days.",
-        caller="anybody",
-        body="Credentials",
+        summary="Register, log in, change the password, or sign out everywhere",
+        text="""
+            All but `sign_out_everywhere` is there only with local accounts (`LOCAL_ACCOUNTS`).
+            A registration gets the same answer whether the address was free or taken; log in
+            afterwards. The token is good for 7 days. `change_password` and `sign_out_everywhere`
+            need a token, and end all tokens that were issued before; a token of any kind can sign
+            out.
+        """,
+        caller="guest",
+        body="AccountRequest",
         answers={
-            200: as_json("SignedIn", "Logged in."),
-            201: as_json("SignedIn", "Registered."),
+            200: as_json("SignedIn", "Logged in, or the password changed."),
+            202: as_json("Registered", "Registered, unless the address was taken."),
+            204: Answer("Signed out everywhere."),
         },
         problems=(
             WrongCredentials,
             AccountInactive,
             NotFound,
-            EmailTaken,
+            NoPassword,
+            SignOutUnavailable,
             TooManyAttempts,
             LocalAccountsUnavailable,
         ),
@@ -33,7 +42,14 @@ OPERATIONS = {
     ("DELETE", "/api/auth"): Operation(
         name="deleteAccount",
         summary="Delete the user and everything of theirs",
+        text="""
+            A local account needs its password in the body. A user of an identity provider, which
+            alone could check a password, sends no body.
+        """,
         caller="user",
+        body="Confirmation",
+        is_body_optional=True,
         answers={204: Answer("It is deleted.")},
+        problems=(WrongCredentials, TooManyAttempts, LocalAccountsUnavailable),
     ),
 }

@@ -1,11 +1,12 @@
 -- export_profile :many
--- The caller's row of users, without the password hash, and the caller's quota counter; for the export.
+-- The caller's row of users, without the password hash, the caller's quota counter, and the known networks; for the
+-- export.
 --
 -- Parameters
 --   quota_subject  text  the caller's subject in `quotas`: a keyed hash, so that nobody can name another's
 --
--- Returns 0 to 2 rows: kind ('user' or 'quota'), and content, a JSON object of the row's columns.
--- Index none of its own: see sql/functions/own_user.sql and own_quota.sql.
+-- Returns 0 to 22 rows: kind ('user', 'quota' or 'known_network'), and content, a JSON object of the row's columns.
+-- Index idx_known_networks_user_id; see also sql/functions/own_user.sql and own_quota.sql.
 -- own_user takes the caller from act_as_caller.
 SELECT
     'user' AS kind,
@@ -16,4 +17,10 @@ SELECT
     'quota',
     counter.content::text
 FROM own_quota(%(quota_subject)s::text) AS counter (content)
-WHERE counter.content IS NOT NULL;
+WHERE counter.content IS NOT NULL
+UNION ALL
+SELECT
+    'known_network',
+    to_jsonb(known_networks)::text
+FROM known_networks
+WHERE known_networks.user_id = %(user_id)s::text;

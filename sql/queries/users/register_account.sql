@@ -1,15 +1,7 @@
--- register_account :one
--- Make a local account.
+-- register_account :exec
+-- Make a local account, unless the address has one; the caller does not learn which.
 --
--- Parameters
---   user_id          text  of the new user; the same in a repeated try
---   email            text  in small letters
---   name             text  null: none given
---   hashed_password  text  bcrypt
---
--- Returns 1 row: user_id; null: the address has an account already.
--- Index ix_users_email.
--- The function: sql/functions/register_account.sql.
+-- Parameters, result and indexes: sql/functions/register_account.sql.
 SELECT register_account(
-    %(user_id)s::text, %(email)s::text, %(name)s::text, %(hashed_password)s::text
-) AS user_id;
+    %(account_id)s::text, %(account_email)s::text, %(account_name)s::text, %(password_hash)s::text
+);

@@ -6,7 +6,7 @@ from lib.database.client import Database
 from lib.problems import DatabaseNotMigrated
 from lib.users.accounts import FIND_ACCOUNT, Account
 from tests.support.steps.rows import Rows
-from tests.support.steps.turns import act_as
+from tests.support.steps.turns import NOON, act_as
 
 
 async def test_find_account_returns_the_columns_that_a_log_in_needs(
@@ -17,8 +17,12 @@ async def test_find_account_returns_the_columns_that_a_log_in_needs(
         ('1', 'ada@example.com', 'Ada', 'hash', FALSE), ('2', 'eve@example.com', NULL, NULL, TRUE)
     """)
 
-    assert await _find(pool, "ada@example.com") == [Account("1", "Ada", "hash", is_active=False)]
-    assert await _find(pool, "eve@example.com") == [Account("2", None, None, is_active=True)]
+    rows.run("UPDATE users SET created_at = %s", NOON)
+
+    ada = Account("1", "Ada", "hash", is_active=False, created_at=NOON)
+    eve = Account("2", None, None, is_active=True, created_at=NOON)
+    assert await _find(pool, "ada@example.com") == [ada]
+    assert await _find(pool, "eve@example.com") == [eve]
 
 
 @pytest.mark.parametrize("email", ["", "a", "ada@example.co", "ADA@EXAMPLE.COM", "%@example.com"])

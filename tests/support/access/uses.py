@@ -207,6 +207,9 @@ ONE = f"{MANY}?id={{id}}"
 HISTORY = "/api/history?conversation_id={id}"
 SENT_BEFORE = {"message": QUESTION, "message_id": "question-2", "conversation_id": "{id}"}
 REGENERATE = "regenerate-message"
+SIGN_OUT = {"action": "sign_out_everywhere"}
+# Of the local account that was deleted; of a user it is not read.
+PROOF = {"password": "a long password"}
 CREDENTIALS = {"email": "{owner}@example.com", "password": "a long password"}
 
 USES = [
@@ -246,7 +249,8 @@ USES = [
     Use("no mistake after all", "PATCH", MARK, ones_own, {"is_mistake": False}, writes=True),
     Use("logging in", "POST", "/api/auth", switched_off, {"action": "login"} | CREDENTIALS),
     Use("registering", "POST", "/api/auth", switched_off, {"action": "register"} | CREDENTIALS),
-    Use("leaving", "DELETE", "/api/auth", all_of_ones_own, writes=True, shows=False),
+    Use("signing out", "POST", "/api/auth", all_of_ones_own, SIGN_OUT, writes=True, shows=False),
+    Use("leaving", "DELETE", "/api/auth", all_of_ones_own, PROOF, writes=True, shows=False),
     Use("the health", "GET", "/api/health", everybodys),
     Use("the liveness", "GET", "/api/health?live", everybodys),
     Use("the metrics", "GET", "/api/metrics", switched_off),
