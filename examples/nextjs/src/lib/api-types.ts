@@ -16,6 +16,7 @@ export type TaskPage = Schemas['TaskPage']
 export type NewTask = Schemas['NewTask']
 export type TaskChange = Schemas['TaskChange']
 export type Credentials = Schemas['Credentials']
+export type Registered = Schemas['Registered']
 export type SignedIn = Schemas['SignedIn']
 export type ProblemDetails = Schemas['Problem']
 

@@ -32,7 +32,6 @@ export class Problem extends Error {
 const WORDS: Record<string, string> = {
   unauthenticated: 'Sign in to go on.',
   wrong_credentials: 'No account has this address and password.',
-  email_taken: 'This address has an account already. Sign in instead.',
   conversation_moved_on: 'This conversation has gone on elsewhere, for instance in another tab.',
   turn_in_progress: 'Another message of this conversation is being answered. Try again after it.',
   model_not_configured: 'Parley has no model to ask yet: OPENAI_API_KEY is not set.',

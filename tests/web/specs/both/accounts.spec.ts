@@ -27,6 +27,15 @@ test('a wrong password is told in words, and the address stays written', async (
   await expect(chat.page.getByRole('textbox', { name: 'E-mail' })).toHaveValue(email)
 })
 
+test('who registers an address that has an account is told how to go on, and not that it is taken', async ({ chat }) => {
+  const { email } = await registered()
+  await chat.register(email, 'another password')
+
+  await expect(chat.page.getByText('If you have an account already, use its password.')).toBeVisible()
+  await expect(chat.page.getByRole('textbox', { name: 'E-mail' })).toHaveValue(email)
+  await expect(chat.page.getByRole('button', { name: 'Sign out' })).toBeHidden()
+})
+
 test('another user sees nothing of it', async ({ chat }) => {
   await chat.become(newUser())
   const asked = question('Only for me')
