@@ -200,6 +200,10 @@ CALLS = {
 CALLS_WITHIN = {
     "own_quota": ("SELECT own_quota('subject-1')", {"quotas_pkey"}),
     "count_tokens": ("SELECT count_tokens('{subject-1}', 7, now())", {"quotas_pkey"}),
+    "count_use": (
+        "SELECT count_use('{subject-1}', '{1}', '{1}', '{0}', '{0}', 0, now())",
+        {"quotas_pkey"},
+    ),
     "own_user": (f"{AS_CALLER}; SELECT own_user()", {"users_pkey"}),
     "delete_old_chat_messages()": (
         "SELECT delete_old_chat_messages('25 days')",
