@@ -186,7 +186,7 @@ def personas(value: str) -> dict[str, str]:
     except (ValueError, RecursionError):
         raise ValueError(message) from None
     if not isinstance(content, dict):
-        # Not a TypeError, because the text of a variable is what is wrong.
+        # Not a TypeError: the text of the variable is wrong.
         raise ValueError(message)  # noqa: TRY004
     named = cast("dict[str, object]", content)
     if not all(isinstance(each, str) and each.strip() for each in named.values()):

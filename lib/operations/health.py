@@ -35,7 +35,7 @@ async def read_health(database: Database) -> dict[str, Any]:
     """Return that requests are answered, with the pool's metrics. One round trip; two if not.
 
     The status is `degraded` where requests are answered, but settings keep Parley from its other
-    work; `warnings` then says what to set.
+    work; `warnings` then names the variables to set.
 
     Raises:
         DatabaseUnavailable: see `Database.run`.

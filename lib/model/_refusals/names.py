@@ -1,8 +1,8 @@
 """The names in a refusal that the log may have: a code, a field of the request, and an id.
 
-A provider chooses what it writes there, and some repeat the request or the key. So a code and a
-field are logged if they consist of words that providers are known to use, and an id if no word of
-it was sent to the provider.
+A provider writes there as it likes, and some repeat the request or the key. So a code and a field
+are logged if they consist of words that providers are known to use, and an id if no word of it was
+sent to the provider.
 """
 
 import re
@@ -51,7 +51,7 @@ def known_name(name: str) -> str:
 
 
 def safe_id(text: str, sent: str) -> str:
-    """Return the provider's id of a request, or '' if it may repeat what the provider got.
+    """Return the provider's id of a request, or '' if it may repeat the request or the key.
 
     Args:
         text: the header, as it came.
