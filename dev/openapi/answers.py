@@ -240,7 +240,7 @@ class MistakeExample(Answered):
 
 
 class UsageReport(Answered):
-    """The tokens of answers, by day and model."""
+    """The tokens of all requests to the model, by day and model."""
 
     first_day: Annotated[date, Field(alias="from")]
     to: date

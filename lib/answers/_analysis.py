@@ -18,11 +18,13 @@ from lib.conversations.message import Message
 from lib.database.client import Database
 from lib.database.statements import Statement
 from lib.model.client import cause_of, stream_answer
+from lib.model.cost import Cost, Spending
 from lib.model.reply import Reply
 from lib.model.request import AnswerSchema, ModelRequest, SystemMessage, UserMessage
 from lib.runtime.log import log
 from lib.settings import settings
 from lib.texts import ObjectText, parse_object, storable_text
+from lib.turns.finish import cost_call
 from lib.turns.turn import Turn
 
 PROMPT = (
@@ -87,19 +89,20 @@ DESCRIBE_ANSWER = Statement("answers/describe_answer", DescribedAnswer)
 _tasks: set[AnalysisTask] = set()
 
 
-def begin_analysis(turn: Turn, may_begin: asyncio.Event) -> AnalysisTask | None:
+def begin_analysis(turn: Turn, may_begin: asyncio.Event, spending: Spending) -> AnalysisTask | None:
     """Analyse a turn's question in a task, which never fails; without an analysis it returns None.
 
     Args:
         turn: the turn.
         may_begin: set when the model may be asked; until then the task waits.
+        spending: gets the cost of the request.
 
     Returns:
         The task; None if OPENAI_ANALYSIS_MODEL is not set.
     """
     if settings().openai_analysis_model is None:
         return None
-    task = asyncio.create_task(_analyse(turn, may_begin))
+    task = asyncio.create_task(_analyse(turn, may_begin, spending))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     return task
@@ -122,8 +125,20 @@ def with_analysis(answer: Message, task: AnalysisTask | None) -> Message:
     return replace(answer, **(columns | style))
 
 
+async def end_analysis(task: AnalysisTask | None) -> None:
+    """Cancel an analysis that no answer needs, and have its cost."""
+    if task is not None:
+        task.cancel()
+        # At once: only the connection is to be closed.
+        await asyncio.wait({task})
+
+
 async def finish_analysis(
-    database: Database, answer: Answer, task: AnalysisTask | None, until: float
+    database: Database,
+    answer: Answer,
+    task: AnalysisTask | None,
+    until: float,
+    spending: Spending,
 ) -> None:
     """Wait for an analysis that was not ready with its answer, and store it; never fails.
 
@@ -135,6 +150,7 @@ async def finish_analysis(
         task: the analysis of its question; None: there is none.
         until: when to give the analysis up at the latest, on the clock of `time.monotonic()`, in
             seconds.
+        spending: the cost of the answer's requests, as far as it is not stored.
     """
     if task is None:
         return
@@ -145,11 +161,12 @@ async def finish_analysis(
         await asyncio.wait({task}, timeout=max(0.0, patience))
         analysis = _result(task)
         if analysis is not None:
-            await describe_answer(database, answer.turn, answer.message_id, analysis)
+            with spending.storing() as cost:
+                await describe_answer(database, answer.turn, answer.message_id, analysis, cost)
     except Exception as error:  # noqa: BLE001 (the answer is complete without it)
         log("analysis_not_stored", cause=type(error).__name__)
     finally:
-        task.cancel()
+        await end_analysis(task)
 
 
 def _result(task: AnalysisTask) -> Analysis | None:
@@ -157,9 +174,9 @@ def _result(task: AnalysisTask) -> Analysis | None:
 
 
 async def describe_answer(
-    database: Database, turn: Turn, answer_message_id: str, analysis: Analysis
+    database: Database, turn: Turn, answer_message_id: str, analysis: Analysis, cost: Cost
 ) -> None:
-    """Store the analysis of an answer that is stored already.
+    """Store the analysis of an answer that is stored already, and its cost. One round trip.
 
     Raises:
         Problem: see `Database.run_as`.
@@ -173,33 +190,34 @@ async def describe_answer(
             answer_message_id=answer_message_id,
             **analysis.columns(),
         ),
+        cost_call(turn, cost.prompt, cost.completion),
     )
 
 
-async def _analyse(turn: Turn, may_begin: asyncio.Event) -> Analysis | None:
+async def _analyse(turn: Turn, may_begin: asyncio.Event, spending: Spending) -> Analysis | None:
     if not turn.question.content.strip():
         # Providers refuse blank text.
         return None
     await may_begin.wait()
     try:
-        return await _ask(turn)
+        return await _ask(turn, spending)
     except Exception as error:  # noqa: BLE001 (the answer does without an analysis)
         # Not the error itself: its text may be the provider's.
         log("analysis_failed", cause=cause_of(error))
         return None
 
 
-async def _ask(turn: Turn) -> Analysis | None:
+async def _ask(turn: Turn, spending: Spending) -> Analysis | None:
     schema = Analysis.model_json_schema()
     schema["additionalProperties"] = False
     request = ModelRequest(
         settings().openai_analysis_model or "",
         (SystemMessage(PROMPT), UserMessage((turn.question.content,))),
         schema=AnswerSchema("analysis", schema, is_strict=True),
-        is_minor=True,
+        purpose="analysis",
     )
     text = ""
-    async with aclosing(stream_answer(request, Reply())) as stream:
+    async with aclosing(stream_answer(request, Reply(), spending)) as stream:
         async for piece in stream:
             text += piece if isinstance(piece, str) else ""
             if len(text) > MAX_ANALYSIS_CHARS:

@@ -19,6 +19,7 @@ from lib.conversations.message import FinishReason, Message
 from lib.conversations.steps import Step, ToolCall, stored_steps
 from lib.database.client import Database
 from lib.model.client import stream_answer
+from lib.model.cost import Spending
 from lib.model.reply import CallPiece, ModelFinishReason, ReasoningPiece, Reply
 from lib.model.request import (
     AnswerSchema,
@@ -32,9 +33,8 @@ from lib.runtime.counting import note_first_token
 from lib.settings import settings
 from lib.texts import ObjectText
 from lib.tools import Tool, tools
+from lib.turns.finish import MAX_INTEGER
 
-# Of Postgres.
-MAX_INTEGER = 2**31 - 1
 TOO_MANY_STEPS = "Not run: this answer has taken as many steps as it may."
 
 
@@ -58,19 +58,27 @@ class ModelAnswer:
         failure = self.failure
         return failure.code if failure is not None and failure.is_for_message_alone else None
 
+    @property
+    def has_provider_failed(self) -> bool:
+        """The provider itself failed, rather than refuse the question; its user owes nothing."""
+        return isinstance(self.failure, ModelFailed) and self.refusal is None
 
-async def ask_model(database: Database, answer: Answer, cut_at: float) -> ModelAnswer:
+
+async def ask_model(
+    database: Database, answer: Answer, cut_at: float, spending: Spending
+) -> ModelAnswer:
     """Ask the model for an answer, and write its text and tool calls to the stream as they come.
 
     Args:
         database: the database that the tools work on.
         answer: the answer in the making.
         cut_at: the deadline of the answer, on the clock of `time.monotonic()`, in seconds.
+        spending: gets the cost of each request.
 
     Raises:
         AnswerNotStored: when the turn is another attempt's by now.
     """
-    steps = _Steps(database, answer)
+    steps = _Steps(database, answer, spending)
     finish_reason: FinishReason | None = None
     failure: Problem | None = None
     cut_reason: CutReason | None = None
@@ -127,9 +135,10 @@ class _Steps:
     The first step has the calls that earlier attempts have run, if they have run any.
     """
 
-    def __init__(self, database: Database, answer: Answer) -> None:
-        """Take the answer, and the database that its tools work on."""
+    def __init__(self, database: Database, answer: Answer, spending: Spending) -> None:
+        """Take the answer, the database that its tools work on, and what gets its cost."""
         self._answer = answer
+        self._spending = spending
         self._parts = answer.parts
         self._runs = ToolRuns(database, answer.turn)
         self._calls = CallAssembler(answer.parts, self._runs)
@@ -293,7 +302,7 @@ class _Steps:
         )
         self._reply = Reply()
         text, arguments = "", ObjectText()
-        async with aclosing(stream_answer(request, self._reply)) as pieces:
+        async with aclosing(stream_answer(request, self._reply, self._spending)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, str):
                     text += piece
@@ -325,7 +334,7 @@ class _Steps:
             self._parts.add_text(piece)
         is_first_piece = not self._answer.has_begun
         try:
-            async with aclosing(stream_answer(request, self._reply)) as stream:
+            async with aclosing(stream_answer(request, self._reply, self._spending)) as stream:
                 async for piece in stream:
                     if is_first_piece:
                         note_first_token(time.monotonic() - asked_at)

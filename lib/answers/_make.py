@@ -9,20 +9,30 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
-from lib.answers._analysis import begin_analysis, finish_analysis, with_analysis
+from lib.answers._analysis import begin_analysis, end_analysis, finish_analysis, with_analysis
 from lib.answers._ask import ModelAnswer, ask_model
 from lib.answers._batches import BatchedStream, storing_batches
 from lib.answers._title import requesting_title, wait_for_title
 from lib.answers.answer import Answer, running_answers
 from lib.conversations.message import Message
 from lib.database.client import Database
-from lib.problems import DatabaseTooSlow, DatabaseUnavailable, ModelFailed, Problem
+from lib.model.cost import Cost, Spending
+from lib.problems import AnswerNotStored, DatabaseTooSlow, DatabaseUnavailable, ModelFailed, Problem
 from lib.runtime.deadlines import Deadline
 from lib.runtime.log import log
 from lib.streams import parts as ui_stream
-from lib.turns.finish import UnstoredParts, finish_turn, release_turn
+from lib.turns.finish import (
+    QuestionMarks,
+    UnstoredParts,
+    add_cost,
+    finish_turn,
+    release_turn,
+)
+from lib.turns.turn import Turn
 
 STORE_AGAIN_SECONDS = 0.25
+# Of an attempt that ended by an error of Parley's own.
+NOTHING = ModelAnswer(None, None, None)
 # The answer as stored, and the conversation's title after that.
 type StoredWithTitle = tuple[Message, str | None]
 type Store = Callable[[], Awaitable[StoredWithTitle]]
@@ -30,32 +40,30 @@ type Store = Callable[[], Awaitable[StoredWithTitle]]
 
 async def make_answer(database: Database, answer: Answer, deadline: Deadline) -> None:
     """Make an answer. In every case its stream ends, and its turn is given back."""
+    spending = Spending()
     text_begun = answer.parts.text_begun
-    analysis = begin_analysis(answer.turn, text_begun)
+    analysis = begin_analysis(answer.turn, text_begun, spending)
     try:
         with storing_batches(
             database, answer.turn, answer.stream, answer.cut, deadline.ends_at
         ) as stream:
-            model_answer, title = await _ask_with_title(database, answer, deadline.cut_at)
+            model_answer, title = await _ask_with_title(database, answer, deadline.cut_at, spending)
             stream.is_finishing = True
             if model_answer.message is None:
-                await _end_without_message(database, answer, model_answer)
+                await _end_without_message(database, answer, model_answer, spending)
                 return
             if model_answer.failure is None:
                 # An answer of tool calls alone has no text.
                 text_begun.set()
+            else:
+                await end_analysis(analysis)
             message = with_analysis(model_answer.message, analysis)
             unstored = _unstored_parts(stream, message, title, model_answer.failure)
-            store = partial(
-                finish_turn,
-                database,
-                answer.turn,
-                message,
-                title,
-                unstored,
-                refusal=model_answer.refusal,
-            )
-            stored, title_now = await _store(store, deadline.last_words_at)
+            with spending.storing() as cost:
+                rest = cost.beyond(message.prompt_tokens, message.completion_tokens)
+                marks = _marks(model_answer, rest)
+                store = partial(finish_turn, database, answer.turn, message, title, unstored, marks)
+                stored, title_now = await _store(store, deadline.last_words_at)
         if model_answer.failure is None:
             title_parts = unstored.title_parts if title == title_now else b""
             answer.end(stored, title_parts + unstored.last_parts)
@@ -68,25 +76,61 @@ async def make_answer(database: Database, answer: Answer, deadline: Deadline) ->
         # Before the release, which may fail for the same reason.
         answer.fail(Problem())
         with suppress(Exception):
-            await release_turn(database, answer.turn)
+            await _release(database, answer.turn, spending)
     finally:
         del running_answers[answer.turn.id]
         if not answer.is_over:
             # The task was cancelled.
             answer.fail(Problem())
             with suppress(Exception):
-                await release_turn(database, answer.turn)
-        await finish_analysis(database, answer, analysis, deadline.cut_at)
+                await _release(database, answer.turn, spending)
+        await finish_analysis(database, answer, analysis, deadline.cut_at, spending)
+        await _store_rest(database, answer.turn, spending)
+
+
+def _marks(model_answer: ModelAnswer, cost: Cost) -> QuestionMarks:
+    return QuestionMarks(
+        refusal=model_answer.refusal,
+        has_provider_failed=model_answer.has_provider_failed,
+        paid_prompt_tokens=cost.prompt,
+        paid_completion_tokens=cost.completion,
+    )
 
 
 async def _end_without_message(
-    database: Database, answer: Answer, model_answer: ModelAnswer
+    database: Database, answer: Answer, model_answer: ModelAnswer, spending: Spending
 ) -> None:
-    await release_turn(database, answer.turn, refusal=model_answer.refusal)
+    await _release(database, answer.turn, spending, model_answer)
     if model_answer.failure is None and model_answer.cut_reason == "aborted":
         answer.stop()
     else:
         _fail(answer, model_answer.failure or ModelFailed())
+
+
+async def _release(
+    database: Database, turn: Turn, spending: Spending, model_answer: ModelAnswer = NOTHING
+) -> None:
+    """Give the turn back without an answer, and store its cost.
+
+    An attempt that has lost the turn keeps its cost for `_store_rest`.
+    """
+    with suppress(AnswerNotStored), spending.storing() as cost:
+        if not await release_turn(database, turn, _marks(model_answer, cost)):
+            raise AnswerNotStored
+
+
+async def _store_rest(database: Database, turn: Turn, spending: Spending) -> None:
+    """Store a cost that came too late for the end of the turn, if there is one; never fails.
+
+    Seldom: an analysis that failed after its answer was stored, or an attempt that has lost its
+    turn, as when the conversation was deleted meanwhile.
+    """
+    try:
+        with spending.storing() as cost:
+            if cost:
+                await add_cost(database, turn, cost.prompt, cost.completion)
+    except Exception as error:  # noqa: BLE001 (the answer has ended, one way or the other)
+        log("cost_not_stored", cause=type(error).__name__)
 
 
 def _fail(answer: Answer, problem: Problem) -> None:
@@ -96,7 +140,7 @@ def _fail(answer: Answer, problem: Problem) -> None:
 
 
 async def _ask_with_title(
-    database: Database, answer: Answer, cut_at: float
+    database: Database, answer: Answer, cut_at: float, spending: Spending
 ) -> tuple[ModelAnswer, str | None]:
     """Ask the model for the answer, and beside it for a title of the conversation.
 
@@ -104,13 +148,14 @@ async def _ask_with_title(
         database: the database that the tools work on.
         answer: the answer in the making.
         cut_at: the deadline of the answer, on the clock of `time.monotonic()`, in seconds.
+        spending: gets the cost of both.
 
     Returns:
         The model's answer; and the title, or None if there is none in time.
     """
     text_begun = answer.parts.text_begun
-    async with requesting_title(answer.turn, text_begun) as title_task:
-        model_answer = await ask_model(database, answer, cut_at)
+    async with requesting_title(answer.turn, text_begun, spending) as title_task:
+        model_answer = await ask_model(database, answer, cut_at, spending)
         if model_answer.message is None:
             return model_answer, None
         is_complete = model_answer.failure is None and model_answer.cut_reason is None

@@ -17,6 +17,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from lib.conversations.conversation import title_of
 from lib.model.client import cause_of, stream_answer
+from lib.model.cost import Spending
 from lib.model.reply import Reply
 from lib.model.request import ModelRequest, SystemMessage, UserMessage
 from lib.runtime.log import log
@@ -51,21 +52,26 @@ THOUGHT = "<think"
 
 
 @asynccontextmanager
-async def requesting_title(turn: Turn, may_begin: asyncio.Event) -> AsyncGenerator[TitleTask]:
+async def requesting_title(
+    turn: Turn, may_begin: asyncio.Event, spending: Spending
+) -> AsyncGenerator[TitleTask]:
     """Ask for a title for a turn's conversation while the block runs, if it needs one.
 
-    The task never fails; without a title it returns None. The end of the block cancels it, and
-    closes its connection.
+    The task never fails; without a title it returns None. The end of the block cancels it, closes
+    its connection, and has its cost.
 
     Args:
         turn: the turn.
         may_begin: set when the model may be asked; until then the task waits.
+        spending: gets the cost of the request.
     """
-    task = asyncio.create_task(_request_title(turn, may_begin))
+    task = asyncio.create_task(_request_title(turn, may_begin, spending))
     try:
         yield task
     finally:
         task.cancel()
+        # At once: only the connection is to be closed.
+        await asyncio.wait({task})
 
 
 async def wait_for_title(task: TitleTask, until: float) -> str | None:
@@ -110,28 +116,29 @@ def _needs_title(turn: Turn) -> bool:
     """Return whether the question is the conversation's first, which still names it.
 
     System messages of an operator do not count. With HISTORY_MESSAGES=1 no earlier message is read,
-    and the conversation's name alone decides.
+    and the conversation's name alone decides. A title is paid for, so one attempt may ask for it
+    and later ones may not.
     """
     is_first = all(
         message.role == "system" or message.id == turn.question.id for message in turn.messages
     )
-    return is_first and turn.title == title_of(turn.question.content)
+    return turn.may_ask_title and is_first and turn.title == title_of(turn.question.content)
 
 
-async def _request_title(turn: Turn, may_begin: asyncio.Event) -> str | None:
+async def _request_title(turn: Turn, may_begin: asyncio.Event, spending: Spending) -> str | None:
     # Providers refuse blank text.
     if not (_needs_title(turn) and turn.question.content.strip()):
         return None
     await may_begin.wait()
     try:
-        return await _ask(turn.question.content)
+        return await _ask(turn.question.content, spending)
     except Exception as error:  # noqa: BLE001 (the conversation has a name already)
         # Not the error itself: its text may be the provider's.
         log("title_failed", cause=cause_of(error))
         return None
 
 
-async def _ask(question: str) -> str | None:
+async def _ask(question: str, spending: Spending) -> str | None:
     """Ask the model for a title, and stop reading as soon as there is one.
 
     Raises:
@@ -139,9 +146,9 @@ async def _ask(question: str) -> str | None:
     """
     model = settings().openai_title_model or settings().openai_model
     messages = (SystemMessage(PROMPT), UserMessage((question,)))
-    request = ModelRequest(model, messages, is_minor=True)
+    request = ModelRequest(model, messages, purpose="title")
     reply = ""
-    async with aclosing(stream_answer(request, Reply())) as stream:
+    async with aclosing(stream_answer(request, Reply(), spending)) as stream:
         async for piece in stream:
             if not isinstance(piece, str):
                 continue

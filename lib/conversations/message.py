@@ -69,6 +69,10 @@ class Message:
         which the SDK's own check refuses.
         """
         columns = {name: getattr(self, name) for name in COLUMNS}
+        if self.role != "assistant":
+            # Those of a question are the cost of its attempts and titles, which GET
+            # /api/messages?usage=true shows.
+            columns |= {"prompt_tokens": None, "completion_tokens": None}
         return {
             "id": self.message_id,
             "role": self.role,

@@ -1,4 +1,4 @@
-"""Usage: the tokens that a user's answers have cost, by day and model."""
+"""Usage: the tokens that a user's requests to the model have cost, by day and model."""
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +15,16 @@ DEFAULT_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The tokens of the answers of one day by one model."""
+    """The tokens of one day by one model.
+
+    Attributes:
+        model_name: as the provider names it; None: it does not, or the tokens are those of requests
+            beside the stored answers: titles, analyses, and attempts without an answer.
+        day: by UTC.
+        messages: the stored answers.
+        prompt_tokens: tokens that the model has read.
+        completion_tokens: tokens that it has written.
+    """
 
     model_name: str | None
     day: date
@@ -48,7 +57,7 @@ class UsageQuery:
     """The query of GET /api/messages about usage.
 
     Attributes:
-        usage: the tokens of answers, by day and model.
+        usage: the tokens, by day and model.
         first_day: the first day, by UTC; without it, 30 days.
         last_day: the last day, by UTC, included; without it, today.
     """
@@ -64,7 +73,7 @@ class UsageQuery:
 
 
 async def sum_usage(database: Database, caller: Caller, query: UsageQuery) -> dict[str, Any]:
-    """Return the tokens of a user's answers by day and model, oldest first.
+    """Return the tokens that a user has cost by day and model, oldest first.
 
     One round trip: sum_usage. Without `from`, DEFAULT_DAYS days; without `to`, up to today, or the
     day of `from` alone where that is in the future.

@@ -249,6 +249,8 @@ def _transport_errors() -> Generator[None]:
     """Raise aiohttp's errors as httpx2's."""
     try:
         yield
+    except aiohttp.ConnectionTimeoutError as error:
+        raise httpx2.ConnectTimeout(str(error)) from error
     except TimeoutError as error:
         raise httpx2.TimeoutException(str(error)) from error
     except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:

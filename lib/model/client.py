@@ -23,6 +23,7 @@ from lib.model._events import EventStream
 from lib.model._refusals.cured_request import CuredRequest
 from lib.model._refusals.kinds import log_refusal, problem_of, problem_of_refusal
 from lib.model._refusals.refusal import Refusal, refusal_in
+from lib.model.cost import Spending, chars_in
 from lib.model.reply import GarbledStreamError, Piece, ProviderError, ReasoningPiece, Reply
 from lib.model.request import ModelRequest
 from lib.problems import AnswerWithheld, ModelFailed, ModelRefused
@@ -48,7 +49,9 @@ def import_dialect() -> None:
     import_module(dialect().package)
 
 
-async def stream_answer(request: ModelRequest, reply: Reply) -> AsyncGenerator[Piece]:
+async def stream_answer(
+    request: ModelRequest, reply: Reply, spending: Spending
+) -> AsyncGenerator[Piece]:
     """Ask a model and yield the pieces of its answer as they arrive.
 
     A request that the provider refuses is changed and sent again, where another one may be
@@ -57,6 +60,7 @@ async def stream_answer(request: ModelRequest, reply: Reply) -> AsyncGenerator[P
     Args:
         request: the request.
         reply: filled in while the answer streams.
+        spending: gets the cost of each request that is sent.
 
     Raises:
         ModelRefused: when the key, the model or a setting is wrong, or the quota is used up.
@@ -75,12 +79,15 @@ async def stream_answer(request: ModelRequest, reply: Reply) -> AsyncGenerator[P
         sent = cured.request
         body = cured.body(sent)
         try:
-            async with aclosing(_stream_once(spoken, sent, body, reply)) as pieces:
-                async for piece in pieces:
-                    if not has_begun:
-                        has_begun = True
-                        cured.note_answer()
-                    yield piece
+            with spending.counting(sent, reply) as counted:
+                async with aclosing(_stream_once(spoken, sent, body, reply)) as pieces:
+                    async for piece in pieces:
+                        if not has_begun:
+                            has_begun = True
+                            cured.note_answer()
+                        # Without a call for a piece of text, because each token comes through here.
+                        counted.chars += len(piece) if isinstance(piece, str) else chars_in(piece)
+                        yield piece
         except FAILURES as error:
             refusal = refusal_in(error, body)
             if refusal is None:

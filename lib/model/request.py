@@ -1,7 +1,10 @@
 """A request to a model, in the words of neither dialect of the API."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+# Why the model is asked.
+Purpose = Literal["answer", "title", "analysis"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class ModelRequest:
         forced_tool: the name of the tool that the model must call; None: the model chooses.
         may_call: False: the model may call no tool now, although it knows some.
         schema: the form of the answer; None: text.
-        is_minor: a title or an analysis, worth the least effort only.
+        purpose: why the model is asked.
     """
 
     model: str
@@ -129,7 +132,12 @@ class ModelRequest:
     forced_tool: str | None = None
     may_call: bool = True
     schema: AnswerSchema | None = None
-    is_minor: bool = False
+    purpose: Purpose = "answer"
+
+    @property
+    def is_minor(self) -> bool:
+        """Whether it is for a title or an analysis, which are worth the least effort only."""
+        return self.purpose != "answer"
 
     @property
     def question(self) -> UserMessage | None:

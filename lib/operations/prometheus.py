@@ -249,10 +249,11 @@ def _age_seconds(at: datetime | None) -> float:
 def _sum_up(metric: CountedMetric, counters: list[Counter]) -> Metric:
     """Return the counts of all instances: a counter, or a histogram for a metric with bounds."""
     name, text = f"parley_{metric.name}", f"{metric.text} {COUNTED}"
-    labels = ("function", metric.label) if metric.label else ("function",)
+    labels = ("function", *metric.labels)
     series: dict[tuple[str, ...], list[Counter]] = {}
     for counter in counters:
-        series.setdefault((counter.function, counter.label)[: len(labels)], []).append(counter)
+        values = counter.label.split(" ", len(metric.labels) - 1) if metric.labels else []
+        series.setdefault((counter.function, *values), []).append(counter)
     if not metric.bounds:
         family = CounterMetricFamily(name, text, labels=labels)
         for values, cells in series.items():

@@ -64,12 +64,22 @@ class StatementTimes(Times):
 
 
 class TurnMetrics(TypedDict):
-    """How turns ended, and how long they took."""
+    """How turns ended, how long they took, and what they asked of the model.
+
+    Attributes:
+        model_requests: by purpose and outcome.
+        tokens: of all requests to the model, by kind.
+        tokens_by_purpose: by purpose and kind.
+        estimated_tokens: those of `tokens` that no provider has counted.
+    """
 
     by_finish_reason: dict[str, int]
     failures: dict[str, int]
     unreadable_events: int
+    model_requests: dict[str, dict[str, int]]
     tokens: dict[str, int]
+    tokens_by_purpose: dict[str, dict[str, int]]
+    estimated_tokens: int
     duration: Times
     first_token: Times
     model_wait: Times
@@ -190,7 +200,12 @@ def _counted(counters: list[Counter], bucket: Callable[[Counter], Bucket]) -> Co
             "by_finish_reason": counts.by_label(counting.FINISHES),
             "failures": counts.by_label(counting.FAILURES),
             "unreadable_events": sum(counts.by_label(counting.UNREADABLE_EVENTS).values()),
-            "tokens": counts.by_label(counting.TOKENS),
+            "model_requests": counts.by_labels(counting.MODEL_REQUESTS, "purpose", "outcome"),
+            "tokens": counts.by_label(counting.MODEL_TOKENS, "kind"),
+            "tokens_by_purpose": counts.by_labels(counting.MODEL_TOKENS, "purpose", "kind"),
+            "estimated_tokens": counts.by_label(counting.MODEL_TOKENS, "source").get(
+                "estimated", 0
+            ),
             "duration": counts.times(counting.TURNS),
             "first_token": counts.times(counting.FIRST_TOKENS),
             "model_wait": counts.times(counting.MODEL_WAITS),
@@ -212,11 +227,21 @@ class _Counts:
         """Return the rows of one metric."""
         return [row for row in self._rows if row[0].metric == metric.name]
 
-    def by_label(self, metric: Metric) -> dict[str, int]:
-        """Return the counts of one metric by its label, over all functions."""
+    def by_label(self, metric: Metric, label: str = "") -> dict[str, int]:
+        """Return the counts of one metric by one of its labels, or by its only one."""
         counts: dict[str, int] = {}
         for counter, (_, count, _) in self.of(metric):
-            counts[counter.label] = counts.get(counter.label, 0) + count
+            value = _labels_of(metric, counter)[label] if label else counter.label
+            counts[value] = counts.get(value, 0) + count
+        return counts
+
+    def by_labels(self, metric: Metric, outer: str, inner: str) -> dict[str, dict[str, int]]:
+        """Return the counts of one metric by two of its labels."""
+        counts: dict[str, dict[str, int]] = {}
+        for counter, (_, count, _) in self.of(metric):
+            labels = _labels_of(metric, counter)
+            inner_counts = counts.setdefault(labels[outer], {})
+            inner_counts[labels[inner]] = inner_counts.get(labels[inner], 0) + count
         return counts
 
     def times(
@@ -229,6 +254,10 @@ class _Counts:
             if function in {None, counter.function} and label in {None, counter.label}
         ]
         return _times(metric, buckets)
+
+
+def _labels_of(metric: Metric, counter: Counter) -> dict[str, str]:
+    return dict(zip(metric.labels, counter.label.split(" "), strict=True))
 
 
 def _statements(counts: _Counts) -> list[StatementTimes]:

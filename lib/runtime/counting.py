@@ -24,13 +24,14 @@ class Metric:
     Attributes:
         name: as Prometheus sees it, without the prefix `parley_` and the suffix `_total`.
         text: its help text.
-        label: the name of the label that it has beside `function`; "": none.
+        labels: the names of the labels that it has beside `function`. Their values are counted as
+            one text, separated by spaces.
         bounds: of a histogram, the upper bounds of its buckets; none: it is a plain counter.
     """
 
     name: str
     text: str
-    label: str = ""
+    labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
 
 
@@ -39,23 +40,25 @@ REQUESTS = Metric(
     "Requests, from their arrival to their end; a stream, to the end of the stream.",
     bounds=SLOW_BOUNDS,
 )
-RESPONSES = Metric("responses", "Responses by HTTP status; none: the client left first.", "status")
+RESPONSES = Metric(
+    "responses", "Responses by HTTP status; none: the client left first.", ("status",)
+)
 PROBLEMS = Metric(
     "problems",
     "Problems by code, including problems within a stream.",
-    "code",
+    ("code",),
 )
 STATEMENTS = Metric(
     "statement_seconds",
     "Statements of sql/queries/: the time of their round trip, which statements sent together "
     "share; without the wait for a connection.",
-    "statement",
+    ("statement",),
     QUICK_BOUNDS,
 )
 STATEMENT_ERRORS = Metric(
     "statement_errors",
     "Statements whose round trip ended in an error, including errors that Parley expects.",
-    "statement",
+    ("statement",),
 )
 WAITS = Metric(
     "connection_wait_seconds",
@@ -78,18 +81,29 @@ TURNS = Metric(
 FINISHES = Metric(
     "turns",
     "Turns whose answer was stored, by finish_reason; other: any other reason.",
-    "finish_reason",
+    ("finish_reason",),
 )
 FAILURES = Metric(
     "turn_failures",
     "Turns that ended in a problem, even if part of the answer was stored.",
-    "code",
+    ("code",),
 )
 UNREADABLE_EVENTS = Metric(
     "unreadable_events",
     "Events of a model's stream that could not be read, and were skipped.",
 )
-TOKENS = Metric("tokens", "Tokens of stored answers, as the provider counts them.", "kind")
+MODEL_REQUESTS = Metric(
+    "model_requests",
+    "Requests to the model, by purpose and outcome. cut: ended by Parley; refused: by the "
+    "provider; failed: no response, or one that broke off.",
+    ("purpose", "outcome"),
+)
+MODEL_TOKENS = Metric(
+    "model_tokens",
+    "Tokens of all requests to the model, also of those whose answer was not stored; by the "
+    "provider's count, or estimated where there is none.",
+    ("purpose", "kind", "source"),
+)
 METRICS = (
     REQUESTS,
     RESPONSES,
@@ -103,7 +117,8 @@ METRICS = (
     FINISHES,
     FAILURES,
     UNREADABLE_EVENTS,
-    TOKENS,
+    MODEL_REQUESTS,
+    MODEL_TOKENS,
 )
 # A metric's name, the function, the label's value, and the bucket's upper bound (infinite for a
 # plain counter).
@@ -191,14 +206,20 @@ def note_unreadable_event() -> None:
     count(UNREADABLE_EVENTS)
 
 
-def note_answer(
-    finish_reason: str | None, prompt_tokens: int | None, completion_tokens: int | None
-) -> None:
+def note_model_request(purpose: str, outcome: str) -> None:
+    """Count a request to the model, which has ended."""
+    count(MODEL_REQUESTS, f"{purpose} {outcome}")
+
+
+def note_model_tokens(purpose: str, kind: str, tokens: int, *, is_estimate: bool) -> None:
+    """Count tokens of a request to the model: of kind `prompt` or `completion`."""
+    count(MODEL_TOKENS, f"{purpose} {kind} {'estimated' if is_estimate else 'counted'}", tokens)
+
+
+def note_answer(finish_reason: str | None) -> None:
     """Count a turn whose answer this request has stored."""
     observe(TURNS, trace().seconds)
     note_finish(finish_reason)
-    count(TOKENS, "prompt", prompt_tokens or 0)
-    count(TOKENS, "completion", completion_tokens or 0)
 
 
 def note_finish(finish_reason: str | None) -> None:

@@ -241,8 +241,9 @@ class _Attempt:
             messages=[message for message in messages if message.id <= question.id],
             answer=next(answers, None),
             quota=decision.quota(self.subjects),
-            may_ask_title=decision.may_ask_title,
             tool_runs=tool_runs,
+            may_ask_title=decision.may_ask_title,
+            quota_subjects=tuple(subject.name for subject in self.subjects),
         )
 
     def _begin_call(self) -> Call[Decision]:

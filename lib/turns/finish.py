@@ -13,6 +13,9 @@ from lib.runtime.counting import note_answer
 from lib.texts import json_text
 from lib.turns.turn import Turn
 
+# Of Postgres.
+MAX_INTEGER = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
@@ -29,8 +32,20 @@ class StoredAnswer:
     title: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class AddedCost:
+    """The row of add_cost.
+
+    Attributes:
+        is_stored: the question has the tokens; False: it is deleted.
+    """
+
+    is_stored: bool
+
+
 FINISH_TURN = Statement("turns/finish_turn", StoredAnswer)
 RELEASE_TURN = Statement("turns/release_turn", ConversationId)
+ADD_COST = Statement("turns/add_cost", AddedCost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +75,7 @@ class TurnKey:
         user_id: the conversation's owner; None: anonymous.
         question_id: `chat_messages.id` of the question.
         question: the question's text.
+        quota_subjects: the subjects whose quota counts the attempt's tokens.
     """
 
     id: UUID
@@ -67,6 +83,37 @@ class TurnKey:
     user_id: str | None
     question_id: int
     question: str
+    quota_subjects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionMarks:
+    """The marks that an attempt leaves on its question.
+
+    Attributes:
+        refusal: code of the problem for which the provider refused the question, so that later
+            requests leave it out; None: it did not.
+        has_provider_failed: the provider itself failed the attempt, so the next one may be owed.
+        paid_prompt_tokens: tokens that the attempt has cost beyond those of its stored answer.
+        paid_completion_tokens: likewise.
+    """
+
+    refusal: str | None = None
+    has_provider_failed: bool = False
+    paid_prompt_tokens: int = 0
+    paid_completion_tokens: int = 0
+
+    def parameters(self) -> dict[str, object]:
+        """Return the parameters of the statements that store the marks."""
+        return {
+            "refusal": self.refusal,
+            "has_provider_failed": self.has_provider_failed,
+            "paid_prompt_tokens": min(self.paid_prompt_tokens, MAX_INTEGER),
+            "paid_completion_tokens": min(self.paid_completion_tokens, MAX_INTEGER),
+        }
+
+
+NO_MARKS = QuestionMarks()
 
 
 async def finish_turn(
@@ -75,8 +122,7 @@ async def finish_turn(
     answer: Message,
     title: str | None,
     rest: UnstoredParts,
-    *,
-    refusal: str | None = None,
+    marks: QuestionMarks = NO_MARKS,
 ) -> tuple[Message, str | None]:
     """Store the answer and give the turn back.
 
@@ -90,8 +136,8 @@ async def finish_turn(
         title: the model's title for the conversation, which takes it in place of the automatic
             one only; None: the conversation keeps its title.
         rest: the parts of the answer's stream that are not stored yet.
-        refusal: code of the problem for which the provider refused the question, after a step that
-            it had accepted; None: it did not.
+        marks: of the question. It is marked as refused where the provider refused to go on after a
+            step that it had accepted.
 
     Returns:
         The answer as stored, and the conversation's title after that.
@@ -106,16 +152,17 @@ async def finish_turn(
         turn.caller.user_id,
         turn.question.id,
         turn.question.content,
+        turn.quota_subjects,
     )
     rows = await database.run_as(
         turn.caller,
         turn.caller.reachable(turn.conversation_id),
-        finish_call(key, answer, title, rest, refusal=refusal),
+        finish_call(key, answer, title, rest, marks),
     )
     if not rows:
         raise AnswerNotStored
     [stored] = rows
-    note_answer(answer.finish_reason, answer.prompt_tokens, answer.completion_tokens)
+    note_answer(answer.finish_reason)
     times = {"created_at": stored.created_at, "updated_at": stored.created_at}
     return replace(answer, id=stored.id, **times), stored.title
 
@@ -125,8 +172,7 @@ def finish_call(
     answer: Message,
     title: str | None,
     rest: UnstoredParts,
-    *,
-    refusal: str | None = None,
+    marks: QuestionMarks = NO_MARKS,
 ) -> Call[StoredAnswer]:
     """Return the call that stores an answer and gives the turn back.
 
@@ -135,7 +181,7 @@ def finish_call(
         answer: see `finish_turn`.
         title: likewise.
         rest: likewise.
-        refusal: likewise.
+        marks: likewise.
     """
     return FINISH_TURN(
         conversation_id=key.conversation_id,
@@ -157,7 +203,8 @@ def finish_call(
         signal_strength=answer.signal_strength,
         context_clarity=answer.context_clarity,
         needs_knowledge=answer.needs_knowledge,
-        refusal=refusal,
+        **marks.parameters(),
+        quota_subjects=list(key.quota_subjects),
         title=title,
         first_title=title_of(key.question),
         stored_parts=rest.stored_parts,
@@ -168,29 +215,33 @@ def finish_call(
     )
 
 
-async def release_turn(database: Database, turn: Turn, *, refusal: str | None = None) -> None:
+async def release_turn(database: Database, turn: Turn, marks: QuestionMarks = NO_MARKS) -> bool:
     """Give the turn back without an answer. One round trip.
 
     Args:
         database: the database of the turn.
         turn: the turn, with the verdict `taken`.
-        refusal: code of the problem for which the provider refused the question, so that later
-            requests leave it out; None: it did not.
+        marks: of the question.
+
+    Returns:
+        Whether the attempt still held the turn; only then the question is marked.
 
     Raises:
         DatabaseUnavailable: see `Database.run`; the turn then ends with its lease.
     """
-    await database.run_as(
+    _, released = await database.run_as(
         turn.caller,
         turn.caller.reachable(turn.conversation_id),
         *release_calls(
             turn.conversation_id,
             turn.caller.user_id,
             turn.id,
-            question_id=turn.question.id if refusal else None,
-            refusal=refusal,
+            question_id=turn.question.id,
+            marks=marks,
+            quota_subjects=turn.quota_subjects,
         ),
     )
+    return bool(released)
 
 
 def release_calls(
@@ -199,11 +250,47 @@ def release_calls(
     turn_id: UUID,
     *,
     question_id: int | None = None,
-    refusal: str | None = None,
+    marks: QuestionMarks = NO_MARKS,
+    quota_subjects: tuple[str, ...] = (),
 ) -> tuple[Call[ConversationId], Call[ConversationId]]:
     """Return the calls of the step that gives a turn back without an answer."""
     conversation = {"conversation_id": conversation_id, "user_id": user_id}
     release = RELEASE_TURN(
-        **conversation, turn_id=turn_id, question_id=question_id, refusal=refusal
+        **conversation,
+        turn_id=turn_id,
+        question_id=question_id,
+        **marks.parameters(),
+        quota_subjects=list(quota_subjects),
+        now=None,
     )
     return LOCK_CONVERSATION(**conversation), release
+
+
+async def add_cost(
+    database: Database, turn: Turn, prompt_tokens: int, completion_tokens: int
+) -> None:
+    """Count tokens that an attempt has cost after its turn was given back, or lost.
+
+    One round trip. Tokens count again if that is lost on the way.
+
+    Raises:
+        Problem: see `Database.run_as`.
+    """
+    await database.run_as(
+        turn.caller,
+        turn.caller.reachable(turn.conversation_id),
+        cost_call(turn, prompt_tokens, completion_tokens),
+    )
+
+
+def cost_call(turn: Turn, prompt_tokens: int, completion_tokens: int) -> Call[AddedCost]:
+    """Return the call of `add_cost`."""
+    return ADD_COST(
+        conversation_id=turn.conversation_id,
+        user_id=turn.caller.user_id,
+        question_id=turn.question.id,
+        paid_prompt_tokens=min(prompt_tokens, MAX_INTEGER),
+        paid_completion_tokens=min(completion_tokens, MAX_INTEGER),
+        quota_subjects=list(turn.quota_subjects),
+        now=None,
+    )

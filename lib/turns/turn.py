@@ -48,6 +48,7 @@ class Turn:
         may_ask_title: this attempt may ask the model for a title: it has created the conversation,
             or repeats an attempt that the provider failed before the answer began.
         tool_runs: tools that earlier attempts at this question have run.
+        quota_subjects: the subjects whose quota counts this attempt.
     """
 
     id: UUID
@@ -62,6 +63,7 @@ class Turn:
     quota: Quota | None
     may_ask_title: bool
     tool_runs: list[ToolRun]
+    quota_subjects: tuple[str, ...]
 
 
 class TurnLapsedError(Exception):

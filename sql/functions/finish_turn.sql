@@ -7,33 +7,37 @@
 -- reasons of begin_turn.
 --
 -- Parameters
---   conversation_id    uuid              the conversation
---   user_id            text              the caller; null: anonymous
---   turn_id            uuid              token of this attempt
---   answer_message_id  text              id of the answer, as clients see it
---   question_id        bigint            chat_messages.id of the question
---   content            text              the answer's text; '' if it has nothing but tool calls
---   finish_reason      text              see the column
---   model_name         text              as the provider names it; null: unknown
---   prompt_tokens      integer           null: unknown
---   completion_tokens  integer           null: unknown
---   tool_calls         json              the tool calls with their results; null: none
---   provider_state     json              see the column; null: none
---   persona            text              as requested; null: none
---   tone               text              as requested, or from the analysis; null: neither
---   behavior           text              as requested, or from the analysis; null: neither
---   context_type       text              from the analysis, like the next three; null: unknown
---   signal_strength    double precision  0 to 1
---   context_clarity    boolean           was the context clear?
---   needs_knowledge    boolean           did the question need knowledge from elsewhere? null: false
---   refusal            text              the question's refusal: see the column; null: none
---   title              text              title by the model; null: none
---   first_title        text              the automatic title; any other was set by the user, and stays
---   stored_parts       integer           parts of the stream that are known to be stored in batches
---   parts              text              the parts after those, up to the end of the model's answer
---   title_parts        text              the parts that announce the new title, if the conversation takes it
---   last_parts         text              the parts that end the stream
---   now                timestamptz       null: the database's clock
+--   conversation_id         uuid              the conversation
+--   user_id                 text              the caller; null: anonymous
+--   turn_id                 uuid              token of this attempt
+--   answer_message_id       text              id of the answer, as clients see it
+--   question_id             bigint            chat_messages.id of the question
+--   content                 text              the answer's text; '' if it has nothing but tool calls
+--   finish_reason           text              see the column
+--   model_name              text              as the provider names it; null: unknown
+--   prompt_tokens           integer           null: unknown
+--   completion_tokens       integer           null: unknown
+--   tool_calls              json              the tool calls with their results; null: none
+--   provider_state          json              see the column; null: none
+--   persona                 text              as requested; null: none
+--   tone                    text              as requested, or from the analysis; null: neither
+--   behavior                text              as requested, or from the analysis; null: neither
+--   context_type            text              from the analysis, like the next three; null: unknown
+--   signal_strength         double precision  0 to 1
+--   context_clarity         boolean           was the context clear?
+--   needs_knowledge         boolean           did the question need knowledge from elsewhere? null: false
+--   refusal                 text              the question's refusal: see the column; null: none
+--   has_provider_failed     boolean           true: the provider itself failed the attempt, so the next one may be owed
+--   paid_prompt_tokens      integer           tokens that the attempt has cost beyond those of the answer; 0: none
+--   paid_completion_tokens  integer           likewise
+--   quota_subjects          text[]            the subjects whose quota counts all tokens of the attempt
+--   title                   text              title by the model; null: none
+--   first_title             text              the automatic title; any other was set by the user, and stays
+--   stored_parts            integer           parts of the stream that are known to be stored in batches
+--   parts                   text              the parts after those, up to the end of the model's answer
+--   title_parts             text              the parts that announce the new title, if the conversation takes it
+--   last_parts              text              the parts that end the stream
+--   now                     timestamptz       null: the database's clock
 --
 -- Returns 0 or 1 row: id and created_at of the answer; current_title, the conversation's title. 0 rows: the lease
 -- is lost, or the conversation is deleted, and nothing was stored.
@@ -60,6 +64,10 @@ CREATE OR REPLACE FUNCTION finish_turn(
     context_clarity boolean,
     needs_knowledge boolean,
     refusal text,
+    has_provider_failed boolean,
+    paid_prompt_tokens integer,
+    paid_completion_tokens integer,
+    quota_subjects text[],
     title text,
     first_title text,
     stored_parts integer,
@@ -120,25 +128,55 @@ BEGIN
         SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
     ),
 
-    -- Seldom: a question that was refused is answered, or refused after tools were run for it. A try that failed for
-    -- another reason, or was cut before it had text, tells nothing: it may have no more than earlier tool calls.
+    -- A try that failed for another reason than a refusal, or was cut before it had text, tells nothing of one: it may
+    -- have no more than earlier tool calls.
+    refusal AS (
+        SELECT
+            finish_turn.refusal IS NOT NULL OR CASE coalesce(finish_turn.finish_reason, 'stop')
+                WHEN 'error' THEN FALSE
+                WHEN 'interrupted' THEN FALSE
+                WHEN 'aborted' THEN finish_turn.content <> ''
+                ELSE TRUE
+            END AS is_known
+    ),
+
+    -- Seldom: a question that was refused is answered, or refused after tools were run for it; its attempt failed, or
+    -- the attempt before; or the attempt has cost more than its answer, such as a title.
     marked_question AS (
         UPDATE chat_messages
-        SET refusal = finish_turn.refusal
+        SET
+            refusal = CASE WHEN refusal.is_known THEN finish_turn.refusal ELSE chat_messages.refusal END,
+            failed_attempts = CASE
+                WHEN finish_turn.has_provider_failed
+                    THEN least(coalesce(chat_messages.failed_attempts, 0) + 1, 32767)
+                ELSE chat_messages.failed_attempts
+            END,
+            -- The first three failures are the provider's to bear; a question that fails on and on is paid for.
+            owed_attempt = CASE
+                WHEN finish_turn.has_provider_failed AND coalesce(chat_messages.failed_attempts, 0) < 3 THEN TRUE
+            END,
+            prompt_tokens = nullif(
+                least(coalesce(chat_messages.prompt_tokens, 0)::bigint + finish_turn.paid_prompt_tokens, 2147483647), 0
+            ),
+            completion_tokens = nullif(
+                least(
+                    coalesce(chat_messages.completion_tokens, 0)::bigint + finish_turn.paid_completion_tokens,
+                    2147483647
+                ),
+                0
+            )
         FROM released_turn
+        CROSS JOIN refusal
         WHERE
             chat_messages.conversation_id = finish_turn.conversation_id
             AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
             AND chat_messages.id = finish_turn.question_id
-            AND chat_messages.refusal IS DISTINCT FROM finish_turn.refusal
             AND (
-                finish_turn.refusal IS NOT NULL
-                OR CASE coalesce(finish_turn.finish_reason, 'stop')
-                    WHEN 'error' THEN FALSE
-                    WHEN 'interrupted' THEN FALSE
-                    WHEN 'aborted' THEN finish_turn.content <> ''
-                    ELSE TRUE
-                END
+                (refusal.is_known AND chat_messages.refusal IS DISTINCT FROM finish_turn.refusal)
+                OR finish_turn.has_provider_failed
+                OR chat_messages.owed_attempt IS NOT NULL
+                OR finish_turn.paid_prompt_tokens > 0
+                OR finish_turn.paid_completion_tokens > 0
             )
         RETURNING chat_messages.id
     ),
@@ -260,6 +298,19 @@ BEGIN
         released_turn.title
     FROM stored_answer
     CROSS JOIN released_turn
+    -- Once only, and last: the quota of many callers at once may be one row.
+    CROSS JOIN
+        LATERAL count_tokens(
+            finish_turn.quota_subjects,
+            least(
+                coalesce(finish_turn.prompt_tokens, 0)::bigint
+                + coalesce(finish_turn.completion_tokens, 0)
+                + finish_turn.paid_prompt_tokens
+                + finish_turn.paid_completion_tokens,
+                2147483647
+            )::integer,
+            released_turn.updated_at
+        )
     UNION ALL
     -- The answer that an earlier try of this call stored; not the one that another attempt stored under the same id
     -- after the lease ran out.
@@ -281,14 +332,17 @@ END
 $$;
 COMMENT ON FUNCTION finish_turn(
     uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, text, text, text, text,
-    double precision, boolean, boolean, text, text, text, integer, text, text, text, timestamptz
+    double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text,
+    timestamptz
 )
 IS 'Parley: stores the answer and gives the turn back';
 REVOKE EXECUTE ON FUNCTION finish_turn(
     uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, text, text, text, text,
-    double precision, boolean, boolean, text, text, text, integer, text, text, text, timestamptz
+    double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text,
+    timestamptz
 ) FROM public;
 GRANT EXECUTE ON FUNCTION finish_turn(
     uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, text, text, text, text,
-    double precision, boolean, boolean, text, text, text, integer, text, text, text, timestamptz
+    double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text,
+    timestamptz
 ) TO parley_app;

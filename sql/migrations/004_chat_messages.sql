@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     files jsonb,
     refusal varchar(50),
     provider_state json,
-    failed_attempts smallint,
+    failed_attempts integer,
     owed_attempt boolean,
     -- Not of id alone. A message is read only within its conversation; and with an index on id the planner would
     -- at times walk down all messages of all users to find the last 20 of one conversation.
@@ -90,8 +90,9 @@ COMMENT ON COLUMN chat_messages.content IS 'Message text content';
 COMMENT ON COLUMN chat_messages.reply_to IS 'chat_messages.id of the question that this answers';
 COMMENT ON COLUMN chat_messages.finish_reason IS 'Why the answer ended: the model''s reason (stop, length, content_filter, tool_calls, other), or aborted (stopped by the user), timeout (cut before the deadline), error (the model failed), interrupted (the function was killed)';
 COMMENT ON COLUMN chat_messages.model_name IS 'Model that answered, as the provider names it';
-COMMENT ON COLUMN chat_messages.prompt_tokens IS 'Tokens read by the model, as the provider counts';
-COMMENT ON COLUMN chat_messages.completion_tokens IS 'Tokens written by the model, as the provider counts';
+COMMENT ON COLUMN chat_messages.prompt_tokens
+IS 'Tokens read by the model, as the provider counts; of a question: by requests for it whose cost is in no stored answer (titles, analyses, attempts without an answer), estimated where the provider does not count; never shown to a client with the question';
+COMMENT ON COLUMN chat_messages.completion_tokens IS 'Tokens written by the model; of a question: see prompt_tokens';
 -- json, not jsonb, so that fields keep their order, and a later request tells the calls in the bytes of the first one.
 COMMENT ON COLUMN chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
 COMMENT ON COLUMN chat_messages.metadata IS 'Free metadata of the client that sent the message';
@@ -115,16 +116,15 @@ IS 'Code of the problem for which the provider refused this message alone, so th
 -- json, not jsonb: a provider may sign its fields, so they keep the order and the spelling in which they came.
 COMMENT ON COLUMN chat_messages.provider_state
 IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls; never shown to a client; NULL: nothing';
-
 COMMENT ON COLUMN chat_messages.failed_attempts
-IS 'How often the provider itself has failed to answer this message; NULL: never';
+IS 'Attempts at this question that the provider itself failed; NULL: none';
 COMMENT ON COLUMN chat_messages.owed_attempt
-IS 'TRUE: the provider failed the last attempt at this message, so the next one is not counted; NULL: it is';
+IS 'TRUE: the provider itself failed the last attempt at this question, so the next one is not counted; else NULL';
 
 ALTER TABLE chat_messages ENABLE ROW LEVEL SECURITY;
 -- Append-only: of a stored message a caller can change its marks (release_turn and finish_turn: refusal,
--- failed_attempts, owed_attempt; begin_turn: owed_attempt), its owner (claim_conversation), and the description of an
--- answer, which may come after the answer (describe_answer).
+-- failed_attempts, owed_attempt, and the tokens of a question; begin_turn: owed_attempt), its owner
+-- (claim_conversation), and the description of an answer, which may come after the answer (describe_answer).
 GRANT SELECT, INSERT ON chat_messages TO parley_app;
 GRANT UPDATE (
     user_id,
@@ -132,6 +132,8 @@ GRANT UPDATE (
     refusal,
     failed_attempts,
     owed_attempt,
+    prompt_tokens,
+    completion_tokens,
     is_mistake,
     mistake_note,
     updated_at,

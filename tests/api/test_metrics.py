@@ -100,8 +100,12 @@ async def test_known_traffic_is_in_the_metrics(parley: Parley, model: ScriptedMo
     assert metrics[sample("problems_total", function="api/tasks", code="unauthenticated")] == 1
     assert metrics[sample("turns_total", **chat, finish_reason="stop")] == 3
     assert metrics[sample("turn_failures_total", **chat, code="model_failed")] == 1
-    assert metrics[sample("tokens_total", **chat, kind="prompt")] == 21
-    assert metrics[sample("tokens_total", **chat, kind="completion")] == 6
+    answer = chat | {"purpose": "answer"}
+    assert metrics[sample("model_requests_total", **answer, outcome="answered")] == 3
+    assert metrics[sample("model_requests_total", **answer, outcome="failed")] == 1
+    counted = answer | {"source": "counted"}
+    assert metrics[sample("model_tokens_total", **counted, kind="prompt")] == 21
+    assert metrics[sample("model_tokens_total", **counted, kind="completion")] == 6
     for histogram, times in (
         ("request_seconds", 4),
         ("turn_seconds", 3),
@@ -177,7 +181,12 @@ async def test_the_json_has_quantiles_and_counts_of_today_and_of_all_time(
     for period, turns in (("today", 1), ("ever", 2)):
         counted = metrics[period]
         assert counted["turns"]["by_finish_reason"] == {"stop": turns}
-        assert counted["turns"]["tokens"] == {"prompt": 7 * turns, "completion": turns}
+        tokens = {"prompt": 7 * turns, "completion": turns}
+        assert counted["turns"]["tokens"] == tokens
+        assert counted["turns"]["tokens_by_purpose"] == {"answer": tokens}
+        assert counted["turns"]["estimated_tokens"] == 0
+        requests = {"answer": {"answered": turns}, "title": {"refused": turns}}
+        assert counted["turns"]["model_requests"] == requests
         duration = counted["turns"]["duration"]
         assert duration["count"] == turns
         assert 0 < duration["p50_ms"] <= duration["p95_ms"] <= duration["p99_ms"]

@@ -22,6 +22,7 @@ import pytest
 from lib.model import _dialects, _provider, _shape
 from lib.model._refusals import cured_request, kinds
 from lib.model.client import stream_answer
+from lib.model.cost import Spending
 from lib.model.reply import Reply
 from lib.model.request import ModelRequest, UserMessage
 from lib.problems import ConversationTooLong, ModelFailed, ModelTimeout
@@ -61,6 +62,8 @@ class Provider:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the way to replace the settings."""
         self._monkeypatch = monkeypatch
+        # Requests are counted, in the settings of a process.
+        monkeypatch.setenv("DATABASE_URL", "postgresql://x/x")
         self.key = "sk-test"
         self.silence_seconds: float | None = None
 
@@ -77,7 +80,7 @@ class Provider:
         for module in (_provider, _shape, _dialects, kinds, cured_request):
             self._monkeypatch.setattr(module, "settings", lambda: settings)
         request = ModelRequest("test-model", (UserMessage((text,)),))
-        return stream_answer(request, reply or Reply())
+        return stream_answer(request, reply or Reply(), Spending())
 
     async def ask(self, url: str, text: str = "Hello!") -> str:
         """Return the text of an answer."""

@@ -19,6 +19,7 @@ import lib.answers.begin
 from lib.answers._title import title_in
 from lib.conversations.conversation import TITLE_CHARS
 from lib.model.client import stream_answer
+from lib.model.cost import Spending
 from lib.model.reply import Piece, ReasoningPiece
 from lib.model.reply import Reply as ModelReply
 from lib.model.request import ModelRequest
@@ -238,9 +239,11 @@ async def test_an_answer_that_fails_before_its_first_text_asks_for_no_title(
 async def test_a_title_is_read_without_the_models_thoughts(
     parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def thoughtful(request: ModelRequest, reply: ModelReply) -> AsyncGenerator[Piece]:
+    async def thoughtful(
+        request: ModelRequest, reply: ModelReply, spending: Spending
+    ) -> AsyncGenerator[Piece]:
         yield ReasoningPiece("A title\nabout France. " * 30)
-        async with aclosing(stream_answer(request, reply)) as pieces:
+        async with aclosing(stream_answer(request, reply, spending)) as pieces:
             async for piece in pieces:
                 yield piece
 

@@ -8,7 +8,7 @@ import pytest
 from lib.model import _shape
 from lib.model._chat.request import chat_body
 from lib.model._shape import with_responses_shape
-from lib.model.request import AnswerSchema, ModelRequest, UserMessage
+from lib.model.request import AnswerSchema, ModelRequest, Purpose, UserMessage
 from lib.settings import DEFAULT_MODEL, read_settings
 
 OPENAI = "https://api.openai.com/v1"
@@ -40,14 +40,14 @@ class Shapes:
         settings = read_settings(least | variables)
         self._monkeypatch.setattr(_shape, "settings", lambda: settings)
 
-    def chat(self, model: str = "a-model", *, is_minor: bool = False) -> dict[str, Any]:
+    def chat(self, model: str = "a-model", purpose: Purpose = "answer") -> dict[str, Any]:
         """Return the fields that a request to Chat Completions has beside the usual ones."""
-        body = chat_body(ModelRequest(model, (UserMessage(("Hi",)),), is_minor=is_minor))
+        body = chat_body(ModelRequest(model, (UserMessage(("Hi",)),), purpose=purpose))
         return {name: value for name, value in body.items() if name not in BARE}
 
-    def responses(self, model: str = "a-model", *, is_minor: bool = False) -> dict[str, Any]:
+    def responses(self, model: str = "a-model", purpose: Purpose = "answer") -> dict[str, Any]:
         """Return the fields that a request to Responses gets."""
-        return with_responses_shape({}, ModelRequest(model, (), is_minor=is_minor))
+        return with_responses_shape({}, ModelRequest(model, (), purpose=purpose))
 
 
 @pytest.fixture
@@ -160,13 +160,13 @@ def test_a_minor_request_asks_for_the_least_effort_where_the_provider_knows_the_
 ) -> None:
     shapes.set(base_url, OPENAI_MODEL="a-model")
 
-    assert shapes.chat(is_minor=True) == least
+    assert shapes.chat(purpose="title") == least
 
 
 def test_a_minor_request_asks_not_to_think_in_the_operators_words_alone(shapes: Shapes) -> None:
     shapes.set(OPENROUTER, OPENAI_EXTRA_BODY='{"reasoning": {"enabled": false}}')
 
-    assert shapes.chat(is_minor=True) == {"reasoning": {"enabled": False}}
+    assert shapes.chat(purpose="title") == {"reasoning": {"enabled": False}}
 
 
 def test_a_minor_request_asks_for_no_effort_where_the_operator_has_set_one(
@@ -174,20 +174,20 @@ def test_a_minor_request_asks_for_no_effort_where_the_operator_has_set_one(
 ) -> None:
     shapes.set(ELSEWHERE, OPENAI_REASONING_EFFORT="high")
 
-    assert shapes.chat(is_minor=True) == {"reasoning_effort": "none"}
-    assert shapes.responses(is_minor=True) == {"reasoning": {"effort": "none"}}
+    assert shapes.chat(purpose="title") == {"reasoning_effort": "none"}
+    assert shapes.responses(purpose="title") == {"reasoning": {"effort": "none"}}
 
 
 def test_a_minor_request_to_the_default_model_asks_for_no_effort_anywhere(shapes: Shapes) -> None:
     shapes.set(ELSEWHERE)
 
-    assert shapes.chat(DEFAULT_MODEL, is_minor=True) == {"reasoning_effort": "none"}
+    assert shapes.chat(DEFAULT_MODEL, purpose="title") == {"reasoning_effort": "none"}
 
 
 def test_a_minor_request_has_the_limit_of_tokens_and_no_temperature(shapes: Shapes) -> None:
     shapes.set(ELSEWHERE, OPENAI_TEMPERATURE="1.5", OPENAI_MAX_TOKENS="400")
 
-    assert shapes.chat(is_minor=True) == {"max_tokens": 400}
+    assert shapes.chat(purpose="title") == {"max_tokens": 400}
 
 
 @pytest.mark.parametrize(
@@ -206,5 +206,5 @@ def test_a_minor_request_leaves_out_what_asks_the_model_to_think(
 ) -> None:
     shapes.set(ELSEWHERE, OPENAI_EXTRA_BODY=json.dumps(extra | {"top_p": 0.5}))
 
-    assert shapes.chat(is_minor=True) == {"top_p": 0.5} | (extra if kept else {})
+    assert shapes.chat(purpose="title") == {"top_p": 0.5} | (extra if kept else {})
     assert shapes.chat() == {"top_p": 0.5} | extra

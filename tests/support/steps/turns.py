@@ -14,7 +14,7 @@ from lib.database.statements import Call
 from lib.identity.callers import Approach, Caller
 from lib.settings import read_settings
 from lib.turns.begin import BEGIN_TURN, LIST_TURN_MESSAGES, Verdict
-from lib.turns.finish import FINISH_TURN, StoredAnswer, release_calls
+from lib.turns.finish import FINISH_TURN, QuestionMarks, StoredAnswer, release_calls
 from lib.turns.quota import Quota, Subject
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -194,7 +194,8 @@ class Turns:
         """Return the call of finish_turn."""
         defaults = dict.fromkeys(UNKNOWN_COLUMNS) | {"model_name": "test-model"} | TOKENS
         defaults |= {"finish_reason": "stop", "answer_message_id": "answer-1", "title": None}
-        defaults |= NO_UNSTORED_PARTS
+        defaults |= NO_UNSTORED_PARTS | QuestionMarks().parameters()
+        defaults |= {"quota_subjects": [begun.user_id or "somebody"]}
         return FINISH_TURN(
             conversation_id=begun.conversation_id,
             user_id=begun.user_id,
@@ -206,16 +207,23 @@ class Turns:
             **(defaults | parameters),
         )
 
-    async def release(self, begun: Begun, refusal: str | None = None) -> bool:
-        """Run the step of `release_turn`; return whether the attempt held the turn."""
+    async def release(self, begun: Begun, refusal: str | None = None, **marks: Any) -> bool:
+        """Run the step of `release_turn`; return whether the attempt held the turn.
+
+        Args:
+            begun: the turn.
+            refusal: see `QuestionMarks`.
+            marks: its other fields.
+        """
         _, _, released = await self.database.run(
             act_as(begun.user_id, begun.conversation_id),
             *release_calls(
                 begun.conversation_id,
                 begun.user_id,
                 begun.turn_id,
-                question_id=begun.question.id if refusal else None,
-                refusal=refusal,
+                question_id=begun.question.id if begun.messages else None,
+                marks=QuestionMarks(refusal=refusal, **marks),
+                quota_subjects=(begun.user_id or "somebody",),
             ),
         )
         return bool(released)
