@@ -116,14 +116,15 @@ IS 'Code of the problem for which the provider refused this message alone, so th
 -- json, not jsonb: a provider may sign its fields, so they keep the order and the spelling in which they came.
 COMMENT ON COLUMN chat_messages.provider_state
 IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls; never shown to a client; NULL: nothing';
+
 COMMENT ON COLUMN chat_messages.failed_attempts
-IS 'Attempts at this question that the provider itself failed; NULL: none';
+IS 'How often the provider itself has failed to answer this message; NULL: never';
 COMMENT ON COLUMN chat_messages.owed_attempt
-IS 'TRUE: the provider itself failed the last attempt at this question, so the next one is not counted; else NULL';
+IS 'TRUE: the provider failed the last attempt at this message, so the next one is not counted; NULL: it is';
 
 ALTER TABLE chat_messages ENABLE ROW LEVEL SECURITY;
 -- Append-only: of a stored message a caller can change its marks (release_turn and finish_turn: refusal,
--- failed_attempts, owed_attempt, and the tokens of a question; begin_turn: owed_attempt), its owner
+-- failed_attempts, owed_attempt, and with add_cost a question's tokens; begin_turn: owed_attempt), its owner
 -- (claim_conversation), and the description of an answer, which may come after the answer (describe_answer).
 GRANT SELECT, INSERT ON chat_messages TO parley_app;
 GRANT UPDATE (
