@@ -37,10 +37,10 @@ class AddedCost:
     """The row of add_cost.
 
     Attributes:
-        is_stored: the question has the tokens; False: it is deleted.
+        question_id: `chat_messages.id` of the question, which has the tokens; None: it is deleted.
     """
 
-    is_stored: bool
+    question_id: int | None
 
 
 FINISH_TURN = Statement("turns/finish_turn", StoredAnswer)

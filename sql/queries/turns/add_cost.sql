@@ -14,7 +14,7 @@
 --   quota_subjects          text[]       the subjects whose quota counts them
 --   now                     timestamptz  the time; null: the database's clock
 --
--- Returns 1 row: is_stored, false where the question is deleted by now; the quota counts either way.
+-- Returns 1 row: question_id, null where the question is deleted by now; the quota counts either way.
 -- Index chat_messages_pkey.
 WITH
 marked_question AS (
@@ -33,7 +33,7 @@ marked_question AS (
     RETURNING chat_messages.id
 )
 
-SELECT count(marked_question.id) > 0 AS is_stored
+SELECT max(marked_question.id) AS question_id
 FROM
     count_tokens(
         %(quota_subjects)s::text[],

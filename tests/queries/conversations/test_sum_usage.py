@@ -43,6 +43,20 @@ async def test_tokens_that_the_provider_did_not_report_count_as_zero(turns: Turn
     assert await _sum(turns) == [Usage(None, TODAY, 1, 0, 0)]
 
 
+async def test_the_cost_of_questions_is_summed_without_a_model_and_as_no_message(
+    turns: Turns,
+) -> None:
+    begun = await turns.begin(user_id="ada")
+    await turns.finish(begun, paid_prompt_tokens=50, paid_completion_tokens=8)
+    stopped = await turns.begin("And?", message_id="question-2", user_id="ada")
+    await turns.release(stopped, paid_prompt_tokens=20)
+
+    assert await _sum(turns) == [
+        Usage("test-model", TODAY, 1, 7, 4),
+        Usage(None, TODAY, 0, 70, 8),
+    ]
+
+
 async def test_a_sum_of_tokens_may_exceed_an_integer(turns: Turns, rows: Rows) -> None:
     await turns.exchange(1, user_id="ada")
     await turns.exchange(2, user_id="ada")

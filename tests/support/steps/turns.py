@@ -215,16 +215,17 @@ class Turns:
             refusal: see `QuestionMarks`.
             marks: its other fields.
         """
+        lock, release = release_calls(
+            begun.conversation_id,
+            begun.user_id,
+            begun.turn_id,
+            question_id=begun.question.id if begun.messages else None,
+            marks=QuestionMarks(refusal=refusal, **marks),
+            quota_subjects=(begun.user_id or "somebody",),
+        )
+        release = Call(release.statement, release.parameters | {"now": self.now})
         _, _, released = await self.database.run(
-            act_as(begun.user_id, begun.conversation_id),
-            *release_calls(
-                begun.conversation_id,
-                begun.user_id,
-                begun.turn_id,
-                question_id=begun.question.id if begun.messages else None,
-                marks=QuestionMarks(refusal=refusal, **marks),
-                quota_subjects=(begun.user_id or "somebody",),
-            ),
+            act_as(begun.user_id, begun.conversation_id), lock, release
         )
         return bool(released)
 
