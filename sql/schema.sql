@@ -1,8 +1,9 @@
-CREATE FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer) RETURNS void
+CREATE FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text) RETURNS void
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    is_active boolean;
+    state text;
+    reached_id uuid;
 BEGIN
     -- Here, and not as a setting of the session, which PgBouncer would give to other clients. The limits are those of
     -- sql/queries/database/limit_time.sql, which says what each is for.
@@ -11,20 +12,26 @@ BEGIN
         set_config('lock_timeout', (timeout_ms * 9 / 10)::text, TRUE),
         set_config('client_connection_check_interval', '2000', TRUE);
     -- After the limits: the lock of a migration holds this one up.
-    is_active := is_active_user(user_id);
-    IF NOT is_active THEN
+    state := user_state(user_id, token_issued_at);
+    IF state = 'inactive' THEN
         RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
-    ELSIF needs_account AND is_active IS NULL THEN
+    ELSIF needs_account AND state IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'the account was deleted';
+    ELSIF state = 'signed_out' THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA004', MESSAGE = 'the token was issued before the user signed out';
+    END IF;
+    IF conversation_id IS NOT NULL THEN
+        reached_id := reach_conversation(conversation_id, user_id, key_hash, client_subject, approach);
     END IF;
     PERFORM set_config('parley.user_id', coalesce(user_id, ''), TRUE);
-    PERFORM set_config('parley.conversation_id', coalesce(conversation_id::text, ''), TRUE);
+    PERFORM set_config('parley.conversation_id', coalesce(reached_id::text, ''), TRUE);
+    PERFORM set_config('parley.key_hash', coalesce(encode(key_hash, 'hex'), ''), TRUE);
     -- Last: from here on the transaction has the rights of parley_app.
     PERFORM set_config('role', 'parley_app', TRUE);
 END
 $$;
 
-COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer) IS 'Parley: limits the rest of the transaction to the rows of this caller';
+COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text) IS 'Parley: limits the rest of the transaction to the rows of this caller';
 
 CREATE FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying)
     LANGUAGE plpgsql
@@ -247,11 +254,13 @@ BEGIN
 
     created_conversation AS (
         INSERT INTO conversations (
-            id, user_id, title, turn_id, turn_message_id, turn_expires_at, created_at, updated_at
+            id, user_id, key_hash, title, turn_id, turn_message_id, turn_expires_at, created_at, updated_at
         )
         SELECT
             begin_turn.conversation_id,
             begin_turn.user_id,
+            -- Of act_as_caller; empty without a key, as for every user.
+            decode(nullif(current_setting('parley.key_hash', TRUE), ''), 'hex'),
             begin_turn.title,
             begin_turn.turn_id,
             begin_turn.message_id,
@@ -386,6 +395,147 @@ $$;
 
 COMMENT ON FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
 
+CREATE FUNCTION public.change_password(account_id text, checked_hash text, password_hash text, network_subject text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    valid_from timestamptz;
+BEGIN
+    SELECT users.tokens_valid_from INTO valid_from
+    FROM users
+    WHERE users.id = account_id AND users.hashed_password = checked_hash
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    -- Read after the lock, so that it is later than the token of each log-in that had the lock before.
+    valid_from := greatest(clock_timestamp(), valid_from + interval '1 microsecond');
+    UPDATE users
+    SET
+        hashed_password = password_hash,
+        tokens_valid_from = valid_from
+    WHERE users.id = account_id;
+    DELETE FROM known_networks
+    WHERE known_networks.user_id = account_id AND known_networks.subject <> network_subject;
+    RETURN valid_from;
+END
+$$;
+
+COMMENT ON FUNCTION public.change_password(account_id text, checked_hash text, password_hash text, network_subject text) IS 'Parley: gives a local account another password, and returns the time from which tokens are valid';
+
+CREATE FUNCTION public.count_account_attempt(subjects text[], free_counts integer[], first_delays integer[], longest_delays integer[], known_days integer, counted_at timestamp with time zone, OUT is_known boolean, OUT retry_after_seconds double precision) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    counted text[] := subjects;
+    counter account_attempts;
+BEGIN
+    is_known := EXISTS (
+        SELECT FROM known_networks
+        WHERE
+            known_networks.subject = subjects[1]
+            AND known_networks.used_at > counted_at - make_interval(days => known_days)
+    );
+    IF is_known THEN
+        counted := subjects[1:1];
+    END IF;
+    -- Looked at first, so that a flood of refused attempts writes nothing.
+    retry_after_seconds := coalesce((
+        SELECT max(extract(EPOCH FROM least(waiting.next_attempt_at, waiting.ends_at) - counted_at))
+        FROM account_attempts AS waiting
+        WHERE
+            waiting.subject = any(counted)
+            AND waiting.next_attempt_at > counted_at
+            AND waiting.ends_at > counted_at
+    ), 0);
+    -- Always in this order, so that no two attempts wait for each other. An attempt that is overtaken by another of
+    -- its network stops before it counts for the address.
+    FOR i IN 1..cardinality(counted) LOOP
+        EXIT WHEN retry_after_seconds > 0;
+        INSERT INTO account_attempts AS already (subject, attempt_count, attempted_at, ends_at)
+        VALUES (counted[i], 0, counted_at, counted_at + interval '1 day')
+        ON CONFLICT (subject) DO UPDATE SET
+            attempt_count = CASE WHEN already.ends_at <= counted_at THEN 0 ELSE already.attempt_count END,
+            next_attempt_at = CASE WHEN already.ends_at > counted_at THEN already.next_attempt_at END,
+            ends_at = CASE WHEN already.ends_at <= counted_at THEN excluded.ends_at ELSE already.ends_at END
+        RETURNING already.* INTO counter;
+        IF counter.next_attempt_at > counted_at THEN
+            retry_after_seconds := extract(EPOCH FROM least(counter.next_attempt_at, counter.ends_at) - counted_at);
+        ELSE
+            UPDATE account_attempts
+            SET
+                attempt_count = counter.attempt_count + 1,
+                attempted_at = counted_at,
+                next_attempt_at = CASE
+                    WHEN counter.attempt_count + 1 >= free_counts[i] THEN
+                        counted_at + make_interval(secs => least(
+                            first_delays[i] * power(2, least(counter.attempt_count + 1 - free_counts[i], 30)),
+                            longest_delays[i]
+                        ))
+                END
+            WHERE account_attempts.subject = counted[i];
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.count_account_attempt(subjects text[], free_counts integer[], first_delays integer[], longest_delays integer[], known_days integer, counted_at timestamp with time zone, OUT is_known boolean, OUT retry_after_seconds double precision) IS 'Parley: counts an attempt to log in or to register, or says how long to wait';
+
+CREATE FUNCTION public.count_guess(client_subject text, is_guess boolean) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    per_minute CONSTANT integer := 60;
+    per_day CONSTANT integer := 1000;
+    is_refused boolean;
+    waiting_seconds double precision;
+BEGIN
+    IF is_guess THEN
+        INSERT INTO quotas AS already (subject, minute_count, minute_ends_at, day_count, day_ends_at)
+        VALUES (client_subject, 1, now() + interval '1 minute', 1, now() + interval '1 day')
+        ON CONFLICT (subject) DO UPDATE SET
+            minute_count = CASE WHEN already.minute_ends_at <= now() THEN 1 ELSE already.minute_count + 1 END,
+            minute_ends_at = CASE
+                WHEN already.minute_ends_at <= now() THEN excluded.minute_ends_at
+                ELSE already.minute_ends_at
+            END,
+            day_count = CASE WHEN already.day_ends_at <= now() THEN 1 ELSE already.day_count + 1 END,
+            day_ends_at = CASE
+                WHEN already.day_ends_at <= now() THEN excluded.day_ends_at
+                ELSE already.day_ends_at
+            END
+        WHERE
+            (already.minute_count < per_minute OR already.minute_ends_at <= now())
+            AND (already.day_count < per_day OR already.day_ends_at <= now());
+        is_refused := NOT FOUND;
+    END IF;
+    IF coalesce(is_refused, TRUE) THEN
+        SELECT extract(
+            EPOCH FROM CASE
+                WHEN quotas.day_count >= per_day AND quotas.day_ends_at > now() THEN quotas.day_ends_at
+                ELSE quotas.minute_ends_at
+            END - now()
+        )
+        INTO waiting_seconds
+        FROM quotas
+        WHERE
+            quotas.subject = client_subject
+            AND (
+                (quotas.minute_count >= per_minute AND quotas.minute_ends_at > now())
+                OR (quotas.day_count >= per_day AND quotas.day_ends_at > now())
+            );
+        IF FOUND THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'PA005',
+                MESSAGE = 'the client has guessed too often',
+                DETAIL = waiting_seconds::text;
+        END IF;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION public.count_guess(client_subject text, is_guess boolean) IS 'Parley: counts a guess of a client at a conversation; an error once the client has guessed too often';
+
 CREATE FUNCTION public.count_tokens(counted_subjects text[], counted_tokens integer, counted_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -463,11 +613,11 @@ BEGIN
                     day_reset_seconds := counted.day_reset_seconds;
                 END IF;
                 IF NOT is_allowed THEN
-                    RAISE EXCEPTION USING ERRCODE = 'PA006', MESSAGE = 'a limit is reached';
+                    RAISE EXCEPTION USING ERRCODE = 'PA008', MESSAGE = 'a limit is reached';
                 END IF;
             END LOOP;
         EXCEPTION
-            WHEN SQLSTATE 'PA006' THEN
+            WHEN SQLSTATE 'PA008' THEN
                 NULL;
         END;
         RETURN;
@@ -703,22 +853,81 @@ BEGIN
     IF obj_description(to_regclass('users'), 'pg_class') LIKE 'Parley:%' THEN
         DELETE FROM users WHERE users.id = caller_id;
     END IF;
+    -- After the user, whom a log-in at this moment has locked first.
+    DELETE FROM known_networks WHERE known_networks.user_id = caller_id;
 END
 $$;
 
 COMMENT ON FUNCTION public.delete_own_account() IS 'Parley: deletes the caller and all of the caller''s rows, but no row of an application''s own users';
 
-CREATE FUNCTION public.find_account(account_email text) RETURNS TABLE(id text, name text, hashed_password text, is_active boolean)
+CREATE FUNCTION public.erase_conversation(conversation_id uuid) RETURNS SETOF uuid
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    DELETE FROM conversations
+    WHERE
+        conversations.id = erase_conversation.conversation_id
+        AND conversations.key_hash = decode(nullif(current_setting('parley.key_hash', TRUE), ''), 'hex')
+    RETURNING conversations.id;
+$$;
+
+COMMENT ON FUNCTION public.erase_conversation(conversation_id uuid) IS 'Parley: deletes a conversation by its key, whether or not a user has claimed it';
+
+CREATE FUNCTION public.find_account(account_email text) RETURNS TABLE(id text, name text, hashed_password text, is_active boolean, created_at timestamp with time zone)
     LANGUAGE sql STABLE
     AS $$
-            SELECT users.id, users.name, users.hashed_password, users.is_active
+            SELECT users.id, users.name, users.hashed_password, users.is_active, users.created_at
             FROM users
             WHERE users.email = account_email;
         $$;
 
 COMMENT ON FUNCTION public.find_account(account_email text) IS 'Parley: the user of an e-mail address, with the hash of its password if it is a local account';
 
-CREATE FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
+CREATE FUNCTION public.finish_log_in(account_id text, checked_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    valid_from timestamptz;
+BEGIN
+    SELECT users.tokens_valid_from INTO valid_from
+    FROM users
+    WHERE users.id = account_id AND users.hashed_password = checked_hash
+    FOR SHARE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    DELETE FROM account_attempts WHERE account_attempts.subject = subjects[1];
+    UPDATE account_attempts
+    SET
+        attempt_count = greatest(account_attempts.attempt_count - 1, 0),
+        -- Nothing had to wait when this attempt was counted.
+        next_attempt_at = CASE
+            WHEN account_attempts.attempted_at > counted_at THEN account_attempts.next_attempt_at
+        END
+    WHERE account_attempts.subject = any(subjects[2:]);
+    INSERT INTO known_networks AS already (subject, user_id, used_at)
+    VALUES (subjects[1], account_id, counted_at)
+    ON CONFLICT (subject) DO UPDATE SET
+        user_id = excluded.user_id,
+        used_at = greatest(already.used_at, excluded.used_at);
+    DELETE FROM known_networks
+    WHERE
+        known_networks.user_id = account_id
+        AND known_networks.subject <> all(array(
+            SELECT kept.subject
+            FROM known_networks AS kept
+            WHERE kept.user_id = account_id
+            ORDER BY kept.used_at DESC, kept.subject
+            LIMIT networks_kept
+        ));
+    -- Read after the lock. Not before valid_from, even if the clock was set back.
+    RETURN greatest(clock_timestamp(), valid_from);
+END
+$$;
+
+COMMENT ON FUNCTION public.finish_log_in(account_id text, checked_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
+
+CREATE FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -772,25 +981,55 @@ BEGIN
         SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
     ),
 
-    -- Seldom: a question that was refused is answered, or refused after tools were run for it. A try that failed for
-    -- another reason, or was cut before it had text, tells nothing: it may have no more than earlier tool calls.
+    -- A try that failed for another reason than a refusal, or was cut before it had text, tells nothing of one: it may
+    -- have no more than earlier tool calls.
+    refusal AS (
+        SELECT
+            finish_turn.refusal IS NOT NULL OR CASE coalesce(finish_turn.finish_reason, 'stop')
+                WHEN 'error' THEN FALSE
+                WHEN 'interrupted' THEN FALSE
+                WHEN 'aborted' THEN finish_turn.content <> ''
+                ELSE TRUE
+            END AS is_known
+    ),
+
+    -- Seldom: a question that was refused is answered, or refused after tools were run for it; its attempt failed, or
+    -- the attempt before; or the attempt has cost more than its answer, such as a title.
     marked_question AS (
         UPDATE chat_messages
-        SET refusal = finish_turn.refusal
+        SET
+            refusal = CASE WHEN refusal.is_known THEN finish_turn.refusal ELSE chat_messages.refusal END,
+            failed_attempts = CASE
+                WHEN finish_turn.has_provider_failed
+                    THEN least(coalesce(chat_messages.failed_attempts, 0) + 1, 32767)
+                ELSE chat_messages.failed_attempts
+            END,
+            -- The first three failures are the provider's to bear; a question that fails on and on is paid for.
+            owed_attempt = CASE
+                WHEN finish_turn.has_provider_failed AND coalesce(chat_messages.failed_attempts, 0) < 3 THEN TRUE
+            END,
+            prompt_tokens = nullif(
+                least(coalesce(chat_messages.prompt_tokens, 0)::bigint + finish_turn.paid_prompt_tokens, 2147483647), 0
+            ),
+            completion_tokens = nullif(
+                least(
+                    coalesce(chat_messages.completion_tokens, 0)::bigint + finish_turn.paid_completion_tokens,
+                    2147483647
+                ),
+                0
+            )
         FROM released_turn
+        CROSS JOIN refusal
         WHERE
             chat_messages.conversation_id = finish_turn.conversation_id
             AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
             AND chat_messages.id = finish_turn.question_id
-            AND chat_messages.refusal IS DISTINCT FROM finish_turn.refusal
             AND (
-                finish_turn.refusal IS NOT NULL
-                OR CASE coalesce(finish_turn.finish_reason, 'stop')
-                    WHEN 'error' THEN FALSE
-                    WHEN 'interrupted' THEN FALSE
-                    WHEN 'aborted' THEN finish_turn.content <> ''
-                    ELSE TRUE
-                END
+                (refusal.is_known AND chat_messages.refusal IS DISTINCT FROM finish_turn.refusal)
+                OR finish_turn.has_provider_failed
+                OR chat_messages.owed_attempt IS NOT NULL
+                OR finish_turn.paid_prompt_tokens > 0
+                OR finish_turn.paid_completion_tokens > 0
             )
         RETURNING chat_messages.id
     ),
@@ -912,6 +1151,25 @@ BEGIN
         released_turn.title
     FROM stored_answer
     CROSS JOIN released_turn
+    -- The call costs a tenth of this function, so it is left out where
+    -- no quota counts.
+    LEFT JOIN
+        LATERAL (
+            SELECT
+                count_tokens(
+                    finish_turn.quota_subjects,
+                    least(
+                        coalesce(finish_turn.prompt_tokens, 0)::bigint
+                        + coalesce(finish_turn.completion_tokens, 0)
+                        + finish_turn.paid_prompt_tokens
+                        + finish_turn.paid_completion_tokens,
+                        2147483647
+                    )::integer,
+                    released_turn.updated_at
+                )
+            WHERE cardinality(finish_turn.quota_subjects) > 0
+        ) AS counted
+        ON TRUE
     UNION ALL
     -- The answer that an earlier try of this call stored; not the one that another attempt stored under the same id
     -- after the lease ran out.
@@ -932,19 +1190,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
-
-CREATE FUNCTION public.is_active_user(user_id text) RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-    -- The parameter with the function's name: the table may have a column `user_id`, which would take precedence.
-    SELECT coalesce(to_jsonb(users) ->> 'is_active', 'true') = 'true'
-    FROM users
-    WHERE users.id = is_active_user.user_id;
-$$;
-
-COMMENT ON FUNCTION public.is_active_user(user_id text) IS 'Parley: may this user use the product? NULL: there is no such user';
+COMMENT ON FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
 
 CREATE FUNCTION public.is_kept(stored_at timestamp with time zone, retention_days integer, now timestamp with time zone) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1023,7 +1269,7 @@ CREATE TABLE public.chat_messages (
     files jsonb,
     refusal character varying(50),
     provider_state json,
-    failed_attempts smallint,
+    failed_attempts integer,
     owed_attempt boolean,
     CONSTRAINT chk_completion_tokens CHECK ((completion_tokens >= 0)),
     CONSTRAINT chk_confidence CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
@@ -1061,9 +1307,9 @@ COMMENT ON COLUMN public.chat_messages.finish_reason IS 'Why the answer ended: t
 
 COMMENT ON COLUMN public.chat_messages.model_name IS 'Model that answered, as the provider names it';
 
-COMMENT ON COLUMN public.chat_messages.prompt_tokens IS 'Tokens read by the model, as the provider counts';
+COMMENT ON COLUMN public.chat_messages.prompt_tokens IS 'Tokens read by the model, as the provider counts; of a question: by requests for it whose cost is in no stored answer (titles, analyses, attempts without an answer), estimated where the provider does not count; never shown to a client with the question';
 
-COMMENT ON COLUMN public.chat_messages.completion_tokens IS 'Tokens written by the model, as the provider counts';
+COMMENT ON COLUMN public.chat_messages.completion_tokens IS 'Tokens written by the model; of a question: see prompt_tokens';
 
 COMMENT ON COLUMN public.chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
 
@@ -1226,23 +1472,54 @@ CREATE FUNCTION public.own_user() RETURNS jsonb
     CROSS JOIN LATERAL jsonb_each(to_jsonb(users)) AS columns
     WHERE
         users.id = nullif(current_setting('parley.user_id', TRUE), '')
-        AND columns.key IN ('id', 'email', 'name', 'is_active', 'created_at', 'updated_at');
+        AND columns.key IN ('id', 'email', 'name', 'is_active', 'tokens_valid_from', 'created_at', 'updated_at');
 $$;
 
 COMMENT ON FUNCTION public.own_user() IS 'Parley: the caller''s row of users without its secrets; NULL: there is none';
 
-CREATE FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) RETURNS text
+CREATE FUNCTION public.reach_conversation(conversation_id uuid, user_id text, key_hash bytea, client_subject text, approach text) RETURNS uuid
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    is_reached boolean;
+    is_known boolean;
+BEGIN
+    SELECT
+        conversations.user_id IS NULL
+        AND conversations.key_hash IS NOT DISTINCT FROM reach_conversation.key_hash,
+        -- Its owner may repeat the claim, and the holder of its key may delete it: no guess, for they know that it is
+        -- there.
+        coalesce(conversations.user_id = reach_conversation.user_id, FALSE)
+        OR coalesce(conversations.key_hash = reach_conversation.key_hash, FALSE)
+    INTO is_reached, is_known
+    FROM conversations
+    WHERE conversations.id = reach_conversation.conversation_id;
+    IF NOT FOUND THEN
+        is_reached := approach = 'create';
+        is_known := FALSE;
+    END IF;
+    IF NOT is_reached AND approach IN ('create', 'continue') THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA006', MESSAGE = 'the caller does not reach the conversation';
+    ELSIF client_subject IS NOT NULL THEN
+        PERFORM count_guess(client_subject, NOT is_reached AND NOT is_known);
+    END IF;
+    RETURN CASE WHEN is_reached THEN conversation_id END;
+END
+$$;
+
+COMMENT ON FUNCTION public.reach_conversation(conversation_id uuid, user_id text, key_hash bytea, client_subject text, approach text) IS 'Parley: the id of an anonymous conversation if the caller reaches it; NULL: the caller does not';
+
+CREATE FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) RETURNS void
     LANGUAGE sql
     AS $$
+            -- A taken address is written as it is: the write waits for the disk as long as that of a new account, and
+            -- DO NOTHING would not.
             INSERT INTO users (id, email, name, hashed_password)
             VALUES (account_id, account_email, account_name, password_hash)
-            ON CONFLICT DO NOTHING;
-
-            -- Also where an earlier try of this call has made it.
-            SELECT users.id FROM users WHERE users.id = account_id AND users.email = account_email;
+            ON CONFLICT (email) DO UPDATE SET email = excluded.email;
         $$;
 
-COMMENT ON FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) IS 'Parley: makes a local account and returns its id; NULL: the address has one already';
+COMMENT ON FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) IS 'Parley: makes a local account, unless the address has one; does not tell which';
 
 CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name text) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -1381,6 +1658,82 @@ $$;
 
 COMMENT ON FUNCTION public.search_vector(owner_id text, content text) IS 'Parley: the words of a text, and its owner as one of them';
 
+CREATE FUNCTION public.sign_out_everywhere() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE
+            pg_attribute.attrelid = to_regclass('users')
+            AND pg_attribute.attname = 'tokens_valid_from'
+            AND pg_attribute.atttypid = 'timestamptz'::regtype
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'PA007',
+            MESSAGE = 'the application''s own table "users" has no column tokens_valid_from';
+    END IF;
+    -- The time is read after the lock, so that it is later than the token of each log-in that had the lock before.
+    PERFORM FROM users WHERE users.id = caller_id FOR NO KEY UPDATE;
+    UPDATE users
+    SET tokens_valid_from = greatest(clock_timestamp(), users.tokens_valid_from + interval '1 microsecond')
+    WHERE users.id = caller_id;
+END
+$$;
+
+COMMENT ON FUNCTION public.sign_out_everywhere() IS 'Parley: ends all tokens of the caller that were issued until now';
+
+CREATE FUNCTION public.user_state(user_id text, token_issued_at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+    SELECT
+        CASE
+            WHEN stored_user.fields ->> 'is_active' <> 'true' THEN 'inactive'
+            -- Of an application's own column only a time counts, so that no other value locks the user out.
+            WHEN
+                coalesce(user_state.token_issued_at, '-infinity') < CASE
+                    WHEN stored_user.fields ->> 'tokens_valid_from' ~ '^(infinity$|\d+-\d\d-\d\d)'
+                        THEN (stored_user.fields ->> 'tokens_valid_from')::timestamptz
+                END
+                THEN 'signed_out'
+            ELSE 'active'
+        END
+    FROM (
+        -- The parameter with the function's name: the table may have a column `user_id`, which would take precedence.
+        -- OFFSET keeps the row from becoming JSON once for each field.
+        SELECT to_jsonb(users) AS fields
+        FROM users
+        WHERE users.id = user_state.user_id
+        OFFSET 0
+    ) AS stored_user;
+$_$;
+
+COMMENT ON FUNCTION public.user_state(user_id text, token_issued_at timestamp with time zone) IS 'Parley: may this user use the product with a token issued then? NULL: there is no such user';
+
+CREATE TABLE public.account_attempts (
+    subject character varying(300) NOT NULL,
+    attempt_count integer NOT NULL,
+    attempted_at timestamp with time zone NOT NULL,
+    next_attempt_at timestamp with time zone,
+    ends_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.account_attempts IS 'Parley: failed log-ins and all registrations of a day, a row for each subject';
+
+COMMENT ON COLUMN public.account_attempts.subject IS 'The kind of attempt, and the keyed hash of an address, of a client''s network, or of both';
+
+COMMENT ON COLUMN public.account_attempts.attempt_count IS 'Attempts in the day that ends at ends_at; a log-in that succeeds is taken off again';
+
+COMMENT ON COLUMN public.account_attempts.attempted_at IS 'The latest of them';
+
+COMMENT ON COLUMN public.account_attempts.next_attempt_at IS 'Attempts before are refused with 429; NULL: none are';
+
+COMMENT ON COLUMN public.account_attempts.ends_at IS 'A day after the first attempt that it counts';
+
 ALTER TABLE public.chat_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.chat_messages_id_seq
     START WITH 1
@@ -1401,7 +1754,10 @@ CREATE TABLE public.conversations (
     turn_message_id character varying(255),
     turn_expires_at timestamp with time zone,
     stopped_turn_id uuid,
-    CONSTRAINT chk_conversation_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'archived'::character varying])::text[])))
+    key_hash bytea,
+    claimed_at timestamp with time zone,
+    CONSTRAINT chk_conversation_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'archived'::character varying])::text[]))),
+    CONSTRAINT chk_key_hash CHECK ((length(key_hash) = 32))
 )
 WITH (autovacuum_vacuum_scale_factor='0.02');
 
@@ -1409,7 +1765,7 @@ COMMENT ON TABLE public.conversations IS 'Parley: a thread of messages';
 
 COMMENT ON COLUMN public.conversations.id IS 'Random, or UUIDv5 of the owner and the client''s own id';
 
-COMMENT ON COLUMN public.conversations.user_id IS 'Owner; NULL: anonymous, reached by knowing the id';
+COMMENT ON COLUMN public.conversations.user_id IS 'Owner; NULL: anonymous, reached by its key, or without one by its id';
 
 COMMENT ON COLUMN public.conversations.title IS 'The beginning of the first message until there is a better one';
 
@@ -1426,6 +1782,10 @@ COMMENT ON COLUMN public.conversations.turn_message_id IS 'message_id of the que
 COMMENT ON COLUMN public.conversations.turn_expires_at IS 'When the lease ends by itself unless the attempt prolongs it: seconds from now, by this database''s clock';
 
 COMMENT ON COLUMN public.conversations.stopped_turn_id IS 'Token of the last attempt that was asked to stop: the attempt stops if it is still turn_id';
+
+COMMENT ON COLUMN public.conversations.key_hash IS 'SHA-256 of the key that reaches it while it has no owner, and deletes it afterwards; NULL: it has no key';
+
+COMMENT ON COLUMN public.conversations.claimed_at IS 'When its owner took it over; NULL: it has none, or was made by its owner';
 
 CREATE TABLE public.finished_streams (
     conversation_id uuid NOT NULL,
@@ -1449,6 +1809,20 @@ COMMENT ON COLUMN public.finished_streams.answer_message_id IS 'message_id of th
 COMMENT ON COLUMN public.finished_streams.parts IS 'All of its parts, as they were sent: server-sent events';
 
 COMMENT ON COLUMN public.finished_streams.ended_at IS 'When the answer was stored';
+
+CREATE TABLE public.known_networks (
+    subject character varying(300) NOT NULL,
+    user_id character varying(255) NOT NULL,
+    used_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.known_networks IS 'Parley: networks from which a local account was used; failures elsewhere do not slow their log-ins down';
+
+COMMENT ON COLUMN public.known_networks.subject IS 'Keyed hash of the account''s address and the client''s network';
+
+COMMENT ON COLUMN public.known_networks.user_id IS 'The account';
+
+COMMENT ON COLUMN public.known_networks.used_at IS 'The latest log-in from there that succeeded';
 
 CREATE TABLE public.metric_counters (
     metric character varying(100) NOT NULL,
@@ -1623,6 +1997,7 @@ CREATE TABLE public.users (
     name character varying(255),
     hashed_password character varying(255),
     is_active boolean DEFAULT true NOT NULL,
+    tokens_valid_from timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL
 );
@@ -1639,9 +2014,14 @@ COMMENT ON COLUMN public.users.hashed_password IS 'bcrypt; NULL unless it is a l
 
 COMMENT ON COLUMN public.users.is_active IS 'false: every request is refused with 403';
 
+COMMENT ON COLUMN public.users.tokens_valid_from IS 'Tokens issued before are refused with 401: a new password, or sign_out_everywhere; NULL: none are';
+
 COMMENT ON COLUMN public.users.created_at IS 'First seen';
 
 COMMENT ON COLUMN public.users.updated_at IS 'Last change of email or name';
+
+ALTER TABLE ONLY public.account_attempts
+    ADD CONSTRAINT account_attempts_pkey PRIMARY KEY (subject);
 
 ALTER TABLE ONLY public.chat_messages
     ADD CONSTRAINT chat_messages_pkey PRIMARY KEY (conversation_id, id);
@@ -1651,6 +2031,9 @@ ALTER TABLE ONLY public.conversations
 
 ALTER TABLE ONLY public.finished_streams
     ADD CONSTRAINT finished_streams_pkey PRIMARY KEY (conversation_id, turn_id);
+
+ALTER TABLE ONLY public.known_networks
+    ADD CONSTRAINT known_networks_pkey PRIMARY KEY (subject);
 
 ALTER TABLE ONLY public.metric_counters
     ADD CONSTRAINT metric_counters_pkey PRIMARY KEY (metric, function, label, bound);
@@ -1672,6 +2055,8 @@ ALTER TABLE ONLY public.tool_runs
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+CREATE INDEX idx_account_attempts_ends_at ON public.account_attempts USING btree (ends_at);
 
 CREATE INDEX idx_chat_messages_conversation_created ON public.chat_messages USING btree (conversation_id, created_at DESC);
 
@@ -1701,6 +2086,10 @@ CREATE INDEX idx_conversations_user_status ON public.conversations USING btree (
 
 CREATE INDEX idx_finished_streams_ended_at ON public.finished_streams USING btree (ended_at);
 
+CREATE INDEX idx_known_networks_used_at ON public.known_networks USING btree (used_at);
+
+CREATE INDEX idx_known_networks_user_id ON public.known_networks USING btree (user_id);
+
 CREATE INDEX idx_quotas_day_ends_at ON public.quotas USING btree (day_ends_at);
 
 CREATE INDEX idx_stream_batches_created_at ON public.stream_batches USING btree (created_at) WHERE (first_part = 0);
@@ -1729,6 +2118,9 @@ ALTER TABLE ONLY public.conversations
 ALTER TABLE ONLY public.finished_streams
     ADD CONSTRAINT finished_streams_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.known_networks
+    ADD CONSTRAINT known_networks_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.stream_batches
     ADD CONSTRAINT stream_batches_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
 
@@ -1741,11 +2133,15 @@ ALTER TABLE ONLY public.tool_runs
 ALTER TABLE ONLY public.tool_runs
     ADD CONSTRAINT tool_runs_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+ALTER TABLE public.account_attempts ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.chat_messages ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.conversations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.finished_streams ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.known_networks ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.metric_counters ENABLE ROW LEVEL SECURITY;
 
@@ -1759,11 +2155,11 @@ COMMENT ON POLICY own_chat_messages ON public.chat_messages IS 'The caller''s, a
 
 CREATE POLICY own_conversations ON public.conversations TO parley_app USING (
 CASE
-    WHEN (user_id IS NULL) THEN (id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif"))
+    WHEN (user_id IS NULL) THEN ((id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif")) AND (NOT (key_hash IS DISTINCT FROM ( SELECT decode(NULLIF(current_setting('parley.key_hash'::text, true), ''::text), 'hex'::text) AS decode))))
     ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
 END);
 
-COMMENT ON POLICY own_conversations ON public.conversations IS 'The caller''s, and the conversation without an owner whose id the caller knows';
+COMMENT ON POLICY own_conversations ON public.conversations IS 'The caller''s, and the conversation without an owner that the caller reaches by its key or its id';
 
 CREATE POLICY own_finished_streams ON public.finished_streams TO parley_app USING (
 CASE
@@ -1772,6 +2168,10 @@ CASE
 END);
 
 COMMENT ON POLICY own_finished_streams ON public.finished_streams IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
+
+CREATE POLICY own_known_networks ON public.known_networks TO parley_app USING (((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif")));
+
+COMMENT ON POLICY own_known_networks ON public.known_networks IS 'The caller''s, to read; only the log-in writes';
 
 CREATE POLICY own_stream_batches ON public.stream_batches TO parley_app USING (
 CASE

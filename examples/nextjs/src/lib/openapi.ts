@@ -61,7 +61,11 @@ export interface paths {
          */
         get: operations["readConversations"];
         put?: never;
-        post?: never;
+        /**
+         * Get an id and a key
+         * @description Nothing is stored: the conversation begins with its first message, to `POST /api/chat`. Without a token, the key opens it and the id alone does not.
+         */
+        post: operations["beginConversation"];
         /** Delete one or all */
         delete: operations["deleteConversations"];
         options?: never;
@@ -141,11 +145,14 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Register or log in
-         * @description Where there are local accounts (`LOCAL_ACCOUNTS`). The token is good for 7 days.
+         * Register, log in, change the password, or sign out everywhere
+         * @description All but `sign_out_everywhere` is there only with local accounts (`LOCAL_ACCOUNTS`). A registration gets the same answer whether the address was free or taken; log in afterwards. The token is good for 7 days. `change_password` and `sign_out_everywhere` need a token, and end all tokens that were issued before; a token of any kind can sign out.
          */
         post: operations["signIn"];
-        /** Delete the user and everything of theirs */
+        /**
+         * Delete the user and everything of theirs
+         * @description A local account needs its password in the body. A user of an identity provider, which alone could check a password, sends no body.
+         */
         delete: operations["deleteAccount"];
         options?: never;
         head?: never;
@@ -221,6 +228,7 @@ export interface components {
              */
             type: "abort";
         };
+        AccountRequest: components["schemas"]["Credentials"] | components["schemas"]["PasswordChange"] | components["schemas"]["SignOut"];
         /** @description The AI SDK's `metadata` of an answer. */
         AnswerMetadata: {
             /** Format: uuid */
@@ -287,6 +295,8 @@ export interface components {
             user_message: components["schemas"]["UserMessage"];
             message: components["schemas"]["AssistantMessage"];
             finish_reason: components["schemas"]["FinishReason"] | null;
+            /** @description Of an anonymous caller that named no conversation: the key that opens it from now on. */
+            conversation_key?: string;
         };
         ChatRequest: components["schemas"]["PlainChatRequest"] | components["schemas"]["UIChatRequest"];
         /** @description The work of a clean-up, or of a dry run. */
@@ -301,6 +311,14 @@ export interface components {
             remaining: boolean;
             /** @description How long it took. */
             seconds: number;
+        };
+        /** @description The body of DELETE /api/auth, which a local account needs. */
+        Confirmation: {
+            /**
+             * Format: password
+             * @description The account's.
+             */
+            password: string;
         };
         /** @description A conversation, as its owner sees it. */
         Conversation: {
@@ -402,16 +420,20 @@ export interface components {
             /** Format: date-time */
             since: string;
         };
-        /** @description The body of POST /api/auth. */
+        /** @description The body of POST /api/auth to register or to log in. */
         Credentials: {
-            /** @enum {string} */
-            action: "register" | "login";
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            action: "login" | "register";
             email: string;
             /**
              * Format: password
              * @description At most 72 bytes.
              */
             password: string;
+            /** @description The display name of a new account. */
             name?: string | null;
         };
         /** @description The database, as one process sees it. */
@@ -476,7 +498,7 @@ export interface components {
         /** @description A line of the export: a row of the database, with its columns beside `type`. */
         ExportRow: {
             /** @enum {string} */
-            type: "user" | "quota" | "conversation" | "message" | "task" | "tool_run" | "stream_batch" | "finished_stream";
+            type: "user" | "quota" | "known_network" | "conversation" | "message" | "task" | "tool_run" | "stream_batch" | "finished_stream";
         } & {
             [key: string]: unknown;
         };
@@ -537,10 +559,15 @@ export interface components {
         };
         /** @description The process answers, and so does the database, which `live` leaves out. */
         Health: {
-            /** @constant */
-            status: "ok";
+            /**
+             * @description `degraded`: requests are answered, but there are `warnings`.
+             * @enum {string}
+             */
+            status: "ok" | "degraded";
             version: string;
             database?: components["schemas"]["DatabaseHealth"];
+            /** @description What does not work, and the variables to set. */
+            warnings?: string[];
         };
         /** @description One page of a conversation, oldest first. */
         HistoryPage: {
@@ -625,6 +652,13 @@ export interface components {
             next_cursor: string | null;
         };
         MistakesOrUsage: components["schemas"]["MistakePage"] | components["schemas"]["UsageReport"];
+        /** @description The id of a conversation that begins with its first message. */
+        NewConversation: {
+            /** Format: uuid */
+            id: string;
+            /** @description Opens the conversation, in the header x-conversation-key. A user needs none. */
+            key?: string;
+        };
         /** @description The body of POST /api/tasks. */
         NewTask: {
             /** @description What is to be done */
@@ -635,8 +669,27 @@ export interface components {
              */
             description?: string;
         };
+        /** @description The body of POST /api/auth to change the password. */
+        PasswordChange: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            action: "change_password";
+            /**
+             * Format: password
+             * @description The one until now.
+             */
+            password: string;
+            /**
+             * Format: password
+             * @description At most 72 bytes.
+             */
+            new_password: string;
+        };
         /** @description `{"message": "text", …}`. */
         PlainChatRequest: {
+            /** @description A name of PERSONAS, whose instruction the model gets. */
             persona?: string | null;
             /**
              * @default auto
@@ -689,7 +742,7 @@ export interface components {
          * @description The kind of problem: stable, for programs.
          * @enum {string}
          */
-        ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_unavailable" | "email_taken" | "file_refused" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "storage_quota_exceeded" | "token_quota_exceeded" | "too_many_attempts" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
+        ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_key_required" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_too_slow" | "database_unavailable" | "file_refused" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "no_password" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "search_too_slow" | "sign_out_unavailable" | "storage_quota_exceeded" | "token_quota_exceeded" | "too_many_attempts" | "too_many_guesses" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
         /** @description The connections of the process that answers; other functions have their own. */
         ProcessPool: {
             max: number;
@@ -705,6 +758,11 @@ export interface components {
         Question: {
             id: string;
             content: string;
+        };
+        /** @description The answer to every registration, whether the address was free or taken. */
+        Registered: {
+            /** @constant */
+            status: "registered";
         };
         /** @description A part of a user message: an image, which the provider fetches, or reads from a data URL. */
         SentFilePart: {
@@ -750,6 +808,14 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             } | null;
+        };
+        /** @description The body of POST /api/auth to end all tokens of the user. */
+        SignOut: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            action: "sign_out_everywhere";
         };
         /** @description An account's token. */
         SignedIn: {
@@ -976,7 +1042,7 @@ export interface components {
             state: "output-available";
             output: unknown;
         };
-        /** @description How turns ended, and how long they took. */
+        /** @description How turns ended, how long they took, and what they asked of the model. */
         TurnMetrics: {
             by_finish_reason: {
                 [key: string]: number;
@@ -985,15 +1051,31 @@ export interface components {
                 [key: string]: number;
             };
             unreadable_events: number;
+            /** @description By purpose and outcome. */
+            model_requests: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
+            /** @description Of all requests to the model, by kind. */
             tokens: {
                 [key: string]: number;
             };
+            /** @description By purpose and kind. */
+            tokens_by_purpose: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
+            /** @description Those of `tokens` that no provider has counted. */
+            estimated_tokens: number;
             duration: components["schemas"]["Times"];
             first_token: components["schemas"]["Times"];
             model_wait: components["schemas"]["Times"];
         };
         /** @description `{"id", "messages", "trigger", "messageId"?}` or `{"id", "message", …}`: AI SDK 5 to 7. */
         UIChatRequest: {
+            /** @description A name of PERSONAS, whose instruction the model gets. */
             persona?: string | null;
             /**
              * @default auto
@@ -1029,16 +1111,23 @@ export interface components {
         UIMessageEvent: {
             data: "[DONE]" | string;
         };
-        /** @description The tokens of the answers of one day by one model. */
+        /** @description The tokens of one day by one model. */
         Usage: {
+            /** @description As the provider names it; null: it does not, or the tokens are those of requests beside the stored answers: titles, analyses, and attempts without an answer. */
             model_name: string | null;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description By UTC.
+             */
             day: string;
+            /** @description The stored answers. */
             messages: number;
+            /** @description Tokens that the model has read. */
             prompt_tokens: number;
+            /** @description Tokens that it has written. */
             completion_tokens: number;
         };
-        /** @description The tokens of answers, by day and model. */
+        /** @description The tokens of all requests to the model, by day and model. */
         UsageReport: {
             /** Format: date */
             from: string;
@@ -1117,9 +1206,11 @@ export interface components {
         /**
          * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
          *
+         *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
+         *
          *     `database_unavailable`: The database cannot be reached. Try again in a moment.
          */
-        DatabaseNotMigratedOrDatabaseUnavailable: {
+        DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailable: {
             headers: {
                 "server-timing": components["headers"]["server-timing"];
                 "retry-after": components["headers"]["retry-after"];
@@ -1128,7 +1219,7 @@ export interface components {
             content: {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
-                    code?: "database_not_migrated" | "database_unavailable";
+                    code?: "database_not_migrated" | "database_too_slow" | "database_unavailable";
                     /** @constant */
                     status?: 503;
                 };
@@ -1137,11 +1228,13 @@ export interface components {
         /**
          * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
          *
+         *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
+         *
          *     `database_unavailable`: The database cannot be reached. Try again in a moment.
          *
          *     `identity_provider_unavailable`: The identity provider does not answer, so your token cannot be checked. Try again soon.
          */
-        DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable: {
+        DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable: {
             headers: {
                 "server-timing": components["headers"]["server-timing"];
                 "retry-after": components["headers"]["retry-after"];
@@ -1150,7 +1243,33 @@ export interface components {
             content: {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
-                    code?: "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable";
+                    code?: "database_not_migrated" | "database_too_slow" | "database_unavailable" | "identity_provider_unavailable";
+                    /** @constant */
+                    status?: 503;
+                };
+            };
+        };
+        /**
+         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+         *
+         *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
+         *
+         *     `database_unavailable`: The database cannot be reached. Try again in a moment.
+         *
+         *     `identity_provider_unavailable`: The identity provider does not answer, so your token cannot be checked. Try again soon.
+         *
+         *     `local_accounts_unavailable`: This application keeps its accounts elsewhere. Sign in there.
+         */
+        DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailableOrLocalAccountsUnavailable: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                "retry-after": components["headers"]["retry-after"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "database_not_migrated" | "database_too_slow" | "database_unavailable" | "identity_provider_unavailable" | "local_accounts_unavailable";
                     /** @constant */
                     status?: 503;
                 };
@@ -1231,6 +1350,22 @@ export interface components {
                 };
             };
         };
+        /** @description `too_many_guesses`: Too many requests from your network for conversations that do not exist. Try again later. */
+        TooManyGuesses: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                "retry-after": components["headers"]["retry-after"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "too_many_guesses";
+                    /** @constant */
+                    status?: 429;
+                };
+            };
+        };
         /** @description `unauthenticated`: Sign in first: send a valid token in the header Authorization: Bearer. */
         Unauthenticated: {
             headers: {
@@ -1242,6 +1377,26 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
                     code?: "unauthenticated";
+                    /** @constant */
+                    status?: 401;
+                };
+            };
+        };
+        /**
+         * @description `unauthenticated`: Sign in first: send a valid token in the header Authorization: Bearer.
+         *
+         *     `wrong_credentials`: The email address or the password is wrong.
+         */
+        UnauthenticatedOrWrongCredentials: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                "www-authenticate": components["headers"]["www-authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "unauthenticated" | "wrong_credentials";
                     /** @constant */
                     status?: 401;
                 };
@@ -1270,6 +1425,8 @@ export interface components {
         "server-timing": string;
         /** @description The conversation's id. */
         "x-conversation-id": string;
+        /** @description Opens the conversation that was begun here, and is told once. */
+        "x-conversation-key": string;
         /** @description The same, for the AI SDK's WorkflowChatTransport. */
         "x-workflow-run-id": string;
         /** @description With a negative `startIndex`: the number of the last part there is; -1: there is none. */
@@ -1304,7 +1461,10 @@ export interface operations {
     chat: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1321,6 +1481,7 @@ export interface operations {
                     "x-conversation-id": components["headers"]["x-conversation-id"];
                     "x-workflow-run-id": components["headers"]["x-workflow-run-id"];
                     "x-vercel-ai-ui-message-stream": components["headers"]["x-vercel-ai-ui-message-stream"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     "idempotent-replayed": components["headers"]["idempotent-replayed"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
@@ -1339,6 +1500,7 @@ export interface operations {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1361,6 +1523,7 @@ export interface operations {
                     "server-timing": components["headers"]["server-timing"];
                     "www-authenticate": components["headers"]["www-authenticate"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1386,6 +1549,7 @@ export interface operations {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1407,6 +1571,7 @@ export interface operations {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1443,6 +1608,7 @@ export interface operations {
                     "server-timing": components["headers"]["server-timing"];
                     "retry-after": components["headers"]["retry-after"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1464,6 +1630,7 @@ export interface operations {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1485,6 +1652,7 @@ export interface operations {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1514,6 +1682,7 @@ export interface operations {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1536,12 +1705,15 @@ export interface operations {
              *     `storage_quota_exceeded`: This message is larger than what you may still store today, so nothing was stored.
              *
              *     `token_quota_exceeded`: Your answers of today have reached the limit of tokens, so nothing was stored.
+             *
+             *     `too_many_guesses`: Too many requests from your network for conversations that do not exist. Try again later.
              */
             429: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
                     "retry-after": components["headers"]["retry-after"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1552,7 +1724,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "quota_exceeded" | "storage_quota_exceeded" | "token_quota_exceeded";
+                        code?: "quota_exceeded" | "storage_quota_exceeded" | "token_quota_exceeded" | "too_many_guesses";
                         /** @constant */
                         status?: 429;
                     };
@@ -1563,6 +1735,7 @@ export interface operations {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1590,6 +1763,7 @@ export interface operations {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1611,6 +1785,8 @@ export interface operations {
              *
              *     `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
              *
+             *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
+             *
              *     `database_unavailable`: The database cannot be reached. Try again in a moment.
              *
              *     `identity_provider_unavailable`: The identity provider does not answer, so your token cannot be checked. Try again soon.
@@ -1624,6 +1800,7 @@ export interface operations {
                     "server-timing": components["headers"]["server-timing"];
                     "retry-after": components["headers"]["retry-after"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1634,7 +1811,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "answer_interrupted" | "database_not_migrated" | "database_unavailable" | "identity_provider_unavailable" | "model_not_configured" | "model_overloaded";
+                        code?: "answer_interrupted" | "database_not_migrated" | "database_too_slow" | "database_unavailable" | "identity_provider_unavailable" | "model_not_configured" | "model_overloaded";
                         /** @constant */
                         status?: 503;
                     };
@@ -1645,6 +1822,7 @@ export interface operations {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
                     "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
                     ratelimit: components["headers"]["ratelimit"];
                     "ratelimit-policy": components["headers"]["ratelimit-policy"];
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
@@ -1668,7 +1846,10 @@ export interface operations {
             query?: {
                 startIndex?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
             path: {
                 /** @description What the client calls the conversation in `POST /api/chat`. */
                 id: string;
@@ -1702,14 +1883,18 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountInactiveOrAccountUnknown"];
             422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     stopAnswer: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
             path: {
                 /** @description What the client calls the conversation in `POST /api/chat`. */
                 id: string;
@@ -1728,8 +1913,10 @@ export interface operations {
             };
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     readConversations: {
@@ -1741,12 +1928,15 @@ export interface operations {
                 cursor?: string;
                 /** @description Searches for words, `"a phrase"`, `or`, `-not`. */
                 q?: string;
-                /** @description One conversation. The UUID of a conversation, or any other text, which stands for one conversation of each user. Without a token it needs 16 characters. */
+                /** @description One conversation. The UUID of a conversation, or any other text, which stands for one conversation of each user. */
                 id?: string;
                 /** @description All data of the user. */
                 export?: "true";
             };
-            header?: never;
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1769,18 +1959,82 @@ export interface operations {
             403: components["responses"]["AccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            /**
+             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+             *
+             *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
+             *
+             *     `database_unavailable`: The database cannot be reached. Try again in a moment.
+             *
+             *     `identity_provider_unavailable`: The identity provider does not answer, so your token cannot be checked. Try again soon.
+             *
+             *     `search_too_slow`: This search takes too long. Search with fewer or rarer words.
+             */
+            503: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "database_not_migrated" | "database_too_slow" | "database_unavailable" | "identity_provider_unavailable" | "search_too_slow";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
+    beginConversation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An id and, without a token, a key. */
+            201: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    "x-conversation-id": components["headers"]["x-conversation-id"];
+                    "x-conversation-key": components["headers"]["x-conversation-key"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewConversation"];
+                };
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyGuesses"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     deleteConversations: {
         parameters: {
             query?: {
-                /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user. Without a token it needs 16 characters. */
+                /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user. */
                 id?: string;
                 all?: "true";
             };
-            header?: never;
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1798,17 +2052,21 @@ export interface operations {
             403: components["responses"]["AccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     changeConversation: {
         parameters: {
             query: {
-                /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user. Without a token it needs 16 characters. */
+                /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user. */
                 id: string;
             };
-            header?: never;
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1831,7 +2089,27 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            /**
+             * @description `account_inactive`: This account is switched off. Ask the operator to switch it on.
+             *
+             *     `account_unknown`: Your token is valid, but you have no account in this application. Register first.
+             *
+             *     `conversation_key_required`: Send the conversation's key in the header x-conversation-key: its id alone claims nothing.
+             */
+            403: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "account_inactive" | "account_unknown" | "conversation_key_required";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
             404: components["responses"]["NotFound"];
             /** @description `turn_in_progress`: Another message in this conversation is being answered. Send this one again afterwards. */
             409: {
@@ -1852,14 +2130,15 @@ export interface operations {
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     readHistory: {
         parameters: {
             query: {
-                /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user. Without a token it needs 16 characters. `session_id` is another name of it. */
+                /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user. `session_id` is another name of it. */
                 conversation_id: string;
                 limit?: number;
                 /** @description The `next_cursor` of the page before. */
@@ -1867,7 +2146,10 @@ export interface operations {
                 /** @description Also messages that were replaced, or that the operator has written. */
                 include?: "superseded" | "system" | "all";
             };
-            header?: never;
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1888,14 +2170,15 @@ export interface operations {
             403: components["responses"]["AccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     readAnswers: {
         parameters: {
             query?: {
-                /** @description The tokens of answers, by day and model. */
+                /** @description The tokens, by day and model. */
                 usage?: "true";
                 /** @description The first day, by UTC; without it, 30 days. */
                 from?: string;
@@ -1930,7 +2213,7 @@ export interface operations {
             403: components["responses"]["AccountInactiveOrAccountUnknown"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     markMistake: {
@@ -1938,10 +2221,13 @@ export interface operations {
             query: {
                 /** @description The answer's id. */
                 id: string;
-                /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user. Without a token it needs 16 characters. `session_id` is another name of it. */
+                /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user. `session_id` is another name of it. */
                 conversation_id: string;
             };
-            header?: never;
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1968,8 +2254,9 @@ export interface operations {
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     listTasks: {
@@ -2000,7 +2287,7 @@ export interface operations {
             403: components["responses"]["AccountInactiveOrAccountUnknown"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     addTask: {
@@ -2033,7 +2320,7 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     deleteTask: {
@@ -2060,7 +2347,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     changeTask: {
@@ -2096,23 +2383,26 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     signIn: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Credentials"];
+                "application/json": components["schemas"]["AccountRequest"];
             };
         };
         responses: {
-            /** @description Logged in. */
+            /** @description Logged in, or the password changed. */
             200: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -2122,50 +2412,33 @@ export interface operations {
                     "application/json": components["schemas"]["SignedIn"];
                 };
             };
-            /** @description Registered. */
-            201: {
+            /** @description Registered, unless the address was taken. */
+            202: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SignedIn"];
+                    "application/json": components["schemas"]["Registered"];
                 };
+            };
+            /** @description Signed out everywhere. */
+            204: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["MalformedRequest"];
-            /** @description `wrong_credentials`: The email address or the password is wrong. */
-            401: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "www-authenticate": components["headers"]["www-authenticate"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "wrong_credentials";
-                        /** @constant */
-                        status?: 401;
-                    };
-                };
-            };
-            /** @description `account_inactive`: This account is switched off. Ask the operator to switch it on. */
-            403: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "account_inactive";
-                        /** @constant */
-                        status?: 403;
-                    };
-                };
-            };
+            401: components["responses"]["UnauthenticatedOrWrongCredentials"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
-            /** @description `email_taken`: An account with this email address exists already. Log in instead. */
+            /**
+             * @description `no_password`: Your account has no password here. Change it where you sign in.
+             *
+             *     `sign_out_unavailable`: This application cannot end your sessions from here. End them where you sign in.
+             */
             409: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -2175,7 +2448,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "email_taken";
+                        code?: "no_password" | "sign_out_unavailable";
                         /** @constant */
                         status?: 409;
                     };
@@ -2184,7 +2457,58 @@ export interface operations {
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
-            /** @description `too_many_attempts`: Too many attempts. Try again later. */
+            /**
+             * @description `too_many_attempts`: Too many attempts. Wait a little, then try again.
+             *
+             *     `too_many_guesses`: Too many requests from your network for conversations that do not exist. Try again later.
+             */
+            429: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "too_many_attempts" | "too_many_guesses";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailableOrLocalAccountsUnavailable"];
+        };
+    };
+    deleteAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Confirmation"];
+            };
+        };
+        responses: {
+            /** @description It is deleted. */
+            204: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["UnauthenticatedOrWrongCredentials"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["InvalidRequest"];
+            /** @description `too_many_attempts`: Too many attempts. Wait a little, then try again. */
             429: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -2201,51 +2525,7 @@ export interface operations {
                 };
             };
             500: components["responses"]["InternalError"];
-            /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
-             *
-             *     `database_unavailable`: The database cannot be reached. Try again in a moment.
-             *
-             *     `local_accounts_unavailable`: This application keeps its accounts elsewhere. Sign in there.
-             */
-            503: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "database_not_migrated" | "database_unavailable" | "local_accounts_unavailable";
-                        /** @constant */
-                        status?: 503;
-                    };
-                };
-            };
-        };
-    };
-    deleteAccount: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description It is deleted. */
-            204: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailableOrLocalAccountsUnavailable"];
         };
     };
     readHealth: {
@@ -2271,7 +2551,7 @@ export interface operations {
                 };
             };
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailable"];
         };
     };
     readMetrics: {
@@ -2300,7 +2580,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailable"];
         };
     };
     cleanUp: {
@@ -2327,7 +2607,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DatabaseNotMigratedOrDatabaseUnavailable"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailable"];
         };
     };
 }
