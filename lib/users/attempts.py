@@ -1,4 +1,4 @@
-"""Attempts to log in and to register: who has to wait, and for how long.
+"""Attempts to log in and to register: their limits, and the waits beyond them.
 
 Log-ins slow down, and lock nobody out: from the last free failure of a day on, each failure doubles
 the wait for the next attempt, up to LONGEST_WAIT_SECONDS. An attempt that has to wait is refused

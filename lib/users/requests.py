@@ -1,4 +1,4 @@
-"""The requests of /api/auth, read by what they ask for."""
+"""The bodies of /api/auth, each read by its action."""
 
 from typing import TYPE_CHECKING, Any
 

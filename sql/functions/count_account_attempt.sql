@@ -7,7 +7,7 @@
 -- alone, so that failures elsewhere do not slow it down.
 --
 -- Parameters
---   subjects        text[]       what the attempt counts for; first, in a log-in: the address and the network together
+--   subjects        text[]       keyed hashes; first, in a log-in: the address and the network together
 --   free_counts     integer[]    attempts that each subject has in a day before it has to wait
 --   first_delays    integer[]    seconds of the first wait of each
 --   longest_delays  integer[]    seconds of the longest wait of each
