@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx2
 
 import lib.users.accounts
+import lib.users.attempts
 from dev.postgres import programs, start_postgres
 from dev.psql import make_database, migrate
 from dev.routing import application
@@ -41,7 +42,8 @@ async def main() -> int:
         os.environ.update(_environment(stack.enter_context(_database()), model_url))
         # Logging in is slow, and rarely allowed, on purpose.
         lib.users.accounts.BCRYPT_ROUNDS = 4
-        lib.users.accounts.ATTEMPTS.update(dict.fromkeys(lib.users.accounts.ATTEMPTS, 1_000_000))
+        for name in ("PAIR", "CLIENT", "ADDRESS", "CLIENT_REGISTERING", "ADDRESS_REGISTERING"):
+            setattr(lib.users.attempts, name, lib.users.attempts.Limit(1_000_000))
         base_url = await stack.enter_async_context(serve(application(ROOT)))
         await _say_something(base_url)
         return await _run_schemathesis(

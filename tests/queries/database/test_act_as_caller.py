@@ -84,7 +84,7 @@ async def test_work_that_has_begun_goes_on_after_the_user_signed_out(
 ) -> None:
     rows.run("INSERT INTO users (id, tokens_valid_from) VALUES ('ada', 'now')")
 
-    assert await _look(turns, ADA.admitted()) == []
+    assert await _look(turns, ADA.following()) == []
 
 
 async def test_an_account_that_never_signed_out_takes_tokens_of_any_age(

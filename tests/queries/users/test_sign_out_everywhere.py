@@ -29,7 +29,7 @@ async def test_signing_out_again_is_later_even_if_the_clock_was_set_back(
     ahead = datetime.now(UTC) + timedelta(hours=1)
     rows.run("INSERT INTO users (id, tokens_valid_from) VALUES ('ada', %s)", ahead)
 
-    await pool.run_as(ADA.admitted(), None, SIGN_OUT_EVERYWHERE())
+    await pool.run_as(ADA.following(), None, SIGN_OUT_EVERYWHERE())
 
     assert rows.run(ALL) == [("ada", ahead + timedelta(microseconds=1))]
 
