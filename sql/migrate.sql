@@ -93,6 +93,7 @@ SELECT NOT EXISTS (
     \ir functions/reach_conversation.sql
     \ir functions/register_account.sql
     \ir functions/remember_user.sql
+    \ir functions/replace_old_titles.sql
     \ir functions/search_conversations.sql
     \ir functions/sign_out_everywhere.sql
     \ir functions/user_state.sql

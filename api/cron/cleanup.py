@@ -3,14 +3,15 @@
 It also stores the answers that killed functions have left behind.
 
 Accepts   Authorization: Bearer $CRON_SECRET  ?dry_run=true: only count the expired rows
-Answers   200 {"deleted", "conversations_deleted", "batches", "remaining", "seconds"};
+Answers   200 {"deleted", "conversations_deleted", "titles_replaced", "batches", "remaining",
+          "seconds"};
           remaining: rows that were locked, or that it had no time left to delete
 Problems  401 unauthenticated (always, if CRON_SECRET is not set), 422 invalid_request,
           503 database_unavailable
 Database  1 round trip: list_lapsed_turns.sql, and 2 for each turn that it finds; then 1 for each
           1,000 rows: delete_old_quotas.sql, delete_old_finished_streams.sql,
-          delete_old_chat_messages.sql, delete_old_conversations.sql; dry run:
-          count_old_chat_messages.sql, then count_old_conversations.sql
+          delete_old_chat_messages.sql, delete_old_conversations.sql, replace_old_titles.sql; dry
+          run: count_old_chat_messages.sql, count_old_conversations.sql, count_old_titles.sql
 """
 
 from starlette.requests import Request

@@ -16,6 +16,7 @@ from lib.identity.callers import Caller
 from lib.problems import AnswerNotStored, DatabaseTooSlow, DatabaseUnavailable, ModelFailed, Problem
 from lib.runtime.log import log
 from lib.runtime.trace import begin_background
+from lib.settings import settings
 from lib.streams import parts as ui_stream
 from lib.streams.stream import Stream
 from lib.turns.recover import recover_turn
@@ -78,6 +79,7 @@ async def read_stream(
             user_id=caller.user_id,
             turn_id=turn_id,
             first_part=first_part,
+            retention_days=settings().retention_days,
             now=None,
         ),
     )

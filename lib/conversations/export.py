@@ -171,7 +171,9 @@ async def _batches(database: Database, caller: Caller) -> AsyncIterator[bytes]:
     user = {"user_id": caller.user_id}
     unexpired = user | {"retention_days": settings().retention_days, "now": None}
     subject = hashed("user", caller.user_id or "")
-    profile = await database.run_as(caller, None, EXPORT_PROFILE(quota_subject=subject))
+    profile = await database.run_as(
+        caller, None, EXPORT_PROFILE(user_id=caller.user_id, quota_subject=subject, now=None)
+    )
     yield b"".join(_line(row.kind, row.content) for row in profile)
     # The statement of each kind, the columns of its order, and its parameters.
     exports: list[tuple[Kind, Statement[Any], tuple[str, ...], dict[str, Any]]] = [

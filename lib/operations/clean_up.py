@@ -55,6 +55,15 @@ class ConversationBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class TitleBatch:
+    """The row of replace_old_titles."""
+
+    replaced: int
+    resume_at: datetime | None
+    duration_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Counter:
     """The row of delete_old_quotas."""
 
@@ -99,6 +108,7 @@ QUOTA_BATCH = 500
 STREAM_BATCH = 200
 DELETE_OLD_CHAT_MESSAGES = Statement("operations/delete_old_chat_messages", MessageBatch)
 DELETE_OLD_CONVERSATIONS = Statement("operations/delete_old_conversations", ConversationBatch)
+REPLACE_OLD_TITLES = Statement("operations/replace_old_titles", TitleBatch)
 DELETE_OLD_QUOTAS = Statement("operations/delete_old_quotas", Counter)
 DELETE_OLD_ACCOUNT_ATTEMPTS = Statement("operations/delete_old_account_attempts", AttemptCounter)
 DELETE_OLD_KNOWN_NETWORKS = Statement("operations/delete_old_known_networks", UnusedNetwork)
@@ -112,13 +122,15 @@ class CleanUpReport:
     Attributes:
         deleted: messages.
         conversations_deleted: conversations left empty and unused.
-        batches: batches of messages and conversations.
+        titles_replaced: titles that told an expired message.
+        batches: batches of messages, conversations and titles.
         remaining: something is left: time ran out first, or another session held it.
         seconds: how long it took.
     """
 
     deleted: int = 0
     conversations_deleted: int = 0
+    titles_replaced: int = 0
     batches: int = 0
     remaining: bool = False
     seconds: float = 0.0
@@ -166,7 +178,7 @@ class Pace:
 
 
 async def clean_up(database: Database) -> CleanUpReport:
-    """Delete expired counters, streams, messages, and conversations left empty.
+    """Delete expired counters, streams, messages, conversations left empty, and titles.
 
     Stores the unfinished answers of killed functions first. Then deletes until nothing is left or
     the function's time is over; the next clean-up continues, and several at once share the work.
@@ -182,8 +194,13 @@ async def clean_up(database: Database) -> CleanUpReport:
     await deletion.delete_account_attempts()
     await deletion.delete_finished_streams()
     if deletion.retention_days:
-        # In this order, because a conversation is empty only when its messages are deleted.
-        are_done = [await deletion.delete_messages(), await deletion.delete_conversations()]
+        # In this order, because a conversation is empty only when its messages are deleted, and a
+        # conversation that goes needs no title.
+        are_done = [
+            await deletion.delete_messages(),
+            await deletion.delete_conversations(),
+            await deletion.replace_titles(),
+        ]
         report.remaining = not all(are_done)
     report.seconds = round(time.monotonic() - started, 3)
     log("clean_up_finished", **report.to_json())
@@ -249,6 +266,25 @@ class Deletion:
             self.report.conversations_deleted += batch.deleted
             self.report.batches += batch.deleted > 0
             pace.learn(batch.deleted, batch.duration_ms)
+            since = batch.resume_at
+            if since is None:
+                return True
+        return False
+
+    async def replace_titles(self) -> bool:
+        """Replace titles, oldest first; tell whether none is left."""
+        pace, since = Pace(FIRST_BATCH // 4), None
+        while has_time():
+            batch = await self._run(
+                REPLACE_OLD_TITLES(
+                    retention_days=self.retention_days, batch_size=pace.size, since=since
+                )
+            )
+            if batch is None:
+                continue
+            self.report.titles_replaced += batch.replaced
+            self.report.batches += batch.replaced > 0
+            pace.learn(batch.replaced, batch.duration_ms)
             since = batch.resume_at
             if since is None:
                 return True
@@ -322,7 +358,7 @@ async def paced[Row](database: Database, call: Call[Row]) -> list[Row]:
     started = time.monotonic()
     rows = await database.run(call)
     seconds = time.monotonic() - started
-    if rows and isinstance(rows[0], MessageBatch | ConversationBatch):
+    if rows and isinstance(rows[0], MessageBatch | ConversationBatch | TitleBatch):
         # Without the network, because the database rests in that time anyway.
         seconds = rows[0].duration_ms / 1000
     await asyncio.sleep(min(seconds, LONGEST_PAUSE_SECONDS))

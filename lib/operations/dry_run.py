@@ -29,8 +29,18 @@ class ConversationCount:
     last_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class TitleCount:
+    """The row of count_old_titles."""
+
+    looked_at: int
+    counted: int
+    last_at: datetime | None
+
+
 COUNT_OLD_CHAT_MESSAGES = Statement("operations/count_old_chat_messages", MessageCount)
 COUNT_OLD_CONVERSATIONS = Statement("operations/count_old_conversations", ConversationCount)
+COUNT_OLD_TITLES = Statement("operations/count_old_titles", TitleCount)
 
 
 async def count_expired(database: Database) -> CleanUpReport:
@@ -44,7 +54,11 @@ async def count_expired(database: Database) -> CleanUpReport:
     started, counting = time.monotonic(), Counting(database, settings().retention_days)
     report = counting.report
     if counting.retention_days:
-        is_done = await counting.count_messages() and await counting.count_conversations()
+        is_done = (
+            await counting.count_messages()
+            and await counting.count_conversations()
+            and await counting.count_titles()
+        )
         report.remaining = not is_done
     report.seconds = round(time.monotonic() - started, 3)
     return report
@@ -85,6 +99,24 @@ class Counting:
             )
             [batch] = await paced(self.database, call)
             self.report.conversations_deleted += batch.counted
+            self.report.batches += batch.counted > 0
+            since = batch.last_at
+            if batch.looked_at < CONVERSATION_BATCH:
+                return True
+        return False
+
+    async def count_titles(self) -> bool:
+        """Count expired titles, oldest first; tell whether all are counted."""
+        since = None
+        while has_time():
+            call = COUNT_OLD_TITLES(
+                retention_days=self.retention_days,
+                batch_size=CONVERSATION_BATCH,
+                since=since,
+                now=None,
+            )
+            [batch] = await paced(self.database, call)
+            self.report.titles_replaced += batch.counted
             self.report.batches += batch.counted > 0
             since = batch.last_at
             if batch.looked_at < CONVERSATION_BATCH:

@@ -176,8 +176,8 @@ async def _decide(database: Database, attempt: "_Attempt") -> DecisionStep:
         step = await attempt.decide(database)
         decision, _, _ = step
         if decision.verdict == "over_quota" and decision.title is None:
-            # There was no conversation. The same message, sent twice at once, may have just created
-            # it and used up the quota: then the second try joins that turn.
+            # There was no conversation, or its title has expired. The same message, sent twice at
+            # once, may have just created it and used up the quota: then the second try joins it.
             return await attempt.decide(database)
     except psycopg.errors.UniqueViolation:
         # Another session created the conversation at this moment, or it is another caller's.

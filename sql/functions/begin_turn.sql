@@ -15,7 +15,7 @@
 --   replaced_message_id  text              the user message that this one replaces under a new id
 --   regenerates          boolean           true: answer a question again that has an answer already
 --   answer_message_id    text              with regenerates: the answer to replace; null: the last
---   title                text              title of a new conversation
+--   title                text              title of a conversation that is new, or whose title has expired
 --   turn_id              uuid              token of this attempt; its own retries send the same
 --   lease_seconds        double precision  seconds until the lease ends, unless it is prolonged
 --   takes_turn           boolean           false: only look whether the message is answered
@@ -33,7 +33,7 @@
 -- was counted); held_turn_id, token of the attempt that held the turn before (null: none); verdict; may_ask_title,
 -- true for the one attempt that may ask the model for a title of the conversation, and for the repetition of an
 -- attempt that the provider has failed; lease_remaining_seconds of a running turn (null: none is running);
--- current_title, the conversation's title (null: it has none, or there is no conversation).
+-- current_title, the conversation's title (null: it has none, the title has expired, or there is no conversation).
 -- The verdicts:
 --   taken              the turn is this attempt's: ask the model, then finish_turn or release_turn
 --   answered           the answer is stored: send it again
@@ -113,13 +113,16 @@ BEGIN
     conversation AS (
         SELECT
             conversations.id,
-            conversations.title,
             conversations.status,
             conversations.turn_id,
             conversations.turn_message_id,
             conversations.turn_expires_at,
             coalesce(conversations.turn_expires_at > clock.now, FALSE) AS has_running_turn,
             coalesce(conversations.turn_expires_at <= clock.now, FALSE) AS has_lapsed_turn,
+            CASE
+                WHEN is_kept(conversations.titled_at, begin_turn.retention_days, begin_turn.now)
+                    THEN conversations.title
+            END AS title,
             -- Not deleted yet, but hidden from all readers: the conversation begins again.
             NOT is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_expired,
             -- Not used since the attempt that created it, or with which it began again.
@@ -306,7 +309,7 @@ BEGIN
 
     created_conversation AS (
         INSERT INTO conversations (
-            id, user_id, key_hash, title, turn_id, turn_message_id, turn_expires_at, created_at, updated_at
+            id, user_id, key_hash, title, titled_at, turn_id, turn_message_id, turn_expires_at, created_at, updated_at
         )
         SELECT
             begin_turn.conversation_id,
@@ -314,6 +317,7 @@ BEGIN
             -- Of act_as_caller; empty without a key, as for every user.
             decode(nullif(current_setting('parley.key_hash', TRUE), ''), 'hex'),
             begin_turn.title,
+            clock.now,
             begin_turn.turn_id,
             begin_turn.message_id,
             clock.lease_ends_at,
@@ -390,18 +394,30 @@ BEGIN
                 (SELECT question.message_id FROM question)
             ),
             turn_expires_at = clock.lease_ends_at,
-            title = CASE WHEN conversation.is_expired THEN begin_turn.title ELSE conversations.title END,
+            title = CASE WHEN new_title.is_taken THEN begin_turn.title ELSE conversations.title END,
+            titled_at = CASE WHEN new_title.is_taken THEN clock.now ELSE conversations.titled_at END,
             status = CASE WHEN conversation.is_expired THEN 'active' ELSE conversations.status END,
             created_at = CASE WHEN conversation.is_expired THEN clock.now ELSE conversations.created_at END,
             updated_at = clock.now
         FROM answerable
         CROSS JOIN clock
         CROSS JOIN conversation
+        -- A title that has expired gives way to the new message. A message that is stored already cannot be the title
+        -- from now on: it expires earlier.
+        CROSS JOIN
+            LATERAL (
+                SELECT
+                    conversation.is_expired OR (
+                        conversation.title IS NULL
+                        AND begin_turn.title <> ''
+                        AND EXISTS (SELECT FROM stored_message)
+                    ) AS is_taken
+            ) AS new_title
         WHERE
             answerable.verdict = 'free'
             AND conversations.id = begin_turn.conversation_id
             AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id
-        RETURNING conversations.title
+        RETURNING CASE WHEN new_title.is_taken THEN conversations.title END AS title
     )
 
     SELECT
@@ -431,7 +447,8 @@ BEGIN
                 THEN extract(EPOCH FROM conversation.turn_expires_at - clock.now)::double precision
         END AS lease_remaining_seconds,
         coalesce(
-            CASE WHEN conversation.is_expired THEN taken_turn.title ELSE conversation.title END,
+            taken_turn.title,
+            CASE WHEN NOT conversation.is_expired THEN conversation.title END,
             created_conversation.title
         ) AS title
     FROM decision

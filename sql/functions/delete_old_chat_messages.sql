@@ -2,7 +2,8 @@
 -- Deletes messages that are older than the retention period, in batches that give way to running turns.
 --
 -- Two functions of one name. The cron calls the first, one batch a call; an operator may call the second, which
--- deletes all of them and the conversations left empty: SELECT delete_old_chat_messages().
+-- deletes all of them and the conversations left empty, and replaces the titles that have expired: SELECT
+-- delete_old_chat_messages().
 --
 -- A batch begins where the batch before ended, so that each costs the same: a batch that began at the oldest message
 -- would walk over all that the batches before it deleted, and farther each time.
@@ -18,7 +19,7 @@
 --
 -- Returns 1 row: deleted; resume_at, where the next batch begins (null: nothing is left); is_incomplete (true: other
 -- sessions held some of the messages); duration_ms. The second function: the number of messages.
--- Index idx_chat_messages_created_at, tool_runs_pkey.
+-- Index idx_chat_messages_created_at, tool_runs_pkey, idx_tool_runs_created_at.
 CREATE OR REPLACE FUNCTION delete_old_chat_messages(
     retention interval,
     batch integer,
@@ -78,6 +79,10 @@ BEGIN
         ) AS forgotten
     ));
 
+    -- A tool that ran at the moment in which its question was deleted has no question that could take it along.
+    DELETE FROM tool_runs
+    WHERE tool_runs.created_at < expired_before;
+
     -- A turn holds the rest, or another clean-up, which may still fail.
     is_incomplete := EXISTS (
         SELECT FROM chat_messages
@@ -103,6 +108,7 @@ DECLARE
     deleted_count bigint := 0;
     messages record;
     conversations record;
+    titles record;
     since timestamptz := '-infinity';
 BEGIN
     LOOP
@@ -120,10 +126,16 @@ BEGIN
             since := conversations.resume_at;
             EXIT WHEN is_one_batch OR since IS NULL;
         END LOOP;
+        since := '-infinity';
+        LOOP
+            SELECT * INTO titles FROM replace_old_titles(retention, batch_size, since);
+            since := titles.resume_at;
+            EXIT WHEN is_one_batch OR since IS NULL;
+        END LOOP;
     END IF;
     RETURN deleted_count;
 END
 $$;
 COMMENT ON FUNCTION delete_old_chat_messages(interval, integer)
-IS 'Parley: deletes chat messages older than the retention period (30 days), and the conversations left empty; all, or one batch; returns the number of messages';
+IS 'Parley: deletes chat messages older than the retention period (30 days), and the conversations left empty, and replaces titles as old; all, or one batch; returns the number of messages';
 REVOKE EXECUTE ON FUNCTION delete_old_chat_messages(interval, integer) FROM public;

@@ -101,6 +101,22 @@ BEGIN
                     THEN coalesce(finish_turn.title, conversations.title)
                 ELSE conversations.title
             END,
+            -- The model's title tells the question, and expires with it.
+            titled_at = CASE
+                WHEN conversations.title = finish_turn.first_title AND finish_turn.title IS NOT NULL
+                    THEN coalesce(
+                        (
+                            SELECT chat_messages.created_at
+                            FROM chat_messages
+                            WHERE
+                                chat_messages.conversation_id = finish_turn.conversation_id
+                                AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
+                                AND chat_messages.id = finish_turn.question_id
+                        ),
+                        conversations.titled_at
+                    )
+                ELSE conversations.titled_at
+            END,
             updated_at = coalesce(finish_turn.now, now())
         WHERE
             conversations.id = finish_turn.conversation_id

@@ -8,7 +8,7 @@
 -- Parameters
 --   query          text         words, "a phrase", or, -not, as in a search engine; the last may be unfinished
 --   wanted_status  text         'active', 'archived', or 'all'
---   oldest         timestamptz  older messages and conversations are not found
+--   oldest         timestamptz  older messages, titles and conversations are not found
 --   page_size      integer      conversations wanted
 --
 -- Returns 0 to page_size rows: conversation_id, chat_message_id (null: the title), found_words, score.
@@ -72,6 +72,7 @@ BEGIN
         WHERE
             search_vector(conversations.user_id, conversations.title) @@ owned_words
             AND conversations.user_id = caller_id
+            AND conversations.titled_at >= oldest
     ),
 
     best AS (

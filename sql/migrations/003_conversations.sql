@@ -7,6 +7,7 @@ CREATE TABLE IF NOT EXISTS conversations (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     user_id varchar(255) REFERENCES users (id) ON DELETE CASCADE,
     title varchar(255),
+    titled_at timestamptz NOT NULL DEFAULT now(),
     status varchar(20) NOT NULL DEFAULT 'active',
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
@@ -32,6 +33,9 @@ CREATE INDEX IF NOT EXISTS idx_conversations_user_status
 ON conversations (user_id, status, updated_at DESC, id DESC);
 -- delete_old_conversations, count_old_conversations: the conversations unused for longest.
 CREATE INDEX IF NOT EXISTS idx_conversations_updated_at ON conversations (updated_at DESC);
+-- replace_old_titles, count_old_titles: the oldest titles.
+CREATE INDEX IF NOT EXISTS idx_conversations_titled_at
+ON conversations (titled_at) WHERE title IS NOT NULL;
 -- For an operator: the conversations of a period.
 CREATE INDEX IF NOT EXISTS idx_conversations_created_at ON conversations (created_at);
 -- count_backlog, list_lapsed_turns: running and lapsed turns. Few conversations have one, so it is small.
@@ -42,6 +46,8 @@ COMMENT ON TABLE conversations IS 'Parley: a thread of messages';
 COMMENT ON COLUMN conversations.id IS 'Random, or UUIDv5 of the owner and the client''s own id';
 COMMENT ON COLUMN conversations.user_id IS 'Owner; NULL: anonymous, reached by its key, or without one by its id';
 COMMENT ON COLUMN conversations.title IS 'The beginning of the first message until there is a better one';
+COMMENT ON COLUMN conversations.titled_at
+IS 'When the message was stored that the title tells, or when the user set the title; retention counts from here';
 COMMENT ON COLUMN conversations.status IS 'active, or archived: refuses new messages';
 COMMENT ON COLUMN conversations.created_at IS 'When the first message came';
 COMMENT ON COLUMN conversations.updated_at IS 'When it was last used; orders the list';

@@ -20,6 +20,8 @@ CREATE TABLE IF NOT EXISTS tool_runs (
 );
 -- export_tool_runs, and the ON DELETE CASCADE of users.
 CREATE INDEX IF NOT EXISTS idx_tool_runs_user_id ON tool_runs (user_id, created_at);
+-- delete_old_chat_messages: the oldest. Few questions have no answer, so it is small.
+CREATE INDEX IF NOT EXISTS idx_tool_runs_created_at ON tool_runs (created_at);
 
 COMMENT ON TABLE tool_runs
 IS 'Parley: tools that ran for a question without an answer; finish_turn stores them with the answer instead';

@@ -190,7 +190,7 @@ def test_a_caller_gets_the_counter_of_a_subject_only_by_its_whole_name(
     with database.transaction(force_rollback=True):
         act_as(database, "ann", None)
         counters = [
-            database.execute("SELECT own_quota(%s) ->> 'minute_count'", [subject]).fetchall()
+            database.execute("SELECT own_quota(%s, now()) ->> 'minute_count'", [subject]).fetchall()
             for subject in ("user ann", "user an", "user %", "", None)
         ]
 

@@ -10,7 +10,14 @@ import pytest
 from tests.support.product import CHAT_ID, CRON_SECRET, Parley, problem_of, rows_stored, token_of
 
 PATH = "/api/cron/cleanup"
-REPORTED = {"deleted", "conversations_deleted", "batches", "remaining", "seconds"}
+REPORTED = {
+    "deleted",
+    "conversations_deleted",
+    "titles_replaced",
+    "batches",
+    "remaining",
+    "seconds",
+}
 CRON = {"authorization": f"Bearer {CRON_SECRET}"}
 
 
@@ -158,7 +165,7 @@ async def test_a_dry_run_counts_expired_messages_and_deletes_nothing(
     assert counted.keys() == REPORTED
     assert rows_stored(database) == before
     deleted = (await parley.client.get(f"{PATH}?dry_run=false", headers=CRON)).json()
-    for name in ("deleted", "conversations_deleted", "remaining"):
+    for name in ("deleted", "conversations_deleted", "titles_replaced", "remaining"):
         assert counted[name] == deleted[name], name
     assert (deleted["deleted"], deleted["conversations_deleted"]) == (4, 2)
     again = (await parley.client.get(f"{PATH}?dry_run=true", headers=CRON)).json()

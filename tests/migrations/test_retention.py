@@ -119,6 +119,17 @@ def test_a_table_that_is_being_altered_is_not_waited_for_long(migrated: Site) ->
     assert _delete(migrated) == 1
 
 
+def test_an_expired_title_gives_way_to_the_oldest_kept_message(migrated: Site) -> None:
+    _store(migrated, CONVERSATION, used_days_ago=0, said_days_ago=[31, 3])
+    migrated.run(
+        "UPDATE conversations SET title = 'A title', titled_at = now() - interval '31 days'", {}
+    )
+
+    _delete(migrated)
+
+    assert migrated.rows("SELECT title FROM conversations") == [("Hello!",)]
+
+
 def _store(site: Site, conversation: str, *, used_days_ago: int, said_days_ago: list[int]) -> None:
     site.run(
         """

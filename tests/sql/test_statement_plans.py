@@ -45,10 +45,12 @@ ROWS = """
     INSERT INTO users (id, email)
     SELECT 'user-' || n, n || '@example.com' FROM generate_series(0, 1999) AS n;
 
-    INSERT INTO conversations (id, user_id, status, updated_at)
+    INSERT INTO conversations (id, user_id, title, titled_at, status, updated_at)
     SELECT
         md5(n::text)::uuid,
         CASE WHEN n % 4 > 0 THEN 'user-' || n % 100 END,
+        'Title ' || n,
+        now() - make_interval(mins => n + 1),
         CASE n / 100 % 5 WHEN 0 THEN 'archived' ELSE 'active' END,
         now() - make_interval(mins => n)
     FROM generate_series(0, 19999) AS n;
@@ -171,6 +173,7 @@ CALLS = {
         SELECT delete_old_chat_messages('25 days', 500, '-infinity', NULL)
     """,
     "delete_old_conversations": "SELECT delete_old_conversations('10 days', 500, '-infinity')",
+    "replace_old_titles": "SELECT replace_old_titles('10 days', 500, '-infinity')",
     "act_as_caller": f"{AS_CALLER}; {AS_GUEST}",
     "count_account_attempt": """
         SELECT count_account_attempt(
@@ -198,7 +201,7 @@ CALLS = {
 
 # What other statements call within, which their plans do not show; and what an operator calls.
 CALLS_WITHIN = {
-    "own_quota": ("SELECT own_quota('subject-1')", {"quotas_pkey"}),
+    "own_quota": ("SELECT own_quota('subject-1', now())", {"quotas_pkey"}),
     "count_tokens": ("SELECT count_tokens('{subject-1}', 7, now())", {"quotas_pkey"}),
     "count_use": (
         "SELECT count_use('{subject-1}', '{1}', '{1}', '{0}', '{0}', 0, now())",

@@ -33,6 +33,7 @@ FUNCTION_CALLS = {
     "list_slow_statements",
     "register_account",
     "remember_user",
+    "replace_old_titles",
     "search_conversations",
     "sign_out_everywhere",
 }
@@ -50,6 +51,8 @@ WITHOUT_CALLER = {
     "delete_old_known_networks": "for the cron alone, which deletes them whosever they are",
     "count_old_chat_messages": "for the cron alone, which counts whosever messages they are",
     "count_old_conversations": "for the cron alone",
+    "count_old_titles": "for the cron alone",
+    "replace_old_titles": "for the cron alone",
     "delete_own_account": "takes the caller from act_as_caller, within the database",
     "delete_old_finished_streams": "for the cron alone, which deletes them whosever they are",
     "list_lapsed_turns": "for the cron alone, which recovers them whosever they are",

@@ -10,6 +10,7 @@
 --                                 answer, if that ended within the last minute and was neither stopped
 --                                 nor replaced
 --   first_part       integer      number of the first part wanted
+--   retention_days   integer      a dead attempt at an older question has no parts; 0: no limit
 --   now              timestamptz  the time; null: the database's clock
 --
 -- Returns 0 or more rows, in order: turn_id; state: `running`, `lapsed` (the lease has run out, so no
@@ -22,6 +23,7 @@ conversation AS (
     SELECT
         conversations.id,
         conversations.turn_id,
+        conversations.turn_message_id,
         conversations.stopped_turn_id,
         CASE
             WHEN conversations.turn_expires_at > coalesce(%(now)s::timestamptz, now()) THEN 'running'
@@ -39,7 +41,22 @@ attempt AS (
         conversation.turn_id,
         conversation.state
     FROM conversation
-    WHERE conversation.turn_id = coalesce(%(turn_id)s::uuid, conversation.turn_id)
+    WHERE
+        conversation.turn_id = coalesce(%(turn_id)s::uuid, conversation.turn_id)
+        -- An answer that was left unfinished expires with its question.
+        AND (
+            conversation.state = 'running'
+            OR EXISTS (
+                SELECT
+                FROM chat_messages
+                WHERE
+                    chat_messages.conversation_id = conversation.id
+                    AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+                    AND chat_messages.message_id = conversation.turn_message_id
+                    AND chat_messages.superseded_at IS NULL
+                    AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
+            )
+        )
 ),
 
 last_stream AS (

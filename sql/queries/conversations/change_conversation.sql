@@ -14,6 +14,10 @@
 UPDATE conversations
 SET
     title = coalesce(%(title)s::text, conversations.title),
+    titled_at = CASE
+        WHEN %(title)s::text IS NULL THEN conversations.titled_at
+        ELSE coalesce(%(now)s::timestamptz, now())
+    END,
     status = coalesce(%(status)s::text, conversations.status)
 WHERE
     conversations.id = %(conversation_id)s::uuid

@@ -1,9 +1,11 @@
 -- export_profile :many
--- The caller's row of users, without the password hash, the caller's quota counter, and the known networks; for the
--- export.
+-- The caller's row of users, without the password hash, the counter of the running day, and the known networks; for
+-- the export.
 --
 -- Parameters
---   quota_subject  text  the caller's subject in `quotas`: a keyed hash, so that nobody can name another's
+--   user_id        text         the caller
+--   quota_subject  text         the caller's subject in `quotas`: a keyed hash, so that nobody can name another's
+--   now            timestamptz  the time; null: the database's clock
 --
 -- Returns 0 to 22 rows: kind ('user', 'quota' or 'known_network'), and content, a JSON object of the row's columns.
 -- Index idx_known_networks_user_id; see also sql/functions/own_user.sql and own_quota.sql.
@@ -16,7 +18,7 @@ UNION ALL
 SELECT
     'quota',
     counter.content::text
-FROM own_quota(%(quota_subject)s::text) AS counter (content)
+FROM own_quota(%(quota_subject)s::text, coalesce(%(now)s::timestamptz, now())) AS counter (content)
 WHERE counter.content IS NOT NULL
 UNION ALL
 SELECT

@@ -7,15 +7,24 @@
 --   retention_days   integer      conversations unused for longer are not found; 0: no limit
 --   now              timestamptz  the time; null: the database's clock
 --
--- Returns 0 or 1 row: id, title, status, created_at, updated_at.
+-- Returns 0 or 1 row: id, title (null: none, or it has expired), status, created_at, updated_at.
 -- Index conversations_pkey.
 SELECT
     conversations.id,
-    conversations.title,
+    shown.title,
     conversations.status,
     conversations.created_at,
     conversations.updated_at
 FROM conversations
+CROSS JOIN
+    LATERAL (
+        VALUES (
+            CASE
+                WHEN is_kept(conversations.titled_at, %(retention_days)s::integer, %(now)s::timestamptz)
+                    THEN conversations.title
+            END
+        )
+    ) AS shown (title)
 WHERE
     conversations.id = %(conversation_id)s::uuid
     AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text

@@ -11,13 +11,22 @@
 -- Index conversations_pkey, idx_chat_messages_conversation_order, chat_messages_pkey.
 SELECT
     conversations.id,
-    conversations.title,
+    shown.title,
     conversations.status,
     conversations.created_at,
     conversations.updated_at,
     counted.message_count,
     left(last_message.content, 120) AS last_message
 FROM conversations
+CROSS JOIN
+    LATERAL (
+        VALUES (
+            CASE
+                WHEN is_kept(conversations.titled_at, %(retention_days)s::integer, %(now)s::timestamptz)
+                    THEN conversations.title
+            END
+        )
+    ) AS shown (title)
 CROSS JOIN
     LATERAL (
         SELECT count(*)::integer AS message_count

@@ -10,20 +10,29 @@
 --   page_size          integer      rows wanted, 1 to 200
 --   now                timestamptz  the time; null: the database's clock
 --
--- Returns 0 to page_size rows: id, title, status, created_at, updated_at, message_count, and
--- last_message, its first 120 characters (null: no message is left).
+-- Returns 0 to page_size rows: id, title (null: none, or it has expired), status, created_at, updated_at,
+-- message_count, and last_message, its first 120 characters (null: no message is left).
 -- Index idx_conversations_user_recent: gives the order, so there is no sort;
 -- idx_chat_messages_conversation_order: counts messages without reading them; chat_messages_pkey.
 -- A row comparison is an index condition in every plan; `cursor IS NULL OR ...` only in custom plans.
 SELECT
     conversations.id,
-    conversations.title,
+    shown.title,
     conversations.status,
     conversations.created_at,
     conversations.updated_at,
     counted.message_count,
     left(last_message.content, 120) AS last_message
 FROM conversations
+CROSS JOIN
+    LATERAL (
+        VALUES (
+            CASE
+                WHEN is_kept(conversations.titled_at, %(retention_days)s::integer, %(now)s::timestamptz)
+                    THEN conversations.title
+            END
+        )
+    ) AS shown (title)
 CROSS JOIN
     LATERAL (
         SELECT count(*)::integer AS message_count

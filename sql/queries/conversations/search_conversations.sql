@@ -5,24 +5,29 @@
 --   user_id         text         the caller; an anonymous caller has nothing to search in
 --   words           text         as in a search engine: words, "a phrase", or, -not; the last may be begun
 --   status          text         'active', 'archived', or 'all'
---   retention_days  integer      older messages and conversations are not found; 0: all are
+--   retention_days  integer      older messages, titles and conversations are not found; 0: all are
 --   page_size       integer      rows wanted, 1 to 200
 --   now             timestamptz  null: the database's clock
 --
--- Returns 0 to page_size rows: id, title, status, created_at, updated_at, and excerpt, in which chr(2)
--- and chr(3) stand around each word that was found.
+-- Returns 0 to page_size rows: id, title (null: none, or it has expired), status, created_at, updated_at, and
+-- excerpt, in which chr(2) and chr(3) stand around each word that was found.
 -- Index idx_chat_messages_search, idx_conversations_search (within the function: sql/functions/search_conversations.sql);
 -- conversations_pkey, chat_messages_pkey.
 SELECT
     conversations.id,
-    conversations.title,
+    shown.title,
     conversations.status,
     conversations.created_at,
     conversations.updated_at,
     ts_headline(
         'pg_catalog.simple',
         translate(
-            coalesce(left(chat_messages.content, 100000), conversations.title), chr(2) || chr(3), ''
+            CASE
+                WHEN found.chat_message_id IS NULL THEN conversations.title
+                ELSE left(chat_messages.content, 100000)
+            END,
+            chr(2) || chr(3),
+            ''
         ),
         found.found_words,
         'StartSel=' || chr(2) || ', StopSel=' || chr(3) || ', MaxWords=24, MinWords=12'
@@ -41,6 +46,15 @@ INNER JOIN conversations
     ON
         found.conversation_id = conversations.id
         AND conversations.user_id = %(user_id)s::text
+CROSS JOIN
+    LATERAL (
+        VALUES (
+            CASE
+                WHEN is_kept(conversations.titled_at, %(retention_days)s::integer, %(now)s::timestamptz)
+                    THEN conversations.title
+            END
+        )
+    ) AS shown (title)
 LEFT JOIN chat_messages
     ON
         found.conversation_id = chat_messages.conversation_id

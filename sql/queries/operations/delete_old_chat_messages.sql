@@ -10,7 +10,8 @@
 -- Returns 1 row: deleted, the number of messages; resume_at, where the next batch begins (null: nothing is
 -- left), is_incomplete (somebody held messages that it would have deleted), and duration_ms, the
 -- database's own time.
--- Index idx_chat_messages_created_at, tool_runs_pkey (within the function: sql/functions/delete_old_chat_messages.sql).
+-- Index idx_chat_messages_created_at, tool_runs_pkey, idx_tool_runs_created_at (within the function:
+-- sql/functions/delete_old_chat_messages.sql).
 SELECT
     batch.deleted,
     batch.resume_at,

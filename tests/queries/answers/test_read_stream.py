@@ -194,3 +194,16 @@ async def test_another_callers_stream_is_not_read(
 async def test_an_unknown_conversation_has_no_stream(streams: Streams) -> None:
     assert await streams.read() == []
     assert await streams.read(turn_id=uuid4()) == []
+
+
+async def test_a_dead_attempt_at_a_question_that_has_expired_has_no_parts(
+    turns: Turns, streams: Streams
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "data: {}\n\n")
+    turns.wait(days=31)
+
+    assert await streams.read(retention_days=30) == []
+    assert await streams.read(turn_id=begun.turn_id, retention_days=30) == []
+    [left] = await streams.read(retention_days=0)
+    assert (left.state, left.parts) == ("lapsed", "data: {}\n\n")

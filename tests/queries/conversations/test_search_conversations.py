@@ -148,3 +148,16 @@ async def test_a_search_finds_the_same_under_a_generic_plan(searched: Searched, 
         assert await searched.names_of("walrus", user_id="eve") == ["of eve"]
     finally:
         rows.run("ALTER ROLE postgres RESET plan_cache_mode")
+
+
+async def test_a_title_that_has_expired_is_neither_found_nor_shown(
+    searched: Searched, rows: Rows
+) -> None:
+    searched.add("used", "A walrus.", title="Penguins")
+    rows.run("UPDATE conversations SET titled_at = %s", NOON - timedelta(days=31))
+
+    assert await searched.names_of("penguins") == []
+    assert await searched.names_of("penguins", retention_days=0) == ["used"]
+    [found] = await searched.find("walrus")
+    assert found.title is None
+    assert found.excerpt == "A \x02walrus\x03."

@@ -1,6 +1,7 @@
 """delete_old_chat_messages; without its batches: tests/migrations/test_retention.py."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -123,3 +124,15 @@ async def _delete(
     )
     [batch] = await turns.database.run(call)
     return batch
+
+
+async def test_an_old_tool_run_without_its_question_goes_too(turns: Turns, rows: Rows) -> None:
+    begun = await turns.begin(user_id="ada")
+    await begin_run(turns, begun, "old")
+    rows.run("UPDATE tool_runs SET question_id = question_id + 1000")
+    turns.wait(days=39)
+    await turns.exchange(2, user_id="eve", conversation_id=uuid4())
+
+    await _delete(turns)
+
+    assert rows.run("SELECT run_key FROM tool_runs") == []

@@ -68,6 +68,7 @@ class Streams:
         turn_id: UUID | None = None,
         first_part: int = 0,
         conversation_id: UUID | None = None,
+        retention_days: int = 0,
     ) -> list[StoredParts]:
         """Run read_stream."""
         conversation_id = conversation_id or self.turns.conversation_id
@@ -78,6 +79,7 @@ class Streams:
                 user_id=user_id,
                 turn_id=turn_id,
                 first_part=first_part,
+                retention_days=retention_days,
                 now=self.turns.now,
             ),
         )

@@ -305,7 +305,9 @@ export interface components {
             deleted: number;
             /** @description Conversations left empty and unused. */
             conversations_deleted: number;
-            /** @description Batches of messages and conversations. */
+            /** @description Titles that told an expired message. */
+            titles_replaced: number;
+            /** @description Batches of messages, conversations and titles. */
             batches: number;
             /** @description Something is left: time ran out first, or another session held it. */
             remaining: boolean;
