@@ -61,13 +61,16 @@ BEGIN
     conversation AS (
         SELECT
             conversations.id,
-            conversations.title,
             conversations.status,
             conversations.turn_id,
             conversations.turn_message_id,
             conversations.turn_expires_at,
             coalesce(conversations.turn_expires_at > clock.now, FALSE) AS has_running_turn,
             coalesce(conversations.turn_expires_at <= clock.now, FALSE) AS has_lapsed_turn,
+            CASE
+                WHEN is_kept(conversations.titled_at, begin_turn.retention_days, begin_turn.now)
+                    THEN conversations.title
+            END AS title,
             -- Not deleted yet, but hidden from all readers: the conversation begins again.
             NOT is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_expired,
             -- Not used since the attempt that created it, or with which it began again.
@@ -254,7 +257,7 @@ BEGIN
 
     created_conversation AS (
         INSERT INTO conversations (
-            id, user_id, key_hash, title, turn_id, turn_message_id, turn_expires_at, created_at, updated_at
+            id, user_id, key_hash, title, titled_at, turn_id, turn_message_id, turn_expires_at, created_at, updated_at
         )
         SELECT
             begin_turn.conversation_id,
@@ -262,6 +265,7 @@ BEGIN
             -- Of act_as_caller; empty without a key, as for every user.
             decode(nullif(current_setting('parley.key_hash', TRUE), ''), 'hex'),
             begin_turn.title,
+            clock.now,
             begin_turn.turn_id,
             begin_turn.message_id,
             clock.lease_ends_at,
@@ -338,18 +342,30 @@ BEGIN
                 (SELECT question.message_id FROM question)
             ),
             turn_expires_at = clock.lease_ends_at,
-            title = CASE WHEN conversation.is_expired THEN begin_turn.title ELSE conversations.title END,
+            title = CASE WHEN new_title.is_taken THEN begin_turn.title ELSE conversations.title END,
+            titled_at = CASE WHEN new_title.is_taken THEN clock.now ELSE conversations.titled_at END,
             status = CASE WHEN conversation.is_expired THEN 'active' ELSE conversations.status END,
             created_at = CASE WHEN conversation.is_expired THEN clock.now ELSE conversations.created_at END,
             updated_at = clock.now
         FROM answerable
         CROSS JOIN clock
         CROSS JOIN conversation
+        -- A title that has expired gives way to the new message. A message that is stored already cannot be the title
+        -- from now on: it expires earlier.
+        CROSS JOIN
+            LATERAL (
+                SELECT
+                    conversation.is_expired OR (
+                        conversation.title IS NULL
+                        AND begin_turn.title <> ''
+                        AND EXISTS (SELECT FROM stored_message)
+                    ) AS is_taken
+            ) AS new_title
         WHERE
             answerable.verdict = 'free'
             AND conversations.id = begin_turn.conversation_id
             AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id
-        RETURNING conversations.title
+        RETURNING CASE WHEN new_title.is_taken THEN conversations.title END AS title
     )
 
     SELECT
@@ -379,7 +395,8 @@ BEGIN
                 THEN extract(EPOCH FROM conversation.turn_expires_at - clock.now)::double precision
         END AS lease_remaining_seconds,
         coalesce(
-            CASE WHEN conversation.is_expired THEN taken_turn.title ELSE conversation.title END,
+            taken_turn.title,
+            CASE WHEN NOT conversation.is_expired THEN conversation.title END,
             created_conversation.title
         ) AS title
     FROM decision
@@ -696,6 +713,7 @@ DECLARE
     deleted_count bigint := 0;
     messages record;
     conversations record;
+    titles record;
     since timestamptz := '-infinity';
 BEGIN
     LOOP
@@ -713,12 +731,18 @@ BEGIN
             since := conversations.resume_at;
             EXIT WHEN is_one_batch OR since IS NULL;
         END LOOP;
+        since := '-infinity';
+        LOOP
+            SELECT * INTO titles FROM replace_old_titles(retention, batch_size, since);
+            since := titles.resume_at;
+            EXIT WHEN is_one_batch OR since IS NULL;
+        END LOOP;
     END IF;
     RETURN deleted_count;
 END
 $$;
 
-COMMENT ON FUNCTION public.delete_old_chat_messages(retention interval, batch integer) IS 'Parley: deletes chat messages older than the retention period (30 days), and the conversations left empty; all, or one batch; returns the number of messages';
+COMMENT ON FUNCTION public.delete_old_chat_messages(retention interval, batch integer) IS 'Parley: deletes chat messages older than the retention period (30 days), and the conversations left empty, and replaces titles as old; all, or one batch; returns the number of messages';
 
 CREATE FUNCTION public.delete_old_chat_messages(retention interval, batch integer, since timestamp with time zone, until timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT is_incomplete boolean, OUT duration_ms double precision) RETURNS record
     LANGUAGE plpgsql
@@ -772,6 +796,10 @@ BEGIN
             OFFSET 0
         ) AS forgotten
     ));
+
+    -- A tool that ran at the moment in which its question was deleted has no question that could take it along.
+    DELETE FROM tool_runs
+    WHERE tool_runs.created_at < expired_before;
 
     -- A turn holds the rest, or another clean-up, which may still fail.
     is_incomplete := EXISTS (
@@ -953,6 +981,22 @@ BEGIN
                 WHEN conversations.title = finish_turn.first_title
                     THEN coalesce(finish_turn.title, conversations.title)
                 ELSE conversations.title
+            END,
+            -- The model's title tells the question, and expires with it.
+            titled_at = CASE
+                WHEN conversations.title = finish_turn.first_title AND finish_turn.title IS NOT NULL
+                    THEN coalesce(
+                        (
+                            SELECT chat_messages.created_at
+                            FROM chat_messages
+                            WHERE
+                                chat_messages.conversation_id = finish_turn.conversation_id
+                                AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
+                                AND chat_messages.id = finish_turn.question_id
+                        ),
+                        conversations.titled_at
+                    )
+                ELSE conversations.titled_at
             END,
             updated_at = coalesce(finish_turn.now, now())
         WHERE
@@ -1452,16 +1496,16 @@ $$;
 
 COMMENT ON FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, retention_days integer, now timestamp with time zone) IS 'Parley: the messages that a turn reads';
 
-CREATE FUNCTION public.own_quota(quota_subject text) RETURNS jsonb
+CREATE FUNCTION public.own_quota(quota_subject text, at timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
     SELECT to_jsonb(quotas)
     FROM quotas
-    WHERE quotas.subject = own_quota.quota_subject;
+    WHERE quotas.subject = own_quota.quota_subject AND quotas.day_ends_at > own_quota.at;
 $$;
 
-COMMENT ON FUNCTION public.own_quota(quota_subject text) IS 'Parley: the counter of the subject with this keyed hash; NULL: there is none';
+COMMENT ON FUNCTION public.own_quota(quota_subject text, at timestamp with time zone) IS 'Parley: the counter of the subject with this keyed hash; NULL: there is none';
 
 CREATE FUNCTION public.own_user() RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1563,6 +1607,71 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
 
 COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_name text) IS 'Parley: stores a token''s user, or refreshes email and name';
 
+CREATE FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) RETURNS record
+    LANGUAGE plpgsql
+    SET lock_timeout TO '50ms'
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    started_at CONSTANT timestamptz := clock_timestamp();
+    expired_before CONSTANT timestamptz := now() - retention;
+    -- As TITLE_CHARS in lib/conversations/conversation.py.
+    title_chars CONSTANT integer := 60;
+    expired_ids uuid[];
+BEGIN
+    WITH expired AS (
+        SELECT
+            conversations.id,
+            conversations.titled_at
+        FROM conversations
+        WHERE
+            conversations.title IS NOT NULL
+            AND conversations.titled_at >= since
+            AND conversations.titled_at < expired_before
+        ORDER BY conversations.titled_at
+        LIMIT batch
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
+
+    SELECT
+        array_agg(expired.id),
+        CASE WHEN count(*) = batch THEN max(expired.titled_at) END
+    INTO expired_ids, resume_at
+    FROM expired;
+
+    -- By an array, so that each conversation is found by its key in every plan.
+    UPDATE conversations
+    SET (title, titled_at) = (
+        SELECT
+            CASE
+                WHEN length(oldest_message.content) <= title_chars THEN oldest_message.content
+                ELSE rtrim(left(oldest_message.content, title_chars - 1)) || '…'
+            END,
+            coalesce(oldest_message.created_at, conversations.titled_at)
+        FROM (SELECT) AS always
+        LEFT JOIN (
+            SELECT
+                chat_messages.created_at,
+                btrim(regexp_replace(chat_messages.content, '\s+', ' ', 'g')) AS content
+            FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = conversations.id
+                AND chat_messages.role = 'user'
+                AND chat_messages.superseded_at IS NULL
+                AND chat_messages.created_at >= expired_before
+                AND chat_messages.content ~ '\S'
+            ORDER BY chat_messages.id
+            LIMIT 1
+        ) AS oldest_message ON TRUE
+    )
+    WHERE conversations.id = ANY(expired_ids);
+    GET DIAGNOSTICS replaced = ROW_COUNT;
+    duration_ms := extract(EPOCH FROM clock_timestamp() - started_at) * 1000;
+END
+$$;
+
+COMMENT ON FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) IS 'Parley: replaces one batch of the titles older than the retention period by the beginning of the oldest kept message; resume_at: where the next batch begins (NULL: nothing is left)';
+
 CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) RETURNS TABLE(conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
     SET search_path TO 'public', 'pg_temp'
@@ -1619,6 +1728,7 @@ BEGIN
         WHERE
             search_vector(conversations.user_id, conversations.title) @@ owned_words
             AND conversations.user_id = caller_id
+            AND conversations.titled_at >= oldest
     ),
 
     best AS (
@@ -1747,6 +1857,7 @@ CREATE TABLE public.conversations (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id character varying(255),
     title character varying(255),
+    titled_at timestamp with time zone DEFAULT now() NOT NULL,
     status character varying(20) DEFAULT 'active'::character varying NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1768,6 +1879,8 @@ COMMENT ON COLUMN public.conversations.id IS 'Random, or UUIDv5 of the owner and
 COMMENT ON COLUMN public.conversations.user_id IS 'Owner; NULL: anonymous, reached by its key, or without one by its id';
 
 COMMENT ON COLUMN public.conversations.title IS 'The beginning of the first message until there is a better one';
+
+COMMENT ON COLUMN public.conversations.titled_at IS 'When the message was stored that the title tells, or when the user set the title; retention counts from here';
 
 COMMENT ON COLUMN public.conversations.status IS 'active, or archived: refuses new messages';
 
@@ -2074,6 +2187,8 @@ CREATE INDEX idx_conversations_created_at ON public.conversations USING btree (c
 
 CREATE INDEX idx_conversations_search ON public.conversations USING gin (public.search_vector((user_id)::text, (title)::text)) WHERE (user_id IS NOT NULL);
 
+CREATE INDEX idx_conversations_titled_at ON public.conversations USING btree (titled_at) WHERE (title IS NOT NULL);
+
 CREATE INDEX idx_conversations_turn_expires_at ON public.conversations USING btree (turn_expires_at) WHERE (turn_expires_at IS NOT NULL);
 
 CREATE INDEX idx_conversations_updated_at ON public.conversations USING btree (updated_at DESC);
@@ -2097,6 +2212,8 @@ CREATE INDEX idx_stream_batches_created_at ON public.stream_batches USING btree 
 CREATE INDEX idx_tasks_title ON public.tasks USING btree (user_id, title);
 
 CREATE INDEX idx_tasks_user_id ON public.tasks USING btree (user_id, id DESC);
+
+CREATE INDEX idx_tool_runs_created_at ON public.tool_runs USING btree (created_at);
 
 CREATE INDEX idx_tool_runs_user_id ON public.tool_runs USING btree (user_id, created_at);
 
