@@ -13,8 +13,9 @@ import psycopg
 
 from bench.candidates import parley
 from bench.workload import Place, conversation_id
-from lib.database.client import Database
-from lib.database.statements import Call
+from lib.database import client
+from lib.database.acting import TIMEOUT_MS
+from lib.database.client import Calls, Database, Opening
 from lib.identity.callers import Caller
 from lib.settings import settings
 from lib.turns.quota import subjects_of
@@ -40,9 +41,10 @@ class OverheardDatabase(Database):
         self.steps: list[Step] = []
 
     @override
-    async def _step(self, calls: tuple[Call[Any], ...], caller: Caller | None) -> list[list[Any]]:
-        self.steps.append([(call.statement.sql.encode(), call.bound()) for call in calls])
-        return await super()._step(calls, caller)
+    async def _step(self, opening: Opening, calls: Calls, caller: Caller | None) -> client.Rows:
+        sent = (opening(TIMEOUT_MS), *calls)
+        self.steps.append([(call.statement.sql.encode(), call.bound()) for call in sent])
+        return await super()._step(opening, calls, caller)
 
 
 class Floor:

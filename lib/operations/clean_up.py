@@ -278,7 +278,8 @@ class Deletion:
             batch = await self._run(
                 REPLACE_OLD_TITLES(
                     retention_days=self.retention_days, batch_size=pace.size, since=since
-                )
+                ),
+                pace,
             )
             if batch is None:
                 continue

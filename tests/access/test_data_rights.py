@@ -50,14 +50,16 @@ def value_of(column: Column, owner: str, ids: Mapping[str, object]) -> object:
         return ids["users"]
     if column.name in CLOSED_SETS:
         return CLOSED_SETS[column.name]
-    # Whatever belongs to a message is shown as long as the message.
-    if column.name in ("turn_message_id", "answer_message_id"):
-        return f"message_id of {owner}"
-    if column.name == "question_id":
-        return ids["chat_messages"]
-    # The tokens of these tests do not say when they were issued.
-    if column.name == "tokens_valid_from":
-        return "-infinity"
+    by_name: dict[str, object] = {
+        # Whatever belongs to a message is shown as long as the message.
+        "turn_message_id": f"message_id of {owner}",
+        "answer_message_id": f"message_id of {owner}",
+        "question_id": ids.get("chat_messages"),
+        # The tokens of these tests do not say when they were issued.
+        "tokens_valid_from": "-infinity",
+    }
+    if column.name in by_name:
+        return by_name[column.name]
     values: dict[str, object] = {
         "boolean": True,
         "bytea": bytes(32),

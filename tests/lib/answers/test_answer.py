@@ -43,6 +43,7 @@ TURN = Turn(
     answer=None,
     quota=None,
     may_ask_title=True,
+    quota_subjects=(),
     tool_runs=[],
 )
 LAST_PARTS = ui_stream.part({"type": "finish"}) + ui_stream.DONE
