@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64encode
 from hashlib import sha256
-from uuid import UUID, uuid1, uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -230,7 +230,7 @@ GUESSABLE = [
     "00000000-0000-0000-0000-000000000001",
     "my-first-conversation",
     "short",
-    str(uuid1()),
+    "5f39ade2-edb9-11f1-bf21-02fc00000001",
 ]
 
 
