@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import pytest
 
 import lib.answers._batches
 from lib.database.client import Database, database
 from lib.operations.health import read_health
+from tests.api.test_claims import claim
 from tests.support.analyses import SLOW, analysis_reply
+from tests.support.guests import new_guest
 from tests.support.model_server import ANALYSIS_MODEL, ScriptedModel
 from tests.support.product import (
     CHAT_ID,
@@ -151,7 +154,6 @@ WARM = {
     "one conversation": ("GET", ONE, None, "ann"),
     "renaming": ("PATCH", ONE, {"title": "New"}, "ann"),
     "archiving": ("PATCH", ONE, {"status": "archived"}, "ann"),
-    "claiming": ("PATCH", ONE, {"claim": True}, "bob"),
     "deleting": ("DELETE", ONE, None, "ann"),
     "a search": ("GET", f"{PATH}?q=hello", None, "ann"),
 }
@@ -162,14 +164,37 @@ async def test_whatever_is_done_with_conversations_costs_one_round_trip(
     parley: Parley, proxy: Proxy, name: str
 ) -> None:
     method, path, body, user = WARM[name]
-    # Whoever claims, claims what nobody owns.
-    await parley.send("Hello!", user=None if name == "claiming" else user)
+    await parley.send("Hello!", user=user)
     proxy.forget()
 
     response = await parley.client.request(method, path, json=body, headers=headers_of(user))
 
     assert response.is_success, response.text
     assert proxy.round_trips == 1
+
+
+async def test_a_guest_with_a_key_costs_as_many_round_trips_as_a_user(
+    parley: Parley, proxy: Proxy
+) -> None:
+    counted: list[int] = []
+    guest = await new_guest(parley)
+    counted.append(proxy.round_trips)
+    for request in (guest.say("Hello!"), guest.history(), guest.stream(), guest.rename("New")):
+        proxy.forget()
+        assert (await request).is_success
+        counted.append(proxy.round_trips)
+    proxy.forget()
+    problem_of(await replace(guest, key=None).history(), 404, "not_found")
+    counted.append(proxy.round_trips)
+    proxy.forget()
+    assert (await claim(parley, guest)).is_success
+    counted.append(proxy.round_trips)
+    proxy.forget()
+    assert (await guest.delete()).is_success
+    counted.append(proxy.round_trips)
+
+    # To begin costs none; a turn has two; a guess is counted in the round trip of the read.
+    assert counted == [0, 2, 1, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.environment(MESSAGES_PER_MINUTE="1")
@@ -282,13 +307,17 @@ async def test_a_message_without_a_model_begins_nothing(
 async def test_nothing_is_sent_that_pgbouncer_in_transaction_mode_would_not_take(
     parley: Parley, proxy: Proxy
 ) -> None:
-    await parley.send("Hello!")
-    for name in ("claiming", "one conversation", "renaming", "a search", "deleting"):
+    guest = await new_guest(parley)
+    await guest.say("Hello!")
+    assert (await claim(parley, guest)).is_success
+    assert (await guest.delete()).is_success
+    # To a user, the same name is another conversation.
+    for user in (None, "ann"):
+        await parley.send("Hello!", user=user)
+    for name in ("one conversation", "renaming", "a search", "deleting"):
         method, path, body, _ = WARM[name]
         response = await parley.client.request(method, path, json=body, headers=headers_of("ann"))
         assert response.is_success, response.text
-        # To a user, the same name is another conversation.
-        await parley.send("Hello!", user="ann")
     for method, path in (("GET", PATH), ("GET", f"{PATH}?export=true"), ("DELETE", "/api/auth")):
         await parley.client.request(method, path, headers=headers_of("ann"))
 

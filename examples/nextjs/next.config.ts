@@ -13,7 +13,7 @@ const config: NextConfig = {
           key: 'Content-Security-Policy',
           value: "frame-ancestors 'none'; img-src 'self' data:",
         },
-        // The address of a guest's conversation is all it takes to read it: no link may pass it on.
+        // An address tells which conversation was open: no link passes it on.
         { key: 'Referrer-Policy', value: 'no-referrer' },
       ],
     },

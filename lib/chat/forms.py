@@ -78,7 +78,7 @@ class PlainForm(Options, defer_build=True):
     Attributes:
         message: at most MAX_MESSAGE_CHARS characters (1,000 by default).
         conversation_id: the UUID of a conversation, or any other text, which stands for one
-            conversation of each user; without a token it needs 16 characters. Left out: a new
+            conversation of each user; without a token it must not be guessable. Left out: a new
             conversation. `session_id` is another name of it.
         message_id: sent again with the same id, a message is answered once.
         stream: a UI message stream is wanted, as with `Accept`.
@@ -161,7 +161,7 @@ class SdkForm(Options, defer_build=True):
 
     Attributes:
         id: the UUID of a conversation, or any other text, which stands for one conversation of each
-            user; without a token it needs 16 characters.
+            user; without a token it must not be guessable.
         messages: only the newest user message is read.
         message: the newest message alone, instead of `messages`.
         messageId: the message that is edited, or the answer to make again.

@@ -67,8 +67,9 @@ SPACE = len(LETTERS) - 1
 COSTS = [[BASE_62.index(digit) / 4 for digit in row] for row in LETTER_AFTER_LETTER]
 LOOKALIKES = {"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s"}
 AS_LETTERS = str.maketrans(LOOKALIKES)
-# In bits: a letter of the case that was to be expected, of the other one, and a lookalike.
-EXPECTED_CASE, OTHER_CASE, LOOKALIKE = 0.42, 3.0, 3.0
+# In bits: a small letter after a small one or at the beginning, a capital there, a lookalike; and
+# after a capital: a small letter, another capital.
+SMALL_CASE, CAPITAL_CASE, LOOKALIKE, SMALL_AFTER_CAPITAL, CAPITAL_AGAIN = 0.42, 3.0, 3.0, 1.0, 1.42
 # In bits: a word in small letters, with a capital, in capitals, or otherwise; then no separator, or
 # one of six.
 SMALL, CAPITAL, CAPITALS, LOOKALIKE_WORD = 0.52, 2.74, 3.74, 3.74
@@ -80,13 +81,14 @@ KEYBOARD = ("`1234567890-=", "qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./")
 # How far back a row of neighbors, on the keyboard or in the alphabet, and a repetition may look.
 MOST_INTERLEAVED, MOST_REPEATED = 4, 20
 REPEATED = [f"repeated {distance}" for distance in range(MOST_REPEATED + 1)]
-ROWS = (*KEYBOARD, "0123456789", "abcdefghijklmnopqrstuvwxyz")
-NEIGHBORS = {
-    pair: step
-    for row in ROWS
-    for step, keys in (("up ", row), ("down ", row[::-1]))
-    for pair in pairwise(keys)
-}
+ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+# By two characters: the rows in which the second follows the first. Each row tells one successor.
+NEIGHBORS: dict[tuple[str, str], list[str]] = {}
+for _name, _rows in (("alphabet", (ALPHABET,)), ("keys", KEYBOARD)):
+    for _row in _rows:
+        for _first, _second in pairwise(_row):
+            NEIGHBORS.setdefault((_first, _second), []).append(f"{_name} ")
+            NEIGHBORS.setdefault((_second, _first), []).append(f"{_name} back ")
 # In bits: to go on with the pattern of the character before; to begin a general pattern (random,
 # text, words, numbers), or one of the others.
 GOING_ON = -math.log2(0.9)
@@ -213,9 +215,12 @@ def _pieces(
         if text[place - distance] == text[place]:
             yield REPEATED[distance], end, 0.0, 0.0
     for distance in range(1, min(place, MOST_INTERLEAVED) + 1):
-        step = NEIGHBORS.get((small[place - distance], character))
-        if step is not None:
-            yield step + str(distance), end, 0.0, 0.0
+        before = text[place - distance]
+        # A row goes on in the case in which it began.
+        if before.isalpha() and text[place].isalpha() and before.isupper() != text[place].isupper():
+            continue
+        for row in NEIGHBORS.get((small[place - distance], character), ()):
+            yield row + str(distance), end, 0.0, 0.0
     if small[place : place + SHORTEST_WORD].translate(AS_LETTERS) in beginnings():
         yield from _words(text, small, place)
 
@@ -227,7 +232,8 @@ def _words(text: str, small: str, place: int) -> Iterator[tuple[str, int, float,
         word, written = small[place:end], text[place:end]
         if word not in known and word.translate(AS_LETTERS) not in known:
             continue
-        case_bits = LOOKALIKE_WORD + len(word)
+        # Each letter in one of three ways.
+        case_bits = LOOKALIKE_WORD + math.log2(3) * len(word)
         if word in known:
             cases = {word: SMALL, word.capitalize(): CAPITAL, word.upper(): CAPITALS}
             case_bits = cases.get(written, case_bits)
@@ -258,16 +264,14 @@ def beginnings() -> frozenset[str]:
 
 def _letter_bits(text: str, place: int) -> float:
     """Return the bits of a character as a letter of a text, after the letter before."""
-    before = text[place - 1] if place else " "
-    letter, case_bits = _letter(text[place]), EXPECTED_CASE
-    after = _letter(before)
-    if text[place].lower() in LOOKALIKES:
+    character, before = text[place], text[place - 1] if place else " "
+    if character in LOOKALIKES:
         case_bits = LOOKALIKE
-    elif letter != SPACE and text[place].isupper() != before.isupper():
-        # A capital begins a word, and a small letter follows it.
-        begins = text[place].isupper() and after != SPACE
-        case_bits = OTHER_CASE if begins else 1.0
-    return COSTS[after][letter] + case_bits
+    elif before.isupper():
+        case_bits = CAPITAL_AGAIN if character.isupper() else SMALL_AFTER_CAPITAL
+    else:
+        case_bits = CAPITAL_CASE if character.isupper() else SMALL_CASE
+    return COSTS[_letter(before)][_letter(character)] + case_bits
 
 
 def _letter(character: str) -> int:

@@ -1,6 +1,7 @@
 """The role parley_app: its rights, and that no session has it for longer than a transaction."""
 
 import time
+from hashlib import sha256
 from uuid import UUID, uuid4
 
 import psycopg
@@ -300,3 +301,68 @@ def test_only_the_role_parley_app_may_call_security_definer_functions(
     """).fetchall()
 
     assert open_to_all == []
+
+
+KEY_HASH = sha256(b"a key").digest()
+REACHED = """
+    SELECT current_setting('parley.conversation_id'), (SELECT count(*) FROM conversations)
+"""
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [(KEY_HASH, 1), (None, 0), (sha256(b"another").digest(), 0)],
+    ids=["its key", "no key", "another key"],
+)
+def test_the_policy_compares_the_key_for_a_conversation_that_is_made_after_the_look(
+    database: psycopg.Connection, sent: bytes | None, expected: int
+) -> None:
+    new = uuid4()
+    with database.transaction(), database.cursor() as cursor:
+        # Nothing is there yet, so the step may create it.
+        reach(database, new, sent, approach="create")
+        # Another session does, with its own key.
+        cursor.execute("RESET ROLE")
+        cursor.execute("INSERT INTO conversations (id, key_hash) VALUES (%s, %s)", [new, KEY_HASH])
+        cursor.execute("SET LOCAL ROLE parley_app")
+
+        assert cursor.execute(REACHED).fetchall() == [(str(new), expected)]
+
+
+def test_a_step_that_reads_names_no_conversation_that_is_missing(
+    database: psycopg.Connection,
+) -> None:
+    with database.transaction():
+        reach(database, uuid4(), None, approach="read")
+
+        assert database.execute(REACHED).fetchall() == [("", 0)]
+
+
+@pytest.mark.parametrize("approach", ["create", "continue"])
+def test_a_message_is_refused_where_the_conversation_is_not_reached(
+    database: psycopg.Connection, approach: str
+) -> None:
+    for conversation_id, sent in ((ANNS, None), (NOBODYS, KEY_HASH)):
+        with pytest.raises(psycopg.Error) as refused, database.transaction():
+            reach(database, conversation_id, sent, approach=approach)
+        assert refused.value.sqlstate == "PA006"
+
+
+def test_a_message_that_may_not_create_its_conversation_is_refused_where_it_is_missing(
+    database: psycopg.Connection,
+) -> None:
+    with pytest.raises(psycopg.Error) as refused, database.transaction():
+        reach(database, uuid4(), None, approach="continue")
+    assert refused.value.sqlstate == "PA006"
+    with database.transaction():
+        reach(database, NOBODYS, None, approach="continue")
+
+
+def reach(
+    database: psycopg.Connection, conversation_id: UUID, key_hash: bytes | None, *, approach: str
+) -> None:
+    """Act as an anonymous caller with the hash of a key for the rest of the transaction."""
+    database.execute(
+        "SELECT act_as_caller(NULL, %s, FALSE, NULL, %s::bytea, NULL, 8000, %s)",
+        [conversation_id, key_hash, approach],
+    )

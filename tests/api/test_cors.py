@@ -50,7 +50,8 @@ async def test_a_page_of_an_allowed_origin_may_send_requests_and_read_responses(
     parley: Parley, origin: str
 ) -> None:
     preflighted = await parley.client.options(
-        "/api/chat", headers=preflight(origin, headers="authorization,content-type")
+        "/api/chat",
+        headers=preflight(origin, headers="authorization,content-type,x-conversation-key"),
     )
     answered = await parley.client.post(
         "/api/chat", json={"message": "Hello!"}, headers={"origin": origin}
@@ -62,7 +63,9 @@ async def test_a_page_of_an_allowed_origin_may_send_requests_and_read_responses(
         assert "Origin" in response.headers["vary"]
     assert "POST" in preflighted.headers["access-control-allow-methods"]
     allowed = preflighted.headers["access-control-allow-headers"].lower().split(", ")
-    assert {"authorization", "content-type"} <= set(allowed)
+    assert {"authorization", "content-type", "x-conversation-key"} <= set(allowed)
+    exposed = answered.headers["access-control-expose-headers"].lower().split(", ")
+    assert "x-conversation-key" in exposed
 
 
 @pytest.mark.parametrize("origin", REFUSED)

@@ -13,7 +13,7 @@ from tests.api.test_cron_cleanup import CRON
 from tests.api.test_cron_cleanup import PATH as CLEANUP
 from tests.api.test_one_conversation import change
 from tests.support.model_server import Reply, ScriptedModel
-from tests.support.product import CHAT_ID, Parley, problem_of, rows_stored, sdk_body, text_of
+from tests.support.product import CHAT_ID, Parley, id_of, problem_of, rows_stored, sdk_body, text_of
 
 TWO = pytest.mark.environment(MESSAGES_PER_MINUTE="2", MESSAGES_PER_DAY="3")
 ONE = pytest.mark.environment(MESSAGES_PER_MINUTE="1", MESSAGES_PER_DAY="0")
@@ -209,7 +209,7 @@ async def test_of_many_at_once_exactly_as_many_as_may_be_pass(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection, user: str | None
 ) -> None:
     responses = await asyncio.gather(
-        *[parley.send(f"{n}", chat_id=f"conversation-{n:04}", user=user) for n in range(25)]
+        *[parley.send(f"{n}", chat_id=id_of(n), user=user) for n in range(25)]
     )
 
     assert Counter(each.status_code for each in responses) == {200: 5, 429: 20}

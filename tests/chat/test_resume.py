@@ -281,9 +281,9 @@ async def test_the_path_names_the_conversation_even_if_the_query_has_an_id(parle
     "chat_id", ["a/b c?d=e&f#g %41 +", "日本語のチャット番号 / ß ü", "../../../api/chat/1"]
 )
 async def test_a_chat_id_may_have_any_characters(parley: Parley, chat_id: str) -> None:
-    await parley.send("Hello!", chat_id=chat_id)
+    await parley.send("Hello!", chat_id=chat_id, user="ann")
 
-    response = await parley.get(path_of(chat_id))
+    response = await parley.get(path_of(chat_id), user="ann")
 
     assert text_of(response) == "Hello, how are you?"
 

@@ -174,7 +174,7 @@ CALLS = {
     """,
     "delete_old_conversations": "SELECT delete_old_conversations('10 days', 500, '-infinity')",
     "replace_old_titles": "SELECT replace_old_titles('10 days', 500, '-infinity')",
-    "act_as_caller": f"{AS_CALLER}; {AS_GUEST}",
+    "act_as_caller": f"{AS_CALLER}; RESET ROLE; {AS_GUEST}",
     "count_account_attempt": """
         SELECT count_account_attempt(
             ARRAY['subject-1', 'subject-2'], ARRAY[5, 5], ARRAY[1, 1], ARRAY[9, 9], 9, now()

@@ -5,11 +5,13 @@ import { useCallback, useEffect, useState } from 'react'
 import type { Conversation as Row, HistoryPage } from '@/lib/api-types'
 import { isUnused } from '@/lib/conversation-ids'
 import { loadHistory } from '@/lib/conversations'
+import { keyOf } from '@/lib/guest-keys'
 import { titleOf } from '@/lib/messages'
 import { wordsFor } from '@/lib/problem'
 import { session } from '@/lib/session'
 import { Chat } from './Chat'
 import { ConversationHeader } from './ConversationHeader'
+import { NewChat } from './NewChat'
 import { Notice } from './Notice'
 
 type History = Pick<HistoryPage, 'messages' | 'next_cursor'>
@@ -22,6 +24,7 @@ export function Conversation({ id }: { id: string }) {
   const [row, setRow] = useState<Pick<Row, 'title' | 'status'> | null>(null)
   const [draft, setDraft] = useState('')
   const [problem, setProblem] = useState('')
+  const [isMissing, setIsMissing] = useState(false)
 
   const token = session.use()?.token
 
@@ -30,6 +33,8 @@ export function Conversation({ id }: { id: string }) {
     setProblem('')
     try {
       const page = await loadHistory(id)
+      // A guest says nothing under an id that this browser has no key for: its maker would read along.
+      setIsMissing(!page && !session.get() && !keyOf(id))
       setRow(page?.conversation ?? null)
       setHistory(page ?? NOTHING)
     } catch (error) {
@@ -41,7 +46,7 @@ export function Conversation({ id }: { id: string }) {
     // Again for who has signed in again.
   }, [id, load, token])
 
-  const title = row?.title ?? 'New chat'
+  const title = isMissing ? 'This conversation does not exist' : (row?.title ?? 'New chat')
   useEffect(() => {
     document.title = `${title} · Chat`
   }, [title])
@@ -55,7 +60,13 @@ export function Conversation({ id }: { id: string }) {
           Loading …
         </p>
       )}
-      {history && (
+      {isMissing && (
+        <div className="empty">
+          <p>It was deleted, or another browser has its key.</p>
+          <NewChat />
+        </div>
+      )}
+      {history && !isMissing && (
         <Chat
           id={id}
           history={history.messages}

@@ -4,7 +4,6 @@ import { useRouter } from 'next/navigation'
 import { useState } from 'react'
 
 import type { Conversation, ConversationStatus } from '@/lib/api-types'
-import { newConversationPath } from '@/lib/conversation-ids'
 import { changeConversation, deleteConversation } from '@/lib/conversations'
 import { wordsFor } from '@/lib/problem'
 import { DeleteDialog } from './DeleteDialog'
@@ -38,7 +37,7 @@ export function ConversationHeader({ id, title, status, onChange }: Props) {
   async function remove(): Promise<void> {
     await deleteConversation(id)
     close()
-    router.replace(newConversationPath())
+    router.replace('/')
   }
 
   return (

@@ -1,19 +1,32 @@
 /** Requests to Parley. */
 
+import { keyHeader } from './guest-keys'
 import { Problem } from './problem'
 import { authorization, expireSession } from './session'
 
 /** Where Parley is; empty: on this origin. */
 export const API_URL = (process.env.NEXT_PUBLIC_API_URL ?? '').replace(/\/$/, '')
 
-type Options = { method?: string; body?: unknown; token?: string }
+type Options = {
+  method?: string
+  body?: unknown
+  token?: string
+  /** The conversation that it is about, whose key a guest sends. */
+  conversation?: string
+  /** The key of a guest's conversation, for a user who claims it. */
+  key?: string
+}
 
 /** Ask Parley for JSON, as the caller; null where it answers without content. */
 export async function request<T = null>(path: string, options: Options = {}): Promise<T> {
-  const { method, body, token } = options
+  const { method, body, token, conversation, key } = options
   const response = await checkedFetch(`${API_URL}${path}`, {
     method,
-    headers: { ...authorization(token), ...(body ? { 'content-type': 'application/json' } : {}) },
+    headers: {
+      ...authorization(token),
+      ...(key ? { 'x-conversation-key': key } : keyHeader(conversation)),
+      ...(body ? { 'content-type': 'application/json' } : {}),
+    },
     body: body ? JSON.stringify(body) : undefined,
   })
   return response.status === 204 ? (null as T) : response.json()

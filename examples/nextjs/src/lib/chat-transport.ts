@@ -4,16 +4,20 @@ import { DefaultChatTransport } from 'ai'
 
 import type { Message } from './api-types'
 import { API_URL, checkedFetch } from './api'
+import { keyHeader } from './guest-keys'
 import { authorization } from './session'
 
 type Resume = Parameters<DefaultChatTransport<Message>['reconnectToStream']>[0]
 
 /** For a page that has loaded this history. */
 export class ChatTransport extends DefaultChatTransport<Message> {
-  constructor(private readonly history: Message[]) {
+  constructor(
+    id: string,
+    private readonly history: Message[],
+  ) {
     super({
       api: `${API_URL}/api/chat`,
-      headers: () => authorization(),
+      headers: () => ({ ...authorization(), ...keyHeader(id) }),
       // So that `error` is a `Problem`, and not the text of one.
       fetch: checkedFetch,
       // Parley's own history counts: of what a client sends it reads the newest message alone.

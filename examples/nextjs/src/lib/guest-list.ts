@@ -1,6 +1,7 @@
 /** A guest's conversations: Parley lists none without a user, so this browser remembers them. */
 
 import type { Conversation } from './api-types'
+import { forgetKey } from './guest-keys'
 import { createStored } from './stored'
 
 export const guestList = createStored<Conversation[]>('parley.guest-conversations', [])
@@ -16,4 +17,5 @@ export function rememberGuest(id: string, news: Partial<Conversation>): void {
 
 export function forgetGuest(id: string): void {
   guestList.set(guestList.get().filter((each) => each.id !== id))
+  forgetKey(id)
 }

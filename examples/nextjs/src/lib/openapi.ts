@@ -710,7 +710,7 @@ export interface components {
             tool_choice?: ("add_task" | "complete_task" | "delete_task" | "list_tasks" | "update_task") | null;
             /** @description At most MAX_MESSAGE_CHARS characters (1,000 by default). */
             message: string;
-            /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user; without a token it needs 16 characters. Left out: a new conversation. `session_id` is another name of it. */
+            /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user; without a token it must not be guessable. Left out: a new conversation. `session_id` is another name of it. */
             conversation_id?: string | null;
             /** @description Sent again with the same id, a message is answered once. */
             message_id?: string | null;
@@ -1094,7 +1094,7 @@ export interface components {
             } | null;
             /** @description The tool that the model must call first; for users. */
             tool_choice?: ("add_task" | "complete_task" | "delete_task" | "list_tasks" | "update_task") | null;
-            /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user; without a token it needs 16 characters. */
+            /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user; without a token it must not be guessable. */
             id: string;
             /** @description Only the newest user message is read. */
             messages?: components["schemas"]["SentMessage"][] | null;

@@ -35,7 +35,7 @@ export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Opt
   const [isStopping, setIsStopping] = useState(false)
   // Only the first time counts: to come back to an answer that was begun before.
   const [resume] = useState(() => !isUnused(id))
-  const [transport] = useState(() => new ChatTransport(history))
+  const [transport] = useState(() => new ChatTransport(id, history))
 
   const chat = useChat<Message>({
     id,

@@ -1,13 +1,14 @@
-import { usePathname } from 'next/navigation'
+import { usePathname, useRouter } from 'next/navigation'
 
-import { newConversationPath } from './conversation-ids'
 import { signOut } from './session'
 
 /** Sign out, and leave a conversation that is the user's alone. */
 export function useSignOut(): () => void {
+  const router = useRouter()
   const isChat = usePathname().startsWith('/chat/')
   return () => {
-    if (isChat) window.history.replaceState(null, '', newConversationPath())
     signOut()
+    // The start begins a conversation of the guest's.
+    if (isChat) router.replace('/')
   }
 }

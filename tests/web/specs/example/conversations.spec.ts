@@ -91,6 +91,6 @@ test('what a guest has said becomes the account’s', async ({ chat }) => {
 
   await chat.signOut()
   await chat.page.goto(address)
-  await expect(chat.field).toBeVisible()
+  await expect(chat.page.getByText('This conversation does not exist').first()).toBeVisible()
   await expect(chat.page.locator('body')).not.toContainText(asked)
 })

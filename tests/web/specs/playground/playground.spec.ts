@@ -4,11 +4,14 @@ import { question } from '../../support/model.ts'
 import { expect, test } from '../../support/test.ts'
 
 test('earlier messages are loaded on demand, and what was read stays in place', async ({ chat, baseURL }) => {
+  await expect(chat.page).toHaveURL(/#[0-9a-f-]{36}$/)
   const id = new URL(chat.page.url()).hash.slice(1)
+  const keys = await chat.page.evaluate(() => localStorage.getItem('parley.keys'))
+  const key = (JSON.parse(keys ?? '{}') as Record<string, string>)[id] ?? ''
   for (let turn = 1; turn <= 26; turn += 1) {
     const response = await fetch(`${baseURL}/api/chat`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', 'x-conversation-key': key },
       body: JSON.stringify({ message: `Number ${turn}.`, conversation_id: id }),
     })
     expect(response.status).toBe(200)
