@@ -75,7 +75,7 @@ SMALL_CASE, CAPITAL_CASE, LOOKALIKE, SMALL_AFTER_CAPITAL, CAPITAL_AGAIN = 0.42, 
 SMALL, CAPITAL, CAPITALS, LOOKALIKE_WORD = 0.52, 2.74, 3.74, 3.74
 SEPARATORS, NO_SEPARATOR, SEPARATOR = frozenset("-_ .:@"), 1.0, 1.0 + math.log2(6)
 SHORTEST_WORD, LONGEST_WORD = 3, 20
-# Digits, what stands between those of a date, and its T and Z.
+# Digits, the separators of a date and of a time, and the letters T and Z.
 NUMBER_CHARS, NUMBER_BITS = frozenset("0123456789-:._tz"), 4.0
 KEYBOARD = ("`1234567890-=", "qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./")
 # How far back a row of neighbors, on the keyboard or in the alphabet, and a repetition may look.
@@ -118,7 +118,7 @@ def is_guessable(chat_id: str) -> bool:
         return _is_guessable_uuid(match[1].lower())
     if not any(character.isalpha() for character in chat_id) or _is_of_this_moment(chat_id):
         return True
-    # A name may stand before a random part: what is unknown of the rest is unknown of the whole.
+    # A name may stand before a random part, which then counts alone.
     rests = [chat_id[place + 1 :] for place, each in enumerate(chat_id) if each in SEPARATORS]
     rests = [rest for rest in rests[:MOST_NAMES] if len(rest) >= LEAST_CHARS]
     return all(_is_guessable_text(text) for text in (chat_id, *rests))

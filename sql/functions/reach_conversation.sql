@@ -9,10 +9,10 @@
 --
 -- Parameters
 --   conversation_id  uuid   the conversation
---   user_id          text   the caller, who claims the conversation; null: anonymous
+--   user_id          text   the caller, for a claim; null: anonymous
 --   key_hash         bytea  SHA-256 of the key that came with the id; null: none came
 --   client_subject   text   keyed hash of the caller's network address; null: no guess is counted
---   approach         text   what the step does: `read`, also to change or delete; `create`: the conversation may be
+--   approach         text   the step: `read`, also to change or delete; `create`: the conversation may be
 --                           new; `continue`: it must not be new; `follow`: an earlier step of the request has
 --                           reached the conversation, and now it may be gone
 --
