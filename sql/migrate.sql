@@ -73,10 +73,10 @@ SELECT NOT EXISTS (
 \if :is_newest
     \ir functions/act_as_caller.sql
     \ir functions/begin_turn.sql
-    \ir functions/count_tokens.sql
-    \ir functions/count_guess.sql
     \ir functions/change_password.sql
     \ir functions/count_account_attempt.sql
+    \ir functions/count_guess.sql
+    \ir functions/count_tokens.sql
     \ir functions/count_use.sql
     \ir functions/delete_old_chat_messages.sql
     \ir functions/delete_old_conversations.sql

@@ -31,7 +31,7 @@ OWNED = (
 STORED = """
     INSERT INTO users (id, is_active) VALUES ('ann', TRUE), ('ina', FALSE);
     INSERT INTO tasks (user_id, title) VALUES ('ann', 'Ann''s');
-    INSERT INTO quotas VALUES ('user ann', 1, now(), 1, now());
+    INSERT INTO quotas VALUES ('user ann', 1, now(), 1, now() + '1 h');
     INSERT INTO known_networks VALUES ('log-in ann', 'ann', now());
     INSERT INTO conversations (id, user_id) VALUES (%(anns)s, 'ann'), (%(nobodys)s, NULL);
     INSERT INTO chat_messages (conversation_id, user_id, role, content)

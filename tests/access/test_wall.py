@@ -255,7 +255,7 @@ def test_within_the_wall_a_statement_without_conditions_reaches_no_other_callers
 ) -> None:
     look = snapshot_query(database)
     before = {row for (row,) in database.execute(look).fetchall() if stored.is_in(row)}
-    assert len(before) == 16
+    assert len(before) == 17
 
     rows = ask(database, name, asker, stored, is_within=True)
 

@@ -11,7 +11,7 @@
 --
 -- Returns 0 to batch_size rows: conversation_id, turn_id, and content, a JSON object of the row's columns.
 -- A scalar subquery: each stream's answer is looked up by an index in every plan.
--- Index idx_conversations_user_recent, finished_streams_pkey, uq_chat_messages_message_id.
+-- Index idx_conversations_user_id, finished_streams_pkey, uq_chat_messages_message_id.
 SELECT
     finished_streams.conversation_id,
     finished_streams.turn_id,

@@ -40,7 +40,7 @@ SLOW_LOG_IN = """
     CREATE SEQUENCE runs;
     CREATE OR REPLACE FUNCTION find_account(account_email text)
     RETURNS TABLE (
-        id text, name text, hashed_password text, is_active boolean
+        id text, name text, hashed_password text, is_active boolean, created_at timestamptz
     )
     LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('runs'), pg_sleep(60); END $$
 """

@@ -6,7 +6,7 @@ from lib.identity.clients import hashed, site_of
 from lib.settings import settings
 
 SECRETS = {
-    "DATABASE_URL": "postgresql://user:one@db.example/parley",
+    "DATABASE_URL": "postgresql://user:one@db.example/parley?sslmode=require",
     "OPENAI_API_KEY": "sk-one",
     "JWT_SECRET": "one secret of at least 32 bytes, for a test",
     "CRON_SECRET": "one secret for the cron",

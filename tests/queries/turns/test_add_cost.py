@@ -44,7 +44,8 @@ async def test_no_cost_is_added_to_another_callers_question(
 
     assert not await _add_cost(turns, replace(begun, user_id=intruder), subject="intruder")
 
-    assert (rows.run(COSTS), rows.run(COUNTED)) == ([(None, None)], [(0,)])
+    # The intruder pays for its own request.
+    assert (rows.run(COSTS), rows.run(COUNTED)) == ([(None, None)], [(0,), (58,)])
 
 
 async def test_the_quota_counts_the_answer_and_the_question_only_the_rest(

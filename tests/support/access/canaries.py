@@ -30,6 +30,7 @@ TYPES_OF_WORDS = TYPES_OF_TEXTS | {"json", "jsonb"}
 TYPES_OF_TIMES = {"timestamp with time zone", "date"}
 # Columns without words, or with words that no retention period takes away; each with the reason.
 WITHOUT_WORDS = {
+    "account_attempts.subject": "a keyed hash",
     "chat_messages.behavior": "a closed set",
     "chat_messages.finish_reason": "a closed set",
     "chat_messages.refusal": "a closed set",
@@ -40,10 +41,12 @@ WITHOUT_WORDS = {
     "conversations.user_id": "the owner's id",
     "finished_streams.answer_message_id": "made by the server",
     "finished_streams.user_id": "the owner's id",
+    "known_networks.subject": "a keyed hash",
+    "known_networks.user_id": "the owner's id",
     "metric_counters.function": "a name in the code",
     "metric_counters.label": "a name in the code",
     "metric_counters.metric": "a name in the code",
-    "quotas.user_id": "the owner's id",
+    "quotas.subject": "a keyed hash",
     "schema_migrations.name": "a name in the code",
     "stream_batches.user_id": "the owner's id",
     "tasks.description": "a task lives until its user deletes it",

@@ -55,6 +55,7 @@ class Begun:
         message_id: id of the message.
         conversation_id: the message's conversation.
         user_id: the sender; None: anonymous.
+        quota_subjects: the subjects that count the message.
     """
 
     held_turn_id: UUID | None
@@ -68,6 +69,7 @@ class Begun:
     message_id: str | None
     conversation_id: UUID
     user_id: str | None
+    quota_subjects: list[str]
 
     @property
     def prompt(self) -> list[str]:
@@ -172,6 +174,7 @@ class Turns:
             message_id,
             conversation_id,
             user_id,
+            begin["quota_subjects"],
         )
 
     async def finish(
@@ -195,7 +198,7 @@ class Turns:
         defaults = dict.fromkeys(UNKNOWN_COLUMNS) | {"model_name": "test-model"} | TOKENS
         defaults |= {"finish_reason": "stop", "answer_message_id": "answer-1", "title": None}
         defaults |= NO_UNSTORED_PARTS | QuestionMarks().parameters()
-        defaults |= {"quota_subjects": [begun.user_id or "somebody"]}
+        defaults |= {"quota_subjects": begun.quota_subjects}
         return FINISH_TURN(
             conversation_id=begun.conversation_id,
             user_id=begun.user_id,
@@ -221,7 +224,7 @@ class Turns:
             begun.turn_id,
             question_id=begun.question.id if begun.messages else None,
             marks=QuestionMarks(refusal=refusal, **marks),
-            quota_subjects=(begun.user_id or "somebody",),
+            quota_subjects=tuple(begun.quota_subjects),
         )
         release = Call(release.statement, release.parameters | {"now": self.now})
         _, _, released = await self.database.run(
