@@ -7,7 +7,15 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.support.product import CHAT_ID, CRON_SECRET, Parley, problem_of, rows_stored, token_of
+from tests.support.product import (
+    CHAT_ID,
+    CRON_SECRET,
+    Parley,
+    id_of,
+    problem_of,
+    rows_stored,
+    token_of,
+)
 
 PATH = "/api/cron/cleanup"
 REPORTED = {
@@ -131,15 +139,15 @@ async def test_messages_older_than_the_retention_period_are_deleted_and_counted(
 async def test_the_clean_up_deletes_conversations_left_empty(
     parley: Parley, database: psycopg.Connection
 ) -> None:
-    await say_in_the_past(parley, database, 31, "an old conversation")
-    await say_in_the_past(parley, database, 29, "a new conversation")
+    await say_in_the_past(parley, database, 31, id_of("an old conversation"))
+    await say_in_the_past(parley, database, 29, id_of("a new conversation"))
 
     result = (await parley.client.get(PATH, headers=CRON)).json()
 
     assert result["conversations_deleted"] == 1
     # One conversation, its question, its answer, and that one's stream, of a moment ago.
     assert rows_stored(database) == 4
-    assert await parley.said("a new conversation") == ["29 days ago", "Hello, how are you?"]
+    assert await parley.said(id_of("a new conversation")) == ["29 days ago", "Hello, how are you?"]
 
 
 async def test_a_second_clean_up_deletes_nothing(
@@ -155,9 +163,9 @@ async def test_a_second_clean_up_deletes_nothing(
 async def test_a_dry_run_counts_expired_messages_and_deletes_nothing(
     parley: Parley, database: psycopg.Connection
 ) -> None:
-    await say_in_the_past(parley, database, 31, "an old conversation")
-    await say_in_the_past(parley, database, 32, "a conversation of long ago")
-    await say_in_the_past(parley, database, 29, "a new conversation")
+    await say_in_the_past(parley, database, 31, id_of("an old conversation"))
+    await say_in_the_past(parley, database, 32, id_of("a conversation of long ago"))
+    await say_in_the_past(parley, database, 29, id_of("a new conversation"))
     before = rows_stored(database)
 
     counted = (await parley.client.get(f"{PATH}?dry_run=true", headers=CRON)).json()

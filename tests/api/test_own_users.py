@@ -10,9 +10,9 @@ import pytest
 from dev.postgres import programs
 from dev.psql import migrate
 from lib.users import accounts
-from tests.api.test_one_conversation import change
 from tests.support.accounts import bearer, status_with
-from tests.support.product import CHAT_ID, ROOT, Parley, problem_of, token_of
+from tests.support.guests import new_guest
+from tests.support.product import ROOT, Parley, problem_of, token_of
 
 # One column has the name of a parameter of Parley's functions, and one has no default.
 USERS = """
@@ -52,20 +52,22 @@ async def test_a_user_switched_off_in_the_applications_own_table_is_refused(parl
 async def test_a_user_who_cannot_be_added_to_the_applications_own_table_gets_account_unknown(
     parley: Parley, database: psycopg.Connection
 ) -> None:
-    await parley.say("Hello!", conversation_id=CHAT_ID)
+    guest = await new_guest(parley)
+    await guest.say("Hello!")
 
     problem_of(await parley.say("Hello!", user="mallory"), 403, "account_unknown")
-    claimed = await change(parley, {"claim": True}, user="mallory")
+    claimed = await guest.claim("mallory")
 
     problem_of(claimed, 403, "account_unknown")
-    assert len(await parley.said()) == 2
+    assert len((await guest.history()).json()["messages"]) == 2
     assert database.execute("SELECT count(*) FROM users").fetchall() == [(3,)]
 
 
 async def test_a_user_of_the_applications_own_table_may_claim(parley: Parley) -> None:
-    await parley.say("Hello!", conversation_id=CHAT_ID)
+    guest = await new_guest(parley)
+    await guest.say("Hello!")
 
-    assert (await change(parley, {"claim": True}, user="bob")).status_code == 200
+    assert (await guest.claim("bob")).status_code == 200
 
 
 @pytest.mark.environment(LOCAL_ACCOUNTS="true")

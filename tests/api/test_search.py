@@ -7,6 +7,7 @@ import pytest
 
 from tests.api.test_conversations import PATH, add_conversations, listed, titles_of
 from tests.api.test_one_conversation import change, delete
+from tests.support.guests import new_guest
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import CHAT_ID, Parley, problem_of
 
@@ -47,9 +48,10 @@ async def test_a_user_finds_their_own_conversations_only(parley: Parley) -> None
 
 
 async def test_a_search_finds_claimed_conversations_and_no_deleted_ones(parley: Parley) -> None:
-    await parley.say("A walrus", conversation_id=CHAT_ID)
+    guest = await new_guest(parley)
+    await guest.say("A walrus")
     said = await parley.say("A walrus, too", user="ann")
-    await change(parley, {"claim": True})
+    await guest.claim("ann")
     assert len(titles_of(await listed(parley, q="walrus"))) == 2
 
     await delete(parley, id=said.json()["conversation_id"])

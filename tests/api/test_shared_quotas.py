@@ -11,6 +11,7 @@ import pytest
 
 from lib.identity.clients import hashed
 from tests.api.test_quotas import say_from, told
+from tests.support.images import file_part, png_of_bytes
 from tests.support.left_behind import leave_behind
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import (
@@ -26,8 +27,7 @@ from tests.support.product import (
 from tests.support.reading import path_of, sending, until
 
 SIGN_IN = r"Sign in, or come back at \d\d:\d\d UTC\."
-PIXELS = "data:image/png;base64,iVBORw0KGgo" + "A" * 4000
-IMAGE = {"type": "file", "mediaType": "image/png", "url": PIXELS}
+IMAGE = file_part("image/png", png_of_bytes(3000))
 
 
 def day_counts(database: psycopg.Connection) -> list[tuple[str, int]]:

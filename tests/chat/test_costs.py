@@ -13,6 +13,7 @@ from lib.answers.answer import running_answers
 from lib.answers.begin import interrupt_answers
 from tests.chat.test_stop import HANGS, stop
 from tests.support.analyses import analysis_reply, until_answers_done
+from tests.support.images import file_part, png_of_bytes
 from tests.support.left_behind import leave_behind
 from tests.support.model_server import ANALYSIS_MODEL, Called, Reply, ScriptedModel, calling
 from tests.support.product import CHAT_ID, METRICS_TOKEN, Parley, headers_of, text_of
@@ -39,11 +40,9 @@ async def test_each_request_of_a_question_that_is_stopped_before_its_first_token
     assert text_of(await parley.send("Hello!", user="ann")) == "Hello, how are you?"
 
     counted = await _counted(parley)
-    assert counted["model_requests"] == {
-        "answer": {"answered": 1, "cut": 3},
-        "title": {"answered": len(model.title_requests)},
-    }
-    assert len(model.requests) == 4
+    assert counted["model_requests"] == {"answer": {"answered": 1, "cut": 3}}
+    # The first attempt alone may ask for a title, and it was stopped before.
+    assert (len(model.requests), len(model.title_requests)) == (4, 0)
     usage = await _usage(parley)
     assert usage == sum(counted["tokens"].values()) == _quota_tokens(database)
     # Each stopped request has cost its prompt, as far as that can be estimated.
@@ -206,13 +205,12 @@ async def test_an_image_costs_as_much_as_some_text_and_not_as_its_bytes(
 ) -> None:
     model.replies = [Reply(cuts_after=1)]
     # 48 KB: as text, they would be 16,000 tokens.
-    url = f"data:image/png;base64,{'iVBORw0KGgoA' * 5333}"
     message = {
         "id": "message-1",
         "role": "user",
         "parts": [
             {"type": "text", "text": "Hello!"},
-            {"type": "file", "mediaType": "image/png", "url": url},
+            file_part("image/png", png_of_bytes(48_000)),
         ],
     }
 

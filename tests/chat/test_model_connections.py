@@ -63,7 +63,7 @@ class Provider:
         """Take the way to replace the settings."""
         self._monkeypatch = monkeypatch
         # Requests are counted, in the settings of a process.
-        monkeypatch.setenv("DATABASE_URL", "postgresql://x/x")
+        monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/x")
         self.key = "sk-test"
         self.silence_seconds: float | None = None
 
@@ -72,7 +72,7 @@ class Provider:
     ) -> AsyncGenerator[Any]:
         """Return the pieces of an answer."""
         settings = Settings(
-            database_url="postgresql://x/x",
+            database_url="postgresql://localhost/x",
             openai_api_key=self.key,
             openai_base_url=url,
             model_silence_seconds=self.silence_seconds,

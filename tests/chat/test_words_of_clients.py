@@ -73,7 +73,6 @@ def headers() -> dict[str, str]:
         "accept-language": f"{CANARY}-language",
         "referer": f"https://{CANARY}.example/",
         "x-vercel-id": f"{CANARY}-vercel",
-        "x-conversation-key": f"{CANARY}-key",
         "openai-organization": f"{CANARY}-organization",
     }
 

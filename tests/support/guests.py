@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from tests.support.product import Parley
+from tests.support.product import Parley, headers_of
 
 PATH = "/api/conversations"
 
@@ -64,6 +64,15 @@ class Guest:
     async def rename(self, title: str) -> httpx2.Response:
         """Rename the conversation."""
         return await self._request("PATCH", PATH, params={"id": self.id}, json={"title": title})
+
+    async def claim(self, user: str) -> httpx2.Response:
+        """Make the conversation a user's, with its key."""
+        return await self.parley.client.patch(
+            PATH,
+            params={"id": self.id},
+            json={"claim": True},
+            headers=self.headers() | headers_of(user),
+        )
 
     async def mark(self) -> httpx2.Response:
         """Mark an answer, which need not be there."""

@@ -133,7 +133,7 @@ async def test_a_message_over_the_bytes_of_the_day_stores_nothing_and_counts_not
     turns.wait(days=1)
     later = await turns.begin("x" * 600, message_id="question-4", bytes_per_day=1000)
     assert [small.verdict, later.verdict] == ["taken", "taken"]
-    assert rows.run(DAY_COUNTS) == [("somebody", 11, 600)]
+    assert rows.run(DAY_COUNTS) == [("somebody", 0, 600)]
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -158,7 +158,7 @@ async def test_concurrent_messages_store_no_more_bytes_than_the_day_allows(
     )
 
     assert Counter(each.verdict for each in begun) == {"taken": 10, "over_quota": 20}
-    assert rows.run(DAY_COUNTS) == [("somebody", 11, 1000)]
+    assert rows.run(DAY_COUNTS) == [("somebody", 0, 1000)]
     assert rows.run("SELECT sum(octet_length(content)) FROM chat_messages") == [(1000,)]
 
 
