@@ -19,7 +19,8 @@ MAX_ID_CHARS = 255
 # In the tokens that lib/users/accounts.py signs.
 LOCAL_ACCOUNT_CLAIM = "local_account"
 # Of an account that is younger than a day: `{"client": keyed hash of the network address from which
-# the token was got, "until": end of that day, in seconds of Unix time}`.
+# the token was got, "site": that of its site (IPv6), "until": end of that day, in seconds of Unix
+# time}`.
 NEW_ACCOUNT_CLAIM = "new_account"
 # What a step does about an anonymous conversation: see sql/functions/reach_conversation.sql.
 type Approach = Literal["read", "create", "continue", "follow"]
@@ -39,8 +40,8 @@ class Caller:
         token_issued_at: the token's `iat`; None: anonymous, or the token does not say.
         conversation_key: the key of an anonymous conversation, as the request has it; None: none.
         client: network address of the request: see `client_of`.
-        new_account_subject: the subject of quotas that a local account shares, while it is younger
-            than a day, with the other new accounts of its client; None: it shares none.
+        new_account_subjects: the subjects of quotas that a local account shares, while it is
+            younger than a day, with the other new accounts of its client, and then of its site.
         approach: of the next steps to an anonymous conversation. `read`: one that the caller does
             not reach is a guess, which is counted. `create`: it may be new. `continue`: it must not
             be new. `follow`: an earlier step of the request has reached it, so nothing is counted.
@@ -53,7 +54,7 @@ class Caller:
     token_issued_at: datetime | None = None
     conversation_key: str | None = None
     client: str = ""
-    new_account_subject: str | None = None
+    new_account_subjects: tuple[str, ...] = ()
     approach: Approach = "read"
 
     def following(self) -> "Caller":
@@ -131,19 +132,20 @@ def _caller(claims: dict[str, Any], client: str) -> Caller:
         has_local_account=is_local,
         token_issued_at=_issued_at(claims.get("iat")),
         client=client,
-        new_account_subject=_new_account(claims.get(NEW_ACCOUNT_CLAIM)) if is_local else None,
+        new_account_subjects=_new_account(claims.get(NEW_ACCOUNT_CLAIM)) if is_local else (),
     )
 
 
-def _new_account(claim: object) -> str | None:
-    """Return the subject in a claim `new_account`; None: the account is no longer new."""
+def _new_account(claim: object) -> tuple[str, ...]:
+    """Return the subjects in a claim `new_account`; none: the account is no longer new."""
     if not isinstance(claim, dict):
-        return None
+        return ()
     content = cast("dict[str, object]", claim)
-    subject, until = content.get("client"), content.get("until")
-    if not isinstance(subject, str) or not isinstance(until, int | float) or until <= time.time():
-        return None
-    return subject if subject and _is_storable(subject) else None
+    until = content.get("until")
+    if not isinstance(until, int | float) or until <= time.time():
+        return ()
+    subjects = (content.get("client"), content.get("site"))
+    return tuple(each for each in subjects if isinstance(each, str) and each and _is_storable(each))
 
 
 def _issued_at(claim: object) -> datetime | None:

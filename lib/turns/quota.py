@@ -2,7 +2,7 @@
 
 A caller counts for one subject or several, from the narrowest to the widest: a user; a guest's
 client, its site (IPv6), and all guests together; an account that is younger than a day, and all
-such accounts of its client. Each subject has its own limits, and the first one reached refuses.
+such accounts of its client and of its site. Each subject has its own limits, and the first one reached refuses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -201,10 +201,9 @@ def subjects_of(caller: Caller) -> Sequence[Subject]:
     """
     if caller.user_id is not None:
         subjects = [_subject("user", hashed("user", caller.user_id))]
-        if caller.new_account_subject is not None:
-            # Hashed once more, so that no token can name a row of another kind.
-            new_accounts = hashed("new accounts", caller.new_account_subject)
-            subjects.append(_subject("new accounts", new_accounts))
+        # Hashed once more, so that no token can name a row of another kind.
+        for shared, times in zip(caller.new_account_subjects, (1, SHARED), strict=False):
+            subjects.append(_subject("new accounts", hashed("new accounts", shared), times))
     else:
         subjects = [_subject("client", hashed("client", caller.client))]
         if (site := site_of(caller.client)) is not None:

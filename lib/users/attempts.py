@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lib.database.statements import Call, Statement
-from lib.identity.clients import KNOWN_NETWORK_DAYS, hashed
+from lib.identity.clients import KNOWN_NETWORK_DAYS, hashed, site_of
 from lib.problems import TooManyAttempts
 
 LONGEST_WAIT_SECONDS = 300
@@ -78,6 +78,8 @@ PAIR, CLIENT, ADDRESS = Limit(5), Limit(30), Limit(100)
 # All registrations count, because each may store a row.
 CLIENT_REGISTERING = Limit(10, DAY_SECONDS, DAY_SECONDS)
 ADDRESS_REGISTERING = Limit(10)
+# A site has 65,536 clients, of which each would have attempts of its own.
+SITE, SITE_REGISTERING = Limit(300), Limit(100, DAY_SECONDS, DAY_SECONDS)
 
 
 def log_in_subjects(email: str, client: str) -> list[Subject]:
@@ -90,6 +92,7 @@ def log_in_subjects(email: str, client: str) -> list[Subject]:
     return [
         Subject(network_subject(email, client), PAIR),
         Subject(hashed("log-in client", client), CLIENT),
+        *_site_subjects("log-in site", client, SITE),
         Subject(hashed("log-in address", email), ADDRESS),
     ]
 
@@ -98,8 +101,15 @@ def registration_subjects(email: str, client: str) -> list[Subject]:
     """Return the subjects that a registration counts for; the arguments are as for a log-in."""
     return [
         Subject(hashed("registration client", client), CLIENT_REGISTERING),
+        *_site_subjects("registration site", client, SITE_REGISTERING),
         Subject(hashed("registration address", email), ADDRESS_REGISTERING),
     ]
+
+
+def _site_subjects(kind: str, client: str, limit: Limit) -> list[Subject]:
+    """Return the subject of a client's site; an IPv4 client has none."""
+    site = site_of(client)
+    return [] if site is None else [Subject(hashed(kind, site), limit)]
 
 
 def network_subject(email: str, client: str) -> str:

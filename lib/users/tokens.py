@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lib.identity.callers import LOCAL_ACCOUNT_CLAIM, NEW_ACCOUNT_CLAIM
-from lib.identity.clients import hashed
+from lib.identity.clients import hashed, site_of
 from lib.settings import settings
 
 TOKEN_LIFETIME = timedelta(days=7)
@@ -52,8 +52,10 @@ def signed_in(
 
 
 def _new_account(client: str, created_at: datetime, issued_at: datetime) -> dict[str, Any] | None:
-    """Return the claim of an account's first day: its client, and the end; None: it is older."""
+    """Return the claim of an account's first day: its client and site, and the end; None: older."""
     until = created_at + NEW_ACCOUNT_LIFETIME
     if until <= issued_at:
         return None
-    return {"client": hashed("new accounts", client), "until": int(until.timestamp())}
+    claim = {"client": hashed("new accounts", client), "until": int(until.timestamp())}
+    site = site_of(client)
+    return claim if site is None else claim | {"site": hashed("new accounts of site", site)}

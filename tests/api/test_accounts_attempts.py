@@ -210,6 +210,31 @@ async def test_a_client_may_register_ten_accounts_a_day(
     assert (await authenticate(parley, "register", "y@example.com")).status_code == 202
 
 
+async def test_the_networks_of_one_site_share_a_hundred_registrations_and_300_failed_log_ins(
+    parley: Parley, hashed: list[str]
+) -> None:
+    registering = [
+        await authenticate(
+            parley, "register", f"{number}@example.com", client=f"2001:db8:1:{number}::1"
+        )
+        for number in range(101)
+    ]
+    failing = [
+        await authenticate(
+            parley, "login", f"x{number}@example.com", WRONG, client=f"2001:db8:2:{number}::1"
+        )
+        for number in range(301)
+    ]
+
+    assert Counter(response.status_code for response in registering) == {202: 100, 429: 1}
+    assert 86_000 <= int(registering[-1].headers["retry-after"]) <= 86_400
+    assert Counter(response.status_code for response in failing) == {401: 300, 429: 1}
+    assert failing[-1].headers["retry-after"] == "1"
+    assert len(hashed) == 400
+    other = await authenticate(parley, "register", "y@example.com", client="2001:db8:3::1")
+    assert other.status_code == 202
+
+
 async def test_registrations_of_one_address_slow_down_across_clients_and_log_ins_do_not(
     parley: Parley, hashed: list[str]
 ) -> None:

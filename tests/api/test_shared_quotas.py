@@ -11,6 +11,7 @@ import pytest
 
 from lib.identity.clients import hashed
 from tests.api.test_quotas import say_from, told
+from tests.support.accounts import bearer, registered
 from tests.support.images import file_part, png_of_bytes
 from tests.support.left_behind import leave_behind
 from tests.support.model_server import Reply, ScriptedModel
@@ -162,6 +163,24 @@ async def test_the_new_accounts_of_one_client_share_one_quota_on_their_first_day
     assert len(model.requests) == 2
     elsewhere = {"client": hashed("new accounts", "198.51.100.1"), "until": time.time() + 60}
     assert (await _say_as(parley, database, "account-9", elsewhere)).status_code == 200
+
+
+@pytest.mark.usefixtures("hashed")
+@pytest.mark.environment(MESSAGES_PER_DAY="1", LOCAL_ACCOUNTS="true")
+async def test_the_new_accounts_of_one_site_have_ten_times_the_quota_of_one_client(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    statuses = list[int]()
+    for number in range(13):
+        address = f"2001:db8:1:{number}::1"
+        token = (await registered(parley, f"{number}@example.com", client=address))["token"]
+        sent = await parley.client.post(
+            "/api/chat", json={"message": "Hello!"}, headers=bearer(token)
+        )
+        statuses.append(sent.status_code)
+
+    assert statuses == [200] * 10 + [429] * 3
+    assert len(model.requests) == 10
 
 
 @pytest.mark.environment(MESSAGES_PER_DAY="1")
