@@ -5,7 +5,7 @@ Accepts   GET ?completed=true|false  &limit=1..200 (50)  &cursor=<cursor>
           DELETE ?id=
 Answers   GET 200 {"tasks", "next_cursor"}, newest first; POST 201, PATCH 200 the task; DELETE 204
 Problems  401 unauthenticated, 403 account_inactive, 404 not_found (not yours or not there),
-          415, 422 invalid_request
+          409 tasks_full (POST), 415, 422 invalid_request
 Database  1 round trip: list_tasks.sql, add_task.sql, change_task.sql, delete_task.sql
 """
 

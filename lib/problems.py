@@ -208,6 +208,13 @@ class ConversationFull(Problem):
     status = HTTPStatus.CONFLICT
 
 
+class TasksFull(Problem):
+    """You have as many tasks as a user may have. Delete some first."""
+
+    code = "tasks_full"
+    status = HTTPStatus.CONFLICT
+
+
 class MessageIdTaken(Problem):
     """Another message in this conversation has this id. Send this one with a new id."""
 

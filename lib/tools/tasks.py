@@ -5,7 +5,14 @@ from pydantic import BaseModel, Field
 from lib.identity.erasures import log_erasure
 from lib.tools import ToolContext, ToolError, tool
 from lib.users.bodies import Description, NewTask, TaskChange, Title
-from lib.users.tasks import DELETE_TASK, LIST_TASKS, Task, add_task_call, change_task_call
+from lib.users.tasks import (
+    DELETE_TASK,
+    LIST_TASKS,
+    MAX_TASKS,
+    Task,
+    add_task_call,
+    change_task_call,
+)
 
 MAX_LISTED_TASKS = 50
 
@@ -33,8 +40,11 @@ class TaskUpdate(TaskId, defer_build=True):
 @tool
 async def add_task(new: NewTask, context: ToolContext) -> Task:
     """Add a task to the user's list. Returns the task."""
-    [task] = await context.run(add_task_call(context.caller, new))
-    return task
+    added = await context.run(add_task_call(context.caller, new))
+    if not added:
+        message = f"The user has {MAX_TASKS} tasks, which is the most. Delete some first."
+        raise ToolError(message)
+    return added[0]
 
 
 @tool

@@ -2,7 +2,8 @@
 
 A caller counts for one subject or several, from the narrowest to the widest: a user; a guest's
 client, its site (IPv6), and all guests together; an account that is younger than a day, and all
-such accounts of its client and of its site. Each subject has its own limits, and the first one reached refuses.
+such accounts of its client and of its site. Each subject has its own limits, and the first one
+reached refuses.
 """
 
 from collections.abc import Mapping, Sequence

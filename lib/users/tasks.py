@@ -12,7 +12,7 @@ from lib.http.ids import ROW_ID
 from lib.http.queries import one_of, parameter, query_string, whole_number
 from lib.identity.callers import Caller
 from lib.identity.erasures import log_erasure
-from lib.problems import NotFound
+from lib.problems import NotFound, TasksFull
 
 if TYPE_CHECKING:
     from lib.users.bodies import NewTask, TaskChange
@@ -34,6 +34,8 @@ class Task:
         return asdict(self)
 
 
+# More than a list is read for; without a limit one user could fill the disk for all.
+MAX_TASKS = 1000
 LIST_TASKS = Statement("users/list_tasks", Task)
 ADD_TASK = Statement("users/add_task", Task)
 CHANGE_TASK = Statement("users/change_task", Task)
@@ -100,21 +102,25 @@ async def add_task(database: Database, caller: Caller, new: "NewTask") -> Task:
     One round trip: remember_user and add_task.
 
     Raises:
+        TasksFull: when the user has MAX_TASKS tasks.
         Problem: see `Database.run_as`.
     """
-    _, [task] = await database.run_as(
+    _, added = await database.run_as(
         caller, None, remember_user(caller), add_task_call(caller, new)
     )
-    return task
+    if not added:
+        raise TasksFull
+    return added[0]
 
 
 def add_task_call(caller: Caller, new: "NewTask") -> Call[Task]:
-    """Return the call that adds a task; sent twice, it adds one."""
+    """Return the call that adds a task; sent twice, it adds one, and with MAX_TASKS none."""
     return ADD_TASK(
         user_id=caller.user_id,
         title=new.title,
         description=new.description,
         added_at=datetime.now(UTC),
+        max_tasks=MAX_TASKS,
     )
 
 

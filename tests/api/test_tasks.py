@@ -33,6 +33,24 @@ async def test_a_task_is_added_and_listed(parley: Parley) -> None:
     assert await _list(parley) == [task]
 
 
+async def test_a_user_with_a_thousand_tasks_gets_no_further_one_and_others_do(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    await _add(parley, "Buy milk")
+    database.execute("""
+        INSERT INTO tasks (user_id, title)
+        SELECT tasks.user_id, 'Task ' || number FROM tasks, generate_series(1, 999) AS number
+    """)
+    before = rows_stored(database)
+
+    refused = await _send(parley, "POST", {"title": "Buy cream"})
+
+    problem_of(refused, 409, "tasks_full")
+    assert rows_stored(database) == before
+    other = await parley.client.post(TASKS, json={"title": "Mine"}, headers=headers_of("eve"))
+    assert other.status_code == 201
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -1,7 +1,7 @@
 """/api/tasks."""
 
 from dev.openapi.operations import Answer, Operation, as_json
-from lib.problems import NotFound
+from lib.problems import NotFound, TasksFull
 from lib.users.tasks import TaskIdQuery, TaskQuery
 
 THIS = {"id": "$response.body#/id"}
@@ -22,6 +22,7 @@ OPERATIONS = {
         caller="user",
         body="NewTask",
         answers={201: as_json("Task", "The task.", links={"changeTask": THIS, "deleteTask": THIS})},
+        problems=(TasksFull,),
     ),
     ("PATCH", "/api/tasks"): Operation(
         name="changeTask",

@@ -1,5 +1,5 @@
 -- add_task :one
--- Add a task for the caller.
+-- Add a task for the caller, unless the caller has as many as a user may have.
 --
 -- Retries are safe: sent again, the statement finds the task that it stored.
 --
@@ -8,9 +8,10 @@
 --   title        text         1 to 200 characters
 --   description  text         up to 1,000 characters
 --   added_at     timestamptz  set before the first try, the same in each retry
+--   max_tasks    integer      tasks that a user may have
 --
--- Returns 1 row: the columns of list_tasks.
--- Index idx_tasks_title.
+-- Returns 0 or 1 row: the columns of list_tasks. 0: the caller has max_tasks tasks.
+-- Index idx_tasks_title: the earlier task, and how many there are.
 WITH
 earlier_task AS (
     SELECT
@@ -36,7 +37,17 @@ added_task AS (
         FALSE,
         %(added_at)s::timestamptz,
         %(added_at)s::timestamptz
-    WHERE NOT EXISTS (SELECT FROM earlier_task)
+    WHERE
+        NOT EXISTS (SELECT FROM earlier_task)
+        AND %(max_tasks)s::integer > (
+            SELECT count(*)
+            FROM (
+                SELECT
+                FROM tasks
+                WHERE tasks.user_id = %(user_id)s::text
+                LIMIT %(max_tasks)s::integer
+            ) AS counted
+        )
     RETURNING
         tasks.id,
         tasks.title,

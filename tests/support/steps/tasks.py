@@ -6,7 +6,7 @@ from typing import Any
 
 from lib.database.acting import REMEMBER_USER
 from lib.database.client import Database
-from lib.users.tasks import ADD_TASK, CHANGE_TASK, DELETE_TASK, LIST_TASKS, Task
+from lib.users.tasks import ADD_TASK, CHANGE_TASK, DELETE_TASK, LIST_TASKS, MAX_TASKS, Task
 from tests.support.steps.turns import NOON, act_as
 
 
@@ -32,7 +32,13 @@ class Tasks:
         await self.database.run(remember)
         _, [task] = await self.database.run(
             act_as(user_id),
-            ADD_TASK(user_id=user_id, title=title, description=description, added_at=self.now),
+            ADD_TASK(
+                user_id=user_id,
+                title=title,
+                description=description,
+                added_at=self.now,
+                max_tasks=MAX_TASKS,
+            ),
         )
         return task
 
