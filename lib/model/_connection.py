@@ -55,6 +55,19 @@ class ModelHTTPClient(httpx2.AsyncClient):
     ) -> httpx2.AsyncBaseTransport:
         return ModelTransport(proxy)
 
+    @override
+    def _redirect_url(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.URL:
+        """Follow a redirect within the host, but not from https to http.
+
+        The body of a 307 or 308 goes along, and with it the conversation; httpx2 leaves out no
+        header but Authorization, so Azure's `api-key` would go along as well.
+        """
+        url = super()._redirect_url(request, response)
+        if url.host != request.url.host or url.scheme not in {request.url.scheme, "https"}:
+            message = "the provider redirects to another host, or from https to http"
+            raise httpx2.RemoteProtocolError(message, request=request)
+        return url
+
 
 class ModelTransport(httpx2.AsyncBaseTransport):
     """Sends the requests of an `httpx2.AsyncClient` by aiohttp."""

@@ -833,6 +833,36 @@ async def test_a_request_that_is_redirected_to_https_is_encrypted(
     assert "CERTIFICATE_VERIFY_FAILED" in str(_causes(failure.value))
 
 
+@pytest.mark.parametrize("status", ["302 Found", "307 Temporary Redirect", "308 Permanent"])
+@pytest.mark.parametrize("kind", ["to another host", "from https to http"])
+async def test_a_redirect_sends_no_message_to_another_host_and_none_in_the_clear(
+    provider: Provider, trusted_certificate: Path, status: str, kind: str
+) -> None:
+    connections = 0
+
+    async def count(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.write(ANSWER)
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(
+            f"HTTP/1.1 {status}\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n".encode()
+        )
+
+    is_downgrade = kind == "from https to http"
+    async with (
+        serving(count, host="127.0.0.1" if is_downgrade else "127.0.0.2") as target,
+        serving(redirect, trusted_certificate if is_downgrade else None) as url,
+    ):
+        with pytest.raises(ModelFailed) as failure:
+            await provider.ask(url)
+
+    assert "redirects to another host" in str(_causes(failure.value))
+    assert connections == 0
+
+
 class ForwardProxy:
     """A proxy server's handler: passes plain requests on, and makes tunnels.
 
