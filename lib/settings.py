@@ -413,10 +413,13 @@ def _mistakes_of_network(values: Mapping[str, object], environment: Mapping[str,
 def _is_encrypted_or_local(url: str, environment: Mapping[str, str]) -> bool:
     """Tell whether libpq reaches all hosts of a URL with encryption, or within this machine.
 
-    Parameters that the URL leaves out come from libpq's variables.
+    Parameters that the URL leaves out come from libpq's variables; but where it names a service,
+    from that service's file, which may name any host and take the encryption away.
     """
     variables = {"hostaddr": "PGHOSTADDR", "host": "PGHOST", "sslmode": "PGSSLMODE"}
     parameters = _connection_parameters(url)
+    if parameters.get("service") or environment.get("PGSERVICE"):
+        return parameters.get("sslmode") in ENCRYPTED
     known = {
         name: parameters.get(name) or environment.get(variable, "")
         for name, variable in variables.items()

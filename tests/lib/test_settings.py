@@ -354,6 +354,13 @@ def test_the_switch_does_not_open_the_way_to_forged_keys() -> None:
         ({"DATABASE_URL": "postgresql:///db", "PGHOST": "db.example"}, True),
         ({"DATABASE_URL": "postgresql:///db", "PGHOST": "/tmp"}, False),  # noqa: S108 (no file)
         ({"DATABASE_URL": "postgresql://localhost/db", "PGHOSTADDR": "10.0.0.5"}, True),
+        ({"DATABASE_URL": "postgresql:///db?service=production"}, True),
+        ({"DATABASE_URL": "postgresql:///db", "PGSERVICE": "production"}, True),
+        (
+            {"DATABASE_URL": "postgresql:///db?service=production", "PGSSLMODE": "require"},
+            True,
+        ),
+        ({"DATABASE_URL": "postgresql:///db?service=production&sslmode=require"}, False),
     ],
 )
 def test_what_a_url_leaves_out_comes_from_the_variables_of_libpq(
