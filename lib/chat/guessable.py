@@ -12,10 +12,12 @@ which does this for passwords, takes 140 ms to import and 8 ms or more for an id
 common words more than 16 random characters.
 """
 
+import binascii
 import math
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -45,7 +47,8 @@ ALPHABETS = (
     (re.compile(r"[0-9A-Z]+"), 5.0),
     (re.compile(r"[0-9a-z]+"), math.log2(36)),
 )
-BITS_OF_ANY = math.log2(62)
+BITS_OF_ANY, BITS_OF_PRINTABLE = math.log2(62), math.log2(95)
+BASE_64 = str.maketrans("-_", "+/")
 GENERAL = frozenset({"random", "text", "number", "word"})
 NO_GENERATOR_MAKES = re.compile(r"[^0-9A-Za-z_+/=.~:-]")
 # Bits of a letter after a letter, in quarters, as digits of base 62; the last line and column are
@@ -116,12 +119,40 @@ def is_guessable(chat_id: str) -> bool:
     """
     if match := UUID_FORM.fullmatch(chat_id):
         return _is_guessable_uuid(match[1].lower())
-    if not any(character.isalpha() for character in chat_id) or _is_of_this_moment(chat_id):
+    # No generator makes an @, but an address is a favourite name for a conversation.
+    if "@" in chat_id or not any(character.isalpha() for character in chat_id):
+        return True
+    if _is_of_this_moment(chat_id):
         return True
     # A name may stand before a random part, which then counts alone.
     rests = [chat_id[place + 1 :] for place, each in enumerate(chat_id) if each in SEPARATORS]
     rests = [rest for rest in rests[:MOST_NAMES] if len(rest) >= LEAST_CHARS]
-    return all(_is_guessable_text(text) for text in (chat_id, *rests))
+    texts = (chat_id, *rests)
+    return all(map(_is_guessable_text, texts)) or any(map(_is_encoded_text, texts))
+
+
+def _is_encoded_text(text: str) -> bool:
+    """Tell whether an id is a guessable text in hexadecimal digits or base64, as btoa() makes it.
+
+    The text must be printable, which 1 of 150,000 rows of 12 random bytes is, and have a code that
+    is shorter than its bytes by PATTERN_BITS, as in `unknown_bits`.
+    """
+    for decoded in filter(str.isprintable, _decoded(text)):
+        code = _shortest_code(decoded[:MOST_CHARS], BITS_OF_PRINTABLE)
+        bits_of_bytes = 8.0 * len(decoded[:MOST_CHARS])
+        if code.length <= bits_of_bytes - PATTERN_BITS and code.unknown < LEAST_BITS:
+            return True
+    return False
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """Yield the ASCII texts that an id may stand for."""
+    with suppress(ValueError):
+        yield bytes.fromhex(text.removeprefix("0x")).decode("ascii")
+    digits = text.rstrip("=").translate(BASE_64)
+    with suppress(ValueError):
+        padded = digits + "=" * (-len(digits) % 4)
+        yield binascii.a2b_base64(padded, strict_mode=True).decode("ascii")
 
 
 def _is_guessable_text(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 import random
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
@@ -39,6 +40,8 @@ GENERATORS: dict[str, Callable[[random.Random], str]] = {
     "UUIDv7": lambda source: str(UUID(int=_by_time(source) & ~SHAPE | 7 << 76 | 2 << 62)),
     "cuid2": lambda source: _text(source, SMALL, 1) + _text(source, DIGITS + SMALL, 23),
     "ULID": _ulid,
+    "16 bytes in base64": lambda source: b64encode(source.randbytes(16)).decode(),
+    "12 bytes in base64": lambda source: b64encode(source.randbytes(12)).decode(),
     "32 hexadecimal digits": lambda source: f"{source.getrandbits(128):032x}",
     "a prefix and a nanoid": lambda source: "conversation-" + _text(source, ANY + "-_", 21),
 }
@@ -84,6 +87,11 @@ def test_less_than_one_in_a_million_random_ids_is_refused_by_mistake() -> None:
         "a conversation of nobody", "https://example.com/chat/with/support",
         "привет как дела мой друг",
         "日本語の会話についての長い名前です", "😀" * 20, "İ" * 20, "ß" * 20,
+        # Addresses; texts in base64 (with =, without, behind a prefix) and hexadecimal digits.
+        "max.mustermann1987@gmail.com", "a.z.quartermaine+parley@example.org",
+        "Q29udmVyc2F0aW9uOjEyMzQ1", "Y29udmVyc2F0aW9uLTEyMzQ1", "dXNlcjo0MjpjaGF0OjE=",
+        "aGVsbG8gd29ybGQgMTIz", "chat_Y29udmVyc2F0aW9uLTEyMzQ1", "bXktY29udmVyc2F0aW9uLTE",
+        "636f6e766572736174696f6e2d3132333435", "0x636f6e766572736174696f6e2d3132333435",
         # UUIDs that are not random.
         "00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000001",
         "00000000-0000-4000-8000-000000000001", "ffffffff-ffff-4fff-bfff-ffffffffffff",
