@@ -36,6 +36,7 @@ RANDOM_VERSIONS, SORTED_VERSION = ("4", "7"), "7"
 UUID_FORM = re.compile(
     r"(?:urn:uuid:)?\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?", re.IGNORECASE
 )
+EMAIL_FORM = re.compile(r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}")
 DAY_SECONDS = 86_400
 # Words before a random part, and the characters of that part: as many as useChat's ids have.
 MOST_NAMES, LEAST_CHARS = 3, 16
@@ -119,15 +120,15 @@ def is_guessable(chat_id: str) -> bool:
     """
     if match := UUID_FORM.fullmatch(chat_id):
         return _is_guessable_uuid(match[1].lower())
-    # No generator makes an @, but an address is a favourite name for a conversation.
-    if "@" in chat_id or not any(character.isalpha() for character in chat_id):
+    if not any(character.isalpha() for character in chat_id) or _is_of_this_moment(chat_id):
         return True
-    if _is_of_this_moment(chat_id):
+    if EMAIL_FORM.fullmatch(chat_id):
         return True
     # A name may stand before a random part, which then counts alone.
     rests = [chat_id[place + 1 :] for place, each in enumerate(chat_id) if each in SEPARATORS]
-    rests = [rest for rest in rests[:MOST_NAMES] if len(rest) >= LEAST_CHARS]
-    texts = (chat_id, *rests)
+    pieces = NO_GENERATOR_MAKES.split(chat_id)[: MOST_NAMES + 1]
+    rests = [rest for rest in (*rests[:MOST_NAMES], *pieces) if len(rest) >= LEAST_CHARS]
+    texts = (chat_id, *dict.fromkeys(rests))
     return all(map(_is_guessable_text, texts)) or any(map(_is_encoded_text, texts))
 
 
@@ -198,9 +199,11 @@ def unknown_bits(text: str, bits_of_each: float) -> float:
         bits_of_each: bits of each character, if a generator has made the text.
     """
     text = text[:MOST_CHARS]
-    random_bits = bits_of_each * (len(text) - len(NO_GENERATOR_MAKES.findall(text)))
+    made_chars = len(text) - len(NO_GENERATOR_MAKES.findall(text))
+    random_bits = bits_of_each * made_chars
     code = _shortest_code(text, bits_of_each)
-    if code.length > random_bits - PATTERN_BITS:
+    # A text with another character was typed, or a generator has made a piece of it at most.
+    if made_chars == len(text) and code.length > random_bits - PATTERN_BITS:
         return random_bits
     return min(code.unknown, random_bits)
 

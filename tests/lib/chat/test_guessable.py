@@ -43,6 +43,9 @@ GENERATORS: dict[str, Callable[[random.Random], str]] = {
     "16 bytes in base64": lambda source: b64encode(source.randbytes(16)).decode(),
     "12 bytes in base64": lambda source: b64encode(source.randbytes(12)).decode(),
     "32 hexadecimal digits": lambda source: f"{source.getrandbits(128):032x}",
+    "a nanoid in brackets": lambda source: f"<{_text(source, ANY + '-_', 21)}>",
+    "a room and an id of AI SDK": lambda source: f"room#{_text(source, ANY, 16)}",
+    "a user and an id of AI SDK": lambda source: f"ann@{_text(source, ANY, 16)}",
     "a prefix and a nanoid": lambda source: "conversation-" + _text(source, ANY + "-_", 21),
 }
 
@@ -92,6 +95,9 @@ def test_less_than_one_in_a_million_random_ids_is_refused_by_mistake() -> None:
         "Q29udmVyc2F0aW9uOjEyMzQ1", "Y29udmVyc2F0aW9uLTEyMzQ1", "dXNlcjo0MjpjaGF0OjE=",
         "aGVsbG8gd29ybGQgMTIz", "chat_Y29udmVyc2F0aW9uLTEyMzQ1", "bXktY29udmVyc2F0aW9uLTE",
         "636f6e766572736174696f6e2d3132333435", "0x636f6e766572736174696f6e2d3132333435",
+        # JavaScript's text of an object, and other texts that no generator makes.
+        "[object Object]", "[object Promise]", "chat-[object Object]", "function(){return id}",
+        "chat%201%20of%20bob%20smith", "moc.elpmaxe@htims.nhoj",
         # UUIDs that are not random.
         "00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000001",
         "00000000-0000-4000-8000-000000000001", "ffffffff-ffff-4fff-bfff-ffffffffffff",
