@@ -116,7 +116,8 @@ class Code(NamedTuple):
 def is_guessable(chat_id: str) -> bool:
     """Tell whether fewer than LEAST_BITS of an id are unknown to an attacker.
 
-    Takes about half a millisecond for an id of 16 characters, and 3 ms at most.
+    Takes a quarter of a millisecond for a random id of 16 characters, and 26 ms at most, for 255
+    characters of words.
     """
     if match := UUID_FORM.fullmatch(chat_id):
         return _is_guessable_uuid(match[1].lower())
