@@ -15,6 +15,7 @@ from lib.answers.answer import Answer, running_answers
 from lib.answers.begin import answer_maker, begin_answer
 from lib.answers.follow import follow
 from lib.chat.place import Place, place_of
+from lib.conversations.conversation import FIND_CONVERSATION
 from lib.conversations.message import Message
 from lib.database.client import database
 from lib.http.bodies import read_json
@@ -103,6 +104,7 @@ async def answer_chat(caller: Caller, request: ChatRequest) -> ASGIApp:
     try:
         return await _respond(place, request)
     except NotFound as problem:
+        await _count_guess(place)
         refusal = place.refusal(problem)
         refusal.headers |= place.headers()
         raise refusal from problem
@@ -111,6 +113,27 @@ async def answer_chat(caller: Caller, request: ChatRequest) -> ASGIApp:
         raise
     except Exception as error:
         raise Problem(headers=place.headers()) from error
+
+
+async def _count_guess(place: Place) -> None:
+    """Count a message that has reached no conversation as a guess of its client.
+
+    The step of begin_turn has ended with an error, which took its counts back: so one more round
+    trip. A message that begins a conversation is no guess, because the quota counts it.
+
+    Raises:
+        TooManyGuesses: when the client has guessed too often.
+        Problem: see `Database.run_as`.
+    """
+    caller = place.caller
+    if caller.user_id is None and caller.approach != "read":
+        find = FIND_CONVERSATION(
+            conversation_id=place.conversation_id,
+            user_id=None,
+            retention_days=settings().retention_days,
+            now=None,
+        )
+        await database().run_as(replace(caller, approach="read"), place.conversation_id, find)
 
 
 async def _respond(place: Place, request: ChatRequest) -> ASGIApp:

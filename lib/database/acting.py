@@ -61,7 +61,9 @@ def _guesser(caller: Caller, conversation_id: UUID, key: str | None) -> str | No
     A key that this deployment has made for that id is none. So a page with its key goes on when
     another client of the same network has used up the guesses of that network.
     """
-    if caller.approach != "read" or not caller.client:
+    # A message that may begin a conversation is none. One that may not is refused where the guesses
+    # are used up, but counted by a step of its own: its error takes back what this step counts.
+    if caller.approach not in {"read", "continue"} or not caller.client:
         return None
     is_known = key is not None and is_genuine(key, conversation_id)
     return None if is_known else hashed("guesses", caller.client)

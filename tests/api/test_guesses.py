@@ -6,6 +6,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from lib.http.ids import conversation_id_of
+from lib.identity.callers import Caller
 from tests.api.test_claims import claim
 from tests.api.test_guests import use
 from tests.support.guests import Guest, new_guest
@@ -107,7 +109,7 @@ async def test_a_page_with_its_key_goes_on_when_its_network_has_used_up_the_gues
     assert (await fresh.say("Hello!")).status_code == 200
 
 
-async def test_a_message_is_no_guess_because_the_quota_counts_it(
+async def test_a_message_that_is_answered_is_no_guess_because_the_quota_counts_it(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     await guesser(parley).say("Hello!")
@@ -116,6 +118,42 @@ async def test_a_message_is_no_guess_because_the_quota_counts_it(
 
     counted = database.execute("SELECT subject FROM quotas WHERE subject LIKE 'guesses %'")
     assert counted.fetchall() == []
+
+
+@pytest.mark.parametrize(
+    "chat_id",
+    [
+        pytest.param("my-first-conversation", id="an id that can be guessed"),
+        pytest.param(None, id="the id of a conversation with a key"),
+    ],
+)
+async def test_a_message_that_reaches_no_conversation_is_a_guess(
+    parley: Parley, database: psycopg.Connection, chat_id: str | None
+) -> None:
+    guest = await new_guest(parley)
+    await guest.say("Hello!")
+    missing = guesser(parley, chat_id or guest.id)
+
+    assert await use(missing, "say") in {(404, "not_found"), (422, "invalid_request")}
+    use_up(database, minute=PER_MINUTE - 1)
+    assert await use(missing, "say") != USED_UP
+    assert await use(missing, "say") == USED_UP
+    assert (await guest.say("And?")).status_code == 200
+
+
+async def test_a_client_that_has_used_up_its_guesses_does_not_learn_by_messages_which_id_is_right(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    # As it was begun before ids that can be guessed were refused.
+    old = "my-first-conversation"
+    begun = "INSERT INTO conversations (id) VALUES (%s)"
+    database.execute(begun, [conversation_id_of(old, Caller())])
+    assert await use(guesser(parley, old), "say") == (200, None)
+    await guesser(parley).history()
+    use_up(database)
+
+    for chat_id in (old, "another-conversation"):
+        assert await use(guesser(parley, chat_id), "say") == USED_UP
 
 
 async def test_a_claim_with_a_wrong_key_is_a_guess(
