@@ -744,7 +744,7 @@ export interface components {
          * @description The kind of problem: stable, for programs.
          * @enum {string}
          */
-        ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_key_required" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_too_slow" | "database_unavailable" | "file_refused" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "no_password" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "search_too_slow" | "sign_out_unavailable" | "storage_quota_exceeded" | "token_quota_exceeded" | "too_many_attempts" | "too_many_guesses" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
+        ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_key_required" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_too_slow" | "database_unavailable" | "file_refused" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "no_password" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "search_too_slow" | "sign_out_unavailable" | "storage_quota_exceeded" | "tasks_full" | "token_quota_exceeded" | "too_many_attempts" | "too_many_guesses" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
         /** @description The connections of the process that answers; other functions have their own. */
         ProcessPool: {
             max: number;
@@ -2318,6 +2318,22 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            /** @description `tasks_full`: You have as many tasks as a user may have. Delete some first. */
+            409: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "tasks_full";
+                        /** @constant */
+                        status?: 409;
+                    };
+                };
+            };
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
