@@ -205,7 +205,9 @@ class Database:
         connections = self._connections
         attempt = 1
         while True:
-            connection = await connections.take(give_up_at)
+            # No longer, however much time a statement of the step declares.
+            connected_by = time.monotonic() + self._settings.db_pool_timeout
+            connection = await connections.take(min(give_up_at, connected_by))
             try:
                 return await self._send(connection, opening, calls, give_up_at)
             except TRANSIENT:
