@@ -15,6 +15,7 @@ from tests.hostile.world import (
     FREE_ATTEMPTS,
     FREE_LOG_INS,
     GUESSES_PER_MINUTE,
+    MAX_TASKS,
     MESSAGES_PER_DAY,
     REGISTRATIONS_PER_DAY,
     SHARED,
@@ -289,6 +290,25 @@ def _count_bytes(world: World, attack: str, person: Person, each: int) -> None:
     world.lines.append(line)
 
 
+async def task_lists(world: World) -> None:
+    """Fill the disk with tasks."""
+    person = world.user("tasks")
+    added = 0
+    for number in range(LARGE_TRIES):
+        body = {"title": f"Task {number}", "description": _noise(world, 1_000)}
+        response = await world.http.post("/api/tasks", json=body, headers=person.headers())
+        added += response.status_code == 201
+    world.lines.append(
+        Line(
+            attack="tasks",
+            counted="tasks",
+            tried=LARGE_TRIES,
+            ceiling=MAX_TASKS,
+            allowed=lambda: added,
+        )
+    )
+
+
 async def networks(world: World) -> None:
     """Send each message from another /64 of one /48."""
     person = world.guest("guest-network")
@@ -467,6 +487,7 @@ ATTACKS: tuple[Attack, ...] = (
     large_texts,
     metadata,
     images,
+    task_lists,
     networks,
     guesses,
     log_ins,

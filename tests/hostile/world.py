@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 import lib.users.accounts
+import lib.users.tasks
 from tests.hostile.people import PATIENCE_SECONDS, Person
 from tests.hostile.provider import Bill, CountingModel, total_of
 from tests.support.model_server import TITLE_MODEL
@@ -35,6 +36,8 @@ FREE_ATTEMPTS = 3
 GUESSES_PER_MINUTE = 60
 FREE_LOG_INS = 5
 REGISTRATIONS_PER_DAY = 10
+# Instead of the 1,000 of lib/users/tasks.py.
+MAX_TASKS = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,6 +149,7 @@ async def world(seed: int, database_url: str) -> AsyncGenerator[World]:
         with pytest.MonkeyPatch.context() as patch:
             # As quick as it gets: the attacks count passwords, and crack none.
             patch.setattr(lib.users.accounts, "BCRYPT_ROUNDS", 4)
+            patch.setattr(lib.users.tasks, "MAX_TASKS", MAX_TASKS)
             async with (
                 running_product(switchboard, patch, environment) as product,
                 httpx2.AsyncClient(
