@@ -49,7 +49,7 @@ DELETE_TASKS = "DELETE FROM tasks WHERE id = any(%s)"
 DELETE_USER: tuple[LiteralString, ...] = (
     "DELETE FROM conversations WHERE user_id = %(id)s AND created_at <= %(erased_at)s",
     "DELETE FROM tasks WHERE user_id = %(id)s AND created_at <= %(erased_at)s",
-    "DELETE FROM quotas WHERE user_id = %(id)s",
+    "DELETE FROM known_networks WHERE user_id = %(id)s AND used_at <= %(erased_at)s",
 )
 DELETE_USERS_ROW: LiteralString = "DELETE FROM users WHERE id = %(id)s"
 

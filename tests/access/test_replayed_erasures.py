@@ -12,10 +12,10 @@ import pytest
 from dev.postgres import programs
 from tests.support.access.catalog import snapshot_query
 from tests.support.logs import events_of
-from tests.support.product import ROOT, Parley, headers_of
+from tests.support.product import ROOT, Parley, headers_of, id_of
 
 ANN, BOB = "ann@example.com", "bob"
-GUESTS = "a-guests-conversation-1"
+GUESTS, OTHER_GUESTS = id_of("a guest"), id_of("another guest")
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ async def fill(parley: Parley) -> None:
             task = {"title": f"task {name} of {user}"}
             added = await parley.client.post("/api/tasks", json=task, headers=headers_of(user))
             assert added.status_code == 201
-    for name in (GUESTS, "another-guests-conversation"):
+    for name in (GUESTS, OTHER_GUESTS):
         assert (await parley.say(f"by {name}", conversation_id=name)).status_code == 200
 
 
@@ -104,7 +104,7 @@ async def test_what_was_erased_after_a_backup_is_erased_again_after_its_restore(
     assert done.returncode == 0, done.stderr
     left = "\n".join(rows_of(empty_database_url))
     assert not any(word in left for word in ("doomed of bob", f"by {GUESTS}", ANN))
-    for word in ("kept of bob", "task kept of bob", "by another-guests-conversation"):
+    for word in ("kept of bob", "task kept of bob", f"by {OTHER_GUESTS}"):
         assert word in left
     # As much is left as in the database that was never restored.
     assert len(rows_of(empty_database_url)) == len(rows_of(database_url))

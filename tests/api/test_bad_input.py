@@ -62,6 +62,8 @@ def nothing_is_stored(database: psycopg.Connection) -> Iterator[None]:
     """Look after each test whether its requests have left anything."""
     before = rows_stored(database)
     yield
+    # An id that can be guessed is counted as a guess.
+    database.execute("DELETE FROM quotas WHERE subject LIKE 'guesses %'")
     assert rows_stored(database) == before
 
 

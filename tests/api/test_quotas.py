@@ -199,7 +199,8 @@ async def test_what_is_refused_for_another_reason_is_not_counted(
     edit = await parley.send("Edited", message_id="message-1")
     problem_of(edit, 409, "conversation_archived")
 
-    assert counts(database) == [1]
+    # The other count is that of the id that could be guessed.
+    assert counts(database) == [1, 1]
     assert not any(told(each) for each in (other, edit))
 
 

@@ -215,7 +215,9 @@ def test_a_bundle_holds_what_runs_and_nothing_else(deployment: Deployment) -> No
         ours = [Path(name) for name in config["filePathMap"] if not name.startswith("_vendor/")]
 
         assert {path.parts[0] for path in ours} == {"api", "lib", "sql"}
-        assert {path.suffix for path in ours} == {".py", ".sql"}
+        # The words by which a guest's id can be guessed.
+        assert {path for path in ours if path.suffix == ".txt"} == {Path("lib/chat/words.txt")}
+        assert {path.suffix for path in ours} == {".py", ".sql", ".txt"}
 
 
 def test_a_bundle_holds_all_of_lib_and_of_sql_what_a_function_reads(
@@ -230,7 +232,8 @@ def test_a_bundle_holds_all_of_lib_and_of_sql_what_a_function_reads(
         if not path.name.endswith(".down.sql")
     }
 
-    wanted = {path.as_posix() for path in sources | statements | migrations}
+    words = {Path("lib/chat/words.txt")}
+    wanted = {path.as_posix() for path in sources | words | statements | migrations}
     for config in deployment.functions.values():
         ours = {name for name in config["filePathMap"] if name.startswith(("lib/", "sql/"))}
         assert ours == wanted

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 
-from tests.support.product import headers_of, sdk_body, token_of
+from tests.support.product import headers_of, id_of, sdk_body, token_of
 from tests.support.raw_servers import serving
 from tests.support.runtime import RunningFunction, invocation_headers, start_function
 
@@ -159,7 +159,7 @@ async def echoing(echoes: list[Callable[[str], bytes]]) -> AsyncGenerator[str]:
 
 async def ask(function: RunningFunction, number: int, user: str | None = None) -> None:
     """Send a message with a secret in each field, and wait until the function has ended."""
-    chat_id = f"{FIELD}-conversation-{number}"
+    chat_id = f"{FIELD}-{id_of(number)}"
     body = sdk_body(f"{PROMPT} is my secret", chat_id=chat_id, message_id=f"{FIELD}-{number}")
     body |= {"metadata": {FIELD: FIELD}, FIELD: FIELD}
     headers = headers_of(None)
@@ -172,7 +172,7 @@ async def ask(function: RunningFunction, number: int, user: str | None = None) -
             json=body,
             headers=invocation_headers(60)
             | headers
-            | {"x-forwarded-for": ADDRESS, "user-agent": FIELD, "x-conversation-key": FIELD},
+            | {"x-forwarded-for": ADDRESS, "user-agent": FIELD},
         )
     await asyncio.to_thread(function.wait_for, "end", count=number)
 

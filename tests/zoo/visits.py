@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.databases import Databases
 from tests.support.model_server import TITLE_MODEL
-from tests.support.product import CRON_SECRET, JWT_SECRET, Parley, running_product
+from tests.support.product import CRON_SECRET, JWT_SECRET, Parley, id_of, running_product
 from tests.support.serving import Switchboard
 from tests.zoo.providers import STRICTEST
 from tests.zoo.scenarios import (
@@ -98,4 +98,4 @@ class Zoo:
 
 
 def _chat_id(scenario: str) -> str:
-    return f"conversation {scenario}"
+    return id_of(f"conversation {scenario}")
