@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from lib.database.client import database
 from lib.functions import function
+from lib.http.bodies import has_body
 from lib.http.responses import json_response
 from lib.identity.callers import user_of
 from lib.identity.clients import client_of
@@ -46,9 +47,11 @@ async def post(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Delete the caller's account and all data of theirs."""
     caller = await user_of(request)
-    if caller.has_local_account:
+    # A body that does not fit is refused for everybody, though others need none.
+    if caller.has_local_account or has_body(request):
         body = await read_confirmation(request)
-        await accounts.check_owner(database(), caller, body)
+        if caller.has_local_account:
+            await accounts.check_owner(database(), caller, body)
     await accounts.delete_account(database(), caller)
     return Response(status_code=204)
 
