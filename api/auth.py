@@ -19,7 +19,6 @@ from starlette.responses import Response
 
 from lib.database.client import database
 from lib.functions import function
-from lib.http.bodies import has_body
 from lib.http.responses import json_response
 from lib.identity.callers import user_of
 from lib.identity.clients import client_of
@@ -47,11 +46,9 @@ async def post(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Delete the caller's account and all data of theirs."""
     caller = await user_of(request)
-    # A body that does not fit is refused for everybody, though others need none.
-    if caller.has_local_account or has_body(request):
-        body = await read_confirmation(request)
-        if caller.has_local_account:
-            await accounts.check_owner(database(), caller, body)
+    body = await read_confirmation(request, caller)
+    if body is not None and caller.has_local_account:
+        await accounts.check_owner(database(), caller, body)
     await accounts.delete_account(database(), caller)
     return Response(status_code=204)
 

@@ -18,7 +18,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -113,6 +113,8 @@ class Code(NamedTuple):
     unknown: float
 
 
+# Each message of a guest without a key asks for the same id again.
+@lru_cache(maxsize=256)
 def is_guessable(chat_id: str) -> bool:
     """Tell whether fewer than LEAST_BITS of an id are unknown to an attacker.
 

@@ -24,7 +24,7 @@ from lib.conversations.listing import (
     search_conversations,
 )
 from lib.database.client import database
-from lib.http.bodies import read_body, read_json
+from lib.http.bodies import has_body, read_body, read_json
 from lib.http.ids import CHAT_ID, conversation_id_of
 from lib.http.queries import one_of, parameter, parse_query, query_string
 from lib.http.responses import json_response
@@ -85,8 +85,7 @@ async def begin(request: Request) -> Response:
     Nothing is stored before the first message, so a page that loses this answer asks again.
     """
     caller = await caller_of(request)
-    has_body = request.headers.get("content-length", "0") != "0"
-    if (has_body or "transfer-encoding" in request.headers) and await read_json(request):
+    if has_body(request) and await read_json(request):
         raise InvalidRequest(NO_FIELDS)
     conversation_id = uuid4()
     headers = {"x-conversation-id": str(conversation_id)}

@@ -16,7 +16,7 @@ from lib.runtime.trace import trace
 from lib.settings import settings
 
 MAX_ID_CHARS = 255
-# In the tokens that lib/users/accounts.py signs.
+# In the tokens that lib/users/tokens.py signs.
 LOCAL_ACCOUNT_CLAIM = "local_account"
 # Of an account that is younger than a day: `{"client": keyed hash of the network address from which
 # the token was got, "site": that of its site (IPv6), "until": end of that day, in seconds of Unix

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 
 from lib.http.bodies import check_body, has_body, read_body, read_json
+from lib.identity.callers import Caller
 from lib.problems import InvalidRequest, NotFound
 from lib.settings import settings
 
@@ -61,13 +62,15 @@ async def read_action(request: Request) -> "Credentials | PasswordChange | SignO
             return await check_body(content, _credentials)
 
 
-async def read_confirmation(request: Request) -> "Confirmation":
-    """Read the body of DELETE.
+async def read_confirmation(request: Request, caller: Caller) -> "Confirmation | None":
+    """Read the body of DELETE; None: none was sent, and the caller's account needs none.
 
     Raises:
-        InvalidRequest: when there is none, or it does not fit.
+        InvalidRequest: when it does not fit, or the owner of a local account sends none.
         Problem: see `read_body`.
     """
-    if not has_body(request):
+    if has_body(request):
+        return await read_body(request, _confirmation)
+    if caller.has_local_account:
         raise InvalidRequest(errors=[{"field": "password", "detail": "Field required"}])
-    return await read_body(request, _confirmation)
+    return None

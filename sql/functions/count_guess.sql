@@ -11,7 +11,7 @@
 --   client_subject  text     keyed hash of the client's network address
 --   is_guess        boolean  false: only look whether the client has guessed too often
 --
--- Index quotas_pkey.
+-- Index quotas_pkey (also within count_use).
 CREATE OR REPLACE FUNCTION count_guess(client_subject text, is_guess boolean)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -21,23 +21,11 @@ DECLARE
     waiting_seconds double precision;
 BEGIN
     IF is_guess THEN
-        INSERT INTO quotas AS already (subject, minute_count, minute_ends_at, day_count, day_ends_at)
-        VALUES (client_subject, 1, now() + interval '1 minute', 1, now() + interval '1 day')
-        ON CONFLICT (subject) DO UPDATE SET
-            minute_count = CASE WHEN already.minute_ends_at <= now() THEN 1 ELSE already.minute_count + 1 END,
-            minute_ends_at = CASE
-                WHEN already.minute_ends_at <= now() THEN excluded.minute_ends_at
-                ELSE already.minute_ends_at
-            END,
-            day_count = CASE WHEN already.day_ends_at <= now() THEN 1 ELSE already.day_count + 1 END,
-            day_ends_at = CASE
-                WHEN already.day_ends_at <= now() THEN excluded.day_ends_at
-                ELSE already.day_ends_at
-            END
-        WHERE
-            (already.minute_count < per_minute OR already.minute_ends_at <= now())
-            AND (already.day_count < per_day OR already.day_ends_at <= now());
-        is_refused := NOT FOUND;
+        SELECT NOT counted.is_allowed
+        INTO is_refused
+        FROM count_use(
+            ARRAY[client_subject], ARRAY[per_minute], ARRAY[per_day], '{0}', '{0}', 0, now()
+        ) AS counted;
     END IF;
     IF coalesce(is_refused, TRUE) THEN
         SELECT extract(
