@@ -253,39 +253,45 @@ class Deletion:
 
     async def delete_conversations(self) -> bool:
         """Delete conversations, least recently used first; tell whether none is left."""
-        pace, since = Pace(FIRST_BATCH // 4), None
-        while has_time():
-            batch = await self._run(
-                DELETE_OLD_CONVERSATIONS(
-                    retention_days=self.retention_days, batch_size=pace.size, since=since
-                ),
-                pace,
-            )
-            if batch is None:
-                continue
+
+        def note(batch: ConversationBatch) -> int:
             self.report.conversations_deleted += batch.deleted
-            self.report.batches += batch.deleted > 0
-            pace.learn(batch.deleted, batch.duration_ms)
-            since = batch.resume_at
-            if since is None:
-                return True
-        return False
+            return batch.deleted
+
+        return await self._run_all(DELETE_OLD_CONVERSATIONS, note)
 
     async def replace_titles(self) -> bool:
         """Replace titles, oldest first; tell whether none is left."""
+
+        def note(batch: TitleBatch) -> int:
+            self.report.titles_replaced += batch.replaced
+            return batch.replaced
+
+        return await self._run_all(REPLACE_OLD_TITLES, note)
+
+    async def _run_all[Row: (ConversationBatch, TitleBatch)](
+        self, statement: Statement[Row], note: Callable[[Row], int]
+    ) -> bool:
+        """Run batches of a statement, each from where the one before has stopped.
+
+        Args:
+            statement: the statement.
+            note: notes a batch in the report, and returns the number of its rows.
+
+        Returns:
+            Whether nothing is left.
+        """
         pace, since = Pace(FIRST_BATCH // 4), None
         while has_time():
             batch = await self._run(
-                REPLACE_OLD_TITLES(
-                    retention_days=self.retention_days, batch_size=pace.size, since=since
-                ),
+                statement(retention_days=self.retention_days, batch_size=pace.size, since=since),
                 pace,
             )
             if batch is None:
                 continue
-            self.report.titles_replaced += batch.replaced
-            self.report.batches += batch.replaced > 0
-            pace.learn(batch.replaced, batch.duration_ms)
+            count = note(batch)
+            self.report.batches += count > 0
+            pace.learn(count, batch.duration_ms)
             since = batch.resume_at
             if since is None:
                 return True
