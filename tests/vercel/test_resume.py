@@ -249,5 +249,6 @@ async def test_a_request_that_follows_an_answer_stopped_before_its_first_token_d
 
 def _is_followed(database: psycopg.Connection) -> bool:
     """Tell whether a process has read the stream of an answer that another process makes."""
-    reading = "SELECT FROM pg_stat_activity WHERE query LIKE '%last_stream AS (%'"
+    # Of a statement, Postgres shows its first kilobyte.
+    reading = "SELECT FROM pg_stat_activity WHERE query LIKE '%attempt AS (%'"
     return bool(database.execute(f"{reading} AND pid <> pg_backend_pid()").fetchall())
