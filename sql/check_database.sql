@@ -49,9 +49,9 @@ BEGIN
             'count_guess', 'count_tokens', 'count_use', 'delete_old_chat_messages',
             'delete_old_conversations', 'delete_own_account', 'erase_conversation',
             'find_account', 'finish_log_in', 'finish_turn', 'is_kept', 'list_slow_statements',
-            'list_turn_messages', 'own_quota', 'own_user', 'reach_conversation',
-            'register_account', 'remember_user', 'replace_old_titles', 'search_conversations',
-            'search_vector', 'sign_out_everywhere', 'user_state'
+            'list_tool_runs', 'list_turn_messages', 'own_quota', 'own_user',
+            'reach_conversation', 'register_account', 'remember_user', 'replace_old_titles',
+            'search_conversations', 'search_vector', 'sign_out_everywhere', 'user_state'
         ]);
     IF foreign_functions IS NOT NULL THEN
         RAISE EXCEPTION USING

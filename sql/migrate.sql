@@ -87,6 +87,7 @@ SELECT NOT EXISTS (
     \ir functions/finish_turn.sql
     \ir functions/is_kept.sql
     \ir functions/list_slow_statements.sql
+    \ir functions/list_tool_runs.sql
     \ir functions/list_turn_messages.sql
     \ir functions/own_quota.sql
     \ir functions/own_user.sql

@@ -1271,6 +1271,71 @@ $$;
 
 COMMENT ON FUNCTION public.list_slow_statements(most integer) IS 'Parley: the statements that took the most time, where pg_stat_statements is; else one row of NULLs';
 
+CREATE TABLE public.tool_runs (
+    conversation_id uuid NOT NULL,
+    question_id bigint NOT NULL,
+    run_key character varying(100) NOT NULL,
+    user_id character varying(255) NOT NULL,
+    turn_id uuid NOT NULL,
+    tool_call_id character varying(255) NOT NULL,
+    tool_name character varying(64) NOT NULL,
+    arguments jsonb NOT NULL,
+    output jsonb,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE public.tool_runs IS 'Parley: tools that ran for a question without an answer; finish_turn stores them with the answer instead';
+
+COMMENT ON COLUMN public.tool_runs.conversation_id IS 'The conversation';
+
+COMMENT ON COLUMN public.tool_runs.question_id IS 'chat_messages.id of the question';
+
+COMMENT ON COLUMN public.tool_runs.run_key IS 'Hash of the tool, its arguments, and the number of equal runs before it; the same in each attempt';
+
+COMMENT ON COLUMN public.tool_runs.user_id IS 'The user in whose name it ran';
+
+COMMENT ON COLUMN public.tool_runs.turn_id IS 'The attempt that ran it';
+
+COMMENT ON COLUMN public.tool_runs.tool_call_id IS 'The call''s id, as the model named it';
+
+COMMENT ON COLUMN public.tool_runs.tool_name IS 'The tool';
+
+COMMENT ON COLUMN public.tool_runs.arguments IS 'Its arguments';
+
+COMMENT ON COLUMN public.tool_runs.output IS 'Its result; NULL: the attempt ended before it stored one';
+
+COMMENT ON COLUMN public.tool_runs.created_at IS 'When it ran; orders the runs';
+
+CREATE FUNCTION public.list_tool_runs(conversation_id uuid, user_id text, turn_id uuid) RETURNS SETOF public.tool_runs
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT tool_runs.*
+    FROM conversations
+    INNER JOIN chat_messages
+        ON
+            conversations.id = chat_messages.conversation_id
+            AND conversations.turn_message_id = chat_messages.message_id
+            AND chat_messages.superseded_at IS NULL
+    INNER JOIN tool_runs
+        ON
+            chat_messages.conversation_id = tool_runs.conversation_id
+            AND chat_messages.id = tool_runs.question_id
+    WHERE
+        conversations.id = list_tool_runs.conversation_id
+        AND conversations.user_id = list_tool_runs.user_id
+        AND chat_messages.user_id = list_tool_runs.user_id
+        AND tool_runs.user_id = list_tool_runs.user_id
+        AND conversations.turn_id = list_tool_runs.turn_id
+    ORDER BY tool_runs.created_at;
+END
+$$;
+
+COMMENT ON FUNCTION public.list_tool_runs(conversation_id uuid, user_id text, turn_id uuid) IS 'Parley: the tool runs of earlier attempts at the question of a turn';
+
 CREATE TABLE public.chat_messages (
     id bigint NOT NULL,
     conversation_id uuid NOT NULL,
@@ -2056,41 +2121,6 @@ ALTER TABLE public.tasks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE public.tool_runs (
-    conversation_id uuid NOT NULL,
-    question_id bigint NOT NULL,
-    run_key character varying(100) NOT NULL,
-    user_id character varying(255) NOT NULL,
-    turn_id uuid NOT NULL,
-    tool_call_id character varying(255) NOT NULL,
-    tool_name character varying(64) NOT NULL,
-    arguments jsonb NOT NULL,
-    output jsonb,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
-);
-
-COMMENT ON TABLE public.tool_runs IS 'Parley: tools that ran for a question without an answer; finish_turn stores them with the answer instead';
-
-COMMENT ON COLUMN public.tool_runs.conversation_id IS 'The conversation';
-
-COMMENT ON COLUMN public.tool_runs.question_id IS 'chat_messages.id of the question';
-
-COMMENT ON COLUMN public.tool_runs.run_key IS 'Hash of the tool, its arguments, and the number of equal runs before it; the same in each attempt';
-
-COMMENT ON COLUMN public.tool_runs.user_id IS 'The user in whose name it ran';
-
-COMMENT ON COLUMN public.tool_runs.turn_id IS 'The attempt that ran it';
-
-COMMENT ON COLUMN public.tool_runs.tool_call_id IS 'The call''s id, as the model named it';
-
-COMMENT ON COLUMN public.tool_runs.tool_name IS 'The tool';
-
-COMMENT ON COLUMN public.tool_runs.arguments IS 'Its arguments';
-
-COMMENT ON COLUMN public.tool_runs.output IS 'Its result; NULL: the attempt ended before it stored one';
-
-COMMENT ON COLUMN public.tool_runs.created_at IS 'When it ran; orders the runs';
 
 CREATE TABLE public.users (
     id character varying(255) DEFAULT (gen_random_uuid())::text NOT NULL,

@@ -10,7 +10,7 @@ BEGIN
         FROM pg_proc
         WHERE
             pg_proc.pronamespace = current_schema()::regnamespace
-            AND pg_proc.proname IN ('delete_old_chat_messages')
+            AND pg_proc.proname IN ('delete_old_chat_messages', 'list_tool_runs')
             AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
     LOOP
         EXECUTE format('DROP FUNCTION %s', signature);
