@@ -943,7 +943,7 @@ $$;
 
 COMMENT ON FUNCTION public.finish_log_in(account_id text, checked_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
 
-CREATE FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
+CREATE FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -1139,6 +1139,7 @@ BEGIN
             prompt_tokens,
             completion_tokens,
             tool_calls,
+            steps,
             provider_state,
             persona,
             tone,
@@ -1162,6 +1163,7 @@ BEGIN
             finish_turn.prompt_tokens,
             finish_turn.completion_tokens,
             finish_turn.tool_calls,
+            finish_turn.steps,
             finish_turn.provider_state,
             finish_turn.persona,
             finish_turn.tone,
@@ -1222,7 +1224,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
+COMMENT ON FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
 
 CREATE FUNCTION public.is_kept(stored_at timestamp with time zone, retention_days integer, now timestamp with time zone) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1368,6 +1370,7 @@ CREATE TABLE public.chat_messages (
     provider_state json,
     failed_attempts integer,
     owed_attempt boolean,
+    steps json,
     CONSTRAINT chk_completion_tokens CHECK ((completion_tokens >= 0)),
     CONSTRAINT chk_confidence CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
     CONSTRAINT chk_failed_attempts CHECK (((failed_attempts IS NULL) OR (((role)::text = 'user'::text) AND (failed_attempts > 0)))),
@@ -1447,6 +1450,8 @@ COMMENT ON COLUMN public.chat_messages.provider_state IS 'What goes back to the 
 COMMENT ON COLUMN public.chat_messages.failed_attempts IS 'How often the provider itself has failed to answer this message; NULL: never';
 
 COMMENT ON COLUMN public.chat_messages.owed_attempt IS 'TRUE: the provider failed the last attempt at this message, so the next one is not counted; NULL: it is';
+
+COMMENT ON COLUMN public.chat_messages.steps IS 'Steps of the answer, each a list of its parts in order: reasoning, source, file and data whole, text as its number of characters in content, call as the next one in tool_calls; NULL: content and tool_calls tell the steps';
 
 CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, retention_days integer, now timestamp with time zone) RETURNS SETOF public.chat_messages
     LANGUAGE plpgsql

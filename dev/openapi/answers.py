@@ -70,8 +70,58 @@ class FilePart(Answered):
     filename: str = ""
 
 
+class AnswerTextPart(TextPart):
+    """Text of an answer, in Markdown."""
+
+    state: Literal["done"]
+
+
+class ReasoningPart(Answered):
+    """What the model thought, in Markdown; it is no part of `content`."""
+
+    type: Literal["reasoning"]
+    text: str
+    state: Literal["done"]
+
+
+class SourceUrlPart(Answered):
+    """A page that the answer cites."""
+
+    type: Literal["source-url"]
+    sourceId: str  # noqa: N815 (the SDK's own name)
+    url: str
+    title: str = ""
+
+
+class SourceDocumentPart(Answered):
+    """A document that the answer cites."""
+
+    type: Literal["source-document"]
+    sourceId: str  # noqa: N815 (the SDK's own names)
+    mediaType: str  # noqa: N815
+    title: str
+    filename: str = ""
+
+
+class AnswerFilePart(Answered):
+    """A file that the model or a tool has made."""
+
+    type: Literal["file"]
+    mediaType: str  # noqa: N815 (the SDK's own name)
+    url: str
+    filename: str = ""
+
+
+class DataPart(Answered):
+    """Something that a tool shows on the page; `type` is `data-` and its name."""
+
+    type: Annotated[str, Field(pattern="^data-")]
+    id: str = ""
+    data: Any
+
+
 class StepStartPart(Answered):
-    """The beginning of a step of an answer that has called tools."""
+    """The beginning of a step: the model was asked."""
 
     type: Literal["step-start"]
 
@@ -120,7 +170,7 @@ class ToolResult(Answered):
     step: int
     """Number of the step that it was made in."""
     text_end: int
-    """Characters of `content` up to the end of that step."""
+    """Characters of `content` before the call."""
 
 
 class StoredMessage(Answered):
@@ -166,7 +216,17 @@ class AssistantMessage(StoredMessage):
     """An answer."""
 
     role: Literal["assistant"]
-    parts: list[TextPart | StepStartPart | ToolResultPart | ToolErrorPart]
+    parts: list[
+        AnswerTextPart
+        | ReasoningPart
+        | SourceUrlPart
+        | SourceDocumentPart
+        | AnswerFilePart
+        | DataPart
+        | StepStartPart
+        | ToolResultPart
+        | ToolErrorPart
+    ]
     metadata: AnswerMetadata
 
 

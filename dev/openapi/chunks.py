@@ -31,6 +31,9 @@ CHUNKS: dict[str, tuple[str, dict[str, Schema]]] = {
     "text-start": ("Text begins.", {"id": TEXT}),
     "text-delta": ("A piece of text.", {"id": TEXT, "delta": TEXT}),
     "text-end": ("Text ends.", {"id": TEXT}),
+    "reasoning-start": ("A thought of the model begins.", {"id": TEXT}),
+    "reasoning-delta": ("A piece of a thought.", {"id": TEXT, "delta": TEXT}),
+    "reasoning-end": ("A thought ends.", {"id": TEXT}),
     "tool-input-start": ("A tool call begins.", {"toolCallId": TEXT, "toolName": TEXT}),
     "tool-input-delta": (
         "A piece of a tool call's arguments, as JSON text.",

@@ -16,7 +16,8 @@ from lib.answers._tool_calls import MAX_ARGUMENTS_CHARS, CallAssembler
 from lib.answers._tool_runs import NOT_RUN, ToolRuns
 from lib.answers.answer import Answer, AnswerCutError, CutReason
 from lib.conversations.message import FinishReason, Message
-from lib.conversations.steps import Step, ToolCall, stored_steps
+from lib.conversations.parts import Reasoning, ToolCall
+from lib.conversations.steps import Step, stored_steps
 from lib.database.client import Database
 from lib.model.client import stream_answer
 from lib.model.cost import Spending
@@ -130,7 +131,7 @@ class _Tokens:
 
 
 class _Steps:
-    """The steps of one answer: each has the text of one reply, its tool calls and their outcomes.
+    """The steps of one answer: each has the parts of one reply, and the outcomes of its tool calls.
 
     The first step has the calls that earlier attempts have run, if they have run any.
     """
@@ -142,16 +143,11 @@ class _Steps:
         self._parts = answer.parts
         self._runs = ToolRuns(database, answer.turn)
         self._calls = CallAssembler(answer.parts, self._runs)
-        self._steps: list[Step] = []
-        self._is_in_step = False
         self._reply = Reply()
         self._tokens = _Tokens()
-        # Text after a tool call is the next step's: pages show the text of a step before its calls.
-        self._next_text = ""
         self._shown_outcomes = set[str]()
         if earlier_calls := self._runs.earlier_calls():
-            self._steps.append(Step(calls=earlier_calls))
-            self._parts.add_step(self._steps[0])
+            self._parts.add_step(Step([*earlier_calls]))
 
     async def take_all(self) -> ModelFinishReason | None:
         """Take steps until the model calls no tool, or has taken MAX_TOOL_STEPS of them.
@@ -174,7 +170,7 @@ class _Steps:
                 elif call.error == NOT_RUN:
                     await self._runs.run(call)
                 self._show_outcome(call)
-            self._end_step()
+            self._parts.end_step()
             if not calls:
                 return self._reply.finish_reason
         return "tool_calls"
@@ -184,24 +180,23 @@ class _Steps:
 
         After a failure no step is ended, because the stream ends with the error.
         """
-        if self._is_in_step:
-            step = self._steps[-1]
-            step.calls += self._calls.end(None)
-            for call in step.calls:
+        if self._parts.is_in_step:
+            self._calls.end(None)
+            for call in self._parts.steps[-1].calls:
                 self._show_outcome(call)
-            if not is_failed:
-                self._end_step()
-        if self._next_text:
-            self._steps.append(Step(self._next_text))
-            self._parts.begin_step()
-            self._parts.add_text(self._next_text)
-            if not is_failed:
-                self._end_step()
+        if not is_failed:
+            self._parts.end_step()
+        elif self._parts.steps and not self._parts.steps[-1].parts:
+            # The stream does not show its beginning either.
+            self._parts.steps.pop()
+        else:
+            self._parts.end_block()
 
     @property
     def has_thought(self) -> bool:
-        """The model has thought in a step that was cut."""
-        return any(step.reasoning for step in self._steps)
+        """The model has thought."""
+        parts = (part for step in self._parts.steps for part in step.parts)
+        return any(isinstance(part, Reasoning) for part in parts)
 
     def message(self, finish_reason: FinishReason | None) -> Message | None:
         """Return the answer as a message without a number; None: there is nothing to store.
@@ -209,25 +204,29 @@ class _Steps:
         An answer that was cut while the model had only thought is stored without text, because the
         user has waited and paid for it.
         """
+        steps = self._parts.steps
         is_thought = self.has_thought and finish_reason in {"timeout", "aborted"}
-        if not is_thought and not any(step.text or step.calls for step in self._steps):
+        if not is_thought and all(
+            isinstance(part, Reasoning) for step in steps for part in step.parts
+        ):
             return None
         now = datetime.now(UTC)
         turn, style = self._answer.turn, self._answer.request.style
-        content, tool_calls = stored_steps(self._steps)
+        columns = stored_steps(steps)
         return Message(
             id=0,
             conversation_id=turn.conversation_id,
             message_id=self._answer.message_id,
             role="assistant",
-            content=content,
+            content=columns.content,
             reply_to=turn.question.id,
             finish_reason=finish_reason,
             model_name=self._reply.model_name,
             prompt_tokens=self._tokens.prompt,
             completion_tokens=self._tokens.completion,
-            tool_calls=tool_calls,
-            provider_state=provider_state(self._steps),
+            tool_calls=columns.tool_calls,
+            steps=columns.steps,
+            provider_state=provider_state(steps),
             persona=style.persona,
             tone=style.tone,
             behavior=style.behavior,
@@ -240,18 +239,11 @@ class _Steps:
             self._shown_outcomes.add(call.id)
             self._parts.add_outcome(call)
 
-    def _end_step(self) -> None:
-        self._is_in_step = False
-        self._parts.end_step()
-
     async def _take_step(self, *, is_first: bool, is_last: bool) -> list[ToolCall]:
         """Ask the model once, and return the tools that it calls."""
         turn, request = self._answer.turn, self._answer.request
-        messages = prompt_messages(turn.messages, request.style, self._steps, turn.answer)
-        step = Step()
-        self._steps.append(step)
-        self._is_in_step = True
-        self._parts.begin_step()
+        messages = prompt_messages(turn.messages, request.style, self._parts.steps, turn.answer)
+        step = self._parts.begin_step()
         # Do not force the tool on a retry; the first attempt has already run it.
         is_forced = is_first and not turn.tool_runs
         forced = tools().get(request.tool_choice or "") if is_forced else None
@@ -261,16 +253,17 @@ class _Steps:
                 model_request = ModelRequest(
                     settings().openai_model, messages, self._tools(), may_call=not is_last
                 )
-                await self._read_reply(step, model_request)
+                await self._read_reply(model_request)
             else:
-                await self._force_call(step, messages, forced)
+                await self._force_call(messages, forced)
         finally:
             self._tokens.add(self._reply)
-        step.calls = self._calls.end(self._reply.finish_reason)
-        step.state, step.reasoning = self._reply.state, ""
-        if not step.text and not step.calls:
+        calls = self._calls.end(self._reply.finish_reason)
+        self._parts.end_block()
+        step.state = self._reply.state
+        if step.is_only_thought:
             raise ModelFailed
-        return step.calls
+        return calls
 
     def _tools(self) -> tuple[ToolDefinition, ...]:
         """Return the tools that the model may call; none for anonymous callers, or if TOOLS=off."""
@@ -278,9 +271,7 @@ class _Steps:
             return ()
         return tuple(_definition(tool) for tool in tools().values())
 
-    async def _force_call(
-        self, step: Step, messages: tuple[PromptMessage, ...], forced: Tool
-    ) -> None:
+    async def _force_call(self, messages: tuple[PromptMessage, ...], forced: Tool) -> None:
         """Have the model call one tool.
 
         Some providers do not know tool_choice, or ignore it (llama.cpp with some models). The model
@@ -290,7 +281,7 @@ class _Steps:
         request = ModelRequest(
             settings().openai_model, messages, (definition,), forced_tool=forced.name
         )
-        await self._read_reply(step, request, drops_text=True)
+        await self._read_reply(request, drops_text=True)
         if self._calls:
             return
         self._tokens.add(self._reply)
@@ -314,48 +305,37 @@ class _Steps:
             # Not arguments: the call says so.
             self._calls.add(CallPiece(0, "", forced.name, text))
 
-    async def _read_reply(
-        self,
-        step: Step,
-        request: ModelRequest,
-        *,
-        drops_text: bool = False,
-    ) -> None:
-        """Read one reply of the model into a step, and write it to the stream as it comes.
+    async def _read_reply(self, request: ModelRequest, *, drops_text: bool = False) -> None:
+        """Read one reply of the model, and write its parts to the stream as they come.
 
         With `drops_text` the reading ends at the first text before a call: the model does not obey.
         """
         asked_at = time.monotonic()
         self._reply = Reply()
-        pieces = [self._next_text] if self._next_text else []
-        thoughts = list[str]()
-        self._next_text = ""
-        for piece in pieces:
-            self._parts.add_text(piece)
-        is_first_piece = not self._answer.has_begun
-        try:
-            async with aclosing(stream_answer(request, self._reply, self._spending)) as stream:
-                async for piece in stream:
-                    if is_first_piece:
-                        note_first_token(time.monotonic() - asked_at)
-                        is_first_piece = False
-                    if isinstance(piece, ReasoningPiece):
-                        thoughts.append(piece.text)
-                    elif isinstance(piece, CallPiece):
-                        self._calls.add(piece)
-                    elif self._calls:
-                        self._next_text += piece
-                    elif not drops_text:
-                        pieces.append(piece)
-                        self._parts.add_text(piece)
-                    elif piece.strip():
-                        break
-            if thoughts and not (self._calls or drops_text or "".join(pieces).strip()):
-                # Nothing but thought: the model ended there, or was cut at its limit.
-                pieces += thoughts
-                self._parts.add_text("".join(thoughts))
-        finally:
-            step.text, step.reasoning = "".join(pieces), "".join(thoughts)
+        parts, thoughts = self._parts, list[str]()
+        has_text, is_first_piece = False, not self._answer.has_begun
+        async with aclosing(stream_answer(request, self._reply, self._spending)) as stream:
+            async for piece in stream:
+                if is_first_piece:
+                    note_first_token(time.monotonic() - asked_at)
+                    is_first_piece = False
+                if isinstance(piece, ReasoningPiece):
+                    thoughts.append(piece.text)
+                    parts.add_reasoning(piece.text)
+                elif isinstance(piece, CallPiece):
+                    self._calls.add(piece)
+                elif self._calls:
+                    # Many models end their calls with a line break.
+                    if parts.is_in_text or piece.strip():
+                        parts.add_text(piece)
+                elif not drops_text:
+                    has_text = has_text or bool(piece.strip())
+                    parts.add_text(piece)
+                elif piece.strip():
+                    break
+        if thoughts and not (self._calls or drops_text or has_text):
+            # Nothing but thought: the model ended there, or was cut at its limit.
+            parts.add_text("".join(thoughts))
 
 
 @cache

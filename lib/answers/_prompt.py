@@ -2,7 +2,8 @@
 
 from lib.answers._states import steps_with_states
 from lib.conversations.message import Message
-from lib.conversations.steps import Step, ToolCall
+from lib.conversations.parts import ToolCall
+from lib.conversations.steps import Step
 from lib.model.request import (
     AssistantMessage,
     Image,
@@ -137,17 +138,17 @@ class _Prompt:
 
     def add_step(self, step: Step) -> None:
         """Add a step of an answer."""
-        text = step.text if step.text.strip() else ""
+        text, calls = step.text if step.text.strip() else "", _prompt_calls(step.calls)
         last = self._last()
-        if last is None or isinstance(last, SystemMessage) or not (text or step.calls):
+        if last is None or isinstance(last, SystemMessage) or not (text or calls):
             return
         if isinstance(last, AssistantMessage) and not last.calls:
             # Two texts become one message, which is no longer the provider's own.
             self.messages.pop()
             text = "\n\n".join(each for each in (last.text, text) if each)
-            self.messages.append(AssistantMessage(text, _prompt_calls(step.calls)))
+            self.messages.append(AssistantMessage(text, calls))
         else:
-            self.messages.append(AssistantMessage(text, _prompt_calls(step.calls), step.state))
+            self.messages.append(AssistantMessage(text, calls, step.state))
 
     def _last(self) -> PromptMessage | None:
         return self.messages[-1] if self.messages else None

@@ -20,7 +20,7 @@ def provider_state(steps: list[Step]) -> dict[str, Any] | None:
     answer without any, as that of another model.
     """
     states = stored_states(steps)
-    if not any(step["state"] or any(step["calls"]) or "reasoning" in step for step in states):
+    if not any(step["state"] or any(step["calls"]) for step in states):
         return None
     state: dict[str, Any] = origin() | {"steps": states}
     return state if _is_storable(state) else None
@@ -42,4 +42,4 @@ def steps_with_states(answer: Message) -> Iterator[Step]:
     stored = answer.provider_state or {}
     here = origin()
     is_own = {name: stored.get(name) for name in here} == here
-    yield from steps_of(answer.content, answer.tool_calls, stored["steps"] if is_own else ())
+    yield from steps_of(answer.step_columns, stored["steps"] if is_own else ())

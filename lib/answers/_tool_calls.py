@@ -17,7 +17,8 @@ from typing import Any
 
 from lib.answers._tool_runs import NOT_RUN, ToolRuns
 from lib.answers.part_writer import PartWriter
-from lib.conversations.steps import CUT, ToolCall
+from lib.conversations.parts import ToolCall
+from lib.conversations.steps import CUT
 from lib.model.reply import CallPiece, ModelFinishReason, merged_state
 from lib.runtime.log import log
 from lib.texts import Characters, parse_object
@@ -190,7 +191,7 @@ class CallAssembler:
     def _begin(self, call: _OpenCall) -> ToolCall:
         name = NOT_IN_A_NAME.sub("_", call.name)
         shown = call.call = self._runs.new_call(call.id, name)
-        self._parts.begin_call(shown.id, name)
+        self._parts.begin_call(shown)
         if call.arguments:
             self._parts.add_arguments(shown.id, call.arguments)
         return shown

@@ -16,7 +16,8 @@ import psycopg
 from pydantic import TypeAdapter, ValidationError
 
 from lib.conversations.conversation import LOCK_CONVERSATION
-from lib.conversations.steps import UNKNOWN, ToolCall
+from lib.conversations.parts import ToolCall
+from lib.conversations.steps import UNKNOWN
 from lib.database.client import Database
 from lib.database.statements import Call
 from lib.http.responses import plain_json

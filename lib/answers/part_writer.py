@@ -1,46 +1,75 @@
-"""The parts of an answer in the making, written into its stream as the AI SDK reads them."""
+"""The parts of an answer in the making: kept as steps, and written into its stream."""
 
 import asyncio
+from itertools import count
 
-from lib.conversations.steps import Step, ToolCall
+from lib.conversations.parts import Data, File, Reasoning, Source, Text, ToolCall
+from lib.conversations.steps import Step
+from lib.conversations.ui_parts import ui_part
 from lib.streams import parts as ui_stream
 from lib.streams.stream import Stream
 
 
 class PartWriter:
-    """Writes the parts of one answer: numbers its steps, opens and closes their texts.
+    """Writes the parts of one answer, as the AI SDK reads them, and keeps them in their order.
 
-    Parts without content (`start`, `start-step`, `text-start`) wait for the next part with content:
-    while the stream has no part, a failure is a response of its own instead of a broken stream.
+    Events without content (`start`, `start-step`, `text-start`) wait for the next one with content:
+    while the stream has no event, a failure is a response of its own instead of a broken stream.
 
     Attributes:
+        steps: the steps so far. A text or a thought that is still open is empty until it ends.
+        is_in_step: a step has begun, and has not ended.
         text_begun: set when the first text of the answer is written.
     """
 
     def __init__(self, stream: Stream, opening: bytes) -> None:
-        """Take a stream that has no parts, and the part that begins it."""
-        self._stream = stream
+        """Take a stream that has no events, and the event that begins it."""
+        self.steps: list[Step] = []
+        self.is_in_step = False
         self.text_begun = asyncio.Event()
+        self._stream = stream
         self._waiting = opening
-        self._step = 0
-        self._is_in_text = False
+        self._blocks = count()
+        # The text or the thought that is open, its number, and its pieces.
+        self._open: Text | Reasoning | None = None
+        self._block = 0
+        self._pieces: list[str] = []
 
-    def begin_step(self) -> None:
+    @property
+    def is_in_text(self) -> bool:
+        """A text is open."""
+        return isinstance(self._open, Text)
+
+    def begin_step(self) -> Step:
         """Begin a step: the model is asked."""
+        step = Step()
+        self.steps.append(step)
+        self.is_in_step = True
         self._waiting += ui_stream.START_STEP
+        return step
 
     def add_text(self, piece: str) -> None:
-        """Write a piece of the step's text."""
-        if not self._is_in_text:
-            self._is_in_text = True
+        """Write a piece of a text, which goes on until another part begins."""
+        if not isinstance(self._open, Text):
+            self._begin(Text(""))
             self.text_begun.set()
-            self._waiting += ui_stream.text_start(self._step)
-        self._write(ui_stream.text_delta(self._step, piece))
+            self._waiting += ui_stream.text_start(self._block)
+        self._pieces.append(piece)
+        self._write(ui_stream.text_delta(self._block, piece))
 
-    def begin_call(self, call_id: str, name: str) -> None:
+    def add_reasoning(self, piece: str) -> None:
+        """Write a piece of a thought, which goes on until another part begins."""
+        if not isinstance(self._open, Reasoning):
+            self._begin(Reasoning(""))
+            self._waiting += ui_stream.reasoning_start(self._block)
+        self._pieces.append(piece)
+        self._write(ui_stream.reasoning_delta(self._block, piece))
+
+    def begin_call(self, call: ToolCall) -> None:
         """Begin a tool call, whose arguments follow."""
-        self._end_text()
-        self._write(ui_stream.tool_input_start(call_id, name))
+        self.end_block()
+        self.steps[-1].parts.append(call)
+        self._write(ui_stream.tool_input_start(call.id, call.name))
 
     def add_arguments(self, call_id: str, piece: str) -> None:
         """Write a piece of a call's arguments."""
@@ -54,25 +83,40 @@ class PartWriter:
         """Write a call's output or error."""
         self._write(ui_stream.tool_output(call))
 
+    def add(self, part: Source | File | Data) -> None:
+        """Write a part that comes in one piece. A text that is open goes on after it."""
+        self.steps[-1].parts.append(part)
+        self._write(ui_stream.part(ui_part(part)))
+
     def add_step(self, step: Step) -> None:
         """Write a complete step of an earlier attempt, as soon as the model adds to it."""
-        self._waiting += ui_stream.complete_step(self._step, step)
-        self._step += 1
+        self.steps.append(step)
+        self._waiting += ui_stream.complete_step(step, self._blocks)
+
+    def end_block(self) -> None:
+        """End the text or the thought that is open, if one is."""
+        if self._open is None:
+            return
+        self._open.text = "".join(self._pieces)
+        end = ui_stream.text_end if isinstance(self._open, Text) else ui_stream.reasoning_end
+        self._open = None
+        self._write(end(self._block))
 
     def end_step(self) -> None:
-        """End the step. Whether the answer could be stored is not known yet."""
-        self._end_text()
-        self._write(ui_stream.FINISH_STEP)
-        self._step += 1
+        """End the step, if one is open. Whether the answer could be stored is not known yet."""
+        if self.is_in_step:
+            self.is_in_step = False
+            self.end_block()
+            self._write(ui_stream.FINISH_STEP)
 
     def abort(self) -> None:
         """Write that the answer was stopped."""
         self._write(ui_stream.ABORT)
 
-    def _end_text(self) -> None:
-        if self._is_in_text:
-            self._is_in_text = False
-            self._write(ui_stream.text_end(self._step))
+    def _begin(self, block: Text | Reasoning) -> None:
+        self.end_block()
+        self.steps[-1].parts.append(block)
+        self._open, self._block, self._pieces = block, next(self._blocks), []
 
     def _write(self, part: bytes) -> None:
         # Each token comes through here.

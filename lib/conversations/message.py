@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from lib.conversations.steps import steps_of
+from lib.conversations.steps import StepColumns, steps_of
+from lib.conversations.ui_parts import ui_parts
 
 # As the columns allow them (chk_message_role, chk_finish_reason).
 Role = Literal["user", "assistant", "system"]
@@ -59,6 +60,7 @@ class Message:
     mistake_note: str | None = None
     superseded_at: datetime | None = None
     refusal: str | None = None
+    steps: list[list[dict[str, Any]]] | None = None
     # Of list_turn_messages alone: it may be long, and no client sees it.
     provider_state: dict[str, Any] | None = None
 
@@ -76,30 +78,20 @@ class Message:
         return {
             "id": self.message_id,
             "role": self.role,
-            "parts": [*self._text_parts(), *self._file_parts()],
+            "parts": [*self._parts(), *self._file_parts()],
             "metadata": self.ui_metadata(),
         } | columns
 
-    def _text_parts(self) -> Iterator[dict[str, Any]]:
-        """Yield the parts of texts and tool calls; with calls, each step begins with a part.
+    def _parts(self) -> Iterator[dict[str, Any]]:
+        if self.role == "assistant":
+            yield from ui_parts(steps_of(self.step_columns))
+        elif self.content:
+            yield {"type": "text", "text": self.content}
 
-        An answer without either was cut while its model thought. It has the beginning of a step
-        alone, as `useChat` has it from the stream.
-        """
-        if self.role == "assistant" and not self.content and not self.tool_calls:
-            yield {"type": "step-start"}
-        for step in steps_of(self.content, self.tool_calls):
-            if self.tool_calls:
-                yield {"type": "step-start"}
-            if step.text:
-                yield {"type": "text", "text": step.text}
-            for call in step.calls:
-                part = {"type": f"tool-{call.name}", "toolCallId": call.id}
-                if call.error is not None:
-                    outcome = {"state": "output-error", "errorText": call.error}
-                else:
-                    outcome = {"state": "output-available", "output": call.output}
-                yield part | outcome | {"input": call.arguments}
+    @property
+    def step_columns(self) -> StepColumns:
+        """The columns that tell an answer's steps."""
+        return StepColumns(self.content, self.tool_calls, self.steps)
 
     def _file_parts(self) -> Iterator[dict[str, Any]]:
         for file in self.files or []:
@@ -125,11 +117,12 @@ ANSWER_METADATA = (
     "prompt_tokens",
     "completion_tokens",
 )
-# The columns that stand beside the UIMessage. Its own fields carry the others, but for those that
-# clients do not see: `id` and `reply_to`, the numbers of rows, and the provider's state.
+# The columns that stand beside the UIMessage. Its own fields carry the others (`parts` the steps),
+# but for those that clients do not see: `id` and `reply_to`, the numbers of rows, and the
+# provider's state.
 COLUMNS = tuple(
     column.name
     for column in fields(Message)
     if column.name
-    not in {"id", "message_id", "role", "metadata", "files", "reply_to", "provider_state"}
+    not in {"id", "message_id", "role", "metadata", "files", "reply_to", "steps", "provider_state"}
 )

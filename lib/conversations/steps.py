@@ -1,80 +1,62 @@
-"""The steps of an answer, as two columns store them: the text and the tool calls.
+"""The steps of an answer, and the columns that store them.
 
-Each step is one request to the model: text, then tool calls. The column `content` holds the text of
-all steps, with SEPARATOR between them; `tool_calls` says after how many characters each call came.
-Together they give the steps back: to the page, to the stream, and to the model. A third column has
-what must go back to the provider with each step, for those requests that the same model gets again.
+Each step is one request to the model: its parts in the order in which they came. The columns
+`content` (the text of all steps, with SEPARATOR between texts) and `tool_calls` (each with its
+step, and with the number of characters before it) tell the steps of most answers. Where they do
+not, the column `steps` does: it has the order, and the parts that stand in no other column. So no
+text is stored twice, and an answer of text alone costs what it did without the column.
+
+The column `provider_state` has what must go back to the provider with each step, for those requests
+that the same model gets again.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict, assert_never
+
+from lib.conversations.parts import Data, File, Part, Reasoning, Source, Text, ToolCall
 
 SEPARATOR = "\n\n"
 UNKNOWN = "It is not known what came of this: it was cut. Look before you do it again."
 CUT = "Not run: the arguments are too long, or were cut. Call it again with less."
-
-
-@dataclass(slots=True, kw_only=True)
-class ToolCall:
-    """A tool call and its outcome.
-
-    Attributes:
-        id: the model's id of the call; Parley's own where the model gave none or repeated one.
-        name: the tool.
-        arguments: by name.
-        output: the tool's result; meaningful only without an error.
-        error: why there is no result, in words for the model; None: there is a result.
-        state: see `lib.model.request.PromptCall`; None: the call is another model's.
-    """
-
-    id: str
-    name: str
-    arguments: dict[str, Any]
-    output: Any = None
-    error: str | None = None
-    state: dict[str, Any] | None = None
-
-    def arguments_text(self) -> str:
-        """Return the arguments as JSON text, as providers want them."""
-        return json.dumps(self.arguments, ensure_ascii=False, separators=(",", ":"))
-
-    def result(self) -> str:
-        """Return the outcome as JSON text, for the model."""
-        outcome = {"error": self.error} if self.error is not None else self.output
-        return json.dumps(outcome, ensure_ascii=False, separators=(",", ":"))
-
-    def to_json(self, step: int, text_end: int) -> dict[str, Any]:
-        """Return the call as `tool_calls` stores it.
-
-        Args:
-            step: number of its step in the answer, from 0.
-            text_end: characters of the answer's text up to the end of that step.
-        """
-        outcome = {"error": self.error} if self.error is not None else {"output": self.output}
-        call = {"id": self.id, "name": self.name, "arguments": self.arguments}
-        return call | outcome | {"step": step, "text_end": text_end}
+# The parts that stand in `steps` whole, by the type under which it has them.
+WHOLE: dict[str, type[Reasoning | Source | File | Data]] = {
+    "reasoning": Reasoning,
+    "source": Source,
+    "file": File,
+    "data": Data,
+}
+TYPES = {kind: name for name, kind in WHOLE.items()}
 
 
 @dataclass(slots=True)
 class Step:
-    """One step of an answer: the model's text, and then its tool calls.
+    """One step of an answer.
 
     Attributes:
-        text: '' if there is none.
-        calls: in order.
+        parts: in the order in which they came.
         state: see `lib.model.request.AssistantMessage`; None: there is none, or the step is
             another model's.
-        reasoning: the model's thoughts in a step that was cut; '' where the step is whole, because
-            then its state has what the provider wants back.
     """
 
-    text: str = ""
-    calls: list[ToolCall] = field(default_factory=list[ToolCall])
+    parts: list[Part] = field(default_factory=list[Part])
     state: dict[str, Any] | None = None
-    reasoning: str = ""
+
+    @property
+    def text(self) -> str:
+        """The texts, with SEPARATOR between them; '' if there is none."""
+        return SEPARATOR.join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """The tool calls, in order."""
+        return [part for part in self.parts if isinstance(part, ToolCall)]
+
+    @property
+    def is_only_thought(self) -> bool:
+        """The model has only thought, or nothing has come of it yet."""
+        return all(isinstance(part, Reasoning) for part in self.parts)
 
 
 class StepState(TypedDict):
@@ -83,97 +65,131 @@ class StepState(TypedDict):
     Attributes:
         state: `Step.state`.
         calls: `ToolCall.state` of each call.
-        reasoning: `Step.reasoning`, which goes back to no provider, because it is not whole.
     """
 
     state: dict[str, Any] | None
     calls: list[dict[str, Any] | None]
-    reasoning: NotRequired[str]
 
 
-def stored_steps(steps: list[Step]) -> tuple[str, list[dict[str, Any]] | None]:
-    """Return the columns `content` and `tool_calls` of an answer with these steps."""
+@dataclass(frozen=True, slots=True)
+class StepColumns:
+    """The columns of an answer that tell its steps.
+
+    Attributes:
+        content: the column.
+        tool_calls: likewise.
+        steps: likewise; None: the other two tell all.
+    """
+
+    content: str
+    tool_calls: list[dict[str, Any]] | None = None
+    steps: list[list[dict[str, Any]]] | None = None
+
+
+def stored_steps(steps: list[Step]) -> StepColumns:
+    """Return the columns of an answer with these steps."""
     content, tool_calls = "", list[dict[str, Any]]()
     for number, step in enumerate(steps):
-        if step.text:
-            content += (SEPARATOR if content else "") + step.text
-        tool_calls += [call.to_json(number, len(content)) for call in step.calls]
-    return content, tool_calls or None
+        for part in step.parts:
+            if isinstance(part, Text):
+                content += (SEPARATOR if content else "") + part.text
+            elif isinstance(part, ToolCall):
+                tool_calls.append(part.to_json(number, len(content)))
+    stored = None if _are_plain(steps) else [list(map(_stored, step.parts)) for step in steps]
+    return StepColumns(content, tool_calls or None, stored)
 
 
 def stored_states(steps: list[Step]) -> list[StepState]:
-    """Return the states of an answer's steps: an element for each step that `steps_of` yields.
-
-    One more follows for a last step that was cut while the model had only thought. In `steps_of` a
-    step without calls is one with the step after it: neither keeps its state, because together they
-    are no longer what the provider sent. The calls keep theirs.
-    """
-    states = list[StepState]()
-    spoken = list[Step]()
-    for step in steps:
-        if step.text or step.calls or step.reasoning:
-            spoken.append(step)
-        if step.calls:
-            states.append(_state(spoken))
-            spoken = []
-    return [*states, _state(spoken)] if spoken else states
+    """Return the states of an answer's steps: an element for each step that `steps_of` yields."""
+    return [{"state": step.state, "calls": [call.state for call in step.calls]} for step in steps]
 
 
-def _state(steps: list[Step]) -> StepState:
-    """Return the state of steps that are read back as one, the last of which may have calls."""
-    last = steps[-1]
-    own = last.state if len(steps) == 1 else None
-    state: StepState = {"state": own, "calls": [call.state for call in last.calls]}
-    if last.reasoning:
-        state["reasoning"] = last.reasoning
-    return state
-
-
-def steps_of(
-    content: str,
-    tool_calls: list[dict[str, Any]] | None,
-    states: Sequence[StepState] = (),
-) -> Iterator[Step]:
-    """Yield the steps of a stored answer; without calls, it has one.
+def steps_of(columns: StepColumns, states: Sequence[StepState] = ()) -> Iterator[Step]:
+    """Yield the steps of a stored answer.
 
     Args:
-        content: the column.
-        tool_calls: likewise.
+        columns: its columns.
         states: of its steps, as `stored_states` returns them; by default no step has one.
     """
-    start = 0
+    steps = _plain_steps(columns) if columns.steps is None else _all_steps(columns, columns.steps)
     given = iter(states)
-    for text_end, calls in _by_step(tool_calls or []):
-        yield _with_state(Step(_text(content, start, text_end), calls), next(given, None))
-        start = text_end
-    if last_text := _text(content, start, len(content)):
-        yield _with_state(Step(last_text), next(given, None))
+    for step in steps:
+        state = next(given, None)
+        if state is not None:
+            step.state = state["state"]
+            for call, call_state in zip(step.calls, state["calls"], strict=True):
+                call.state = call_state
+        yield step
 
 
-def _with_state(step: Step, state: StepState | None) -> Step:
-    if state is not None:
-        step.state = state["state"]
-        for call, call_state in zip(step.calls, state["calls"], strict=True):
-            call.state = call_state
-    return step
+def _are_plain(steps: list[Step]) -> bool:
+    """Tell whether `content` and `tool_calls` tell these steps.
+
+    Each step has at most a text, and then its calls; and each but the last has a call.
+    """
+    for step in steps:
+        kinds = list(map(type, step.parts))
+        is_plain = kinds[:1] in ([Text], [ToolCall]) and set(kinds[1:]) <= {ToolCall}
+        if not is_plain or (kinds == [Text] and step is not steps[-1]):
+            return False
+    return True
 
 
-def _text(content: str, start: int, end: int) -> str:
+def _plain_steps(columns: StepColumns) -> Iterator[Step]:
+    start = 0
+    for _, group in groupby(columns.tool_calls or [], key=lambda call: call["step"]):
+        calls = list(group)
+        end = calls[0]["text_end"]
+        yield Step([*_text(columns.content, start, end), *map(_call, calls)])
+        start = end
+    if last_text := _text(columns.content, start, len(columns.content)):
+        yield Step([*last_text])
+
+
+def _text(content: str, start: int, end: int) -> list[Text]:
     text = content[start:end]
-    return text.removeprefix(SEPARATOR) if start else text
+    text = text.removeprefix(SEPARATOR) if start else text
+    return [Text(text)] if text else []
 
 
-def _by_step(tool_calls: list[dict[str, Any]]) -> Iterator[tuple[int, list[ToolCall]]]:
-    for _, group in groupby(tool_calls, key=lambda call: call["step"]):
-        stored = list(group)
-        calls = [
-            ToolCall(
-                id=call["id"],
-                name=call["name"],
-                arguments=call["arguments"],
-                output=call.get("output"),
-                error=call.get("error"),
-            )
-            for call in stored
-        ]
-        yield stored[0]["text_end"], calls
+def _all_steps(columns: StepColumns, steps: list[list[dict[str, Any]]]) -> Iterator[Step]:
+    calls = iter(columns.tool_calls or [])
+    start = 0
+    for parts in steps:
+        step = Step()
+        for part in parts:
+            match part["type"]:
+                case "text":
+                    start += len(SEPARATOR) if start else 0
+                    step.parts.append(Text(columns.content[start : start + part["chars"]]))
+                    start += part["chars"]
+                case "call":
+                    step.parts.append(_call(next(calls)))
+                case name:
+                    fields = {key: value for key, value in part.items() if key != "type"}
+                    step.parts.append(WHOLE[name](**fields))
+        yield step
+
+
+def _stored(part: Part) -> dict[str, Any]:
+    """Return a part as `steps` stores it."""
+    match part:
+        case Text(text):
+            return {"type": "text", "chars": len(text)}
+        case ToolCall():
+            return {"type": "call"}
+        case Reasoning() | Source() | File() | Data():
+            fields = {name: value for name, value in asdict(part).items() if value is not None}
+            return {"type": TYPES[type(part)]} | fields
+        case _:
+            assert_never(part)
+
+
+def _call(stored: dict[str, Any]) -> ToolCall:
+    return ToolCall(
+        id=stored["id"],
+        name=stored["name"],
+        arguments=stored["arguments"],
+        output=stored.get("output"),
+        error=stored.get("error"),
+    )

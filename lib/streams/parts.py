@@ -9,11 +9,14 @@ Source: AI SDK, "Stream Protocols"; checked against ai 5.0.277, 6.0.326 and 7.0.
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from itertools import count
+from typing import Any, assert_never
 from uuid import UUID
 
 from lib.conversations.message import FinishReason, Message
-from lib.conversations.steps import Step, ToolCall, steps_of
+from lib.conversations.parts import Data, File, Part, Reasoning, Source, Text, ToolCall
+from lib.conversations.steps import Step, steps_of
+from lib.conversations.ui_parts import ui_part
 
 # The conversation's id: WorkflowChatTransport of @ai-sdk/workflow uses it to resume a lost stream.
 RUN_ID = "x-workflow-run-id"
@@ -69,19 +72,35 @@ def start(message_id: str, conversation_id: object) -> bytes:
     return part({"type": "start", "messageId": message_id, "messageMetadata": metadata})
 
 
-def text_start(step: int) -> bytes:
-    """Begin the text of a step; the step's number is the text's id."""
-    return f'data: {{"type":"text-start","id":"{step}"}}\n\n'.encode()
+def text_start(block: int) -> bytes:
+    """Begin a text; a number that no other text or thought of the answer has is its id."""
+    return f'data: {{"type":"text-start","id":"{block}"}}\n\n'.encode()
 
 
-def text_delta(step: int, piece: str) -> bytes:
+def text_delta(block: int, piece: str) -> bytes:
     """Encode a piece of text; without `part`, because every token comes through here."""
-    return f'data: {{"type":"text-delta","id":"{step}","delta":{json.dumps(piece)}}}\n\n'.encode()
+    return f'data: {{"type":"text-delta","id":"{block}","delta":{json.dumps(piece)}}}\n\n'.encode()
 
 
-def text_end(step: int) -> bytes:
-    """End the text of a step."""
-    return f'data: {{"type":"text-end","id":"{step}"}}\n\n'.encode()
+def text_end(block: int) -> bytes:
+    """End a text."""
+    return f'data: {{"type":"text-end","id":"{block}"}}\n\n'.encode()
+
+
+def reasoning_start(block: int) -> bytes:
+    """Begin a thought; see `text_start` for its id."""
+    return f'data: {{"type":"reasoning-start","id":"{block}"}}\n\n'.encode()
+
+
+def reasoning_delta(block: int, piece: str) -> bytes:
+    """Encode a piece of a thought; without `part`, as a piece of text."""
+    delta = json.dumps(piece)
+    return f'data: {{"type":"reasoning-delta","id":"{block}","delta":{delta}}}\n\n'.encode()
+
+
+def reasoning_end(block: int) -> bytes:
+    """End a thought."""
+    return f'data: {{"type":"reasoning-end","id":"{block}"}}\n\n'.encode()
 
 
 def tool_input_start(call_id: str, name: str) -> bytes:
@@ -115,14 +134,31 @@ def tool_output(call: ToolCall) -> bytes:
     return part(outcome | {"toolCallId": call.id})
 
 
-def complete_step(number: int, step: Step) -> bytes:
-    """Encode a step that is over, in one piece."""
-    text = text_start(number) + text_delta(number, step.text) + text_end(number)
-    calls = [
-        tool_input_start(call.id, call.name) + tool_input(call) + tool_output(call)
-        for call in step.calls
-    ]
-    return START_STEP + (text if step.text else b"") + b"".join(calls) + FINISH_STEP
+def complete_step(step: Step, blocks: Iterator[int]) -> bytes:
+    """Encode a step that is over, in one piece.
+
+    Args:
+        step: the step.
+        blocks: numbers for its texts and thoughts.
+    """
+    return START_STEP + b"".join(_complete(each, blocks) for each in step.parts) + FINISH_STEP
+
+
+def _complete(content: Part, blocks: Iterator[int]) -> bytes:
+    match content:
+        case Text(text):
+            block = next(blocks)
+            return text_start(block) + text_delta(block, text) + text_end(block)
+        case Reasoning(text):
+            block = next(blocks)
+            return reasoning_start(block) + reasoning_delta(block, text) + reasoning_end(block)
+        case ToolCall():
+            opening = tool_input_start(content.id, content.name)
+            return opening + tool_input(content) + tool_output(content)
+        case Source() | File() | Data():
+            return part(ui_part(content))
+        case _:
+            assert_never(content)
 
 
 def conversation(conversation_id: object, title: str) -> bytes:
@@ -149,7 +185,7 @@ def error(text: str) -> bytes:
 
 def complete_answer(answer: Message) -> bytes:
     """Encode a stored answer as a stream, in one piece."""
-    numbered_steps = enumerate(steps_of(answer.content, answer.tool_calls))
-    steps = b"".join(complete_step(number, step) for number, step in numbered_steps)
+    blocks = count()
+    steps = b"".join(complete_step(step, blocks) for step in steps_of(answer.step_columns))
     opening = start(answer.message_id, answer.conversation_id)
     return opening + (steps or START_STEP + FINISH_STEP) + finish(answer) + DONE

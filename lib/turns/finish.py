@@ -195,6 +195,7 @@ def finish_call(
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
         tool_calls=json_text(answer.tool_calls),
+        steps=json_text(answer.steps),
         provider_state=json_text(answer.provider_state),
         persona=answer.persona,
         tone=answer.tone,

@@ -8,15 +8,12 @@ stores them as the answer, marked `interrupted`, once the attempt's lease has ru
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, assert_never
-from uuid import UUID, uuid4
+from typing import Any, assert_never
+from uuid import UUID
 
 import psycopg
 
-from lib.conversations.message import Message
-from lib.conversations.steps import CUT, UNKNOWN, Step, ToolCall, stored_steps
 from lib.database.client import Database
 from lib.database.statements import Call, Statement
 from lib.identity.callers import Caller
@@ -25,11 +22,10 @@ from lib.runtime.counting import note_finish
 from lib.runtime.log import log
 from lib.settings import settings
 from lib.streams import parts as ui_stream
+from lib.turns._unfinished import RecoveryReason, UnfinishedAnswer
 from lib.turns.finish import StoredAnswer, TurnKey, UnstoredParts, finish_call, release_calls
 from lib.turns.tool_runs import LIST_TOOL_RUNS, ToolRun
 
-# Why an unfinished answer is stored: its attempt died, or its user asked it to stop.
-RecoveryReason = Literal["interrupted", "aborted"]
 type Run = Callable[..., Awaitable[Any]]
 LAPSED_AT_ONCE = 1000
 
@@ -156,7 +152,7 @@ def _finish_call(
     lapsed: LapsedTurn, left: LeftTurn, runs: list[ToolRun], finish_reason: RecoveryReason
 ) -> Call[StoredAnswer] | None:
     """Return the call that stores the unfinished answer; None: there is none to store."""
-    unfinished = _UnfinishedAnswer(left.parts.encode())
+    unfinished = UnfinishedAnswer(left.parts.encode())
     unfinished.add_runs(runs)
     if left.question_id is None or unfinished.is_empty:
         return None
@@ -180,101 +176,3 @@ def _last_parts(finish_reason: RecoveryReason) -> bytes:
             return ui_stream.error(AnswerInterrupted().detail) + ui_stream.DONE
         case _:
             assert_never(finish_reason)
-
-
-class _UnfinishedAnswer:
-    """The answer of a dead attempt, read from the stored parts of its stream.
-
-    Attributes:
-        added_parts: parts that the stream lacks: the outcomes of its tool calls.
-    """
-
-    def __init__(self, parts: bytes) -> None:
-        """Read the parts."""
-        self.added_parts = b""
-        self._message_id = str(uuid4())
-        self._steps: list[Step] = []
-        self._calls: dict[str, ToolCall] = {}
-        # A dict because a set has no order: outcomes come in the order of their calls.
-        self._open_calls: dict[str, ToolCall] = {}
-        for part in ui_stream.contents(parts):
-            self._read(part)
-
-    def add_runs(self, runs: list[ToolRun]) -> None:
-        """Add the outcomes of the stored tool runs, then end the calls that are still open."""
-        for run in runs:
-            outcome = run.to_call()
-            call = self._calls.get(outcome.id)
-            if call is None:
-                # The function died before it stored the parts of this call.
-                self._last_step().calls.append(outcome)
-                self.added_parts += ui_stream.tool_input_start(outcome.id, outcome.name)
-                self._add_outcome(outcome)
-            elif outcome.id in self._open_calls:
-                call.arguments = outcome.arguments
-                call.output, call.error = outcome.output, outcome.error
-        for call in self._open_calls.values():
-            self._add_outcome(call)
-
-    @property
-    def is_empty(self) -> bool:
-        """The attempt has left no text and no tool call."""
-        return not any(step.text or step.calls for step in self._steps)
-
-    def message(
-        self, conversation_id: UUID, question_id: int, finish_reason: RecoveryReason
-    ) -> Message:
-        """Return the answer as a message, with the id that its stream began with."""
-        now = datetime.now(UTC)
-        content, tool_calls = stored_steps(self._steps)
-        return Message(
-            id=0,
-            conversation_id=conversation_id,
-            message_id=self._message_id,
-            role="assistant",
-            content=content,
-            reply_to=question_id,
-            finish_reason=finish_reason,
-            tool_calls=tool_calls,
-            created_at=now,
-            updated_at=now,
-        )
-
-    def _read(self, part: dict[str, Any]) -> None:
-        match part["type"]:
-            case "start":
-                self._message_id = part["messageId"]
-            case "start-step":
-                self._steps.append(Step())
-            case "text-delta":
-                self._last_step().text += part["delta"]
-            case "tool-input-start":
-                self._begin_call(part["toolCallId"], part["toolName"])
-            case "tool-input-available":
-                call = self._calls[part["toolCallId"]]
-                call.arguments, call.error = part["input"], UNKNOWN
-            case "tool-output-available":
-                self._end_call(part["toolCallId"], output=part["output"])
-            case "tool-output-error":
-                self._end_call(part["toolCallId"], error=part["errorText"])
-            case _:
-                # Nothing that is stored: the ends of texts and steps, and pieces of arguments.
-                pass
-
-    def _begin_call(self, call_id: str, name: str) -> None:
-        call = ToolCall(id=call_id, name=name, arguments={}, error=CUT)
-        self._calls[call_id] = self._open_calls[call_id] = call
-        self._last_step().calls.append(call)
-
-    def _end_call(self, call_id: str, *, output: object = None, error: str | None = None) -> None:
-        call = self._calls[call_id]
-        call.output, call.error = output, error
-        self._open_calls.pop(call_id, None)
-
-    def _last_step(self) -> Step:
-        if not self._steps:
-            self._steps.append(Step())
-        return self._steps[-1]
-
-    def _add_outcome(self, call: ToolCall) -> None:
-        self.added_parts += ui_stream.tool_input(call) + ui_stream.tool_output(call)

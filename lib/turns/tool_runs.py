@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lib.conversations.steps import UNKNOWN, ToolCall
+from lib.conversations.parts import ToolCall
+from lib.conversations.steps import UNKNOWN
 from lib.database.statements import Statement
 
 

@@ -18,6 +18,7 @@
 --   prompt_tokens           integer           null: unknown
 --   completion_tokens       integer           null: unknown
 --   tool_calls              json              the tool calls with their results; null: none
+--   steps                   json              see the column; null: content and tool_calls tell the steps
 --   provider_state          json              see the column; null: none
 --   persona                 text              as requested; null: none
 --   tone                    text              as requested, or from the analysis; null: neither
@@ -55,6 +56,7 @@ CREATE OR REPLACE FUNCTION finish_turn(
     prompt_tokens integer,
     completion_tokens integer,
     tool_calls json,
+    steps json,
     provider_state json,
     persona text,
     tone text,
@@ -270,6 +272,7 @@ BEGIN
             prompt_tokens,
             completion_tokens,
             tool_calls,
+            steps,
             provider_state,
             persona,
             tone,
@@ -293,6 +296,7 @@ BEGIN
             finish_turn.prompt_tokens,
             finish_turn.completion_tokens,
             finish_turn.tool_calls,
+            finish_turn.steps,
             finish_turn.provider_state,
             finish_turn.persona,
             finish_turn.tone,
@@ -353,18 +357,18 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION finish_turn(
-    uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, text, text, text, text,
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, json, text, text, text, text,
     double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text,
     timestamptz
 )
 IS 'Parley: stores the answer and gives the turn back';
 REVOKE EXECUTE ON FUNCTION finish_turn(
-    uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, text, text, text, text,
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, json, text, text, text, text,
     double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text,
     timestamptz
 ) FROM public;
 GRANT EXECUTE ON FUNCTION finish_turn(
-    uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, text, text, text, text,
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, json, text, text, text, text,
     double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text,
     timestamptz
 ) TO parley_app;

@@ -280,9 +280,7 @@ async def test_a_chosen_tool_is_not_forced_again_when_the_message_is_tried_again
     assert tasks(database) == [("ann", "Milk")]
 
 
-async def test_text_after_a_tool_call_begins_the_next_step(
-    parley: Parley, model: ScriptedModel
-) -> None:
+async def test_text_after_a_tool_call_stands_after_it(parley: Parley, model: ScriptedModel) -> None:
     chunks = [chunk(text="Before."), chunk(piece(MILK, index=0, id="a")), chunk(text="After."), END]
     model.replies = [Reply(chunks=chunks), DONE]
 
@@ -292,7 +290,7 @@ async def test_text_after_a_tool_call_begins_the_next_step(
         part.get("text", part["type"])
         for part in (await parley.history(user="ann"))["messages"][1]["parts"]
     ]
-    assert shown == ["step-start", "Before.", "tool-add_task", "step-start", "After.Done"]
+    assert shown == ["step-start", "Before.", "tool-add_task", "After.", "step-start", "Done"]
     assert [part["delta"] for part in streamed if part["type"] == "text-delta"] == [
         "Before.", "After.", "Done",
     ]  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from lib.runtime.counting import MODEL_WAITS, counters
 from tests.support.model_server import MODEL_NAME, Reply, ScriptedModel
-from tests.support.product import CHAT_ID, Parley, parts_of, problem_of, text_of
+from tests.support.product import CHAT_ID, Parley, parts_of, text_of
 from tests.support.reading import path_of, sending, until
 
 WHOLE = "Hello, how are you?"
@@ -23,7 +23,7 @@ ONLY_THINKS = Reply(chunks=[thought("First, "), thought("let me see.")], hangs_a
 
 
 async def thinking() -> None:
-    """Wait until a thought has come; no reader sees one."""
+    """Wait until a thought has come."""
 
     def has_come() -> bool:
         cells = counters().take()
@@ -33,12 +33,12 @@ async def thinking() -> None:
     await until(has_come)
 
 
-def stored_state(database: psycopg.Connection) -> dict[str, Any] | None:
-    """Return the state of the only answer."""
-    [(state,)] = database.execute(
-        "SELECT provider_state FROM chat_messages WHERE role = 'assistant'"
+def stored_steps(database: psycopg.Connection) -> list[list[dict[str, Any]]] | None:
+    """Return the column `steps` of the only answer."""
+    [(steps,)] = database.execute(
+        "SELECT steps FROM chat_messages WHERE role = 'assistant'"
     ).fetchall()
-    return state
+    return steps
 
 
 @pytest.mark.environment(MAX_DURATION_SECONDS="5")
@@ -49,17 +49,20 @@ async def test_an_answer_cut_at_the_deadline_while_the_model_thinks_is_stored(
 
     parts = parts_of(await parley.send("Hello!"))
 
-    assert [part["type"] for part in parts] == ["start", "start-step", "finish-step", "finish"]
+    assert [part["type"] for part in parts] == [
+        "start", "start-step",
+        "reasoning-start", "reasoning-delta", "reasoning-delta", "reasoning-end",
+        "finish-step", "finish",
+    ]  # fmt: skip
     assert parts[-1]["finishReason"] == "length"
     answer = (await parley.history())["messages"][1]
     assert (answer["content"], answer["finish_reason"]) == ("", "timeout")
     # As useChat has it from the stream.
-    assert answer["parts"] == [{"type": "step-start"}]
-    state = stored_state(database)
-    assert state is not None
-    assert state["steps"] == [
-        {"state": None, "calls": [], "reasoning": "First, let me see."},
+    assert answer["parts"] == [
+        {"type": "step-start"},
+        {"type": "reasoning", "text": "First, let me see.", "state": "done"},
     ]
+    assert stored_steps(database) == [[{"type": "reasoning", "text": "First, let me see."}]]
 
 
 @pytest.mark.environment(MAX_DURATION_SECONDS="5")
@@ -102,7 +105,7 @@ async def test_an_answer_that_is_stopped_while_the_model_thinks_is_stored_as_sto
     assert [part["type"] for part in parts_of(await first.end())][-1] == "abort"
     answer = (await parley.history())["messages"][1]
     assert (answer["content"], answer["finish_reason"]) == ("", "aborted")
-    assert stored_state(database) is not None
+    assert stored_steps(database) is not None
 
 
 async def test_an_answer_that_was_stopped_while_the_model_thinks_can_be_regenerated(
@@ -120,14 +123,16 @@ async def test_an_answer_that_was_stopped_while_the_model_thinks_can_be_regenera
     assert await parley.said() == ["Hello!", WHOLE]
 
 
-async def test_a_model_that_fails_while_it_thinks_leaves_nothing(
+async def test_a_model_that_fails_while_it_thinks_stores_no_answer_and_is_asked_again(
     parley: Parley, model: ScriptedModel
 ) -> None:
     model.replies = [Reply(chunks=[thought("First, "), {"error": {"message": "no"}}])]
 
-    problem_of(await parley.send("Hello!"), 502, "model_failed")
+    parts = parts_of(await parley.send("Hello!"))
 
+    assert [part["type"] for part in parts[-2:]] == ["reasoning-end", "error"]
     assert await parley.said() == ["Hello!"]
+    assert text_of(await parley.send("Hello!")) == WHOLE
 
 
 async def test_thoughts_are_not_part_of_the_text(parley: Parley, model: ScriptedModel) -> None:

@@ -83,10 +83,10 @@ async def test_history_shows_the_same_tool_calls_as_the_stream(
     tool = {"type": "tool-add_task", "toolCallId": "call_milk", "state": "output-available"}
     assert answer["parts"] == [
         {"type": "step-start"},
-        {"type": "text", "text": "Let me see."},
+        {"type": "text", "text": "Let me see.", "state": "done"},
         tool | {"input": {"title": "Buy milk"}, "output": output},
         {"type": "step-start"},
-        {"type": "text", "text": "Done"},
+        {"type": "text", "text": "Done", "state": "done"},
     ]
     assert answer["content"] == "Let me see.\n\nDone"
     assert (answer["prompt_tokens"], answer["completion_tokens"]) == (14, 3)

@@ -41,7 +41,8 @@ SELECT
     chat_messages.is_mistake,
     chat_messages.mistake_note,
     chat_messages.superseded_at,
-    chat_messages.refusal
+    chat_messages.refusal,
+    chat_messages.steps
 FROM chat_messages
 WHERE
     chat_messages.conversation_id = %(conversation_id)s::uuid

@@ -40,6 +40,7 @@ SELECT
     answer.mistake_note,
     answer.superseded_at,
     answer.refusal,
+    answer.steps,
     question.message_id AS question_message_id,
     question.content AS question
 FROM chat_messages AS answer

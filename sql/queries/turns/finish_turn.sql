@@ -19,6 +19,7 @@ FROM finish_turn(
     prompt_tokens => %(prompt_tokens)s::integer,
     completion_tokens => %(completion_tokens)s::integer,
     tool_calls => %(tool_calls)s::json,
+    steps => %(steps)s::json,
     provider_state => %(provider_state)s::json,
     persona => %(persona)s::text,
     tone => %(tone)s::text,

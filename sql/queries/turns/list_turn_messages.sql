@@ -31,6 +31,7 @@ SELECT
     listed.mistake_note,
     listed.superseded_at,
     listed.refusal,
+    listed.steps,
     listed.provider_state
 FROM
     list_turn_messages(

@@ -13,13 +13,14 @@ import pytest
 
 from lib.answers.answer import NEXT_STATES, Answer, AnswerCutError, AnswerState, CutReason
 from lib.conversations.message import Message
-from lib.conversations.steps import Step, ToolCall
+from lib.conversations.steps import ToolCall
 from lib.identity.callers import Caller
 from lib.problems import AnswerStopped, ModelFailed
 from lib.settings import settings
 from lib.streams import parts as ui_stream
 from lib.turns.request import ChatRequest
 from lib.turns.turn import Turn
+from tests.support.made_steps import made_step
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 QUESTION = Message(
@@ -85,6 +86,7 @@ async def test_an_answer_streams_from_its_first_part_with_content_on(answer: Ans
 
 
 async def test_an_answer_that_ends_has_its_message_and_its_last_parts(answer: Answer) -> None:
+    answer.parts.begin_step()
     answer.parts.add_text("Hello")
     stored = replace(QUESTION, id=2, role="assistant")
 
@@ -108,6 +110,7 @@ async def test_an_answer_that_fails_before_its_first_part_has_not_begun(answer: 
 
 
 async def test_an_answer_that_fails_after_its_first_part_is_broken(answer: Answer) -> None:
+    answer.parts.begin_step()
     answer.parts.add_text("Hello")
 
     answer.fail(ModelFailed())
@@ -130,6 +133,7 @@ async def test_an_answer_stopped_without_text_ends_its_stream_in_an_abort(answer
 
 
 async def test_an_answer_that_is_over_cannot_end_again(answer: Answer) -> None:
+    answer.parts.begin_step()
     answer.parts.add_text("Hello")
     answer.fail(ModelFailed())
     parts = list(answer.stream.parts)
@@ -180,6 +184,7 @@ async def test_an_answer_is_cut_at_its_deadline(answer: Answer) -> None:
 
 async def test_a_cut_after_the_models_end_changes_nothing(answer: Answer) -> None:
     async with answer.limited(asyncio.get_running_loop().time() + 60):
+        answer.parts.begin_step()
         answer.parts.add_text("Hello")
 
     answer.cut("aborted")
@@ -190,11 +195,11 @@ async def test_a_cut_after_the_models_end_changes_nothing(answer: Answer) -> Non
 async def test_the_parts_of_two_steps_are_numbered_and_opened_once(answer: Answer) -> None:
     call = ToolCall(id="call-1", name="add_task", arguments={"title": "Milk"}, output={})
     parts = answer.parts
-    parts.add_step(Step("Earlier.", [call]))
+    parts.add_step(made_step("Earlier.", [call]))
     parts.begin_step()
     parts.add_text("Let me ")
     parts.add_text("see.")
-    parts.begin_call("call-2", "add_task")
+    parts.begin_call(ToolCall(id="call-2", name="add_task", arguments={}))
     parts.add_arguments("call-2", '{"title"')
     parts.end_arguments(call)
     parts.add_outcome(call)

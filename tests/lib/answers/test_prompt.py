@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import lib.settings
 from lib.answers._prompt import NO_ANSWER, prompt_messages
 from lib.conversations.message import Message, Role
-from lib.conversations.steps import Step, ToolCall, stored_steps
+from lib.conversations.parts import ToolCall
+from lib.conversations.steps import Step, stored_steps
 from lib.model._chat.request import chat_messages
 from lib.model._responses.request import input_items
 from lib.model.request import (
@@ -23,6 +24,7 @@ from lib.model.request import (
     UserMessage,
 )
 from lib.turns.request import Style
+from tests.support.made_steps import made_step
 from tests.support.model_server import Called
 from tests.support.responses_model import called, said, thought
 from tests.support.strictest_provider import fault_in
@@ -50,7 +52,7 @@ calls = st.builds(
     arguments=st.just({}),
     error=st.sampled_from([None, "No."]),
 )
-steps = st.builds(Step, texts, st.lists(calls, max_size=2))
+steps = st.builds(made_step, texts, st.lists(calls, max_size=2))
 finish_reasons = st.sampled_from(
     ["stop", "length", "content_filter", "tool_calls", "other", "error", "aborted", "timeout",
      "interrupted"]
@@ -63,7 +65,7 @@ def responses_steps(draw: st.DrawFn) -> Step:
 
     Parley may have dropped a call, and then the items do not fit the step.
     """
-    step = Step(draw(texts), draw(st.lists(calls, min_size=1, max_size=2)))
+    step = made_step(draw(texts), draw(st.lists(calls, min_size=1, max_size=2)))
     items = [thought()] if draw(st.booleans()) else []
     if step.text.strip():
         items.append(said(step.text, phase=draw(st.sampled_from([None, "commentary"]))))
@@ -84,8 +86,9 @@ def message(role: Role, content: str, **columns: Any) -> Message:
 
 def answer(given_steps: list[Step], **columns: Any) -> Message:
     """Return an answer as it is stored: whole, failed, stopped, or nothing but tool calls."""
-    content, tool_calls = stored_steps(given_steps)
-    return message("assistant", content, tool_calls=tool_calls, **columns)
+    stored = stored_steps(given_steps)
+    columns |= {"tool_calls": stored.tool_calls, "steps": stored.steps}
+    return message("assistant", stored.content, **columns)
 
 
 history = st.lists(
@@ -104,7 +107,7 @@ history = st.lists(
 
 
 @settings(max_examples=500, deadline=None)
-@given(history, st.lists(st.builds(Step, texts, st.lists(calls, min_size=1)), max_size=2))
+@given(history, st.lists(st.builds(made_step, texts, st.lists(calls, min_size=1)), max_size=2))
 def test_the_strictest_provider_accepts_the_order_of_any_conversation(
     messages: list[Message], taken: list[Step]
 ) -> None:
@@ -121,7 +124,7 @@ def test_the_strictest_provider_accepts_the_order_of_any_conversation(
 @given(
     history,
     st.lists(
-        st.one_of(responses_steps(), st.builds(Step, texts, st.lists(calls, min_size=1))),
+        st.one_of(responses_steps(), st.builds(made_step, texts, st.lists(calls, min_size=1))),
         max_size=3,
     ),
 )
@@ -160,7 +163,7 @@ def test_a_prompt_has_ten_images_at_most_and_an_image_left_out_stays_out(counts:
         assert images[len(images) - count :] == urls
         assert set(images) - set(urls) <= before
         before = set(images)
-        messages.append(answer([Step("I see")]))
+        messages.append(answer([made_step("I see")]))
 
 
 def test_two_questions_become_one_message_when_the_first_has_no_answer() -> None:
@@ -172,7 +175,7 @@ def test_two_questions_become_one_message_when_the_first_has_no_answer() -> None
 
 
 def test_an_answer_that_ended_with_tool_results_is_closed_before_the_next_question() -> None:
-    called = Step("", [ToolCall(id="1", name="add_task", arguments={}, output=1)])
+    called = made_step("", [ToolCall(id="1", name="add_task", arguments={}, output=1)])
     messages = [message("user", "Add milk"), answer([called]), message("user", "And now?")]
 
     [_, first, step, close, second] = prompt_messages(messages, Style(), [])
@@ -184,7 +187,7 @@ def test_an_answer_that_ended_with_tool_results_is_closed_before_the_next_questi
 
 
 def test_a_window_that_begins_with_an_answer_begins_with_the_question_after_it() -> None:
-    messages = [answer([Step("Paris.")]), message("user", "And of Italy?")]
+    messages = [answer([made_step("Paris.")]), message("user", "And of Italy?")]
 
     [_, question] = prompt_messages(messages, Style(), [])
 
@@ -192,7 +195,7 @@ def test_a_window_that_begins_with_an_answer_begins_with_the_question_after_it()
 
 
 def test_all_instructions_stand_in_one_message_at_the_beginning() -> None:
-    messages = [message("user", "Hello"), answer([Step("Hi")]), message("system", "Be brief.")]
+    messages = [message("user", "Hello"), answer([made_step("Hi")]), message("system", "Be brief.")]
 
     prompt = prompt_messages([*messages, message("user", "And now?")], Style(), [])
 

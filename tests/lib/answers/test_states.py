@@ -11,13 +11,15 @@ import pytest
 import lib.settings
 from lib.answers._states import MAX_STATE_CHARS, provider_state, steps_with_states
 from lib.conversations.message import Message
-from lib.conversations.steps import Step, ToolCall, stored_steps
+from lib.conversations.parts import ToolCall
+from lib.conversations.steps import Step, stored_steps
+from tests.support.made_steps import made_step
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CALL = ToolCall(id="1", name="add_task", arguments={}, output=1, state={"id": "call_1"})
 STEPS = [
-    Step("Let me see.", [CALL], state={"reasoning_content": "Hm."}),
-    Step("Done.", state={"reasoning_content": "So."}),
+    made_step("Let me see.", [CALL], state={"reasoning_content": "Hm."}),
+    made_step("Done.", state={"reasoning_content": "So."}),
 ]
 
 
@@ -34,11 +36,11 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 def answer() -> Message:
     """Return the answer as it is stored."""
-    content, tool_calls = stored_steps(STEPS)
+    columns = stored_steps(STEPS)
     state = provider_state(STEPS)
     return Message(
-        1, UUID(int=1), "m", "assistant", content, NOW, NOW,
-        tool_calls=tool_calls, provider_state=state,
+        1, UUID(int=1), "m", "assistant", columns.content, NOW, NOW,
+        tool_calls=columns.tool_calls, provider_state=state,
     )  # fmt: skip
 
 
@@ -98,4 +100,4 @@ def test_a_state_that_cannot_be_stored_is_left_out_whole(state: dict[str, Any]) 
 
 
 def test_an_answer_without_any_state_stores_none() -> None:
-    assert provider_state([Step("Hello"), Step()]) is None
+    assert provider_state([made_step("Hello"), Step()]) is None

@@ -1,0 +1,108 @@
+"""The parts of an answer as those of an AI SDK `UIMessage`.
+
+They are what `useChat` holds when it has read the answer's stream, part for part.
+Source: AI SDK, "UIMessage"; compared with ai 5.0.277, 6.0.326 and 7.0.173 by
+`tests/node/test_ai_sdk_live.py`.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, assert_never
+
+from lib.conversations.parts import Data, File, Part, Reasoning, Source, Text, ToolCall
+from lib.conversations.steps import Step
+
+STEP_START = {"type": "step-start"}
+
+
+def ui_parts(steps: Iterable[Step]) -> Iterator[dict[str, Any]]:
+    """Yield the parts of an answer with these steps; without a step, it was cut in its first."""
+    is_empty = True
+    for step in steps:
+        is_empty = False
+        yield STEP_START
+        yield from map(ui_part, step.parts)
+    if is_empty:
+        yield STEP_START
+
+
+def ui_part(part: Part) -> dict[str, Any]:
+    """Return one part; it has no null field, which the SDK's own check refuses."""
+    match part:
+        case Text(text):
+            return {"type": "text", "text": text, "state": "done"}
+        case Reasoning(text):
+            return {"type": "reasoning", "text": text, "state": "done"}
+        case ToolCall():
+            return _tool_part(part)
+        case Source():
+            return source_part(part)
+        case File():
+            return file_part(part)
+        case Data():
+            return data_part(part)
+        case _:
+            assert_never(part)
+
+
+def _tool_part(call: ToolCall) -> dict[str, Any]:
+    part = {"type": f"tool-{call.name}", "toolCallId": call.id}
+    if call.error is not None:
+        outcome = {"state": "output-error", "errorText": call.error}
+    else:
+        outcome = {"state": "output-available", "output": call.output}
+    return part | outcome | {"input": call.arguments}
+
+
+def source_part(source: Source) -> dict[str, Any]:
+    """Return a source's part, which is the same in the stream."""
+    if source.url is not None:
+        named = {"type": "source-url", "sourceId": source.id, "url": source.url}
+        return named | _present(title=source.title)
+    named = {"type": "source-document", "sourceId": source.id}
+    return (
+        named
+        | {
+            "mediaType": source.media_type or "application/octet-stream",
+            "title": source.title or source.filename or source.id,
+        }
+        | _present(filename=source.filename)
+    )
+
+
+def file_part(file: File) -> dict[str, Any]:
+    """Return a file's part."""
+    part = {"type": "file", "mediaType": file.media_type, "url": file.url}
+    return part | _present(filename=file.filename)
+
+
+def data_part(data: Data) -> dict[str, Any]:
+    """Return the part of something shown, which is the same in the stream."""
+    return {"type": f"data-{data.name}"} | _present(id=data.id) | {"data": data.data}
+
+
+def part_of(ui_part: dict[str, Any]) -> Source | File | Data | None:
+    """Return the part that an event of a stream has whole; None: it has no whole part."""
+    match ui_part:
+        case {"type": "source-url"}:
+            return Source(id=ui_part["sourceId"], url=ui_part["url"], title=ui_part.get("title"))
+        case {"type": "source-document"}:
+            return Source(
+                id=ui_part["sourceId"],
+                title=ui_part["title"],
+                media_type=ui_part["mediaType"],
+                filename=ui_part.get("filename"),
+            )
+        case {"type": "file"}:
+            return File(
+                url=ui_part["url"],
+                media_type=ui_part["mediaType"],
+                filename=ui_part.get("filename"),
+            )
+        case {"type": str(name)} if name.startswith("data-") and not ui_part.get("transient"):
+            return Data(name=name.removeprefix("data-"), data=ui_part["data"], id=ui_part.get("id"))
+        case _:
+            return None
+
+
+def _present(**fields: object) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,135 @@
+"""The unfinished answer of an attempt that died, read from the stored parts of its stream."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from lib.conversations.message import Message
+from lib.conversations.parts import Reasoning, Text, ToolCall
+from lib.conversations.steps import CUT, UNKNOWN, Step, stored_steps
+from lib.conversations.ui_parts import part_of
+from lib.streams import parts as ui_stream
+from lib.turns.tool_runs import ToolRun
+
+# Why an unfinished answer is stored: its attempt died, or its user asked it to stop.
+RecoveryReason = Literal["interrupted", "aborted"]
+
+
+class UnfinishedAnswer:
+    """The answer of a dead attempt, read from the stored parts of its stream.
+
+    Attributes:
+        added_parts: parts that the stream lacks: the outcomes of its tool calls.
+    """
+
+    def __init__(self, parts: bytes) -> None:
+        """Read the parts."""
+        self.added_parts = b""
+        self._message_id = str(uuid4())
+        self._steps: list[Step] = []
+        # The texts and thoughts, and the pieces of each.
+        self._blocks: dict[str, tuple[Text | Reasoning, list[str]]] = {}
+        self._calls: dict[str, ToolCall] = {}
+        # A dict because a set has no order: outcomes come in the order of their calls.
+        self._open_calls: dict[str, ToolCall] = {}
+        for part in ui_stream.contents(parts):
+            self._read(part)
+        for block, pieces in self._blocks.values():
+            block.text = "".join(pieces)
+
+    def add_runs(self, runs: list[ToolRun]) -> None:
+        """Add the outcomes of the stored tool runs, then end the calls that are still open."""
+        for run in runs:
+            outcome = run.to_call()
+            call = self._calls.get(outcome.id)
+            if call is None:
+                # The function died before it stored the parts of this call.
+                self._last_step().parts.append(outcome)
+                self.added_parts += ui_stream.tool_input_start(outcome.id, outcome.name)
+                self._add_outcome(outcome)
+            elif outcome.id in self._open_calls:
+                call.arguments = outcome.arguments
+                call.output, call.error = outcome.output, outcome.error
+        for call in self._open_calls.values():
+            self._add_outcome(call)
+
+    @property
+    def is_empty(self) -> bool:
+        """The attempt has left no text and no tool call."""
+        return all(step.is_only_thought for step in self._steps)
+
+    def message(
+        self, conversation_id: UUID, question_id: int, finish_reason: RecoveryReason
+    ) -> Message:
+        """Return the answer as a message, with the id that its stream began with."""
+        now = datetime.now(UTC)
+        columns = stored_steps(self._steps)
+        return Message(
+            id=0,
+            conversation_id=conversation_id,
+            message_id=self._message_id,
+            role="assistant",
+            content=columns.content,
+            reply_to=question_id,
+            finish_reason=finish_reason,
+            tool_calls=columns.tool_calls,
+            steps=columns.steps,
+            created_at=now,
+            updated_at=now,
+        )
+
+    def _read(self, part: dict[str, Any]) -> None:
+        match part["type"]:
+            case "start":
+                self._message_id = part["messageId"]
+            case "start-step":
+                self._steps.append(Step())
+            case "text-start":
+                self._begin_block(part["id"], Text(""))
+            case "reasoning-start":
+                self._begin_block(part["id"], Reasoning(""))
+            case "text-delta" | "reasoning-delta":
+                _, pieces = self._blocks[part["id"]]
+                pieces.append(part["delta"])
+            case str(name) if name.startswith("tool-"):
+                self._read_call(part)
+            case _:
+                if (whole := part_of(part)) is not None:
+                    self._last_step().parts.append(whole)
+
+    def _read_call(self, part: dict[str, Any]) -> None:
+        match part["type"]:
+            case "tool-input-start":
+                self._begin_call(part["toolCallId"], part["toolName"])
+            case "tool-input-available":
+                call = self._calls[part["toolCallId"]]
+                call.arguments, call.error = part["input"], UNKNOWN
+            case "tool-output-available":
+                self._end_call(part["toolCallId"], output=part["output"])
+            case "tool-output-error":
+                self._end_call(part["toolCallId"], error=part["errorText"])
+            case _:
+                # Pieces of arguments, which come whole at their end.
+                pass
+
+    def _begin_block(self, block_id: str, block: Text | Reasoning) -> None:
+        self._last_step().parts.append(block)
+        self._blocks[block_id] = (block, [])
+
+    def _begin_call(self, call_id: str, name: str) -> None:
+        call = ToolCall(id=call_id, name=name, arguments={}, error=CUT)
+        self._calls[call_id] = self._open_calls[call_id] = call
+        self._last_step().parts.append(call)
+
+    def _end_call(self, call_id: str, *, output: object = None, error: str | None = None) -> None:
+        call = self._calls[call_id]
+        call.output, call.error = output, error
+        self._open_calls.pop(call_id, None)
+
+    def _last_step(self) -> Step:
+        if not self._steps:
+            self._steps.append(Step())
+        return self._steps[-1]
+
+    def _add_outcome(self, call: ToolCall) -> None:
+        self.added_parts += ui_stream.tool_input(call) + ui_stream.tool_output(call)
