@@ -54,8 +54,6 @@ COMMIT;
 \ir apply_migration.sql
 \set migration 010_search
 \ir apply_indexes.sql
-\set migration 011_steps
-\ir apply_migration.sql
 
 -- The functions, unless a later version's migration is applied: then its functions stay. (Of two versions with the
 -- same migrations, the one that migrates last sets the functions.)

@@ -1351,6 +1351,7 @@ CREATE TABLE public.chat_messages (
     prompt_tokens integer,
     completion_tokens integer,
     tool_calls json,
+    steps json,
     metadata jsonb,
     persona text,
     tone text,
@@ -1370,7 +1371,6 @@ CREATE TABLE public.chat_messages (
     provider_state json,
     failed_attempts integer,
     owed_attempt boolean,
-    steps json,
     CONSTRAINT chk_completion_tokens CHECK ((completion_tokens >= 0)),
     CONSTRAINT chk_confidence CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
     CONSTRAINT chk_failed_attempts CHECK (((failed_attempts IS NULL) OR (((role)::text = 'user'::text) AND (failed_attempts > 0)))),
@@ -1413,6 +1413,8 @@ COMMENT ON COLUMN public.chat_messages.completion_tokens IS 'Tokens written by t
 
 COMMENT ON COLUMN public.chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
 
+COMMENT ON COLUMN public.chat_messages.steps IS 'Steps of the answer, each a list of its parts in order: reasoning, source, file and data whole, text as its number of characters in content, call as the next one in tool_calls; NULL: content and tool_calls tell the steps';
+
 COMMENT ON COLUMN public.chat_messages.metadata IS 'Free metadata of the client that sent the message';
 
 COMMENT ON COLUMN public.chat_messages.persona IS 'Persona used for the answer';
@@ -1450,8 +1452,6 @@ COMMENT ON COLUMN public.chat_messages.provider_state IS 'What goes back to the 
 COMMENT ON COLUMN public.chat_messages.failed_attempts IS 'How often the provider itself has failed to answer this message; NULL: never';
 
 COMMENT ON COLUMN public.chat_messages.owed_attempt IS 'TRUE: the provider failed the last attempt at this message, so the next one is not counted; NULL: it is';
-
-COMMENT ON COLUMN public.chat_messages.steps IS 'Steps of the answer, each a list of its parts in order: reasoning, source, file and data whole, text as its number of characters in content, call as the next one in tool_calls; NULL: content and tool_calls tell the steps';
 
 CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, retention_days integer, now timestamp with time zone) RETURNS SETOF public.chat_messages
     LANGUAGE plpgsql

@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     prompt_tokens integer,
     completion_tokens integer,
     tool_calls json,
+    steps json,
     metadata jsonb,
     persona text,
     tone text,
@@ -95,6 +96,9 @@ IS 'Tokens read by the model, as the provider counts; of a question: by requests
 COMMENT ON COLUMN chat_messages.completion_tokens IS 'Tokens written by the model; of a question: see prompt_tokens';
 -- json, not jsonb, so that fields keep their order, and a later request tells the calls in the bytes of the first one.
 COMMENT ON COLUMN chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
+-- json, not jsonb, for its texts: jsonb refuses half a surrogate pair.
+COMMENT ON COLUMN chat_messages.steps
+IS 'Steps of the answer, each a list of its parts in order: reasoning, source, file and data whole, text as its number of characters in content, call as the next one in tool_calls; NULL: content and tool_calls tell the steps';
 COMMENT ON COLUMN chat_messages.metadata IS 'Free metadata of the client that sent the message';
 COMMENT ON COLUMN chat_messages.persona IS 'Persona used for the answer';
 COMMENT ON COLUMN chat_messages.tone IS 'Tone of the answer: casual, technical';
