@@ -297,7 +297,7 @@ class Settings:
     cron_secret: str | None = setting(secret(16))
     metrics_token: str | None = setting(secret(16))
 
-    max_message_chars: int = setting(number(1, 10_000), 1000)
+    max_message_chars: int = setting(number(1, 100_000), 10_000)
     max_file_bytes: int = setting(number(0, 3_000_000), 1_500_000)
     max_prompt_images: int = setting(number(0, 100), 10)
     anonymous_files: bool = setting(boolean, default=False)

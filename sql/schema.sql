@@ -1383,7 +1383,7 @@ CREATE TABLE public.chat_messages (
     CONSTRAINT chk_refusal CHECK (((refusal IS NULL) OR ((role)::text = 'user'::text))),
     CONSTRAINT chk_reply_to CHECK (((reply_to IS NULL) OR ((role)::text = 'assistant'::text))),
     CONSTRAINT chk_signal_strength CHECK (((signal_strength >= (0)::double precision) AND (signal_strength <= (1)::double precision))),
-    CONSTRAINT chk_user_message_length CHECK ((((role)::text <> 'user'::text) OR (length(content) <= 10000)))
+    CONSTRAINT chk_user_message_length CHECK ((((role)::text <> 'user'::text) OR (length(content) <= 100000)))
 )
 WITH (autovacuum_vacuum_scale_factor='0.02');
 

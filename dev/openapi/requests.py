@@ -21,7 +21,7 @@ from lib.users import bodies as users
 # Text with more than spaces, and without NUL.
 WORDS = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 IMAGE_URL = r"^(https://[a-z0-9\[]|data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}$)"
-# The largest MAX_MESSAGE_CHARS that the tests set; 1,000 where it is not set.
+# The default of MAX_MESSAGE_CHARS.
 MOST_MESSAGE_CHARS = 10_000
 
 # May be left out, which is not null.

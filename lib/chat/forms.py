@@ -76,7 +76,7 @@ class PlainForm(Options, defer_build=True):
     """`{"message": "text", …}`.
 
     Attributes:
-        message: at most MAX_MESSAGE_CHARS characters (1,000 by default).
+        message: at most MAX_MESSAGE_CHARS characters (10,000 by default).
         conversation_id: the UUID of a conversation, or any other text, which stands for one
             conversation of each user; without a token it must not be guessable. Left out: a new
             conversation. `session_id` is another name of it.
@@ -325,8 +325,9 @@ def _has_file(message: object) -> bool:
 def _check_text(text: str, field: str, max_message_chars: int, *, has_files: bool = False) -> None:
     if not text.strip() and not has_files:
         raise InvalidRequest(errors=[{"field": field, "detail": "must not be empty"}])
-    if len(text) > max_message_chars:
-        detail = f"must have at most {max_message_chars} characters, and has {len(text)}"
+    if (more := len(text) - max_message_chars) > 0:
+        characters = "character" if more == 1 else "characters"
+        detail = f"is {more:,} {characters} too long: {max_message_chars:,} at most"
         raise InvalidRequest(errors=[{"field": field, "detail": detail}])
 
 

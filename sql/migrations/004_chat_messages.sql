@@ -40,7 +40,8 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     -- at times walk down all messages of all users to find the last 20 of one conversation.
     PRIMARY KEY (conversation_id, id),
     CONSTRAINT chk_message_role CHECK (role IN ('user', 'assistant', 'system')),
-    CONSTRAINT chk_user_message_length CHECK (role <> 'user' OR length(content) <= 10000),
+    -- The most that MAX_MESSAGE_CHARS may allow.
+    CONSTRAINT chk_user_message_length CHECK (role <> 'user' OR length(content) <= 100000),
     CONSTRAINT chk_reply_to CHECK (reply_to IS NULL OR role = 'assistant'),
     CONSTRAINT chk_finish_reason CHECK (
         finish_reason IN (

@@ -119,6 +119,31 @@ async def test_a_messages_length_counts_in_characters_not_bytes(parley: Parley) 
     problem_of(await parley.say("😀" * 51), 422, "invalid_request")
 
 
+@pytest.mark.parametrize(
+    ("chars", "detail"),
+    [
+        (10_001, "is 1 character too long: 10,000 at most"),
+        (11_234, "is 1,234 characters too long: 10,000 at most"),
+    ],
+)
+async def test_a_message_that_is_too_long_is_told_by_how_many_characters(
+    parley: Parley, chars: int, detail: str
+) -> None:
+    plain = problem_of(await parley.say("x" * chars), 422, "invalid_request")
+    from_page = problem_of(await parley.send("x" * chars), 422, "invalid_request")
+
+    assert plain["errors"] == [{"field": "message", "detail": detail}]
+    assert from_page["errors"] == [{"field": "messages.0.parts", "detail": detail}]
+
+
+@pytest.mark.environment(MAX_MESSAGE_CHARS="100000")
+async def test_the_database_takes_the_longest_message_that_the_setting_allows(
+    parley: Parley,
+) -> None:
+    assert (await parley.say("x" * 100_000, conversation_id=CHAT_ID)).status_code == 200
+    assert [len(text) for text in await parley.said()][0] == 100_000
+
+
 async def test_the_sdk_may_send_its_newest_message_alone(parley: Parley) -> None:
     [message] = sdk_body("Hello!", message_id="mine")["messages"]
     body = {"id": CHAT_ID, "message": message, "trigger": "submit-message"}

@@ -220,7 +220,7 @@ async def test_a_token_of_another_issuer_shares_no_quota_of_new_accounts(
     assert day_counts(database) == [("user", 1), ("user", 1)]
 
 
-@pytest.mark.environment(BYTES_PER_DAY="10000", MAX_MESSAGE_CHARS="10000")
+@pytest.mark.environment(BYTES_PER_DAY="10000")
 async def test_a_message_over_the_storage_of_the_day_is_refused_and_nothing_is_stored(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
@@ -243,7 +243,7 @@ async def test_a_message_over_the_storage_of_the_day_is_refused_and_nothing_is_s
     assert (await _send_image(parley, user="bob")).status_code == 200
 
 
-@pytest.mark.environment(BYTES_PER_DAY="3000", MAX_MESSAGE_CHARS="10000")
+@pytest.mark.environment(BYTES_PER_DAY="3000")
 async def test_a_message_larger_than_a_days_storage_is_refused_without_a_time_to_come_back(
     parley: Parley, database: psycopg.Connection
 ) -> None:

@@ -138,7 +138,6 @@ async def world(seed: int, database_url: str) -> AsyncGenerator[World]:
             "CRON_SECRET": CRON_SECRET,
             "METRICS_TOKEN": METRICS_TOKEN,
             "LOCAL_ACCOUNTS": "true",
-            "MAX_MESSAGE_CHARS": "10000",
             "MESSAGES_PER_MINUTE": "0",
             "MESSAGES_PER_DAY": str(MESSAGES_PER_DAY),
             "ANONYMOUS_PER_DAY": str(ANONYMOUS_PER_DAY),

@@ -76,7 +76,8 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("DEBUG", "on", True),
     ("ALLOWED_ORIGIN", "https://a.app/, http://localhost:3000", None),
     ("ALLOWED_ORIGIN", "https://*.example.app", ("https://*.example.app",)),
-    ("MAX_MESSAGE_CHARS", "10000", 10_000),
+    ("MAX_MESSAGE_CHARS", "1000", 1000),
+    ("MAX_MESSAGE_CHARS", "100000", 100_000),
     ("MAX_FILE_BYTES", "0", 0),
     ("MAX_FILE_BYTES", "3000000", 3_000_000),
     ("MAX_PROMPT_IMAGES", "0", 0),
@@ -197,7 +198,7 @@ REFUSED = [
     ("IMAGE_HOSTS", "A.app", "not 'A.app'"),
     ("IMAGE_HOSTS", "localhost", "not 'localhost'"),
     ("IMAGE_HOSTS", "10.0.0.5", "not '10.0.0.5'"),
-    ("MAX_MESSAGE_CHARS", "10001", "must be a whole number from 1 to 10000"),
+    ("MAX_MESSAGE_CHARS", "100001", "must be a whole number from 1 to 100000"),
     ("HISTORY_MESSAGES", "0", "must be a whole number from 1 to 1000"),
     ("MAX_CONVERSATION_MESSAGES", "1", "must be a whole number from 2 to 100000"),
     ("MESSAGES_PER_MINUTE", "-1", "must be a whole number from 0 to 1000000"),
@@ -234,7 +235,7 @@ def test_every_setting_but_the_database_has_a_default() -> None:
     chosen = read_settings(LEAST)
 
     assert chosen == Settings(database_url=LEAST["DATABASE_URL"])
-    assert (chosen.max_message_chars, chosen.history_messages) == (1000, 20)
+    assert (chosen.max_message_chars, chosen.history_messages) == (10_000, 20)
     assert (chosen.max_conversation_messages, chosen.retention_days) == (1000, 30)
     assert (chosen.messages_per_minute, chosen.messages_per_day) == (20, 500)
     assert (chosen.db_pool_max, chosen.db_pool_timeout, chosen.db_pool_max_lifetime) == (

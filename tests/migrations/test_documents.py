@@ -61,14 +61,14 @@ CONVERSATION = "11111111-1111-4111-8111-111111111111"
 REFUSED: list[tuple[int, str, str, dict[str, Any]]] = [
     (1, "chk_message_role", "chat_messages", {"role": "tool"}),
     (2, "chk_conversation_status", "conversations", {"status": "deleted"}),
-    (2, "chk_user_message_length", "chat_messages", {"content": "x" * 10_001}),
+    (2, "chk_user_message_length", "chat_messages", {"content": "x" * 100_001}),
     (4, "chk_confidence", "chat_messages", {"confidence": 1.01}),
     (4, "chk_signal_strength", "chat_messages", {"signal_strength": -0.01}),
 ]
 ALLOWED: list[dict[str, Any]] = [
     {"role": "system"},
-    {"role": "assistant", "content": "x" * 10_001},
-    {"content": "x" * 10_000},
+    {"role": "assistant", "content": "x" * 100_001},
+    {"content": "x" * 100_000},
     {"confidence": 0, "signal_strength": 1},
     {"user_id": None},
 ]

@@ -80,7 +80,6 @@ def _environment(database_url: str, model_url: str) -> dict[str, str]:
         "ANONYMOUS_PER_DAY": "0",
         "TOKENS_PER_DAY": "0",
         "BYTES_PER_DAY": "0",
-        "MAX_MESSAGE_CHARS": "10000",
     }
 
 
