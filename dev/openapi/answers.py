@@ -70,10 +70,54 @@ class FilePart(Answered):
     filename: str = ""
 
 
+class Place(Answered):
+    """A passage, in characters of the answer's `content`."""
+
+    start: int
+    end: int
+
+
+class SourceMetadata(Answered):
+    """The field for a provider's own data, which has the place of a source."""
+
+    parley: Place
+
+
+class CitedPage(Answered):
+    """The page that a citation means; `id` is the `sourceId` of its part."""
+
+    type: Literal["source"]
+    sourceType: Literal["url"]  # noqa: N815 (the SDK's own name)
+    id: str
+    url: str
+    title: str = ""
+
+
+class CitedDocument(Answered):
+    """The document that a citation means; `id` is the `sourceId` of its part."""
+
+    type: Literal["source"]
+    sourceType: Literal["document"]  # noqa: N815 (the SDK's own names)
+    id: str
+    mediaType: str  # noqa: N815
+    title: str
+    filename: str = ""
+
+
+class Citation(Answered):
+    """A passage of a text, in UTF-16 code units, and its source."""
+
+    source: CitedPage | CitedDocument
+    startIndex: int  # noqa: N815 (the SDK's own names)
+    endIndex: int  # noqa: N815
+
+
 class AnswerTextPart(TextPart):
     """Text of an answer, in Markdown."""
 
     state: Literal["done"]
+    citations: Annotated[list[Citation], Field(default=None, min_length=1)]
+    """For version 7 of the SDK; 5 and 6 ignore it."""
 
 
 class ReasoningPart(Answered):
@@ -88,9 +132,10 @@ class SourceUrlPart(Answered):
     """A page that the answer cites."""
 
     type: Literal["source-url"]
-    sourceId: str  # noqa: N815 (the SDK's own name)
+    sourceId: str  # noqa: N815 (the SDK's own names)
     url: str
     title: str = ""
+    providerMetadata: Annotated[SourceMetadata, Field(default=None)]  # noqa: N815
 
 
 class SourceDocumentPart(Answered):
@@ -101,6 +146,7 @@ class SourceDocumentPart(Answered):
     mediaType: str  # noqa: N815
     title: str
     filename: str = ""
+    providerMetadata: Annotated[SourceMetadata, Field(default=None)]  # noqa: N815
 
 
 class AnswerFilePart(Answered):

@@ -5,17 +5,34 @@ from lib.streams.parts import FINISH_REASONS
 
 TEXT: Schema = {"type": "string"}
 ID: Schema = {"type": "string", "format": "uuid"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
 ANYTHING: Schema = {"type": "object", "additionalProperties": True}
 
 
-def _object(description: str, **properties: Schema) -> Schema:
+def _object(description: str, /, **properties: Schema) -> Schema:
+    """Return an object; a field whose name ends with `_OPTIONAL` may be left out."""
+    fields = {name.removesuffix(_OPTIONAL): schema for name, schema in properties.items()}
     return {
         "type": "object",
         "description": description,
-        "properties": properties,
-        "required": [*properties],
+        "properties": fields,
+        "required": [name for name in properties if not name.endswith(_OPTIONAL)],
         "additionalProperties": False,
     }
+
+
+# In the SDK's names there is none.
+_OPTIONAL = "?"
+_PLACE = {
+    "providerMetadata?": _object(
+        "The place.",
+        parley=_object(
+            "The passage that the source belongs to, in characters of the answer's `content`.",
+            start=COUNT,
+            end=COUNT,
+        ),
+    )
+}
 
 
 # By type: the meaning of a part, and its other fields.
@@ -30,7 +47,13 @@ CHUNKS: dict[str, tuple[str, dict[str, Schema]]] = {
     "start-step": ("The model is asked, or asked again after tools were called.", {}),
     "text-start": ("Text begins.", {"id": TEXT}),
     "text-delta": ("A piece of text.", {"id": TEXT, "delta": TEXT}),
-    "text-end": ("Text ends.", {"id": TEXT}),
+    "text-end": (
+        "Text ends. `citations` are its passages with a source, for version 7 of the SDK.",
+        {
+            "id": TEXT,
+            "citations?": {"type": "array", "items": {"$ref": f"{REF}Citation"}, "minItems": 1},
+        },
+    ),
     "reasoning-start": ("A thought of the model begins.", {"id": TEXT}),
     "reasoning-delta": ("A piece of a thought.", {"id": TEXT, "delta": TEXT}),
     "reasoning-end": ("A thought ends.", {"id": TEXT}),
@@ -45,6 +68,14 @@ CHUNKS: dict[str, tuple[str, dict[str, Schema]]] = {
     ),
     "tool-output-available": ("The output of a tool.", {"toolCallId": TEXT, "output": {}}),
     "tool-output-error": ("The error of a tool.", {"toolCallId": TEXT, "errorText": TEXT}),
+    "source-url": (
+        "A page that the answer cites.",
+        {"sourceId": TEXT, "url": TEXT, "title?": TEXT} | _PLACE,
+    ),
+    "source-document": (
+        "A document that the answer cites.",
+        {"sourceId": TEXT, "mediaType": TEXT, "title": TEXT, "filename?": TEXT} | _PLACE,
+    ),
     "data-conversation": (
         "The model has given the conversation a title; this is no part of the message.",
         {

@@ -11,6 +11,7 @@ from functools import cache
 from typing import assert_never
 
 from lib.answers._prompt import prompt_messages
+from lib.answers._sources import Sources
 from lib.answers._states import provider_state
 from lib.answers._tool_calls import MAX_ARGUMENTS_CHARS, CallAssembler
 from lib.answers._tool_runs import NOT_RUN, ToolRuns
@@ -21,7 +22,7 @@ from lib.conversations.steps import Step, stored_steps
 from lib.database.client import Database
 from lib.model.client import stream_answer
 from lib.model.cost import Spending
-from lib.model.reply import CallPiece, ModelFinishReason, ReasoningPiece, Reply
+from lib.model.reply import CallPiece, ModelFinishReason, ReasoningPiece, Reply, SourcePiece
 from lib.model.request import (
     AnswerSchema,
     ModelRequest,
@@ -143,6 +144,7 @@ class _Steps:
         self._parts = answer.parts
         self._runs = ToolRuns(database, answer.turn)
         self._calls = CallAssembler(answer.parts, self._runs)
+        self._sources = Sources(answer.parts)
         self._reply = Reply()
         self._tokens = _Tokens()
         self._shown_outcomes = set[str]()
@@ -206,9 +208,7 @@ class _Steps:
         """
         steps = self._parts.steps
         is_thought = self.has_thought and finish_reason in {"timeout", "aborted"}
-        if not is_thought and all(
-            isinstance(part, Reasoning) for step in steps for part in step.parts
-        ):
+        if not is_thought and all(step.is_only_thought for step in steps):
             return None
         now = datetime.now(UTC)
         turn, style = self._answer.turn, self._answer.request.style
@@ -258,6 +258,7 @@ class _Steps:
                 await self._force_call(messages, forced)
         finally:
             self._tokens.add(self._reply)
+            self._sources.end_reply()
         calls = self._calls.end(self._reply.finish_reason)
         self._parts.end_block()
         step.state = self._reply.state
@@ -322,8 +323,8 @@ class _Steps:
                 if isinstance(piece, ReasoningPiece):
                     thoughts.append(piece.text)
                     parts.add_reasoning(piece.text)
-                elif isinstance(piece, CallPiece):
-                    self._calls.add(piece)
+                elif not isinstance(piece, str):
+                    self._add_whole(piece, drops_sources=drops_text)
                 elif self._calls:
                     # Many models end their calls with a line break.
                     if parts.is_in_text or piece.strip():
@@ -336,6 +337,13 @@ class _Steps:
         if thoughts and not (self._calls or drops_text or has_text):
             # Nothing but thought: the model ended there, or was cut at its limit.
             parts.add_text("".join(thoughts))
+
+    def _add_whole(self, piece: CallPiece | SourcePiece, *, drops_sources: bool) -> None:
+        """Add a piece that is no text and no thought."""
+        if isinstance(piece, CallPiece):
+            self._calls.add(piece)
+        elif not drops_sources:
+            self._sources.add(piece)
 
 
 @cache

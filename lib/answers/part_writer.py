@@ -3,8 +3,8 @@
 import asyncio
 from itertools import count
 
-from lib.conversations.parts import Data, File, Reasoning, Source, Text, ToolCall
-from lib.conversations.steps import Step
+from lib.conversations.parts import Data, File, Reasoning, Source, Text, ToolCall, citations_in
+from lib.conversations.steps import SEPARATOR, Step
 from lib.conversations.ui_parts import ui_part
 from lib.streams import parts as ui_stream
 from lib.streams.stream import Stream
@@ -34,6 +34,10 @@ class PartWriter:
         self._open: Text | Reasoning | None = None
         self._block = 0
         self._pieces: list[str] = []
+        # Of the answer's whole text; and of the texts of this step, where each begins in the text
+        # of the step's reply, and in the answer's.
+        self._chars = 0
+        self._starts: list[tuple[int, int]] = []
 
     @property
     def is_in_text(self) -> bool:
@@ -45,14 +49,14 @@ class PartWriter:
         step = Step()
         self.steps.append(step)
         self.is_in_step = True
+        self._starts = []
         self._waiting += ui_stream.START_STEP
         return step
 
     def add_text(self, piece: str) -> None:
         """Write a piece of a text, which goes on until another part begins."""
         if not isinstance(self._open, Text):
-            self._begin(Text(""))
-            self.text_begun.set()
+            self._begin_text()
             self._waiting += ui_stream.text_start(self._block)
         self._pieces.append(piece)
         self._write(ui_stream.text_delta(self._block, piece))
@@ -88,8 +92,30 @@ class PartWriter:
         self.steps[-1].parts.append(part)
         self._write(ui_stream.part(ui_part(part)))
 
+    @property
+    def has_text_in_step(self) -> bool:
+        """The step has a text, or one is open."""
+        return bool(self._starts)
+
+    def place_in_answer(self, place: int) -> int:
+        """Return a place in the text of this step's reply as a place in the answer's whole text.
+
+        The two differ: the reply's text is one, the answer's has SEPARATOR between its texts. Both
+        places are in characters. The step must have a text.
+        """
+        started = (each for each in reversed(self._starts) if each[0] <= place)
+        start_in_reply, start = next(started)
+        return start + place - start_in_reply
+
+    def new_source_id(self) -> str:
+        """Return an id that no source of the answer has."""
+        parts = (part for step in self.steps for part in step.parts)
+        return f"source-{sum(isinstance(part, Source) for part in parts) + 1}"
+
     def add_step(self, step: Step) -> None:
-        """Write a complete step of an earlier attempt, as soon as the model adds to it."""
+        """Write a complete step of an earlier attempt, which has no text, as soon as the model adds
+        to it.
+        """
         self.steps.append(step)
         self._waiting += ui_stream.complete_step(step, self._blocks)
 
@@ -97,10 +123,16 @@ class PartWriter:
         """End the text or the thought that is open, if one is."""
         if self._open is None:
             return
-        self._open.text = "".join(self._pieces)
-        end = ui_stream.text_end if isinstance(self._open, Text) else ui_stream.reasoning_end
-        self._open = None
-        self._write(end(self._block))
+        block, self._open = self._open, None
+        block.text = "".join(self._pieces)
+        if isinstance(block, Text):
+            _, start = self._starts[-1]
+            self._chars = start + len(block.text)
+            sources = (each for each in self.steps[-1].parts if isinstance(each, Source))
+            block.citations = citations_in(block.text, start, sources)
+            self._write(ui_stream.text_end(self._block, block))
+        else:
+            self._write(ui_stream.reasoning_end(self._block))
 
     def end_step(self) -> None:
         """End the step, if one is open. Whether the answer could be stored is not known yet."""
@@ -112,6 +144,14 @@ class PartWriter:
     def abort(self) -> None:
         """Write that the answer was stopped."""
         self._write(ui_stream.ABORT)
+
+    def _begin_text(self) -> None:
+        text = Text("")
+        self._begin(text)
+        start = self._chars + (len(SEPARATOR) if self._chars else 0)
+        earlier = [part.text for part in self.steps[-1].parts if isinstance(part, Text)]
+        self._starts.append((sum(map(len, earlier)), start))
+        self.text_begun.set()
 
     def _begin(self, block: Text | Reasoning) -> None:
         self.end_block()

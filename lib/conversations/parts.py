@@ -6,6 +6,7 @@ provider is told (`lib/answers/_prompt.py`).
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,11 @@ class Text:
 
     Attributes:
         text: in Markdown; never empty.
+        citations: passages of it, and the source of each; see `citations_in`.
     """
 
     text: str
+    citations: "tuple[Citation, ...]" = ()
 
 
 @dataclass(slots=True)
@@ -83,8 +86,9 @@ class Source:
         title: of the page or the document; None: unknown.
         media_type: of a document; None: unknown.
         filename: of a document; None: unknown.
-        start: where the passage begins that it belongs to, in characters of the answer's text;
-            None: it belongs to the whole answer.
+        start: where the passage begins that it belongs to, in characters of the answer's whole text
+            (the column `content`, as `text_end` of a tool call counts them); None: it belongs to
+            the whole answer.
         end: where the passage ends; None likewise.
     """
 
@@ -95,6 +99,38 @@ class Source:
     filename: str | None = None
     start: int | None = None
     end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A passage of a text, and its source.
+
+    Attributes:
+        source: the source.
+        start: where the passage begins, in characters of the text.
+        end: where it ends, at most the length of the text.
+    """
+
+    source: Source
+    start: int
+    end: int
+
+
+def citations_in(text: str, start: int, sources: Iterable[Source]) -> tuple[Citation, ...]:
+    """Return the passages of a text that have a source.
+
+    Args:
+        text: one text of an answer.
+        start: where it begins, in characters of the answer's whole text.
+        sources: of the answer; those that belong elsewhere are left out.
+    """
+    return tuple(
+        Citation(source, source.start - start, min(source.end - start, len(text)))
+        for source in sources
+        if source.start is not None and source.end is not None
+        # The provider's count of characters may be another one, and lead beyond the text.
+        if start <= source.start < start + len(text)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,16 @@ from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any, TypedDict, assert_never
 
-from lib.conversations.parts import Data, File, Part, Reasoning, Source, Text, ToolCall
+from lib.conversations.parts import (
+    Data,
+    File,
+    Part,
+    Reasoning,
+    Source,
+    Text,
+    ToolCall,
+    citations_in,
+)
 
 SEPARATOR = "\n\n"
 UNKNOWN = "It is not known what came of this: it was cut. Look before you do it again."
@@ -56,7 +65,7 @@ class Step:
     @property
     def is_only_thought(self) -> bool:
         """The model has only thought, or nothing has come of it yet."""
-        return all(isinstance(part, Reasoning) for part in self.parts)
+        return all(isinstance(part, Reasoning | Source) for part in self.parts)
 
 
 class StepState(TypedDict):
@@ -157,10 +166,13 @@ def _all_steps(columns: StepColumns, steps: list[list[dict[str, Any]]]) -> Itera
     start = 0
     for parts in steps:
         step = Step()
+        # The beginnings of the texts that sources may belong to.
+        starts = list[int]()
         for part in parts:
             match part["type"]:
                 case "text":
                     start += len(SEPARATOR) if start else 0
+                    starts.append(start)
                     step.parts.append(Text(columns.content[start : start + part["chars"]]))
                     start += part["chars"]
                 case "call":
@@ -168,7 +180,26 @@ def _all_steps(columns: StepColumns, steps: list[list[dict[str, Any]]]) -> Itera
                 case name:
                     fields = {key: value for key, value in part.items() if key != "type"}
                     step.parts.append(WHOLE[name](**fields))
+        _cite(step, starts)
         yield step
+
+
+def _cite(step: Step, starts: list[int]) -> None:
+    """Give each text of a step the citations that its end in the stream has.
+
+    Those are of the sources that came before the part which ended the text.
+    """
+    sources, texts = list[Source](), iter(starts)
+    text, start = Text(""), 0
+    for part in [*step.parts, Text("")]:
+        if isinstance(part, Source):
+            sources.append(part)
+        elif isinstance(part, Text | Reasoning | ToolCall):
+            text.citations = citations_in(text.text, start, sources)
+            if isinstance(part, Text):
+                text, start = part, next(texts, 0)
+            else:
+                text = Text("")
 
 
 def _stored(part: Part) -> dict[str, Any]:

@@ -8,7 +8,7 @@ Source: AI SDK, "UIMessage"; compared with ai 5.0.277, 6.0.326 and 7.0.173 by
 from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
-from lib.conversations.parts import Data, File, Part, Reasoning, Source, Text, ToolCall
+from lib.conversations.parts import Citation, Data, File, Part, Reasoning, Source, Text, ToolCall
 from lib.conversations.steps import Step
 
 STEP_START = {"type": "step-start"}
@@ -29,7 +29,7 @@ def ui_part(part: Part) -> dict[str, Any]:
     """Return one part; it has no null field, which the SDK's own check refuses."""
     match part:
         case Text(text):
-            return {"type": "text", "text": text, "state": "done"}
+            return {"type": "text", "text": text, "state": "done"} | citations_field(part)
         case Reasoning(text):
             return {"type": "reasoning", "text": text, "state": "done"}
         case ToolCall():
@@ -54,19 +54,51 @@ def _tool_part(call: ToolCall) -> dict[str, Any]:
 
 
 def source_part(source: Source) -> dict[str, Any]:
-    """Return a source's part, which is the same in the stream."""
+    """Return a source's part, which is the same in the stream.
+
+    Its place stands in the field for a provider's own data, which all versions keep.
+    """
+    kind = "source-url" if source.url is not None else "source-document"
+    part = {"type": kind, "sourceId": source.id} | _source_fields(source)
+    if source.start is None:
+        return part
+    return part | {"providerMetadata": {"parley": {"start": source.start, "end": source.end}}}
+
+
+def citations_field(text: Text) -> dict[str, Any]:
+    """Return the field `citations` of a text's part and of its end in the stream; {} if none.
+
+    Version 7 alone reads it; the others ignore it. The places count UTF-16 code units of the text,
+    as JavaScript does.
+    """
+    if not text.citations:
+        return {}
+    return {"citations": [_citation(text.text, each) for each in text.citations]}
+
+
+def _citation(text: str, citation: Citation) -> dict[str, Any]:
+    source = citation.source
+    kind = "url" if source.url is not None else "document"
+    named = {"type": "source", "sourceType": kind, "id": source.id}
+    return {
+        "source": named | _source_fields(source),
+        "startIndex": _units(text[: citation.start]),
+        "endIndex": _units(text[: citation.end]),
+    }
+
+
+def _source_fields(source: Source) -> dict[str, Any]:
     if source.url is not None:
-        named = {"type": "source-url", "sourceId": source.id, "url": source.url}
-        return named | _present(title=source.title)
-    named = {"type": "source-document", "sourceId": source.id}
-    return (
-        named
-        | {
-            "mediaType": source.media_type or "application/octet-stream",
-            "title": source.title or source.filename or source.id,
-        }
-        | _present(filename=source.filename)
-    )
+        return {"url": source.url} | _present(title=source.title)
+    return {
+        "mediaType": source.media_type or "application/octet-stream",
+        "title": source.title or source.filename or source.id,
+    } | _present(filename=source.filename)
+
+
+def _units(text: str) -> int:
+    """Return the length of a text in UTF-16 code units."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
 def file_part(file: File) -> dict[str, Any]:
@@ -83,15 +115,8 @@ def data_part(data: Data) -> dict[str, Any]:
 def part_of(ui_part: dict[str, Any]) -> Source | File | Data | None:
     """Return the part that an event of a stream has whole; None: it has no whole part."""
     match ui_part:
-        case {"type": "source-url"}:
-            return Source(id=ui_part["sourceId"], url=ui_part["url"], title=ui_part.get("title"))
-        case {"type": "source-document"}:
-            return Source(
-                id=ui_part["sourceId"],
-                title=ui_part["title"],
-                media_type=ui_part["mediaType"],
-                filename=ui_part.get("filename"),
-            )
+        case {"type": "source-url" | "source-document"}:
+            return _source_of(ui_part)
         case {"type": "file"}:
             return File(
                 url=ui_part["url"],
@@ -102,6 +127,19 @@ def part_of(ui_part: dict[str, Any]) -> Source | File | Data | None:
             return Data(name=name.removeprefix("data-"), data=ui_part["data"], id=ui_part.get("id"))
         case _:
             return None
+
+
+def _source_of(ui_part: dict[str, Any]) -> Source:
+    place: dict[str, int] = ui_part.get("providerMetadata", {}).get("parley", {})
+    return Source(
+        id=ui_part["sourceId"],
+        url=ui_part.get("url"),
+        title=ui_part.get("title"),
+        media_type=ui_part.get("mediaType"),
+        filename=ui_part.get("filename"),
+        start=place.get("start"),
+        end=place.get("end"),
+    )
 
 
 def _present(**fields: object) -> dict[str, Any]:

@@ -24,7 +24,14 @@ from lib.model._refusals.cured_request import CuredRequest
 from lib.model._refusals.kinds import log_refusal, problem_of, problem_of_refusal
 from lib.model._refusals.refusal import Refusal, refusal_in
 from lib.model.cost import Spending, chars_in
-from lib.model.reply import GarbledStreamError, Piece, ProviderError, ReasoningPiece, Reply
+from lib.model.reply import (
+    GarbledStreamError,
+    Piece,
+    ProviderError,
+    ReasoningPiece,
+    Reply,
+    SourcePiece,
+)
 from lib.model.request import ModelRequest
 from lib.problems import AnswerWithheld, ModelFailed, ModelRefused
 
@@ -154,7 +161,7 @@ def cause_of(error: Exception) -> str:
 
 
 def _is_answer(pieces: list[Piece]) -> bool:
-    return any(not isinstance(piece, ReasoningPiece) for piece in pieces)
+    return any(not isinstance(piece, ReasoningPiece | SourcePiece) for piece in pieces)
 
 
 def _check_answer(reply: Reply, *, has_thought: bool, has_answer: bool) -> None:

@@ -12,7 +12,7 @@ import openai
 
 from lib.model._refusals.refusal import refusal_in
 from lib.model._refusals.requests import IMAGE_CHARS, chars_of
-from lib.model.reply import CallPiece, Piece, ReasoningPiece, Reply
+from lib.model.reply import CallPiece, Piece, ReasoningPiece, Reply, SourcePiece
 from lib.model.request import Image, ModelRequest, UserMessage
 from lib.problems import DatabaseUnavailable
 from lib.runtime.counting import note_model_request, note_model_tokens
@@ -164,6 +164,9 @@ def chars_in(piece: Piece) -> int:
             return len(text)
         case CallPiece():
             return len(piece.name) + len(piece.arguments)
+        case SourcePiece():
+            # Not written by the model.
+            return 0
 
 
 def _tokens_in(chars: int) -> int:

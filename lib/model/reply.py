@@ -55,8 +55,30 @@ class ReasoningPiece:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePiece:
+    """A source that the reply cites: a page, or a document without an address.
+
+    Attributes:
+        url: http or https; None: a document.
+        title: None: unknown; a document has one.
+        media_type: of a document; None: unknown.
+        filename: of a document; None: unknown.
+        start: where the passage begins that it belongs to, in characters of the reply's text (the
+            pieces that are texts, one after the other); None: it belongs to the whole reply.
+        end: where the passage ends; None likewise.
+    """
+
+    url: str | None = None
+    title: str | None = None
+    media_type: str | None = None
+    filename: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
 # A `str` is a piece of the answer's text: most pieces are, and each costs time.
-type Piece = str | ReasoningPiece | CallPiece
+type Piece = str | ReasoningPiece | CallPiece | SourcePiece
 
 
 class GarbledStreamError(Exception):

@@ -16,7 +16,7 @@ from uuid import UUID
 from lib.conversations.message import FinishReason, Message
 from lib.conversations.parts import Data, File, Part, Reasoning, Source, Text, ToolCall
 from lib.conversations.steps import Step, steps_of
-from lib.conversations.ui_parts import ui_part
+from lib.conversations.ui_parts import citations_field, ui_part
 
 # The conversation's id: WorkflowChatTransport of @ai-sdk/workflow uses it to resume a lost stream.
 RUN_ID = "x-workflow-run-id"
@@ -82,9 +82,9 @@ def text_delta(block: int, piece: str) -> bytes:
     return f'data: {{"type":"text-delta","id":"{block}","delta":{json.dumps(piece)}}}\n\n'.encode()
 
 
-def text_end(block: int) -> bytes:
-    """End a text."""
-    return f'data: {{"type":"text-end","id":"{block}"}}\n\n'.encode()
+def text_end(block: int, text: Text) -> bytes:
+    """End a text, and tell its citations."""
+    return part({"type": "text-end", "id": str(block)} | citations_field(text))
 
 
 def reasoning_start(block: int) -> bytes:
@@ -148,7 +148,7 @@ def _complete(content: Part, blocks: Iterator[int]) -> bytes:
     match content:
         case Text(text):
             block = next(blocks)
-            return text_start(block) + text_delta(block, text) + text_end(block)
+            return text_start(block) + text_delta(block, text) + text_end(block, content)
         case Reasoning(text):
             block = next(blocks)
             return reasoning_start(block) + reasoning_delta(block, text) + reasoning_end(block)

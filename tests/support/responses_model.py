@@ -6,7 +6,7 @@ events that OpenAI streams; a test checks them against the types of the package 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, get_args
@@ -65,10 +65,12 @@ class Response:
     status: int = 200
 
 
-def said(*pieces: str, phase: str | None = None) -> Item:
-    """Return a message, streamed in pieces."""
+def said(
+    *pieces: str, phase: str | None = None, annotations: Sequence[dict[str, Any]] = ()
+) -> Item:
+    """Return a message, streamed in pieces, with an event for each annotation after them."""
     content: dict[str, Any] = {"type": "output_text", "text": "".join(pieces)}
-    content |= {"annotations": [], "logprobs": []}
+    content |= {"annotations": [*annotations], "logprobs": []}
     return _message(content, pieces, {"phase": phase} if phase else {})
 
 
@@ -274,12 +276,15 @@ def _message_events(item: Item, place: dict[str, Any]) -> Iterator[dict[str, Any
     name = {"output_text": "text", "refusal": "refusal"}[part["type"]]
     extra: dict[str, Any] = {"logprobs": []} if name == "text" else {}
     place |= {"content_index": 0}
-    empty = part | {name: ""}
+    empty = part | {name: ""} | ({"annotations": []} if name == "text" else {})
     yield {"type": "response.content_part.added", "part": empty} | place
     for piece in item.pieces:
         # OpenAI hides the lengths of the pieces from eavesdroppers.
         delta = {"delta": piece, "obfuscation": "wnq1"}
         yield {"type": f"response.{part['type']}.delta"} | delta | extra | place
+    for number, annotation in enumerate(part.get("annotations", [])):
+        added = {"annotation": annotation, "annotation_index": number}
+        yield {"type": "response.output_text.annotation.added"} | added | place
     yield {"type": f"response.{part['type']}.done", name: part[name]} | extra | place
     yield {"type": "response.content_part.done", "part": part} | place
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, cast
 
+from lib.model._annotations import pages_in, sources_in
 from lib.model._chat.state import ReplyState
 from lib.model.reply import (
     CallPiece,
@@ -76,6 +77,10 @@ class ChatReader:
         # The index of the choice that is read; None: no choice has come.
         self._choice: object = None
         self._has_delta = False
+        # Characters of the content that are no part of the text: a thought, and blanks before it.
+        self._untold_chars = 0
+        # The pages beside the choices, which come with each chunk.
+        self._pages: object = None
         self._has_thought = False
         self._has_text = False
         self._has_calls = False
@@ -100,6 +105,9 @@ class ChatReader:
         try:
             for choice in choices or ():
                 self._read_choice(choice, pieces)
+            if (pages := chunk.get("search_results") or chunk.get("citations")) != self._pages:
+                self._pages = pages
+                pieces += pages_in(pages)
         except (AttributeError, TypeError, ValueError, RecursionError):
             note_unreadable_event()
         return pieces
@@ -149,9 +157,13 @@ class ChatReader:
         if delta := choice.get("delta"):
             self._has_delta = True
             self._read_delta(delta, pieces)
-        # A whole reply instead of a stream has its message here. After deltas it repeats them.
-        elif not self._has_delta and (message := choice.get("message")):
-            self._read_delta(message, pieces)
+        # A whole reply instead of a stream has its message here. After deltas it repeats them, but
+        # may bring the annotations.
+        elif message := choice.get("message"):
+            if self._has_delta:
+                self._read_annotations(message, pieces)
+            else:
+                self._read_delta(message, pieces)
         if error := choice.get("error"):
             self._fail(_error_object(error))
         elif reason := choice.get("finish_reason"):
@@ -194,6 +206,12 @@ class ChatReader:
             self._end_texts(pieces)
             self._has_calls = True
             pieces += self._read_calls(calls)
+        if not is_only_content:
+            self._read_annotations(delta, pieces)
+
+    def _read_annotations(self, delta: dict[str, Any], pieces: list[Piece]) -> None:
+        if annotations := delta.get("annotations"):
+            pieces += sources_in(annotations, -self._untold_chars)
 
     def _read_text(self, content: str, pieces: list[Piece]) -> None:
         """Read a piece of the content, which may begin with a thought."""
@@ -204,7 +222,9 @@ class ChatReader:
     def _add_text(self, text: str, pieces: list[Piece]) -> None:
         text = text.replace("\0", "")
         if self._inline is not None:
+            self._untold_chars += len(text)
             thought, text = self._inline.split(text)
+            self._untold_chars -= len(text)
             if self._inline.is_over:
                 self._inline = None
                 self._is_plain = not self._state.has_content
@@ -261,6 +281,7 @@ class ChatReader:
             self._add_text(text, pieces)
         if self._inline is not None:
             thought, text = self._inline.end()
+            self._untold_chars -= len(text)
             self._append_thought(thought, pieces)
             self._append_text(text, pieces)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
+from lib.model._annotations import sources_in
 from lib.model._chat.stream import MAX_INTEGER, MAX_NAME_CHARS, MAX_TOOL_NAME_CHARS
 from lib.model.reply import (
     CallPiece,
@@ -25,6 +26,7 @@ INCOMPLETE_REASONS: dict[object, ModelFinishReason] = {
     "length": "length",
     "content_filter": "content_filter",
 }
+PARAGRAPH = "\n\n"
 # Events that may belong to a tool call.
 CALL_EVENTS = {
     "response.output_item.added",
@@ -92,6 +94,10 @@ class ResponsesReader:
         self._text = Characters()
         self._is_message_streamed = False
         self._begins_paragraph = False
+        # Characters of text so far, and where the current item's and its current part's begin:
+        # annotations count from the beginning of their part.
+        self._text_chars = self._item_start = self._part_start = 0
+        self._has_annotations = False
         self._reasoning = Characters()
         self._reasoning_part: tuple[object, ...] | None = None
         self._calls: list[_Call] = []
@@ -142,7 +148,7 @@ class ResponsesReader:
         names = ("type", "output_index", "summary_index", "content_index")
         earlier_part, self._reasoning_part = self._reasoning_part, tuple(map(event.get, names))
         is_next_part = earlier_part not in (None, self._reasoning_part)
-        return [ReasoningPiece(f"\n\n{text}" if is_next_part else text)]
+        return [ReasoningPiece(PARAGRAPH + text if is_next_part else text)]
 
     def _read_arguments(self, event: dict[str, Any]) -> list[Piece]:
         call = self._call_of(event)
@@ -154,6 +160,7 @@ class ResponsesReader:
 
     def _begin_item(self, event: dict[str, Any]) -> list[Piece]:
         item: dict[str, Any] = event["item"]
+        self._item_start = self._part_start = self._next_start()
         if item.get("type") != "function_call" or not self._has_tools:
             return []
         # Without arguments: the deltas bring them, or the complete item does.
@@ -166,6 +173,7 @@ class ResponsesReader:
         match item.get("type"):
             case "message":
                 pieces = [] if self._is_message_streamed else self._read_text(_text_of(item))
+                pieces += self._rest_of_sources(item)
                 # A response may have several messages, such as a remark and then the answer.
                 self._is_message_streamed, self._begins_paragraph = False, True
                 return pieces
@@ -175,6 +183,37 @@ class ResponsesReader:
                 return call.add(**_names_in(item), arguments=call.rest_of(item.get("arguments")))
             case _:
                 return []
+
+    def _begin_part(self, _event: dict[str, Any]) -> list[Piece]:
+        self._part_start = self._next_start()
+        return []
+
+    def _read_annotation(self, event: dict[str, Any]) -> list[Piece]:
+        self._has_annotations = True
+        return [*sources_in([event["annotation"]], self._part_start)]
+
+    def _end_part(self, event: dict[str, Any]) -> list[Piece]:
+        annotations = _object(event.get("part")).get("annotations")
+        self._has_annotations = self._has_annotations or bool(annotations)
+        return [*sources_in(annotations, self._part_start)]
+
+    def _rest_of_sources(self, message: dict[str, Any]) -> list[Piece]:
+        """Return the sources of a complete message, unless they have come one by one."""
+        pieces: list[Piece] = []
+        start = self._item_start
+        for part in _parts_of(message):
+            if not self._has_annotations:
+                pieces += sources_in(part.get("annotations"), start)
+            if isinstance(text := part.get("text"), str):
+                start += len(storable_text(text))
+        self._has_annotations = False
+        # Without `output_item.added` the next item begins here.
+        self._item_start = self._part_start = self._text_chars
+        return pieces
+
+    def _next_start(self) -> int:
+        """Return where the next text begins."""
+        return self._text_chars + (len(PARAGRAPH) if self._begins_paragraph else 0)
 
     def _begin(self, event: dict[str, Any]) -> list[Piece]:
         self._note_model(_object(event.get("response")))
@@ -224,7 +263,9 @@ class ResponsesReader:
             return []
         if self._begins_paragraph:
             self._begins_paragraph = False
-            return [f"\n\n{text}"]
+            self._item_start = self._part_start = self._text_chars + len(PARAGRAPH)
+            text = PARAGRAPH + text
+        self._text_chars += len(text)
         return [text]
 
     def _call_of(self, event: dict[str, Any]) -> _Call | None:
@@ -276,6 +317,9 @@ class ResponsesReader:
         "response.in_progress": _begin,
         "response.output_text.delta": _read_text_delta,
         "response.refusal.delta": _read_text_delta,
+        "response.content_part.added": _begin_part,
+        "response.content_part.done": _end_part,
+        "response.output_text.annotation.added": _read_annotation,
         "response.reasoning_summary_text.delta": _read_reasoning,
         "response.reasoning_text.delta": _read_reasoning,
         "response.output_item.added": _begin_item,
@@ -331,6 +375,13 @@ def _text_of(message: dict[str, Any]) -> str:
 def _part_texts(parts: list[dict[str, Any]]) -> Iterator[str]:
     for part in parts:
         yield part.get("text") or part.get("refusal") or ""
+
+
+def _parts_of(message: dict[str, Any]) -> list[dict[str, Any]]:
+    content = message.get("content")
+    return [
+        _object(part) for part in cast("list[object]", content if isinstance(content, list) else [])
+    ]
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -1,0 +1,128 @@
+"""The sources in a reply: annotations of its text, in the forms in which providers send them.
+
+An annotation of any other form is left out, because it must not cost the answer.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from lib.model.reply import SourcePiece
+from lib.texts import storable_text
+
+# Browsers and proxies take no longer ones. A longer one is left out: cut, it would lead elsewhere.
+MAX_URL_CHARS = 2048
+MAX_TITLE_CHARS = 500
+MAX_NAME_CHARS = 255
+# A place beyond it is none: no answer is as long.
+MAX_PLACE = 10_000_000
+# By the end of a file's name. The package `mimetypes` reads the system's own tables, which differ.
+MEDIA_TYPES = {
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "csv": "text/csv",
+    "html": "text/html",
+    "json": "application/json",
+    "doc": "application/msword",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+}
+DOCUMENTS = {"file_citation", "container_file_citation", "file_path"}
+UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+
+
+def sources_in(annotations: object, offset: int = 0) -> Iterator[SourcePiece]:
+    """Yield the sources in a list of annotations.
+
+    Args:
+        annotations: as the provider sends them.
+        offset: characters of the reply's text before the text that they count from; a negative
+            number where the provider counts characters that are no part of the reply's text.
+    """
+    for annotation in cast("list[object]", annotations) if isinstance(annotations, list) else []:
+        source = _source(annotation, offset)
+        if source is not None:
+            yield source
+
+
+def pages_in(pages: object) -> Iterator[SourcePiece]:
+    """Yield the sources in a list of pages, each its address or an object with `url` and `title`.
+
+    Perplexity and x.ai send such lists beside the choices.
+    """
+    for page in cast("list[object]", pages) if isinstance(pages, list) else []:
+        fields = _fields({"url": page} if isinstance(page, str) else page)
+        if (url := page_url(fields.get("url"))) is not None:
+            yield SourcePiece(url=url, title=_title(fields.get("title")))
+
+
+def page_url(url: object) -> str | None:
+    """Return an address that a page may link to; None: it is none.
+
+    Only http and https, because `javascript:` would run in the page; and no user and password,
+    which pass one host off as another.
+    """
+    if not isinstance(url, str) or len(url) > MAX_URL_CHARS or UNSAFE.search(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        is_page = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        is_page = is_page and "@" not in parts.netloc and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return None
+    return url if is_page and storable_text(url) == url else None
+
+
+def _source(annotation: object, offset: int) -> SourcePiece | None:
+    fields = _fields(annotation)
+    kind = fields.get("type")
+    # Chat Completions puts the fields into an object of the type's name.
+    fields = fields | _fields(fields.get(kind) if isinstance(kind, str) else None)
+    start, end = _place(fields, offset)
+    if kind == "url_citation":
+        url = page_url(fields.get("url"))
+        if url is None:
+            return None
+        return SourcePiece(url=url, title=_title(fields.get("title")), start=start, end=end)
+    if kind not in DOCUMENTS:
+        return None
+    filename, file_id = _name(fields.get("filename")), _name(fields.get("file_id"))
+    title = _title(fields.get("title")) or filename or file_id
+    if title is None:
+        return None
+    media_type = MEDIA_TYPES.get((filename or "").rpartition(".")[2].lower())
+    return SourcePiece(title=title, media_type=media_type, filename=filename, start=start, end=end)
+
+
+def _place(fields: dict[str, Any], offset: int) -> tuple[int, int] | tuple[None, None]:
+    start, end = fields.get("start_index"), fields.get("end_index")
+    if type(start) is not int or type(end) is not int:
+        return None, None
+    start, end = start + offset, end + offset
+    return (start, end) if 0 <= start < end <= MAX_PLACE else (None, None)
+
+
+def _title(title: object) -> str | None:
+    return _text(title, MAX_TITLE_CHARS)
+
+
+def _name(name: object) -> str | None:
+    return _text(name, MAX_NAME_CHARS)
+
+
+def _text(text: object, max_chars: int) -> str | None:
+    """Return a text in one line; None: it is none, or blank."""
+    if not isinstance(text, str):
+        return None
+    # Cut first: a title of a million characters is not worth their cost.
+    return " ".join(storable_text(text[:max_chars]).split()) or None
+
+
+def _fields(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -1,0 +1,74 @@
+"""Sources, as the real `useChat` of each version shows them: live, and from history."""
+
+from typing import Any
+
+import anyio.to_thread
+import pytest
+
+from tests.node.sdk import VERSIONS, Version, read_stream, run_chat, validate_messages
+from tests.support.cited import answering, cited
+from tests.support.model_server import Called, ScriptedModel, calling
+from tests.support.product import Parley, headers_of, sdk_body
+
+each_version = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: f"ai{version}")
+FILE = {"type": "file_citation", "file_id": "file-1", "filename": "cats.pdf", "index": 0}
+
+
+def seen_by(version: Version, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return parts as a version keeps them: `citations` are of version 7 alone."""
+    if version == 7:
+        return parts
+    return [{name: value for name, value in part.items() if name != "citations"} for part in parts]
+
+
+@pytest.fixture(autouse=True)
+def cites(model: ScriptedModel) -> None:
+    """Let the model call a tool, and cite a page and a file in the text that follows."""
+    model.replies = [
+        calling(Called("list_tasks"), text="Let me look."),
+        answering(
+            {"content": "😀 purr"},
+            {"annotations": [cited(2, 6)]},
+            {"content": " a lot."},
+            {"annotations": [FILE, cited(2, 6), cited(7, 12, title=None)]},
+        ),
+    ]
+
+
+@each_version
+async def test_a_page_holds_the_sources_that_history_returns(
+    parley: Parley, version: Version
+) -> None:
+    def play() -> Any:
+        steps = [{"do": "send", "text": "Do cats purr?"}]
+        return run_chat(version, parley.base_url, steps, headers=headers_of("ann"))  # pyright: ignore[reportArgumentType]
+
+    page = await anyio.to_thread.run_sync(play)
+
+    assert (page["status"], page["error"]) == ("ready", None)
+    history = (await parley.history(page["chatId"], user="ann"))["messages"]
+    kept = page["messages"][-1]["parts"]
+    assert [part["type"] for part in kept].count("source-url") == 2
+    assert kept == seen_by(version, history[-1]["parts"])
+    [*_, text] = [part for part in history[-1]["parts"] if part["type"] == "text"]
+    passages = [(each["startIndex"], each["endIndex"]) for each in text["citations"]]
+    assert passages == [(3, 7), (8, 13)]
+    assert await anyio.to_thread.run_sync(validate_messages, version, history) is None
+
+
+@each_version
+async def test_an_answer_that_is_sent_again_is_the_message_of_history(
+    parley: Parley, version: Version
+) -> None:
+    _, again = [
+        await parley.client.post(
+            "/api/chat", json=sdk_body("Do cats purr?"), headers=headers_of("ann")
+        )
+        for _ in range(2)
+    ]
+
+    rebuilt = await anyio.to_thread.run_sync(read_stream, version, again.content)
+
+    assert rebuilt["error"] is None
+    history = (await parley.history(user="ann"))["messages"]
+    assert rebuilt["message"]["parts"] == seen_by(version, history[-1]["parts"])
