@@ -33,7 +33,7 @@ $$;
 
 COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text) IS 'Parley: limits the rest of the transaction to the rows of this caller';
 
-CREATE FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying)
+CREATE FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -89,6 +89,7 @@ BEGIN
             chat_messages.role,
             chat_messages.content,
             chat_messages.files,
+            chat_messages.steps,
             chat_messages.reply_to,
             chat_messages.finish_reason,
             chat_messages.failed_attempts,
@@ -121,6 +122,11 @@ BEGIN
                     THEN
                         current_messages.content <> begin_turn.content
                         OR coalesce(current_messages.files, '[]') <> coalesce(begin_turn.files, '[]')
+                        -- As text where it is the same: a conversion to jsonb costs more.
+                        OR (
+                            current_messages.steps::text IS DISTINCT FROM begin_turn.steps::text
+                            AND current_messages.steps::jsonb IS DISTINCT FROM begin_turn.steps::jsonb
+                        )
                 -- Another id: the question is the message to be replaced.
                 ELSE NOT begin_turn.regenerates
             END AS is_edited,
@@ -229,6 +235,7 @@ BEGIN
                         THEN
                             octet_length(begin_turn.content)
                             + coalesce(pg_column_size(begin_turn.files), 0)
+                            + coalesce(pg_column_size(begin_turn.steps), 0)
                             + coalesce(pg_column_size(begin_turn.metadata), 0)
                     ELSE 0
                 END,
@@ -312,7 +319,7 @@ BEGIN
 
     stored_message AS (
         INSERT INTO chat_messages (
-            conversation_id, user_id, message_id, role, content, files, metadata, created_at, updated_at
+            conversation_id, user_id, message_id, role, content, files, steps, metadata, created_at, updated_at
         )
         SELECT
             begin_turn.conversation_id,
@@ -321,6 +328,7 @@ BEGIN
             'user',
             begin_turn.content,
             begin_turn.files,
+            begin_turn.steps,
             begin_turn.metadata,
             clock.now,
             clock.now
@@ -410,7 +418,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
+COMMENT ON FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
 
 CREATE FUNCTION public.change_password(account_id text, checked_hash text, password_hash text, network_subject text) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -1413,7 +1421,7 @@ COMMENT ON COLUMN public.chat_messages.completion_tokens IS 'Tokens written by t
 
 COMMENT ON COLUMN public.chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
 
-COMMENT ON COLUMN public.chat_messages.steps IS 'Steps of the answer, each a list of its parts in order: reasoning, source, file and data whole, text as its number of characters in content, call as the next one in tool_calls; NULL: content and tool_calls tell the steps';
+COMMENT ON COLUMN public.chat_messages.steps IS 'Steps of the answer, each a list of its parts in order: reasoning, source, file and data whole, text as its number of characters in content, call as the next one in tool_calls; NULL: content and tool_calls tell the steps. Of a user message: one list of its parts in order, file as the next one in files; NULL: one text, then the files';
 
 COMMENT ON COLUMN public.chat_messages.metadata IS 'Free metadata of the client that sent the message';
 

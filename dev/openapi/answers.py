@@ -159,7 +159,7 @@ class AnswerFilePart(Answered):
 
 
 class DataPart(Answered):
-    """Something that a tool shows on the page; `type` is `data-` and its name."""
+    """Data that the page has sent, or that a tool shows on it; `type` is `data-` and a name."""
 
     type: Annotated[str, Field(pattern="^data-")]
     id: str = ""
@@ -253,7 +253,8 @@ class UserMessage(StoredMessage):
     """A message of the user; or of the system, whose text the operator has written."""
 
     role: Literal["user", "system"]
-    parts: list[Annotated[TextPart | FilePart, Field(discriminator="type")]]
+    parts: list[Annotated[TextPart | FilePart, Field(discriminator="type")] | DataPart]
+    """In the order in which the page sent them."""
     metadata: dict[str, Any]
     """As the client sent it."""
 

@@ -47,8 +47,13 @@ def _any_of(*names: str, absent: Any) -> ConfigDict:  # noqa: ANN401 (JSON)
     return ConfigDict(json_schema_extra={"not": {"properties": dict.fromkeys(names, absent)}})
 
 
+class SentDataPart(forms.DataPart):
+    data: Any
+
+
 class PlainChatRequest(forms.PlainForm):
     message: Annotated[str, Field(min_length=1, max_length=MOST_MESSAGE_CHARS, pattern=WORDS)]
+    data: Annotated[list[SentDataPart], Field(max_length=forms.MAX_DATA_PARTS)] | None = None
     persona: Persona | None = None
     tool_choice: ToolName | None = None
 
@@ -63,7 +68,7 @@ class SentFilePart(forms.FilePart):
 
 class SentUserMessage(forms.UserMessage):
     parts: Annotated[
-        list[Annotated[SentTextPart | SentFilePart, Field(discriminator="type")]],
+        list[Annotated[SentTextPart | SentFilePart, Field(discriminator="type")] | SentDataPart],
         Field(max_length=forms.MAX_PARTS),
     ]
 

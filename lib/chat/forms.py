@@ -8,6 +8,8 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, Field, StrictBool,
 
 from lib.chat._image_urls import check_image_url
 from lib.chat._images import check_image, read_base64
+from lib.conversations.parts import Data, Text
+from lib.conversations.user_parts import FILE, UserPart, stored_user_parts
 from lib.http.validation import ClientId, Storable, validate
 from lib.problems import InvalidRequest, NothingToAnswer, Unauthenticated
 from lib.settings import settings
@@ -16,8 +18,12 @@ from lib.turns.request import ChatRequest, Style
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_FILES = 10
-# Text and files; useChat sends one text.
+# Text, files and data; useChat sends one text.
 MAX_PARTS = 100
+MAX_DATA_PARTS = 10
+# Of all data of a message together, as JSON. The model reads them with each later message, too.
+MAX_DATA_BYTES = 16 * 1024
+MAX_DATA_DEPTH = 32
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
@@ -40,6 +46,31 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
         message = f"must have at most {MAX_METADATA_BYTES // 1024} KB, and has {size} bytes"
         raise ValueError(message)
     return value
+
+
+def _data(value: object) -> object:
+    """Check that data can be stored, and are not nested too deeply for a reader."""
+    if _is_deeper(value, MAX_DATA_DEPTH):
+        message = f"must be nested at most {MAX_DATA_DEPTH} levels deep"
+        raise ValueError(message)
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        message = "must be JSON"
+        raise ValueError(message) from None
+    if storable_json(value) != value:
+        message = "must not contain NUL or lone surrogates"
+        raise ValueError(message)
+    return value
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if isinstance(value, dict):
+        value = list(cast("dict[str, object]", value).values())
+    if not isinstance(value, list):
+        return False
+    items = cast("list[object]", value)
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in items)
 
 
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
@@ -72,6 +103,24 @@ class Options(BaseModel, defer_build=True):
         )
 
 
+class DataPart(BaseModel, defer_build=True):
+    """Data of the page, which the model is told as such.
+
+    Attributes:
+        type: `data-` and a name.
+        id: tells it from other data of the name, for the page.
+        data: any JSON; at most 10 of them, and 16 KB together.
+    """
+
+    type: Annotated[str, Field(pattern=r"^data-[A-Za-z0-9_-]{1,64}$")]
+    id: ClientId | None = None
+    data: Annotated[object, AfterValidator(_data)]
+
+    def to_part(self) -> Data:
+        """Return it as it is stored."""
+        return Data(name=self.type.removeprefix("data-"), data=self.data, id=self.id)
+
+
 class PlainForm(Options, defer_build=True):
     """`{"message": "text", …}`.
 
@@ -80,6 +129,7 @@ class PlainForm(Options, defer_build=True):
         conversation_id: the UUID of a conversation, or any other text, which stands for one
             conversation of each user; without a token it must not be guessable. Left out: a new
             conversation. `session_id` is another name of it.
+        data: of the page, as `data-*` parts.
         message_id: sent again with the same id, a message is answered once.
         stream: a UI message stream is wanted, as with `Accept`.
     """
@@ -88,6 +138,7 @@ class PlainForm(Options, defer_build=True):
     conversation_id: ClientId | None = Field(
         default=None, validation_alias=AliasChoices("conversation_id", "session_id")
     )
+    data: list[DataPart] | None = Field(default=None, max_length=MAX_DATA_PARTS)
     message_id: ClientId | None = None
     stream: StrictBool | None = None
 
@@ -96,7 +147,7 @@ class UserMessage(BaseModel, defer_build=True):
     """The fields of an AI SDK `UIMessage` that are read, from the newest user message alone.
 
     Attributes:
-        parts: some text or an image; at most 100, and 10 images.
+        parts: some text or an image, and data of the page; at most 100, and 10 images.
     """
 
     id: ClientId | None = None
@@ -194,10 +245,13 @@ def read_form(content: dict[str, Any], accept: str, *, may_send_files: bool) -> 
         )
     form = validate(PlainForm, content)
     _check_text(form.message, "message", max_message_chars)
+    data = form.data or []
+    _check_data(data, "data")
     return ChatRequest(
         chat_id=form.conversation_id,
         message_id=form.message_id or _new_message_id(),
         text=form.message,
+        steps=stored_user_parts([Text(form.message), *(each.to_part() for each in data)]),
         wants_stream="text/event-stream" in accept if form.stream is None else form.stream,
         metadata=form.metadata,
         style=form.style(),
@@ -234,21 +288,36 @@ def _read_message(form: SdkForm, newest: object, at: str, max_message_chars: int
     files = [part for part in parts if isinstance(part, FilePart)]
     _check_text(text, f"{at}.parts", max_message_chars, has_files=bool(files))
     _check_files(files, f"{at}.parts")
+    _check_data([part for part in parts if isinstance(part, DataPart)], f"{at}.parts")
     return {
         "message_id": message.id or form.messageId or _new_message_id(),
         "text": text,
         "files": [file.stored() for file in files] or None,
+        "steps": stored_user_parts([_user_part(part) for part in parts]),
         "metadata": message.metadata or form.metadata,
     }
 
 
-def _parts(message: UserMessage, at: str) -> list[TextPart | FilePart]:
+def _user_part(part: TextPart | FilePart | DataPart) -> UserPart:
+    match part:
+        case TextPart():
+            return Text(part.text)
+        case FilePart():
+            return FILE
+        case DataPart():
+            return part.to_part()
+
+
+def _parts(message: UserMessage, at: str) -> list[TextPart | FilePart | DataPart]:
     """Return the parts of a message; the problem names the errors of all parts at once."""
-    parts: list[TextPart | FilePart] = []
+    parts: list[TextPart | FilePart | DataPart] = []
     errors: list[dict[str, str]] = []
     for index, part in enumerate(message.parts):
         fields = cast("dict[str, object]", part) if isinstance(part, dict) else {}
-        model = FilePart if fields.get("type") == "file" else TextPart
+        kind = fields.get("type")
+        model = FilePart if kind == "file" else TextPart
+        if isinstance(kind, str) and kind.startswith("data-"):
+            model = DataPart
         try:
             parts.append(validate(model, cast("object", part), f"{at}.parts.{index}"))
         except InvalidRequest as problem:
@@ -341,6 +410,17 @@ def _check_files(files: list[FilePart], field: str) -> None:
         _check_bytes(sum(file.data_bytes for file in files), "the files together")
     except ValueError as error:
         raise InvalidRequest(errors=[{"field": field, "detail": str(error)}]) from error
+
+
+def _check_data(data: list[DataPart], field: str) -> None:
+    if len(data) > MAX_DATA_PARTS:
+        detail = f"must have at most {MAX_DATA_PARTS} data parts, and has {len(data)}"
+        raise InvalidRequest(errors=[{"field": field, "detail": detail}])
+    size = sum(len(json.dumps(each.data, ensure_ascii=False).encode()) for each in data)
+    if size > MAX_DATA_BYTES:
+        most = MAX_DATA_BYTES // 1024
+        detail = f"the data together must have at most {most} KB, and have {size} bytes"
+        raise InvalidRequest(errors=[{"field": field, "detail": detail}])
 
 
 def _check_bytes(size: int, subject: str) -> None:

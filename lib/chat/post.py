@@ -228,6 +228,7 @@ def _request_for_answer_to(question: Message, request: ChatRequest) -> ChatReque
         message_id=question.message_id,
         text=question.content,
         files=question.files,
+        steps=question.steps,
         replaced_message_id=None,
         regenerates=False,
         answer_message_id=None,

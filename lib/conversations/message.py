@@ -8,6 +8,7 @@ from uuid import UUID
 
 from lib.conversations.steps import StepColumns, steps_of
 from lib.conversations.ui_parts import ui_parts
+from lib.conversations.user_parts import user_ui_parts
 
 # As the columns allow them (chk_message_role, chk_finish_reason).
 Role = Literal["user", "assistant", "system"]
@@ -78,24 +79,20 @@ class Message:
         return {
             "id": self.message_id,
             "role": self.role,
-            "parts": [*self._parts(), *self._file_parts()],
+            "parts": [*self._parts()],
             "metadata": self.ui_metadata(),
         } | columns
 
     def _parts(self) -> Iterator[dict[str, Any]]:
         if self.role == "assistant":
             yield from ui_parts(steps_of(self.step_columns))
-        elif self.content:
-            yield {"type": "text", "text": self.content}
+        else:
+            yield from user_ui_parts(self.content, self.files or [], self.steps)
 
     @property
     def step_columns(self) -> StepColumns:
         """The columns that tell an answer's steps."""
         return StepColumns(self.content, self.tool_calls, self.steps)
-
-    def _file_parts(self) -> Iterator[dict[str, Any]]:
-        for file in self.files or []:
-            yield {"type": "file"} | file
 
     def ui_metadata(self) -> dict[str, Any]:
         """Return the metadata that clients see, the same in the stream and in history."""

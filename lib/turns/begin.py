@@ -29,7 +29,7 @@ from lib.problems import (
     TurnInProgress,
 )
 from lib.settings import settings
-from lib.texts import jsonb
+from lib.texts import json_text, jsonb
 from lib.turns.quota import Quota, Refusal, Subject, subjects_of
 from lib.turns.tool_runs import LIST_TOOL_RUNS, ToolRun
 from lib.turns.turn import Turn, TurnLapsedError, TurnVerdict, lease_seconds
@@ -254,6 +254,7 @@ class _Attempt:
             message_id=request.message_id,
             content=request.text,
             files=jsonb(request.files),
+            steps=json_text(request.steps),
             metadata=jsonb(request.metadata),
             replaced_message_id=request.replaced_message_id,
             regenerates=request.regenerates,

@@ -36,6 +36,8 @@ class ChatRequest:
         answer_message_id: with `regenerates`, the answer to replace; None: the last one.
         wants_stream: respond with a UI message stream, not JSON.
         files: the message's files, as AI SDK `file` parts without their type; None: it has none.
+        steps: the order of the message's parts, and its data (`stored_user_parts`); None: it is one
+            text, and then files.
         metadata: stored with the message and returned with it.
         style: the style of the answer.
         tool_choice: the tool that the model must call first; None: the model chooses.
@@ -50,6 +52,7 @@ class ChatRequest:
     answer_message_id: str | None = None
     wants_stream: bool
     files: list[dict[str, Any]] | None = None
+    steps: list[list[dict[str, Any]]] | None = None
     metadata: dict[str, Any] | None = None
     style: Style = field(default_factory=Style)
     tool_choice: str | None = None

@@ -11,6 +11,8 @@
 --   message_id           text              id of the user message; null: regenerate the last answer
 --   content              text              its text; null when message_id is null
 --   files                jsonb             its files; null: none
+--   steps                json              its parts in their order, where text and files alone do not tell them; null:
+--                                          they do
 --   metadata             jsonb             the sender's own data, stored with the message; null: none
 --   replaced_message_id  text              the user message that this one replaces under a new id
 --   regenerates          boolean           true: answer a question again that has an answer already
@@ -58,6 +60,7 @@ CREATE OR REPLACE FUNCTION begin_turn(
     message_id text,
     content text,
     files jsonb,
+    steps json,
     metadata jsonb,
     replaced_message_id text,
     regenerates boolean,
@@ -141,6 +144,7 @@ BEGIN
             chat_messages.role,
             chat_messages.content,
             chat_messages.files,
+            chat_messages.steps,
             chat_messages.reply_to,
             chat_messages.finish_reason,
             chat_messages.failed_attempts,
@@ -173,6 +177,11 @@ BEGIN
                     THEN
                         current_messages.content <> begin_turn.content
                         OR coalesce(current_messages.files, '[]') <> coalesce(begin_turn.files, '[]')
+                        -- As text where it is the same: a conversion to jsonb costs more.
+                        OR (
+                            current_messages.steps::text IS DISTINCT FROM begin_turn.steps::text
+                            AND current_messages.steps::jsonb IS DISTINCT FROM begin_turn.steps::jsonb
+                        )
                 -- Another id: the question is the message to be replaced.
                 ELSE NOT begin_turn.regenerates
             END AS is_edited,
@@ -281,6 +290,7 @@ BEGIN
                         THEN
                             octet_length(begin_turn.content)
                             + coalesce(pg_column_size(begin_turn.files), 0)
+                            + coalesce(pg_column_size(begin_turn.steps), 0)
                             + coalesce(pg_column_size(begin_turn.metadata), 0)
                     ELSE 0
                 END,
@@ -364,7 +374,7 @@ BEGIN
 
     stored_message AS (
         INSERT INTO chat_messages (
-            conversation_id, user_id, message_id, role, content, files, metadata, created_at, updated_at
+            conversation_id, user_id, message_id, role, content, files, steps, metadata, created_at, updated_at
         )
         SELECT
             begin_turn.conversation_id,
@@ -373,6 +383,7 @@ BEGIN
             'user',
             begin_turn.content,
             begin_turn.files,
+            begin_turn.steps,
             begin_turn.metadata,
             clock.now,
             clock.now
@@ -462,15 +473,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION begin_turn(
-    uuid, text, text, text, jsonb, jsonb, text, boolean, text, text, uuid, double precision, boolean,
+    uuid, text, text, text, jsonb, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
     integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
 )
 IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
 REVOKE EXECUTE ON FUNCTION begin_turn(
-    uuid, text, text, text, jsonb, jsonb, text, boolean, text, text, uuid, double precision, boolean,
+    uuid, text, text, text, jsonb, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
     integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
 ) FROM public;
 GRANT EXECUTE ON FUNCTION begin_turn(
-    uuid, text, text, text, jsonb, jsonb, text, boolean, text, text, uuid, double precision, boolean,
+    uuid, text, text, text, jsonb, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
     integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
 ) TO parley_app;

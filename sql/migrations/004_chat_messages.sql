@@ -99,7 +99,7 @@ COMMENT ON COLUMN chat_messages.completion_tokens IS 'Tokens written by the mode
 COMMENT ON COLUMN chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
 -- json, not jsonb, for its texts: jsonb refuses half a surrogate pair.
 COMMENT ON COLUMN chat_messages.steps
-IS 'Steps of the answer, each a list of its parts in order: reasoning, source, file and data whole, text as its number of characters in content, call as the next one in tool_calls; NULL: content and tool_calls tell the steps';
+IS 'Steps of the answer, each a list of its parts in order: reasoning, source, file and data whole, text as its number of characters in content, call as the next one in tool_calls; NULL: content and tool_calls tell the steps. Of a user message: one list of its parts in order, file as the next one in files; NULL: one text, then the files';
 COMMENT ON COLUMN chat_messages.metadata IS 'Free metadata of the client that sent the message';
 COMMENT ON COLUMN chat_messages.persona IS 'Persona used for the answer';
 COMMENT ON COLUMN chat_messages.tone IS 'Tone of the answer: casual, technical';

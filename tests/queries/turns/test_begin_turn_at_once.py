@@ -157,6 +157,7 @@ def _begin_call(conversation_id: UUID) -> Call[Any]:
         message_id="question-1",
         content="Hello!",
         files=None,
+        steps=None,
         metadata=None,
         replaced_message_id=None,
         regenerates=False,

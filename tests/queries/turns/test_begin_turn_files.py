@@ -1,4 +1,4 @@
-"""begin_turn: files and metadata of a message; other files make it another message."""
+"""begin_turn: files, data and metadata of a message; other files or data make it another one."""
 
 import json
 
@@ -9,6 +9,9 @@ from tests.support.steps.turns import Turns
 
 CAT = json.dumps([{"mediaType": "image/png", "url": "https://example.com/cat.png"}])
 DOG = json.dumps([{"mediaType": "image/png", "url": "https://example.com/dog.png"}])
+ONE = '[[{"type": "data", "name": "page", "data": 1}, {"type": "text", "chars": 10}]]'
+ONE_REORDERED = '[[{"data": 1.0, "name": "page", "type": "data"},{"chars": 10, "type": "text"}]]'
+TWO = '[[{"type": "data", "name": "page", "data": 2}, {"type": "text", "chars": 10}]]'
 REORDERED = json.dumps([{"url": "https://example.com/cat.png", "mediaType": "image/png"}])
 
 
@@ -69,3 +72,25 @@ async def test_an_edit_brings_its_own_metadata(turns: Turns) -> None:
     edited = await turns.begin("Better put", metadata=None)
 
     assert edited.question.metadata is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        (ONE, ONE, "answered"),
+        (ONE, ONE_REORDERED, "answered"),
+        (None, None, "answered"),
+        (ONE, TWO, "taken"),
+        (ONE, None, "taken"),
+        (None, ONE, "taken"),
+    ],
+)
+async def test_a_message_with_other_data_of_the_page_is_an_edit(
+    turns: Turns, before: str | None, after: str | None, verdict: str
+) -> None:
+    await turns.exchange(1, steps=before)
+
+    again = await turns.begin("Question 1", steps=after)
+
+    assert again.verdict == verdict
+    assert again.question.steps == json.loads((after if verdict == "taken" else before) or "null")

@@ -186,6 +186,7 @@ class Canaries:
             body = sdk_body(text, chat_id=chat_id, message_id=f"{age}id{number}")
             message = body["messages"][0]
             message["metadata"] = {f"{age}key": f"{age}value"}
+            message["parts"].insert(0, {"type": "data-page", "data": {"text": f"{age}data"}})
             if self.user is not None:
                 url = f"https://example.com/{age}path.png"
                 image = {"type": "file", "mediaType": "image/png", "url": url}

@@ -27,6 +27,7 @@ NO_UNSTORED_PARTS = {"stored_parts": 0, "parts": "", "title_parts": "", "last_pa
 # Columns of an answer that are null unless its request or its analysis sets them.
 UNKNOWN_COLUMNS = (
     "tool_calls",
+    "steps",
     "provider_state",
     "refusal",
     "persona",
@@ -124,6 +125,7 @@ class Turns:
             "message_id": message_id,
             "content": content,
             "files": None,
+            "steps": None,
             "metadata": None,
             "replaced_message_id": None,
             "regenerates": False,
