@@ -1985,7 +1985,7 @@ COMMENT ON COLUMN public.finished_streams.user_id IS 'Owner of the conversation;
 
 COMMENT ON COLUMN public.finished_streams.answer_message_id IS 'message_id of the answer';
 
-COMMENT ON COLUMN public.finished_streams.parts IS 'All of its parts, as they were sent: server-sent events';
+COMMENT ON COLUMN public.finished_streams.parts IS 'All of its parts, in the form of stream_batches.parts';
 
 COMMENT ON COLUMN public.finished_streams.ended_at IS 'When the answer was stored';
 
@@ -2095,7 +2095,7 @@ COMMENT ON COLUMN public.stream_batches.first_part IS 'Number of the batch''s fi
 
 COMMENT ON COLUMN public.stream_batches.part_count IS 'Parts in the batch';
 
-COMMENT ON COLUMN public.stream_batches.parts IS 'The parts, as they are sent: server-sent events';
+COMMENT ON COLUMN public.stream_batches.parts IS 'The parts: server-sent events as they are sent, but one line for a run of pieces of one text, thought or call (lib/streams/compact.py)';
 
 COMMENT ON COLUMN public.stream_batches.created_at IS 'When the batch was stored';
 

@@ -19,6 +19,7 @@ from lib.database.client import Database
 from lib.database.statements import Statement
 from lib.runtime.log import log
 from lib.runtime.trace import begin_background
+from lib.streams.compact import compact
 from lib.streams.stream import Stream
 from lib.turns.turn import LEASE_SECONDS, Turn, lease_seconds
 
@@ -66,7 +67,7 @@ class BatchedStream:
         is_finishing: the model has ended, and `finish_turn` stores the parts that are left.
         sent_at: when the stream was last in a batch, on the same clock.
         stored_parts: number of stored parts.
-        stored_bytes: their size.
+        stored_bytes: their size, as readers get them.
     """
 
     turn: Turn
@@ -79,8 +80,8 @@ class BatchedStream:
     stored_bytes: int = 0
 
     def unstored(self) -> bytes:
-        """Return the parts that are not stored."""
-        return b"".join(self.stream.parts[self.stored_parts :])
+        """Return the parts that are not stored, in the form in which they are stored."""
+        return compact(self.stream.parts[self.stored_parts :])
 
     def new_parts(self) -> tuple[int, bytes]:
         """Return the parts for the next batch, and their number."""

@@ -18,6 +18,7 @@ from lib.runtime.log import log
 from lib.runtime.trace import begin_background
 from lib.settings import settings
 from lib.streams import parts as ui_stream
+from lib.streams.compact import expand
 from lib.streams.stream import Stream
 from lib.turns.recover import recover_turn
 
@@ -39,7 +40,8 @@ class StoredParts:
         turn_id: token of the attempt that makes the answer.
         state: of the attempt; see read_stream.sql.
         first_part: number of the first of the parts; None: there are none.
-        parts: the parts as one text; None likewise.
+        parts: the parts as one text, in their stored form (`lib/streams/compact.py`); None
+            likewise.
     """
 
     turn_id: UUID
@@ -113,7 +115,7 @@ class Follower:
         count_before = len(self.stream.parts)
         for row in rows:
             if row.parts is not None and row.first_part is not None:
-                parts = ui_stream.split(row.parts.encode())
+                parts = expand(row.parts.encode())
                 new = parts[len(self.stream.parts) - row.first_part :]
                 self.has_begun = self.has_begun or bool(new)
                 if row.state == "ended":

@@ -54,7 +54,8 @@ class UnstoredParts:
 
     Attributes:
         stored_parts: number of parts that are known to be in batches.
-        parts: the parts after them, up to the last one of the model.
+        parts: the parts after them, up to the last one of the model; this and the others in the
+            form in which they are stored (`lib/streams/compact.py`).
         title_parts: the parts that show a new title, stored if the conversation takes the title.
         last_parts: the parts that end the stream.
     """

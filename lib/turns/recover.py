@@ -22,6 +22,7 @@ from lib.runtime.counting import note_finish
 from lib.runtime.log import log
 from lib.settings import settings
 from lib.streams import parts as ui_stream
+from lib.streams.compact import expand
 from lib.turns._unfinished import RecoveryReason, UnfinishedAnswer
 from lib.turns.finish import StoredAnswer, TurnKey, UnstoredParts, finish_call, release_calls
 from lib.turns.tool_runs import LIST_TOOL_RUNS, ToolRun
@@ -37,7 +38,8 @@ class LeftTurn:
     Attributes:
         question_id: `chat_messages.id` of the question; None: the question is gone.
         question_content: its text; None likewise.
-        parts: the stored parts of the answer's stream, as one text; '': none are stored.
+        parts: the stored parts of the answer's stream, as one text (`lib/streams/compact.py`); '':
+            none are stored.
     """
 
     question_id: int | None
@@ -152,7 +154,7 @@ def _finish_call(
     lapsed: LapsedTurn, left: LeftTurn, runs: list[ToolRun], finish_reason: RecoveryReason
 ) -> Call[StoredAnswer] | None:
     """Return the call that stores the unfinished answer; None: there is none to store."""
-    unfinished = UnfinishedAnswer(left.parts.encode())
+    unfinished = UnfinishedAnswer(b"".join(expand(left.parts.encode())))
     unfinished.add_runs(runs)
     if left.question_id is None or unfinished.is_empty:
         return None

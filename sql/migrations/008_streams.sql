@@ -24,7 +24,9 @@ COMMENT ON COLUMN stream_batches.turn_id IS 'The attempt that makes the answer';
 COMMENT ON COLUMN stream_batches.user_id IS 'Owner of the conversation; NULL: anonymous';
 COMMENT ON COLUMN stream_batches.first_part IS 'Number of the batch''s first part in the answer''s stream, from 0';
 COMMENT ON COLUMN stream_batches.part_count IS 'Parts in the batch';
-COMMENT ON COLUMN stream_batches.parts IS 'The parts, as they are sent: server-sent events';
+-- 30,000 tokens as events would be ten times their text.
+COMMENT ON COLUMN stream_batches.parts
+IS 'The parts: server-sent events as they are sent, but one line for a run of pieces of one text, thought or call (lib/streams/compact.py)';
 COMMENT ON COLUMN stream_batches.created_at IS 'When the batch was stored';
 
 -- The answers of the last minute, and not the last answer alone: a reader must find the end of its answer even if
@@ -47,7 +49,7 @@ COMMENT ON COLUMN finished_streams.conversation_id IS 'The conversation';
 COMMENT ON COLUMN finished_streams.turn_id IS 'The attempt that made the answer';
 COMMENT ON COLUMN finished_streams.user_id IS 'Owner of the conversation; NULL: anonymous';
 COMMENT ON COLUMN finished_streams.answer_message_id IS 'message_id of the answer';
-COMMENT ON COLUMN finished_streams.parts IS 'All of its parts, as they were sent: server-sent events';
+COMMENT ON COLUMN finished_streams.parts IS 'All of its parts, in the form of stream_batches.parts';
 COMMENT ON COLUMN finished_streams.ended_at IS 'When the answer was stored';
 
 ALTER TABLE stream_batches ENABLE ROW LEVEL SECURITY;

@@ -9,6 +9,7 @@ import pytest
 
 import lib.answers._batches
 import lib.database.client
+from lib.streams.compact import expand
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import Parley, id_of, parts_of, running_product, text_of
 from tests.support.proxy import Proxy, proxied
@@ -60,9 +61,9 @@ async def begun(parley: Parley, model: ScriptedModel, reply: Reply) -> Reading:
 
 
 def stored_stream(database: psycopg.Connection) -> str:
-    """Return the stored stream of an answer that has ended."""
+    """Return the stored stream of an answer that has ended, as readers get it."""
     [(parts,)] = database.execute("SELECT parts FROM finished_streams").fetchall()
-    return parts
+    return b"".join(expand(parts.encode())).decode()
 
 
 async def test_batches_are_stored_a_few_times_a_second_and_deleted_with_the_answers_end(

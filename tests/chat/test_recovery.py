@@ -13,6 +13,7 @@ from lib.database.client import database as product_database
 from lib.identity.callers import Caller
 from lib.model._ids import portable_id
 from lib.runtime.counting import FINISHES, counters
+from lib.streams.compact import expand
 from lib.turns.recover import recover_lapsed_turns, recover_turn
 from tests.chat.test_tools import check_provider_form, tasks
 from tests.support.left_behind import leave_behind
@@ -409,13 +410,14 @@ def _cut_after(database: psycopg.Connection, kind: str) -> None:
     found = database.execute(
         "DELETE FROM stream_batches RETURNING conversation_id, turn_id, first_part, parts"
     ).fetchall()
-    events = "".join(row[3] for row in sorted(found, key=lambda row: row[2])).split("\n\n")[:-1]
+    parts = "".join(row[3] for row in sorted(found, key=lambda row: row[2]))
+    events = [event.decode() for event in expand(parts.encode())]
     count = max(number for number, event in enumerate(events) if f'"{kind}"' in event) + 1
     database.execute(
         "INSERT INTO stream_batches "
         "(conversation_id, turn_id, user_id, first_part, part_count, parts) "
         "VALUES (%s, %s, 'ann', 0, %s, %s)",
-        [*found[0][:2], count, "".join(f"{event}\n\n" for event in events[:count])],
+        [*found[0][:2], count, "".join(events[:count])],
     )
 
 
