@@ -281,6 +281,7 @@ class Settings:
     openai_temperature: float | None = setting(number(0, 2, float))
     openai_max_tokens: int | None = setting(number(1, 1_000_000))
     openai_extra_body: Mapping[str, Any] | None = setting(extra_body)
+    reasoning: Literal["show", "store", "hide"] = setting(choice("show", "store", "hide"), "show")
     tools: Literal["auto", "off"] = setting(choice("auto", "off"), "auto")
     model_silence_seconds: float | None = setting(number(1, 3600, float))
     system_prompt: str = setting(text, "You are a helpful assistant.", may_be_empty=True)

@@ -17,7 +17,7 @@ from lib.answers._tool_calls import MAX_ARGUMENTS_CHARS, CallAssembler
 from lib.answers._tool_runs import NOT_RUN, ToolRuns
 from lib.answers.answer import Answer, AnswerCutError, CutReason
 from lib.conversations.message import FinishReason, Message
-from lib.conversations.parts import Reasoning, ToolCall
+from lib.conversations.parts import ToolCall
 from lib.conversations.steps import Step, stored_steps
 from lib.database.client import Database
 from lib.model.client import stream_answer
@@ -37,6 +37,8 @@ from lib.texts import ObjectText
 from lib.tools import Tool, tools
 from lib.turns.finish import MAX_INTEGER
 
+# Why an answer may have ended while its model had only thought, and is an answer all the same.
+CUT_REASONS: frozenset[FinishReason | None] = frozenset({"length", "timeout", "aborted"})
 TOO_MANY_STEPS = "Not run: this answer has taken as many steps as it may."
 
 
@@ -89,7 +91,7 @@ async def ask_model(
             finish_reason = await steps.take_all()
     except AnswerCutError as cut:
         cut_reason = cut.reason
-        has_begun = answer.has_begun or steps.has_thought
+        has_begun = answer.has_begun or answer.parts.has_thought
         finish_reason, failure = _end_of(cut_reason, has_begun=has_begun)
     except ModelFailed as problem:
         finish_reason, failure = "error", problem
@@ -188,17 +190,9 @@ class _Steps:
                 self._show_outcome(call)
         if not is_failed:
             self._parts.end_step()
-        elif self._parts.steps and not self._parts.steps[-1].parts:
-            # The stream does not show its beginning either.
-            self._parts.steps.pop()
         else:
+            self._parts.drop_unshown_step()
             self._parts.end_block()
-
-    @property
-    def has_thought(self) -> bool:
-        """The model has thought."""
-        parts = (part for step in self._parts.steps for part in step.parts)
-        return any(isinstance(part, Reasoning) for part in parts)
 
     def message(self, finish_reason: FinishReason | None) -> Message | None:
         """Return the answer as a message without a number; None: there is nothing to store.
@@ -207,8 +201,8 @@ class _Steps:
         user has waited and paid for it.
         """
         steps = self._parts.steps
-        is_thought = self.has_thought and finish_reason in {"timeout", "aborted"}
-        if not is_thought and all(step.is_only_thought for step in steps):
+        is_cut_thought = self._parts.has_thought and finish_reason in CUT_REASONS
+        if not is_cut_thought and all(step.is_only_thought for step in steps):
             return None
         now = datetime.now(UTC)
         turn, style = self._answer.turn, self._answer.request.style
@@ -262,9 +256,13 @@ class _Steps:
         calls = self._calls.end(self._reply.finish_reason)
         self._parts.end_block()
         step.state = self._reply.state
-        if step.is_only_thought:
+        if step.is_only_thought and not self._is_cut_thought():
             raise ModelFailed
         return calls
+
+    def _is_cut_thought(self) -> bool:
+        """Tell whether the reply is a thought alone that came to the limit of its length."""
+        return self._parts.has_thought and self._reply.finish_reason == "length"
 
     def _tools(self) -> tuple[ToolDefinition, ...]:
         """Return the tools that the model may call; none for anonymous callers, or if TOOLS=off."""
@@ -334,8 +332,10 @@ class _Steps:
                     parts.add_text(piece)
                 elif piece.strip():
                     break
-        if thoughts and not (self._calls or drops_text or has_text):
-            # Nothing but thought: the model ended there, or was cut at its limit.
+        is_only_thought = bool(thoughts) and not (self._calls or drops_text or has_text)
+        if is_only_thought and self._reply.finish_reason != "length":
+            # The model ended well, so this is what it has to say. Some servers take a whole answer
+            # for a thought, because its end was never marked.
             parts.add_text("".join(thoughts))
 
     def _add_whole(self, piece: CallPiece | SourcePiece, *, drops_sources: bool) -> None:

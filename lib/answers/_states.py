@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from lib.answers._sealed import opened, sealed
 from lib.conversations.message import Message
-from lib.conversations.steps import Step, steps_of, stored_states
+from lib.conversations.steps import Step, StepState, steps_of, stored_states
 from lib.model.origin import origin
 from lib.runtime.log import log
+from lib.settings import settings
 from lib.texts import json_text
 
 # Of one answer. A turn reads the states of all answers in its window.
@@ -22,11 +24,13 @@ def provider_state(steps: list[Step]) -> dict[str, Any] | None:
     states = stored_states(steps)
     if not any(step["state"] or any(step["calls"]) for step in states):
         return None
+    if settings().reasoning == "hide":
+        return origin() | {"sealed": sealed(states)} if _is_storable(states) else None
     state: dict[str, Any] = origin() | {"steps": states}
     return state if _is_storable(state) else None
 
 
-def _is_storable(state: dict[str, Any]) -> bool:
+def _is_storable(state: object) -> bool:
     try:
         chars = len(json_text(state) or "")
     except (ValueError, RecursionError) as error:
@@ -42,4 +46,8 @@ def steps_with_states(answer: Message) -> Iterator[Step]:
     stored = answer.provider_state or {}
     here = origin()
     is_own = {name: stored.get(name) for name in here} == here
-    yield from steps_of(answer.step_columns, stored["steps"] if is_own else ())
+    yield from steps_of(answer.step_columns, _states_in(stored) if is_own else ())
+
+
+def _states_in(stored: dict[str, Any]) -> list[StepState]:
+    return opened(stored["sealed"]) if "sealed" in stored else stored["steps"]

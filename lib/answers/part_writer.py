@@ -5,7 +5,8 @@ from itertools import count
 
 from lib.conversations.parts import Data, File, Reasoning, Source, Text, ToolCall, citations_in
 from lib.conversations.steps import SEPARATOR, Step
-from lib.conversations.ui_parts import ui_part
+from lib.conversations.ui_parts import shown_parts, ui_part
+from lib.settings import settings
 from lib.streams import parts as ui_stream
 from lib.streams.stream import Stream
 
@@ -16,8 +17,13 @@ class PartWriter:
     Events without content (`start`, `start-step`, `text-start`) wait for the next one with content:
     while the stream has no event, a failure is a response of its own instead of a broken stream.
 
+    REASONING decides about thoughts: `show` writes and keeps them, `store` keeps them, `hide`
+    forgets them. So the stored batches of a stream never have a thought that its readers may not
+    see, and an answer that is recovered from them has lost the thoughts that are only stored.
+
     Attributes:
         steps: the steps so far. A text or a thought that is still open is empty until it ends.
+        has_thought: the model has thought, whether or not the thought is kept.
         is_in_step: a step has begun, and has not ended.
         text_begun: set when the first text of the answer is written.
     """
@@ -26,10 +32,12 @@ class PartWriter:
         """Take a stream that has no events, and the event that begins it."""
         self.steps: list[Step] = []
         self.is_in_step = False
+        self.has_thought = False
         self.text_begun = asyncio.Event()
         self._stream = stream
         self._waiting = opening
         self._blocks = count()
+        self._reasoning = settings().reasoning
         # The text or the thought that is open, its number, and its pieces.
         self._open: Text | Reasoning | None = None
         self._block = 0
@@ -63,11 +71,18 @@ class PartWriter:
 
     def add_reasoning(self, piece: str) -> None:
         """Write a piece of a thought, which goes on until another part begins."""
+        self.has_thought = True
+        if self._reasoning == "hide":
+            return
+        is_shown = self._reasoning == "show"
         if not isinstance(self._open, Reasoning):
             self._begin(Reasoning(""))
-            self._waiting += ui_stream.reasoning_start(self._block)
+            if is_shown:
+                self._block = next(self._blocks)
+                self._waiting += ui_stream.reasoning_start(self._block)
         self._pieces.append(piece)
-        self._write(ui_stream.reasoning_delta(self._block, piece))
+        if is_shown:
+            self._write(ui_stream.reasoning_delta(self._block, piece))
 
     def begin_call(self, call: ToolCall) -> None:
         """Begin a tool call, whose arguments follow."""
@@ -131,7 +146,7 @@ class PartWriter:
             sources = (each for each in self.steps[-1].parts if isinstance(each, Source))
             block.citations = citations_in(block.text, start, sources)
             self._write(ui_stream.text_end(self._block, block))
-        else:
+        elif self._reasoning == "show":
             self._write(ui_stream.reasoning_end(self._block))
 
     def end_step(self) -> None:
@@ -141,13 +156,19 @@ class PartWriter:
             self.end_block()
             self._write(ui_stream.FINISH_STEP)
 
+    def drop_unshown_step(self) -> None:
+        """Forget the last step if the stream does not show its beginning, as after a failure."""
+        if self.steps and not shown_parts(self.steps[-1]):
+            self._open = None
+            self.steps.pop()
+
     def abort(self) -> None:
         """Write that the answer was stopped."""
         self._write(ui_stream.ABORT)
 
     def _begin_text(self) -> None:
-        text = Text("")
-        self._begin(text)
+        self._begin(Text(""))
+        self._block = next(self._blocks)
         start = self._chars + (len(SEPARATOR) if self._chars else 0)
         earlier = [part.text for part in self.steps[-1].parts if isinstance(part, Text)]
         self._starts.append((sum(map(len, earlier)), start))
@@ -156,7 +177,7 @@ class PartWriter:
     def _begin(self, block: Text | Reasoning) -> None:
         self.end_block()
         self.steps[-1].parts.append(block)
-        self._open, self._block, self._pieces = block, next(self._blocks), []
+        self._open, self._pieces = block, []
 
     def _write(self, part: bytes) -> None:
         # Each token comes through here.

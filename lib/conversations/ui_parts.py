@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 from lib.conversations.parts import Citation, Data, File, Part, Reasoning, Source, Text, ToolCall
 from lib.conversations.steps import Step
+from lib.settings import settings
 
 STEP_START = {"type": "step-start"}
 
@@ -20,9 +21,16 @@ def ui_parts(steps: Iterable[Step]) -> Iterator[dict[str, Any]]:
     for step in steps:
         is_empty = False
         yield STEP_START
-        yield from map(ui_part, step.parts)
+        yield from map(ui_part, shown_parts(step))
     if is_empty:
         yield STEP_START
+
+
+def shown_parts(step: Step) -> list[Part]:
+    """Return the parts of a step that clients see: without thoughts, unless REASONING is `show`."""
+    if settings().reasoning == "show":
+        return step.parts
+    return [part for part in step.parts if not isinstance(part, Reasoning)]
 
 
 def ui_part(part: Part) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The client that a request comes from, and keyed hashes of values that must not be stored."""
+"""The client that a request comes from, and the deployment's key for values not stored in clear."""
 
 import hashlib
 import hmac
@@ -54,10 +54,17 @@ def site_of(client: str) -> str | None:
 def hashed(kind: str, value: str) -> str:
     """Return the keyed hash of a value that is counted but must not be stored.
 
-    The key is made of the deployment's secrets. Without a key, hashing all possible addresses would
-    reveal from the database alone which one it was. The database's URL alone is not enough of a
-    key: it is stored beside some backups, and a database on the same machine needs no password.
-    A new secret makes other hashes, so the counters of the day begin again.
+    Without a key, hashing all possible addresses would reveal from the database alone which one it
+    was. A new secret makes other hashes, so the counters of the day begin again.
+    """
+    return f"{kind} {keyed(f'{kind} {value}').hex()}"
+
+
+def keyed(value: str) -> bytes:
+    """Return 32 bytes that only a process with the deployment's secrets can make of a value.
+
+    The key is made of all secrets. The database's URL alone is not enough of a key: it is stored
+    beside some backups, and a database on the same machine needs no password.
     """
     configuration = settings()
     key = _key(
@@ -66,7 +73,7 @@ def hashed(kind: str, value: str) -> str:
         configuration.jwt_secret,
         configuration.cron_secret,
     )
-    return f"{kind} {hmac.digest(key, f'{kind} {value}'.encode(), 'sha256').hex()}"
+    return hmac.digest(key, value.encode(), "sha256")
 
 
 @cache

@@ -16,7 +16,7 @@ from uuid import UUID
 from lib.conversations.message import FinishReason, Message
 from lib.conversations.parts import Data, File, Part, Reasoning, Source, Text, ToolCall
 from lib.conversations.steps import Step, steps_of
-from lib.conversations.ui_parts import citations_field, ui_part
+from lib.conversations.ui_parts import citations_field, shown_parts, ui_part
 
 # The conversation's id: WorkflowChatTransport of @ai-sdk/workflow uses it to resume a lost stream.
 RUN_ID = "x-workflow-run-id"
@@ -141,7 +141,8 @@ def complete_step(step: Step, blocks: Iterator[int]) -> bytes:
         step: the step.
         blocks: numbers for its texts and thoughts.
     """
-    return START_STEP + b"".join(_complete(each, blocks) for each in step.parts) + FINISH_STEP
+    events = (_complete(each, blocks) for each in shown_parts(step))
+    return START_STEP + b"".join(events) + FINISH_STEP
 
 
 def _complete(content: Part, blocks: Iterator[int]) -> bytes:

@@ -120,7 +120,7 @@ COMMENT ON COLUMN chat_messages.refusal
 IS 'Code of the problem for which the provider refused this message alone, so that no later request tells it; NULL: it did not, or it has answered since';
 -- json, not jsonb: a provider may sign its fields, so they keep the order and the spelling in which they came.
 COMMENT ON COLUMN chat_messages.provider_state
-IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls; never shown to a client; NULL: nothing';
+IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls, or sealed, the same encrypted (REASONING=hide); never shown to a client; NULL: nothing';
 
 COMMENT ON COLUMN chat_messages.failed_attempts
 IS 'How often the provider itself has failed to answer this message; NULL: never';

@@ -1,12 +1,13 @@
-"""A model that has only thought by the deadline, or a stop, leaves an answer cut short."""
+"""Thoughts: shown, stored, no part of the text; and answers in which the model has only thought."""
 
+import json
 from typing import Any
 
 import psycopg
 import pytest
 
 from lib.runtime.counting import MODEL_WAITS, counters
-from tests.support.model_server import MODEL_NAME, Reply, ScriptedModel
+from tests.support.model_server import MODEL_NAME, Reply, ScriptedModel, chunk
 from tests.support.product import CHAT_ID, Parley, parts_of, text_of
 from tests.support.reading import path_of, sending, until
 
@@ -133,6 +134,54 @@ async def test_a_model_that_fails_while_it_thinks_stores_no_answer_and_is_asked_
     assert [part["type"] for part in parts[-2:]] == ["reasoning-end", "error"]
     assert await parley.said() == ["Hello!"]
     assert text_of(await parley.send("Hello!")) == WHOLE
+
+
+async def test_an_answer_of_thought_alone_that_came_to_its_limit_is_an_answer_cut_short(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.replies = [Reply(chunks=[thought("First, "), chunk({}, "length")])]
+
+    parts = parts_of(await parley.send("Hello!"))
+
+    assert [part["type"] for part in parts] == [
+        "start", "start-step",
+        "reasoning-start", "reasoning-delta", "reasoning-end",
+        "finish-step", "finish",
+    ]  # fmt: skip
+    assert parts[-1]["finishReason"] == "length"
+    answer = (await parley.history())["messages"][1]
+    assert (answer["content"], answer["finish_reason"]) == ("", "length")
+    assert answer["parts"][1:] == [{"type": "reasoning", "text": "First, ", "state": "done"}]
+
+
+async def test_an_answer_of_thought_alone_that_ended_well_is_said_as_text_too(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    model.replies = [Reply(chunks=[thought("Yes."), chunk({}, "stop")])]
+
+    assert text_of(await parley.send("Hello!")) == "Yes."
+
+    answer = (await parley.history())["messages"][1]
+    assert (answer["content"], answer["finish_reason"]) == ("Yes.", "stop")
+    assert [part["type"] for part in answer["parts"]] == ["step-start", "reasoning", "text"]
+
+
+async def test_a_thought_is_neither_found_by_search_nor_told_to_the_models_that_come_later(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    # In the text, so no field wants it back.
+    model.replies = [Reply(pieces=("<think>Zebras?</think>", "Hello."))]
+    await parley.send("Hello!", user="ann")
+
+    await parley.send("And now?", message_id="message-2", user="ann")
+
+    found = await parley.get("/api/conversations", user="ann", q="zebras")
+    assert found.json()["conversations"] == []
+    shown = (await parley.history(user="ann"))["messages"][1]
+    assert shown["parts"][1] == {"type": "reasoning", "text": "Zebras?", "state": "done"}
+    told = json.dumps([model.requests[1:], model.title_requests, model.analysis_requests])
+    assert "Hello." in told
+    assert "Zebras" not in told
 
 
 async def test_thoughts_are_not_part_of_the_text(parley: Parley, model: ScriptedModel) -> None:
