@@ -951,7 +951,7 @@ $$;
 
 COMMENT ON FUNCTION public.finish_log_in(account_id text, checked_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
 
-CREATE FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
+CREATE FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -1146,6 +1146,8 @@ BEGIN
             model_name,
             prompt_tokens,
             completion_tokens,
+            reasoning_tokens,
+            reasoning_seconds,
             tool_calls,
             steps,
             provider_state,
@@ -1170,6 +1172,8 @@ BEGIN
             finish_turn.model_name,
             finish_turn.prompt_tokens,
             finish_turn.completion_tokens,
+            finish_turn.reasoning_tokens,
+            finish_turn.reasoning_seconds,
             finish_turn.tool_calls,
             finish_turn.steps,
             finish_turn.provider_state,
@@ -1232,7 +1236,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
+COMMENT ON FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
 
 CREATE FUNCTION public.is_kept(stored_at timestamp with time zone, retention_days integer, now timestamp with time zone) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1358,6 +1362,8 @@ CREATE TABLE public.chat_messages (
     model_name text,
     prompt_tokens integer,
     completion_tokens integer,
+    reasoning_tokens integer,
+    reasoning_seconds double precision,
     tool_calls json,
     steps json,
     metadata jsonb,
@@ -1388,6 +1394,8 @@ CREATE TABLE public.chat_messages (
     CONSTRAINT chk_owed_attempt CHECK (((owed_attempt IS NULL) OR ((role)::text = 'user'::text))),
     CONSTRAINT chk_prompt_tokens CHECK ((prompt_tokens >= 0)),
     CONSTRAINT chk_provider_state CHECK (((provider_state IS NULL) OR ((role)::text = 'assistant'::text))),
+    CONSTRAINT chk_reasoning_seconds CHECK ((reasoning_seconds >= (0)::double precision)),
+    CONSTRAINT chk_reasoning_tokens CHECK ((reasoning_tokens >= 0)),
     CONSTRAINT chk_refusal CHECK (((refusal IS NULL) OR ((role)::text = 'user'::text))),
     CONSTRAINT chk_reply_to CHECK (((reply_to IS NULL) OR ((role)::text = 'assistant'::text))),
     CONSTRAINT chk_signal_strength CHECK (((signal_strength >= (0)::double precision) AND (signal_strength <= (1)::double precision))),
@@ -1418,6 +1426,10 @@ COMMENT ON COLUMN public.chat_messages.model_name IS 'Model that answered, as th
 COMMENT ON COLUMN public.chat_messages.prompt_tokens IS 'Tokens read by the model, as the provider counts; of a question: by requests for it whose cost is in no stored answer (titles, analyses, attempts without an answer), estimated where the provider does not count; never shown to a client with the question';
 
 COMMENT ON COLUMN public.chat_messages.completion_tokens IS 'Tokens written by the model; of a question: see prompt_tokens';
+
+COMMENT ON COLUMN public.chat_messages.reasoning_tokens IS 'Those of completion_tokens with which the model thought, as the provider counts; NULL: unknown';
+
+COMMENT ON COLUMN public.chat_messages.reasoning_seconds IS 'How long the model''s thoughts came, over all steps, with one decimal; NULL: none came, or the function was killed';
 
 COMMENT ON COLUMN public.chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
 
@@ -1455,7 +1467,7 @@ COMMENT ON COLUMN public.chat_messages.files IS 'Files of a user message, each a
 
 COMMENT ON COLUMN public.chat_messages.refusal IS 'Code of the problem for which the provider refused this message alone, so that no later request tells it; NULL: it did not, or it has answered since';
 
-COMMENT ON COLUMN public.chat_messages.provider_state IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls; never shown to a client; NULL: nothing';
+COMMENT ON COLUMN public.chat_messages.provider_state IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls, or sealed, the same encrypted (REASONING=hide); never shown to a client; NULL: nothing';
 
 COMMENT ON COLUMN public.chat_messages.failed_attempts IS 'How often the provider itself has failed to answer this message; NULL: never';
 

@@ -203,6 +203,10 @@ class AnswerMetadata(Answered):
     model_name: str | None
     prompt_tokens: int | None
     completion_tokens: int | None
+    reasoning_tokens: int | None
+    """Those of `completion_tokens` with which the model thought; null: unknown."""
+    reasoning_seconds: float | None
+    """How long the model's thoughts came; null: none came."""
 
 
 class ToolResult(Answered):
@@ -230,6 +234,8 @@ class StoredMessage(Answered):
     model_name: str | None
     prompt_tokens: int | None
     completion_tokens: int | None
+    reasoning_tokens: int | None
+    reasoning_seconds: float | None
     tool_calls: list[ToolResult] | None
     persona: str | None
     tone: Literal["casual", "technical"] | None

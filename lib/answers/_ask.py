@@ -124,6 +124,7 @@ class _Tokens:
 
     prompt: int | None = None
     completion: int | None = None
+    reasoning: int | None = None
 
     def add(self, reply: Reply) -> None:
         """Add the tokens of a reply."""
@@ -131,6 +132,8 @@ class _Tokens:
             self.prompt = min((self.prompt or 0) + reply.prompt_tokens, MAX_INTEGER)
         if reply.completion_tokens is not None:
             self.completion = min((self.completion or 0) + reply.completion_tokens, MAX_INTEGER)
+        if reply.reasoning_tokens is not None:
+            self.reasoning = min((self.reasoning or 0) + reply.reasoning_tokens, MAX_INTEGER)
 
 
 class _Steps:
@@ -218,6 +221,8 @@ class _Steps:
             model_name=self._reply.model_name,
             prompt_tokens=self._tokens.prompt,
             completion_tokens=self._tokens.completion,
+            reasoning_tokens=self._tokens.reasoning,
+            reasoning_seconds=self._parts.reasoning_seconds,
             tool_calls=columns.tool_calls,
             steps=columns.steps,
             provider_state=provider_state(steps),

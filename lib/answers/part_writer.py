@@ -1,6 +1,7 @@
 """The parts of an answer in the making: kept as steps, and written into its stream."""
 
 import asyncio
+import time
 from itertools import count
 
 from lib.conversations.parts import Data, File, Reasoning, Source, Text, ToolCall, citations_in
@@ -33,6 +34,8 @@ class PartWriter:
         self.steps: list[Step] = []
         self.is_in_step = False
         self.has_thought = False
+        self._thinking_seconds: float | None = None
+        self._thinking_since: float | None = None
         self.text_begun = asyncio.Event()
         self._stream = stream
         self._waiting = opening
@@ -52,6 +55,14 @@ class PartWriter:
         """A text is open."""
         return isinstance(self._open, Text)
 
+    @property
+    def reasoning_seconds(self) -> float | None:
+        """How long the model has thought, with one decimal; None: it has not.
+
+        A thought lasts from its first piece to the next part, or to the end of the step.
+        """
+        return None if self._thinking_seconds is None else round(self._thinking_seconds, 1)
+
     def begin_step(self) -> Step:
         """Begin a step: the model is asked."""
         step = Step()
@@ -63,6 +74,8 @@ class PartWriter:
 
     def add_text(self, piece: str) -> None:
         """Write a piece of a text, which goes on until another part begins."""
+        if self._thinking_since is not None:
+            self._end_thinking(self._thinking_since)
         if not isinstance(self._open, Text):
             self._begin_text()
             self._waiting += ui_stream.text_start(self._block)
@@ -71,18 +84,19 @@ class PartWriter:
 
     def add_reasoning(self, piece: str) -> None:
         """Write a piece of a thought, which goes on until another part begins."""
-        self.has_thought = True
-        if self._reasoning == "hide":
-            return
         is_shown = self._reasoning == "show"
-        if not isinstance(self._open, Reasoning):
-            self._begin(Reasoning(""))
-            if is_shown:
-                self._block = next(self._blocks)
-                self._waiting += ui_stream.reasoning_start(self._block)
-        self._pieces.append(piece)
+        if self._reasoning != "hide":
+            if not isinstance(self._open, Reasoning):
+                self._begin(Reasoning(""))
+                if is_shown:
+                    self._block = next(self._blocks)
+                    self._waiting += ui_stream.reasoning_start(self._block)
+            self._pieces.append(piece)
         if is_shown:
             self._write(ui_stream.reasoning_delta(self._block, piece))
+        if self._thinking_since is None:
+            self._thinking_since = time.monotonic()
+            self.has_thought = True
 
     def begin_call(self, call: ToolCall) -> None:
         """Begin a tool call, whose arguments follow."""
@@ -136,6 +150,8 @@ class PartWriter:
 
     def end_block(self) -> None:
         """End the text or the thought that is open, if one is."""
+        if self._thinking_since is not None:
+            self._end_thinking(self._thinking_since)
         if self._open is None:
             return
         block, self._open = self._open, None
@@ -173,6 +189,11 @@ class PartWriter:
         earlier = [part.text for part in self.steps[-1].parts if isinstance(part, Text)]
         self._starts.append((sum(map(len, earlier)), start))
         self.text_begun.set()
+
+    def _end_thinking(self, since: float) -> None:
+        seconds = time.monotonic() - since
+        self._thinking_seconds = (self._thinking_seconds or 0.0) + seconds
+        self._thinking_since = None
 
     def _begin(self, block: Text | Reasoning) -> None:
         self.end_block()

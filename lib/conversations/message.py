@@ -62,6 +62,8 @@ class Message:
     superseded_at: datetime | None = None
     refusal: str | None = None
     steps: list[list[dict[str, Any]]] | None = None
+    reasoning_tokens: int | None = None
+    reasoning_seconds: float | None = None
     # Of list_turn_messages alone: it may be long, and no client sees it.
     provider_state: dict[str, Any] | None = None
 
@@ -113,6 +115,8 @@ ANSWER_METADATA = (
     "model_name",
     "prompt_tokens",
     "completion_tokens",
+    "reasoning_tokens",
+    "reasoning_seconds",
 )
 # The columns that stand beside the UIMessage. Its own fields carry the others (`parts` the steps),
 # but for those that clients do not see: `id` and `reply_to`, the numbers of rows, and the

@@ -109,6 +109,7 @@ class CountedRequest:
     def __enter__(self) -> Self:
         """Forget the count of an earlier try, which the provider has refused."""
         self._reply.prompt_tokens = self._reply.completion_tokens = None
+        self._reply.reasoning_tokens = None
         return self
 
     def __exit__(

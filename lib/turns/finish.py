@@ -195,6 +195,8 @@ def finish_call(
         model_name=answer.model_name,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
+        reasoning_tokens=answer.reasoning_tokens,
+        reasoning_seconds=answer.reasoning_seconds,
         tool_calls=json_text(answer.tool_calls),
         steps=json_text(answer.steps),
         provider_state=json_text(answer.provider_state),

@@ -17,6 +17,8 @@
 --   model_name              text              as the provider names it; null: unknown
 --   prompt_tokens           integer           null: unknown
 --   completion_tokens       integer           null: unknown
+--   reasoning_tokens        integer           of those, the thoughts; null: unknown
+--   reasoning_seconds       double precision  how long the model has thought; null: it has not, or unknown
 --   tool_calls              json              the tool calls with their results; null: none
 --   steps                   json              see the column; null: content and tool_calls tell the steps
 --   provider_state          json              see the column; null: none
@@ -55,6 +57,8 @@ CREATE OR REPLACE FUNCTION finish_turn(
     model_name text,
     prompt_tokens integer,
     completion_tokens integer,
+    reasoning_tokens integer,
+    reasoning_seconds double precision,
     tool_calls json,
     steps json,
     provider_state json,
@@ -271,6 +275,8 @@ BEGIN
             model_name,
             prompt_tokens,
             completion_tokens,
+            reasoning_tokens,
+            reasoning_seconds,
             tool_calls,
             steps,
             provider_state,
@@ -295,6 +301,8 @@ BEGIN
             finish_turn.model_name,
             finish_turn.prompt_tokens,
             finish_turn.completion_tokens,
+            finish_turn.reasoning_tokens,
+            finish_turn.reasoning_seconds,
             finish_turn.tool_calls,
             finish_turn.steps,
             finish_turn.provider_state,
@@ -357,18 +365,18 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION finish_turn(
-    uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, json, text, text, text, text,
-    double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text,
-    timestamptz
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, integer, double precision, json, json, json,
+    text, text, text, text, double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text,
+    integer, text, text, text, timestamptz
 )
 IS 'Parley: stores the answer and gives the turn back';
 REVOKE EXECUTE ON FUNCTION finish_turn(
-    uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, json, text, text, text, text,
-    double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text,
-    timestamptz
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, integer, double precision, json, json, json,
+    text, text, text, text, double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text,
+    integer, text, text, text, timestamptz
 ) FROM public;
 GRANT EXECUTE ON FUNCTION finish_turn(
-    uuid, text, uuid, text, bigint, text, text, text, integer, integer, json, json, json, text, text, text, text,
-    double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text,
-    timestamptz
+    uuid, text, uuid, text, bigint, text, text, text, integer, integer, integer, double precision, json, json, json,
+    text, text, text, text, double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text,
+    integer, text, text, text, timestamptz
 ) TO parley_app;

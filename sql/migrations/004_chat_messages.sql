@@ -15,6 +15,8 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     model_name text,
     prompt_tokens integer,
     completion_tokens integer,
+    reasoning_tokens integer,
+    reasoning_seconds double precision,
     tool_calls json,
     steps json,
     metadata jsonb,
@@ -55,6 +57,8 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     CONSTRAINT chk_provider_state CHECK (provider_state IS NULL OR role = 'assistant'),
     CONSTRAINT chk_prompt_tokens CHECK (prompt_tokens >= 0),
     CONSTRAINT chk_completion_tokens CHECK (completion_tokens >= 0),
+    CONSTRAINT chk_reasoning_tokens CHECK (reasoning_tokens >= 0),
+    CONSTRAINT chk_reasoning_seconds CHECK (reasoning_seconds >= 0),
     CONSTRAINT chk_confidence CHECK (confidence BETWEEN 0 AND 1),
     CONSTRAINT chk_signal_strength CHECK (signal_strength BETWEEN 0 AND 1),
     CONSTRAINT chk_mistake_note_length CHECK (length(mistake_note) <= 1000)
@@ -95,6 +99,10 @@ COMMENT ON COLUMN chat_messages.model_name IS 'Model that answered, as the provi
 COMMENT ON COLUMN chat_messages.prompt_tokens
 IS 'Tokens read by the model, as the provider counts; of a question: by requests for it whose cost is in no stored answer (titles, analyses, attempts without an answer), estimated where the provider does not count; never shown to a client with the question';
 COMMENT ON COLUMN chat_messages.completion_tokens IS 'Tokens written by the model; of a question: see prompt_tokens';
+COMMENT ON COLUMN chat_messages.reasoning_tokens
+IS 'Those of completion_tokens with which the model thought, as the provider counts; NULL: unknown';
+COMMENT ON COLUMN chat_messages.reasoning_seconds
+IS 'How long the model''s thoughts came, over all steps, with one decimal; NULL: none came, or the function was killed';
 -- json, not jsonb, so that fields keep their order, and a later request tells the calls in the bytes of the first one.
 COMMENT ON COLUMN chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
 -- json, not jsonb, for its texts: jsonb refuses half a surrogate pair.

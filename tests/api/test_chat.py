@@ -47,6 +47,8 @@ async def test_an_answer_is_streamed_as_the_ai_sdk_reads_it(parley: Parley) -> N
         "model_name": MODEL_NAME,
         "prompt_tokens": 7,
         "completion_tokens": 4,
+        "reasoning_tokens": None,
+        "reasoning_seconds": None,
     }
 
 

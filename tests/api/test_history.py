@@ -19,7 +19,8 @@ SHOWN = {
     "id", "role", "parts", "metadata",
     # The columns beside it; not the row's number, not the owner:
     "conversation_id", "content", "finish_reason", "model_name", "prompt_tokens",
-    "completion_tokens", "tool_calls", "persona", "tone", "behavior", "context_type", "confidence",
+    "completion_tokens", "reasoning_tokens", "reasoning_seconds",
+    "tool_calls", "persona", "tone", "behavior", "context_type", "confidence",
     "signal_strength", "context_clarity", "needs_knowledge", "is_mistake", "mistake_note",
     "superseded_at", "refusal", "created_at", "updated_at",
 }  # fmt: skip

@@ -47,6 +47,7 @@ async def test_metadata_is_stored_with_the_message_and_returned(parley: Parley, 
     assert question["metadata"] == metadata
     assert answer["metadata"].keys() == {
         "conversation_id", "finish_reason", "model_name", "prompt_tokens", "completion_tokens",
+        "reasoning_tokens", "reasoning_seconds",
     }  # fmt: skip
 
 

@@ -7,11 +7,13 @@ import psycopg
 import pytest
 
 from lib.runtime.counting import MODEL_WAITS, counters
-from tests.support.model_server import MODEL_NAME, Reply, ScriptedModel, chunk
+from tests.chat.test_provider_state import configure
+from tests.support.model_server import MODEL_NAME, Called, Reply, ScriptedModel, calling, chunk
 from tests.support.product import CHAT_ID, Parley, parts_of, text_of
 from tests.support.reading import path_of, sending, until
 
 WHOLE = "Hello, how are you?"
+VALUES = ("show", "store", "hide")
 
 
 def thought(text: str) -> dict[str, Any]:
@@ -190,3 +192,50 @@ async def test_thoughts_are_not_part_of_the_text(parley: Parley, model: Scripted
 
     assert text_of(await parley.send("Hello!")) == "Hello."
     assert await parley.said() == ["Hello!", "Hello."]
+
+
+@pytest.mark.parametrize("reasoning", VALUES)
+async def test_the_metadata_of_an_answer_has_the_tokens_and_the_seconds_of_its_thoughts(
+    parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch, reasoning: str
+) -> None:
+    configure(monkeypatch, "REASONING", reasoning)
+    details = {"reasoning_tokens": 30}
+    usage = {"prompt_tokens": 7, "completion_tokens": 34, "completion_tokens_details": details}
+    chunks = [thought("A"), thought("B"), chunk({"content": "Hi."}, "stop"), chunk(None)]
+    chunks[-1]["usage"] = usage
+    model.replies = [Reply(chunks=chunks, seconds_between=0.2)]
+
+    metadata = parts_of(await parley.send("Hello!"))[-1]["messageMetadata"]
+
+    assert metadata["reasoning_tokens"] == 30
+    # Two pauses of 0.2 seconds: from the first piece of the thought to the text.
+    assert 0.3 <= metadata["reasoning_seconds"] < 20
+    answer = (await parley.history())["messages"][1]
+    assert answer["metadata"] == metadata
+    assert answer["reasoning_tokens"] == 30
+    assert answer["reasoning_seconds"] == metadata["reasoning_seconds"]
+
+
+async def test_tokens_and_seconds_of_thoughts_add_up_over_the_steps_of_an_answer(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    def reply(*chunks: dict[str, Any], tokens: int) -> Reply:
+        details = {"reasoning_tokens": tokens}
+        end = chunk(None) | {"usage": {"completion_tokens_details": details}}
+        return Reply(chunks=[thought("Hm."), *chunks, end], seconds_between=0.2)
+
+    calls = calling(Called("list_tasks")).chunks or []
+    model.replies = [reply(*calls[:3], tokens=5), reply(chunk({"content": "A"}, "stop"), tokens=6)]
+
+    metadata = parts_of(await parley.send("Hello!", user="ann"))[-1]["messageMetadata"]
+
+    assert metadata["reasoning_tokens"] == 11
+    assert 0.3 <= metadata["reasoning_seconds"] < 20
+
+
+async def test_a_model_that_does_not_think_has_no_tokens_and_no_seconds_of_thoughts(
+    parley: Parley,
+) -> None:
+    metadata = parts_of(await parley.send("Hello!"))[-1]["messageMetadata"]
+
+    assert (metadata["reasoning_tokens"], metadata["reasoning_seconds"]) == (None, None)

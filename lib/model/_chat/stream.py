@@ -145,6 +145,7 @@ class ChatReader:
             counts = cast("dict[str, object]", usage)
             reply.prompt_tokens = _token_count(counts.get("prompt_tokens"))
             reply.completion_tokens = _token_count(counts.get("completion_tokens"))
+            reply.reasoning_tokens = reasoning_tokens_in(counts, "completion_tokens_details")
 
     def _read_choice(self, choice: dict[str, Any], pieces: list[Piece]) -> None:
         # Parley asks for one choice. Of two that come all the same, one is the answer: together
@@ -424,6 +425,14 @@ def _text_in(block: object) -> str:
         fields = cast("dict[str, Any]", block)
         block = fields.get("text") or fields.get("refusal")
     return block if isinstance(block, str) else ""
+
+
+def reasoning_tokens_in(usage: dict[str, object], name: str) -> int | None:
+    """Return the tokens of thoughts in a usage, which has them in an object of that name."""
+    details = usage.get(name)
+    # Some gateways put them beside the other counts.
+    counts = cast("dict[str, object]", details) if isinstance(details, dict) else usage
+    return _token_count(counts.get("reasoning_tokens"))
 
 
 def _token_count(count: object) -> int | None:

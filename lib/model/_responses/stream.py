@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
 from lib.model._annotations import sources_in
-from lib.model._chat.stream import MAX_INTEGER, MAX_NAME_CHARS, MAX_TOOL_NAME_CHARS
+from lib.model._chat.stream import (
+    MAX_INTEGER,
+    MAX_NAME_CHARS,
+    MAX_TOOL_NAME_CHARS,
+    reasoning_tokens_in,
+)
 from lib.model.reply import (
     CallPiece,
     GarbledStreamError,
@@ -310,6 +315,7 @@ class ResponsesReader:
         usage = _object(response.get("usage"))
         self._reply.prompt_tokens = _token_count(usage.get("input_tokens"))
         self._reply.completion_tokens = _token_count(usage.get("output_tokens"))
+        self._reply.reasoning_tokens = reasoning_tokens_in(usage, "output_tokens_details")
 
     # Of functions, because a reader that held its own methods would be a circle of references.
     _READERS: ClassVar[dict[object, Callable[["ResponsesReader", dict[str, Any]], list[Piece]]]] = {

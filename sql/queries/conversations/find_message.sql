@@ -38,7 +38,9 @@ SELECT
     chat_messages.mistake_note,
     chat_messages.superseded_at,
     chat_messages.refusal,
-    chat_messages.steps
+    chat_messages.steps,
+    chat_messages.reasoning_tokens,
+    chat_messages.reasoning_seconds
 FROM chat_messages
 WHERE
     chat_messages.conversation_id = %(conversation_id)s::uuid

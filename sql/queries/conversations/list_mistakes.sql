@@ -41,6 +41,8 @@ SELECT
     answer.superseded_at,
     answer.refusal,
     answer.steps,
+    answer.reasoning_tokens,
+    answer.reasoning_seconds,
     question.message_id AS question_message_id,
     question.content AS question
 FROM chat_messages AS answer

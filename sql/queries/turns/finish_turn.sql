@@ -18,6 +18,8 @@ FROM finish_turn(
     model_name => %(model_name)s::text,
     prompt_tokens => %(prompt_tokens)s::integer,
     completion_tokens => %(completion_tokens)s::integer,
+    reasoning_tokens => %(reasoning_tokens)s::integer,
+    reasoning_seconds => %(reasoning_seconds)s::double precision,
     tool_calls => %(tool_calls)s::json,
     steps => %(steps)s::json,
     provider_state => %(provider_state)s::json,

@@ -32,6 +32,8 @@ SELECT
     listed.superseded_at,
     listed.refusal,
     listed.steps,
+    listed.reasoning_tokens,
+    listed.reasoning_seconds,
     listed.provider_state
 FROM
     list_turn_messages(

@@ -26,6 +26,8 @@ TOKENS = {"prompt_tokens": 7, "completion_tokens": 4}
 NO_UNSTORED_PARTS = {"stored_parts": 0, "parts": "", "title_parts": "", "last_parts": ""}
 # Columns of an answer that are null unless its request or its analysis sets them.
 UNKNOWN_COLUMNS = (
+    "reasoning_tokens",
+    "reasoning_seconds",
     "tool_calls",
     "steps",
     "provider_state",
