@@ -15,7 +15,8 @@ from lib.settings import DEFAULT_MODEL, settings
 
 OPENAI = ("api.openai.com", "azure.com")
 OLLAMA_PORT = 11434
-NO_EFFORT = {"reasoning_effort": "none"}
+NO_EFFORT_WORD = "none"
+NO_EFFORT = {"reasoning_effort": NO_EFFORT_WORD}
 # By host, because tables by model are out of date within weeks. OpenAI and Azure name a parameter
 # that a model refuses. OpenRouter and Gemini refuse `none` for models that always think, and take
 # these words for each. DeepSeek and Ollama take theirs for each model.
@@ -45,6 +46,9 @@ def with_responses_shape(body: dict[str, Any], request: ModelRequest) -> dict[st
     fields = _effort(request) | _temperature(request)
     if (effort := fields.pop("reasoning_effort", None)) is not None:
         fields["reasoning"] = {"effort": effort}
+    # Without being asked, the API tells nothing of a thought.
+    if settings().reasoning != "hide" and not request.is_minor and effort != NO_EFFORT_WORD:
+        fields["reasoning"] = fields.get("reasoning", {}) | {"summary": "auto"}
     if (limit := settings().openai_max_tokens) is not None:
         fields["max_output_tokens"] = limit
     return _merged(_merged(body, fields), _extra(request))

@@ -96,6 +96,7 @@ async def test_a_turn_is_one_request_after_which_the_provider_keeps_nothing(
         "stream": True,
         "store": False,
         "include": ["reasoning.encrypted_content"],
+        "reasoning": {"summary": "auto"},
     }
     answer = (await parley.history())["messages"][1]
     assert answer["finish_reason"] == "stop"
@@ -482,3 +483,24 @@ async def test_fields_that_the_package_does_not_know_reach_the_provider(
 
     assert model.requests[1] == body
     assert "novelty" in model.faults.pop()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Unsupported parameter: 'reasoning.summary' is not supported with this model.",
+        "Your organization must be verified to generate reasoning summaries.",
+    ],
+)
+@pytest.mark.environment(OPENAI_API="responses", OPENAI_REASONING_EFFORT="low")
+async def test_a_provider_that_refuses_summaries_is_asked_without_them_and_keeps_the_effort(
+    parley: Parley, model: ResponsesModel, message: str
+) -> None:
+    refusal = {"message": message, "param": "reasoning.summary", "code": "unsupported_value"}
+    model.replies = [Response(status=400, error=refusal), responding(said("Hello"))]
+
+    assert text_of(await parley.send("Hello!")) == "Hello"
+
+    assert [request["reasoning"] for request in model.requests] == [
+        {"effort": "low", "summary": "auto"}, {"effort": "low"},
+    ]  # fmt: skip

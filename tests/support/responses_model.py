@@ -55,6 +55,7 @@ class Response:
         cuts_after: the number of events after which the connection is cut; None: it is not.
         stays_open: the server sends nothing after the events, but does not close the response.
         status: the HTTP status; any but 200 is an error.
+        error: fields of that error.
     """
 
     events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -63,6 +64,7 @@ class Response:
     cuts_after: int | None = None
     stays_open: bool = False
     status: int = 200
+    error: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 def said(
@@ -216,6 +218,7 @@ class ResponsesModel:
         if fault is not None or response.status != 200:
             self.faults += [fault] if fault else []
             error = {"message": fault or "sk-secret", "type": "invalid_request_error", "code": None}
+            error |= {} if fault else response.error
             status = 400 if fault else response.status
             await JSONResponse({"error": error}, status)(scope, receive, send)
             return

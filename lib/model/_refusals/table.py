@@ -232,6 +232,12 @@ def _without_effort_for_tools(body: Body) -> Body:
     return _with_effort(body, "none") if "tools" in body else body
 
 
+def _without_summary(body: Body) -> Body:
+    """Ask for no summary of the model's thoughts, but keep the effort."""
+    reasoning = _without_field(body.get("reasoning") or {}, "summary")
+    return body | {"reasoning": reasoning} if reasoning else _without_field(body, "reasoning")
+
+
 def _with_other_limit(body: Body) -> Body:
     """Call the limit of the answer's length by its other name."""
     others = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
@@ -275,6 +281,8 @@ TABLE = (
         _says(r"tools.{0,40}reasoning_effort.{0,60}not supported", r"reasoning_effort to 'none'"),
         Cure("no effort with tools", body=_without_effort_for_tools),
     ),
+    # OpenAI for models that do not think, and for organizations that are not verified
+    Row(_says(r"reasoning[_. ]summar(?:y|ies)"), Cure("no summaries", body=_without_summary)),
     Row(
         _says(r"reasoning[_. ]?effort", r"support thinking", r'"think" value', "valid levels"),
         _other_effort,

@@ -12,6 +12,7 @@ from lib.model._chat.stream import (
     MAX_TOOL_NAME_CHARS,
     reasoning_tokens_in,
 )
+from lib.model._inline_thought import InlineThought
 from lib.model.reply import (
     CallPiece,
     GarbledStreamError,
@@ -97,6 +98,10 @@ class ResponsesReader:
         self._reply = reply
         self._has_tools = has_tools
         self._text = Characters()
+        # None: the text is past any thought.
+        self._inline: InlineThought | None = InlineThought()
+        self._has_inline_thought = False
+        self._has_text = False
         self._is_message_streamed = False
         self._begins_paragraph = False
         # Characters of text so far, and where the current item's and its current part's begin:
@@ -105,6 +110,7 @@ class ResponsesReader:
         self._has_annotations = False
         self._reasoning = Characters()
         self._reasoning_part: tuple[object, ...] | None = None
+        self._is_reasoning_streamed = False
         self._calls: list[_Call] = []
         # Under each key that an event may name the call by, because no key serves for all servers:
         # some send no `output_index`, some another `item_id` with each event.
@@ -137,7 +143,9 @@ class ResponsesReader:
                 if it sends no `response.completed`.
         """
         if text := self._text.end():
-            yield text
+            yield from self._text_pieces(text)
+        if self._inline is not None:
+            yield from self._split_pieces(*self._inline.end())
         has_answer = self._items or self._calls or self._is_message_streamed
         if is_done and has_answer and self._reply.finish_reason is None:
             self._end_well()
@@ -147,7 +155,11 @@ class ResponsesReader:
         return self._read_text(event["delta"])
 
     def _read_reasoning(self, event: dict[str, Any]) -> list[Piece]:
-        text = self._reasoning.add(event["delta"]).replace("\0", "")
+        self._is_reasoning_streamed = True
+        return self._think(event["delta"], event)
+
+    def _think(self, delta: str, event: dict[str, Any]) -> list[Piece]:
+        text = self._reasoning.add(delta).replace("\0", "")
         if not text:
             return []
         names = ("type", "output_index", "summary_index", "content_index")
@@ -180,8 +192,11 @@ class ResponsesReader:
                 pieces = [] if self._is_message_streamed else self._read_text(_text_of(item))
                 pieces += self._rest_of_sources(item)
                 # A response may have several messages, such as a remark and then the answer.
-                self._is_message_streamed, self._begins_paragraph = False, True
+                self._is_message_streamed, self._begins_paragraph = False, self._has_text
                 return pieces
+            case "reasoning":
+                is_streamed, self._is_reasoning_streamed = self._is_reasoning_streamed, False
+                return [] if is_streamed else self._think(_thought_of(item), event)
             case "function_call" if self._has_tools:
                 self._begins_paragraph = False
                 call = self._call_in(item, event)
@@ -263,15 +278,32 @@ class ResponsesReader:
         return []
 
     def _read_text(self, delta: str) -> list[Piece]:
-        text = self._text.add(delta).replace("\0", "")
-        if not text:
-            return []
-        if self._begins_paragraph:
-            self._begins_paragraph = False
-            self._item_start = self._part_start = self._text_chars + len(PARAGRAPH)
-            text = PARAGRAPH + text
-        self._text_chars += len(text)
-        return [text]
+        text = self._text.add(delta)
+        return self._text_pieces(text) if text else []
+
+    def _text_pieces(self, text: str) -> list[Piece]:
+        text = text.replace("\0", "")
+        if self._inline is None:
+            return self._split_pieces("", text)
+        return self._split_pieces(*self._inline.split(text))
+
+    def _split_pieces(self, thought: str, text: str) -> list[Piece]:
+        """Return pieces of a thought and of the text that follows it."""
+        if self._inline is not None and self._inline.is_over:
+            self._inline = None
+        pieces: list[Piece] = []
+        if thought:
+            self._has_inline_thought = True
+            pieces.append(ReasoningPiece(thought))
+        if text:
+            self._has_text = True
+            if self._begins_paragraph:
+                self._item_start = self._part_start = self._text_chars + len(PARAGRAPH)
+                text = PARAGRAPH + text
+                self._begins_paragraph = False
+            self._text_chars += len(text)
+            pieces.append(text)
+        return pieces
 
     def _call_of(self, event: dict[str, Any]) -> _Call | None:
         """Return the call that an event about arguments means."""
@@ -300,6 +332,9 @@ class ResponsesReader:
     def _state(self) -> dict[str, Any] | None:
         """Return the items if they tell more than their text, and the provider takes them back."""
         if all(item.get("type") == "message" and not item.get("phase") for item in self._items):
+            return None
+        if self._has_inline_thought:
+            # The items tell the thought as text.
             return None
         items = _items_of_step(self._items)
         # Reasoning must be followed by an item.
@@ -376,6 +411,12 @@ def _names_in(item: dict[str, Any]) -> dict[str, str]:
 def _text_of(message: dict[str, Any]) -> str:
     parts: list[dict[str, Any]] = message.get("content") or []
     return "".join(_part_texts(parts))
+
+
+def _thought_of(item: dict[str, Any]) -> str:
+    """Return the thought in a reasoning item: its summary, or from an open model all of it."""
+    parts: list[dict[str, Any]] = item.get("summary") or item.get("content") or []
+    return "\n\n".join(filter(None, _part_texts(parts)))
 
 
 def _part_texts(parts: list[dict[str, Any]]) -> Iterator[str]:

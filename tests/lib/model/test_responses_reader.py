@@ -335,3 +335,63 @@ def test_half_a_character_at_the_end_is_replaced() -> None:
     reader.read({"type": "response.output_text.delta", "delta": "Hello \ud83d"})
 
     assert list(reader.end(is_done=False)) == ["\ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "thoughts", "text"),
+    [
+        (("<think>Hm.</think>Hello",), "Hm.", "Hello"),
+        (("\n<thi", "nk>", "Hm.", "</th", "ink>\n\n", "Hello"), "Hm.", "Hello"),
+        (tuple("<think>Hm.</think>\nHello"), "Hm.", "Hello"),
+        (("<think>Hm.",), "Hm.", ""),
+        (("Hello <think>Hm.</think>",), "", "Hello <think>Hm.</think>"),
+        (("<this> is text",), "", "<this> is text"),
+        (("<thi",), "", "<thi"),
+    ],
+)
+def test_a_thought_between_tags_at_the_beginning_of_the_text_is_no_text(
+    pieces: tuple[str, ...], thoughts: str, text: str
+) -> None:
+    reply = Reply()
+    reader = ResponsesReader(reply, has_tools=True)
+
+    read_pieces = [
+        piece for event in responding(said(*pieces)).events for piece in reader.read(event)
+    ]
+    read_pieces += reader.end(is_done=False)
+
+    told = [piece.text for piece in read_pieces if isinstance(piece, ReasoningPiece)]
+    assert "".join(told) == thoughts
+    assert "".join(piece for piece in read_pieces if isinstance(piece, str)) == text
+
+
+def test_a_thought_between_tags_does_not_go_back_in_the_items_that_have_it_as_text() -> None:
+    reply = Reply()
+
+    read(responding(said("<think>Hm.</think>Hello"), called(MILK)).events, reply)
+
+    assert reply.state is None
+
+
+def test_a_message_after_a_thought_between_tags_begins_the_text() -> None:
+    pieces = read(responding(said("<think>Hm.</think>"), said("Hello")).events)
+
+    assert pieces == [ReasoningPiece("Hm."), "Hello"]
+
+
+def test_a_thought_that_comes_whole_without_deltas_is_read_once() -> None:
+    whole = only(
+        responding(thought("First.", "Then."), said("Hello")).events, "item.done", "completed"
+    )
+
+    assert read(whole) == [ReasoningPiece("First.\n\nThen."), "Hello"]
+
+
+def test_tokens_of_thoughts_are_counted() -> None:
+    reply = Reply()
+    events = responding(said("Hello")).events
+    events[-1]["response"]["usage"]["output_tokens_details"] = {"reasoning_tokens": 12}
+
+    read(events, reply)
+
+    assert reply.reasoning_tokens == 12

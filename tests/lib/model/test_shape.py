@@ -63,7 +63,27 @@ def test_a_request_to_a_model_of_the_operators_choice_has_no_field_that_is_not_s
     shapes.set(base_url, OPENAI_MODEL="a-model")
 
     assert shapes.chat() == {}
-    assert shapes.responses() == {}
+    assert shapes.responses() == {"reasoning": {"summary": "auto"}}
+
+
+@pytest.mark.parametrize(
+    ("variables", "reasoning"),
+    [
+        ({}, {"summary": "auto"}),
+        (
+            {"REASONING": "store", "OPENAI_REASONING_EFFORT": "low"},
+            {"effort": "low", "summary": "auto"},
+        ),
+        ({"REASONING": "hide"}, None),
+        ({"OPENAI_REASONING_EFFORT": "none"}, {"effort": "none"}),
+    ],
+)
+def test_a_request_to_responses_asks_for_summaries_where_thoughts_are_kept(
+    shapes: Shapes, variables: dict[str, str], reasoning: dict[str, str] | None
+) -> None:
+    shapes.set(OPENAI, OPENAI_MODEL="a-model", **variables)
+
+    assert shapes.responses().get("reasoning") == reasoning
 
 
 @pytest.mark.parametrize(
@@ -90,7 +110,7 @@ def test_effort_temperature_and_limit_are_sent_to_responses_under_its_own_names(
     shapes.set(OPENAI, **SHAPED)
 
     assert shapes.responses() == {
-        "reasoning": {"effort": "low"},
+        "reasoning": {"effort": "low", "summary": "auto"},
         "temperature": 0.5,
         "max_output_tokens": 400,
     }
@@ -124,12 +144,12 @@ def test_the_extra_body_wins_over_all_fields_that_it_may_set(shapes: Shapes) -> 
 def test_an_object_in_the_extra_body_keeps_the_other_fields_of_a_request_to_responses(
     shapes: Shapes,
 ) -> None:
-    extra = {"reasoning": {"summary": "auto"}, "text": {"verbosity": "low"}}
+    extra = {"reasoning": {"summary": "detailed"}, "text": {"verbosity": "low"}}
     shapes.set(OPENAI, OPENAI_EXTRA_BODY=json.dumps(extra), **SHAPED)
 
     body = with_responses_shape({"text": {"format": {"type": "text"}}}, ModelRequest("m", ()))
 
-    assert body["reasoning"] == {"effort": "low", "summary": "auto"}
+    assert body["reasoning"] == {"effort": "low", "summary": "detailed"}
     assert body["text"] == {"format": {"type": "text"}, "verbosity": "low"}
 
 
