@@ -124,6 +124,8 @@ class ReasoningPart(Answered):
     """What the model thought, in Markdown; it is no part of `content`."""
 
     type: Literal["reasoning"]
+    id: str
+    """Tells it from the other texts and thoughts of the answer."""
     text: str
     state: Literal["done"]
 
@@ -155,7 +157,6 @@ class AnswerFilePart(Answered):
     type: Literal["file"]
     mediaType: str  # noqa: N815 (the SDK's own name)
     url: str
-    filename: str = ""
 
 
 class DataPart(Answered):

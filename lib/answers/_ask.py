@@ -191,11 +191,12 @@ class _Steps:
             self._calls.end(None)
             for call in self._parts.steps[-1].calls:
                 self._show_outcome(call)
-        if not is_failed:
-            self._parts.end_step()
-        else:
-            self._parts.drop_unshown_step()
+        self._parts.take_back_step()
+        if is_failed:
             self._parts.end_block()
+            self._parts.end_block()
+        else:
+            self._parts.end_step()
 
     def message(self, finish_reason: FinishReason | None) -> Message | None:
         """Return the answer as a message without a number; None: there is nothing to store.

@@ -5,8 +5,8 @@ import time
 from itertools import count
 
 from lib.conversations.parts import Data, File, Reasoning, Source, Text, ToolCall, citations_in
-from lib.conversations.steps import SEPARATOR, Step
-from lib.conversations.ui_parts import shown_parts, ui_part
+from lib.conversations.steps import SEPARATOR, Step, add_part
+from lib.conversations.ui_parts import whole_part
 from lib.settings import settings
 from lib.streams import parts as ui_stream
 from lib.streams.stream import Stream
@@ -72,6 +72,19 @@ class PartWriter:
         self._waiting += ui_stream.START_STEP
         return step
 
+    def take_back_step(self) -> None:
+        """Take back the beginning of a step that shows no part: neither stream nor history has it.
+
+        useChat shows the beginning of a step with its first part, so pages would differ. A thought
+        that is stored and not shown stays.
+        """
+        if self._waiting.endswith(ui_stream.START_STEP):
+            self._waiting = self._waiting.removesuffix(ui_stream.START_STEP)
+            self.is_in_step = False
+            self.end_block()
+            if not self.steps[-1].parts:
+                self.steps.pop()
+
     def add_text(self, piece: str) -> None:
         """Write a piece of a text, which goes on until another part begins."""
         if self._thinking_since is not None:
@@ -112,14 +125,21 @@ class PartWriter:
         """Write a call's complete arguments."""
         self._write(ui_stream.tool_input(call))
 
+    def add_progress(self, call: ToolCall, output: object) -> None:
+        """Write what a running call has come to so far; it is not kept."""
+        self._write(ui_stream.tool_progress(call.id, output))
+
     def add_outcome(self, call: ToolCall) -> None:
         """Write a call's output or error."""
         self._write(ui_stream.tool_output(call))
 
     def add(self, part: Source | File | Data) -> None:
-        """Write a part that comes in one piece. A text that is open goes on after it."""
-        self.steps[-1].parts.append(part)
-        self._write(ui_stream.part(ui_part(part)))
+        """Write a part that comes in one piece. A text that is open goes on after it.
+
+        Data with the name and the id of earlier data takes its place.
+        """
+        add_part(self.steps, part)
+        self._write(ui_stream.part(whole_part(part)))
 
     @property
     def has_text_in_step(self) -> bool:
@@ -171,12 +191,6 @@ class PartWriter:
             self.is_in_step = False
             self.end_block()
             self._write(ui_stream.FINISH_STEP)
-
-    def drop_unshown_step(self) -> None:
-        """Forget the last step if the stream does not show its beginning, as after a failure."""
-        if self.steps and not shown_parts(self.steps[-1]):
-            self._open = None
-            self.steps.pop()
 
     def abort(self) -> None:
         """Write that the answer was stopped."""

@@ -95,6 +95,20 @@ class StepColumns:
     steps: list[list[dict[str, Any]]] | None = None
 
 
+def add_part(steps: list[Step], part: Source | File | Data) -> None:
+    """Add a part to the last step. Data takes the place of earlier data with its name and id.
+
+    useChat replaces data in the same way, in whichever step it stands.
+    """
+    if isinstance(part, Data) and part.id is not None:
+        for step in steps:
+            for place, other in enumerate(step.parts):
+                if isinstance(other, Data) and (other.name, other.id) == (part.name, part.id):
+                    step.parts[place] = part
+                    return
+    steps[-1].parts.append(part)
+
+
 def stored_steps(steps: list[Step]) -> StepColumns:
     """Return the columns of an answer with these steps."""
     content, tool_calls = "", list[dict[str, Any]]()
@@ -134,12 +148,14 @@ def steps_of(columns: StepColumns, states: Sequence[StepState] = ()) -> Iterator
 def _are_plain(steps: list[Step]) -> bool:
     """Tell whether `content` and `tool_calls` tell these steps.
 
-    Each step has at most a text, and then its calls; and each but the last has a call.
+    Each step has at most a text, and then its calls; and each but the last has a call. An empty
+    text, which `content` cannot tell from no text, is a part as well: the stream has begun it.
     """
     for step in steps:
         kinds = list(map(type, step.parts))
         is_plain = kinds[:1] in ([Text], [ToolCall]) and set(kinds[1:]) <= {ToolCall}
-        if not is_plain or (kinds == [Text] and step is not steps[-1]):
+        is_empty = Text("") in step.parts
+        if not is_plain or is_empty or (kinds == [Text] and step is not steps[-1]):
             return False
     return True
 

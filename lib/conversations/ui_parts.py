@@ -6,6 +6,7 @@ Source: AI SDK, "UIMessage"; compared with ai 5.0.277, 6.0.326 and 7.0.173 by
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any, assert_never
 
 from lib.conversations.parts import Citation, Data, File, Part, Reasoning, Source, Text, ToolCall
@@ -16,12 +17,19 @@ STEP_START = {"type": "step-start"}
 
 
 def ui_parts(steps: Iterable[Step]) -> Iterator[dict[str, Any]]:
-    """Yield the parts of an answer with these steps; without a step, it was cut in its first."""
+    """Yield the parts of an answer with these steps; without a step, it was cut in its first.
+
+    The beginning of a step is shown with its first part, as useChat does.
+    """
     is_empty = True
+    blocks = count()
     for step in steps:
-        is_empty = False
-        yield STEP_START
-        yield from map(ui_part, shown_parts(step))
+        shown = shown_parts(step)
+        if shown:
+            is_empty = False
+            yield STEP_START
+        for part in shown:
+            yield _ui_part(part, blocks)
     if is_empty:
         yield STEP_START
 
@@ -33,15 +41,26 @@ def shown_parts(step: Step) -> list[Part]:
     return [part for part in step.parts if not isinstance(part, Reasoning)]
 
 
-def ui_part(part: Part) -> dict[str, Any]:
-    """Return one part; it has no null field, which the SDK's own check refuses."""
+def _ui_part(part: Part, blocks: Iterator[int]) -> dict[str, Any]:
+    """Return one part; it has no null field, which the SDK's own check refuses.
+
+    A thought has the number under which the stream sent it, because useChat keeps that as its id.
+    """
     match part:
         case Text(text):
+            next(blocks)
             return {"type": "text", "text": text, "state": "done"} | citations_field(part)
         case Reasoning(text):
-            return {"type": "reasoning", "text": text, "state": "done"}
+            return {"type": "reasoning", "id": str(next(blocks)), "text": text, "state": "done"}
         case ToolCall():
             return _tool_part(part)
+        case _:
+            return whole_part(part)
+
+
+def whole_part(part: Source | File | Data) -> dict[str, Any]:
+    """Return a part that comes in one piece, and is the same in the stream."""
+    match part:
         case Source():
             return source_part(part)
         case File():
@@ -110,13 +129,15 @@ def _units(text: str) -> int:
 
 
 def file_part(file: File) -> dict[str, Any]:
-    """Return a file's part."""
-    part = {"type": "file", "mediaType": file.media_type, "url": file.url}
-    return part | _present(filename=file.filename)
+    """Return a file's part, without its name: useChat of all versions drops it from a stream.
+
+    History would show another part than the live page does.
+    """
+    return {"type": "file", "mediaType": file.media_type, "url": file.url}
 
 
 def data_part(data: Data) -> dict[str, Any]:
-    """Return the part of something shown, which is the same in the stream."""
+    """Return the part of something shown."""
     return {"type": f"data-{data.name}"} | _present(id=data.id) | {"data": data.data}
 
 
@@ -126,11 +147,7 @@ def part_of(ui_part: dict[str, Any]) -> Source | File | Data | None:
         case {"type": "source-url" | "source-document"}:
             return _source_of(ui_part)
         case {"type": "file"}:
-            return File(
-                url=ui_part["url"],
-                media_type=ui_part["mediaType"],
-                filename=ui_part.get("filename"),
-            )
+            return File(url=ui_part["url"], media_type=ui_part["mediaType"])
         case {"type": str(name)} if name.startswith("data-") and not ui_part.get("transient"):
             return Data(name=name.removeprefix("data-"), data=ui_part["data"], id=ui_part.get("id"))
         case _:

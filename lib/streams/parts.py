@@ -16,7 +16,7 @@ from uuid import UUID
 from lib.conversations.message import FinishReason, Message
 from lib.conversations.parts import Data, File, Part, Reasoning, Source, Text, ToolCall
 from lib.conversations.steps import Step, steps_of
-from lib.conversations.ui_parts import citations_field, shown_parts, ui_part
+from lib.conversations.ui_parts import citations_field, shown_parts, whole_part
 
 # The conversation's id: WorkflowChatTransport of @ai-sdk/workflow uses it to resume a lost stream.
 RUN_ID = "x-workflow-run-id"
@@ -125,6 +125,12 @@ def tool_input(call: ToolCall) -> bytes:
     )
 
 
+def tool_progress(call_id: str, output: object) -> bytes:
+    """Encode what a running call has come to so far; its outcome takes the place of it."""
+    progress = {"type": "tool-output-available", "output": output, "preliminary": True}
+    return part(progress | {"toolCallId": call_id})
+
+
 def tool_output(call: ToolCall) -> bytes:
     """Encode the outcome of a call."""
     if call.error is not None:
@@ -157,7 +163,7 @@ def _complete(content: Part, blocks: Iterator[int]) -> bytes:
             opening = tool_input_start(content.id, content.name)
             return opening + tool_input(content) + tool_output(content)
         case Source() | File() | Data():
-            return part(ui_part(content))
+            return part(whole_part(content))
         case _:
             assert_never(content)
 

@@ -154,7 +154,8 @@ def _finish_call(
     lapsed: LapsedTurn, left: LeftTurn, runs: list[ToolRun], finish_reason: RecoveryReason
 ) -> Call[StoredAnswer] | None:
     """Return the call that stores the unfinished answer; None: there is none to store."""
-    unfinished = UnfinishedAnswer(b"".join(expand(left.parts.encode())))
+    parts = b"".join(expand(left.parts.encode()))
+    unfinished = UnfinishedAnswer(parts, lapsed.conversation_id)
     unfinished.add_runs(runs)
     if left.question_id is None or unfinished.is_empty:
         return None
@@ -165,7 +166,7 @@ def _finish_call(
         left.question_id,
         left.question_content or "",
     )
-    answer = unfinished.message(lapsed.conversation_id, left.question_id, finish_reason)
+    answer = unfinished.message(left.question_id, finish_reason)
     parts = left.parts.encode() + unfinished.added_parts
     return finish_call(key, answer, None, UnstoredParts(0, parts, b"", _last_parts(finish_reason)))
 

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict, cast
+from typing import Any, Literal, NotRequired, Self, TypedDict, cast
 
 import pytest
 
@@ -254,12 +254,55 @@ def validate_messages(version: Version, messages: list[dict[str, Any]]) -> objec
     return cast("dict[str, object]", result)["error"]
 
 
-def _run_node(arguments: Sequence[str], standard_input: bytes) -> object:
+class StreamReader:
+    """One process of node that reads many streams with all versions of the SDK."""
+
+    def __init__(self) -> None:
+        """Start it."""
+        self._process = subprocess.Popen(
+            [_node(), "read_streams.mjs"], cwd=_HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process."""
+        self._process.communicate(timeout=30)
+
+    def read(
+        self, streams: Sequence[bytes], messages: Sequence[Mapping[str, Any]] = ()
+    ) -> dict[Version, list[ReadResult]]:
+        """Return the message that each version reads from each stream.
+
+        Args:
+            streams: the bytes of responses.
+            messages: such as those of GET /api/history, to which no version may object.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        work = {"streams": [stream.decode() for stream in streams], "messages": messages}
+        self._process.stdin.write(json.dumps(work).encode() + b"\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, "node has ended"
+        results = json.loads(line)
+        for version in VERSIONS:
+            assert results[str(version)]["error"] is None, (version, results[str(version)]["error"])
+        return {version: results[str(version)]["read"] for version in VERSIONS}
+
+
+def _node() -> str:
     node = shutil.which("node")
     if node is None or not (_HERE / "node_modules/ai").is_dir():
         pytest.skip("node or the AI SDK is not installed: run `npm ci` in tests/node")
+    return node
+
+
+def _run_node(arguments: Sequence[str], standard_input: bytes) -> object:
     done = subprocess.run(
-        [node, *arguments],
+        [_node(), *arguments],
         cwd=_HERE,
         input=standard_input,
         capture_output=True,
