@@ -63,7 +63,7 @@ async def test_an_answer_cut_at_the_deadline_while_the_model_thinks_is_stored(
     # As useChat has it from the stream.
     assert answer["parts"] == [
         {"type": "step-start"},
-        {"type": "reasoning", "text": "First, let me see.", "state": "done"},
+        {"type": "reasoning", "id": "0", "text": "First, let me see.", "state": "done"},
     ]
     assert stored_steps(database) == [[{"type": "reasoning", "text": "First, let me see."}]]
 
