@@ -6,6 +6,7 @@ from lib.streams.parts import FINISH_REASONS
 TEXT: Schema = {"type": "string"}
 ID: Schema = {"type": "string", "format": "uuid"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
+URL: Schema = {"type": "string", "pattern": "^https?://"}
 ANYTHING: Schema = {"type": "object", "additionalProperties": True}
 
 
@@ -66,16 +67,20 @@ CHUNKS: dict[str, tuple[str, dict[str, Schema]]] = {
         "The arguments of a tool call.",
         {"toolCallId": TEXT, "toolName": TEXT, "input": ANYTHING},
     ),
-    "tool-output-available": ("The output of a tool.", {"toolCallId": TEXT, "output": {}}),
+    "tool-output-available": (
+        "The output of a tool; with `preliminary`, what it has come to so far.",
+        {"toolCallId": TEXT, "output": {}, "preliminary?": {"type": "boolean", "const": True}},
+    ),
     "tool-output-error": ("The error of a tool.", {"toolCallId": TEXT, "errorText": TEXT}),
     "source-url": (
         "A page that the answer cites.",
-        {"sourceId": TEXT, "url": TEXT, "title?": TEXT} | _PLACE,
+        {"sourceId": TEXT, "url": URL, "title?": TEXT} | _PLACE,
     ),
     "source-document": (
         "A document that the answer cites.",
         {"sourceId": TEXT, "mediaType": TEXT, "title": TEXT, "filename?": TEXT} | _PLACE,
     ),
+    "file": ("A file that the model or a tool has made.", {"mediaType": TEXT, "url": TEXT}),
     "data-conversation": (
         "The model has given the conversation a title; this is no part of the message.",
         {
@@ -94,6 +99,14 @@ CHUNKS: dict[str, tuple[str, dict[str, Schema]]] = {
     "abort": ("The answer was stopped; the text until then is stored.", {}),
     "error": ("The answer has failed; the text is for the user.", {"errorText": TEXT}),
 }
+# Of any name, so it has no `const` as its type.
+DATA_CHUNK = _object(
+    "Something that a tool shows on the page. With an `id`, it takes the place of the part of the "
+    "same type and id.",
+    type={"type": "string", "pattern": "^data-(?!conversation$)[a-z0-9-]{1,64}$"},
+    data={},
+    **{"id?": TEXT},
+)
 
 
 def chunk_schemas() -> dict[str, Schema]:
@@ -102,12 +115,9 @@ def chunk_schemas() -> dict[str, Schema]:
     chunks = {
         names[kind]: _object(text, type={"type": "string", "const": kind}, **fields)
         for kind, (text, fields) in CHUNKS.items()
-    }
-    references = {kind: REF + name for kind, name in names.items()}
-    union: Schema = {
-        "oneOf": [{"$ref": reference} for reference in references.values()],
-        "discriminator": {"propertyName": "type", "mapping": references},
-    }
+    } | {"DataChunk": DATA_CHUNK}
+    # Without a discriminator, which cannot name the types of all data.
+    union: Schema = {"oneOf": [{"$ref": REF + name} for name in chunks]}
     part: Schema = {
         "type": "string",
         "contentMediaType": "application/json",

@@ -14,11 +14,11 @@ from lib.answers._prompt import prompt_messages
 from lib.answers._sources import Sources
 from lib.answers._states import provider_state
 from lib.answers._tool_calls import MAX_ARGUMENTS_CHARS, CallAssembler
-from lib.answers._tool_runs import NOT_RUN, ToolRuns
+from lib.answers._tool_runs import ToolRuns
 from lib.answers.answer import Answer, AnswerCutError, CutReason
 from lib.conversations.message import FinishReason, Message
 from lib.conversations.parts import ToolCall
-from lib.conversations.steps import Step, stored_steps
+from lib.conversations.steps import stored_steps
 from lib.database.client import Database
 from lib.model.client import stream_answer
 from lib.model.cost import Spending
@@ -147,14 +147,14 @@ class _Steps:
         self._answer = answer
         self._spending = spending
         self._parts = answer.parts
-        self._runs = ToolRuns(database, answer.turn)
+        self._runs = ToolRuns(database, answer.turn, answer.parts)
         self._calls = CallAssembler(answer.parts, self._runs)
         self._sources = Sources(answer.parts)
         self._reply = Reply()
         self._tokens = _Tokens()
         self._shown_outcomes = set[str]()
-        if earlier_calls := self._runs.earlier_calls():
-            self._parts.add_step(Step([*earlier_calls]))
+        if earlier_step := self._runs.earlier_step():
+            self._parts.add_step(earlier_step)
 
     async def take_all(self) -> ModelFinishReason | None:
         """Take steps until the model calls no tool, or has taken MAX_TOOL_STEPS of them.
@@ -170,13 +170,10 @@ class _Steps:
         for number in range(1, max_steps + 1):
             is_last = number == max_steps
             calls = await self._take_step(is_first=number == 1, is_last=is_last)
-            for call in calls:
-                if is_last:
+            if is_last:
+                for call in calls:
                     call.error = TOO_MANY_STEPS
-                # A call with any other error must not run.
-                elif call.error == NOT_RUN:
-                    await self._runs.run(call)
-                self._show_outcome(call)
+            await self._runs.run_all(calls, self._show_outcome)
             self._parts.end_step()
             if not calls:
                 return self._reply.finish_reason

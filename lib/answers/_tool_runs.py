@@ -9,27 +9,27 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 from pydantic import TypeAdapter, ValidationError
 
-from lib.conversations.conversation import LOCK_CONVERSATION
+from lib.answers._tool_context import AlreadyRunError, RunContext, Shown, plain_output
+from lib.answers.part_writer import PartWriter
 from lib.conversations.parts import ToolCall
-from lib.conversations.steps import UNKNOWN
+from lib.conversations.steps import UNKNOWN, Step, add_part, stored_part
 from lib.database.client import Database
-from lib.database.statements import Call
-from lib.http.responses import plain_json
-from lib.identity.callers import Caller
 from lib.problems import AnswerNotStored, DatabaseUnavailable, Problem
 from lib.runtime.log import log
-from lib.texts import storable_json, storable_text
+from lib.texts import storable_text
 from lib.tools import Tool, ToolError, tools
-from lib.turns.tool_runs import BEGIN_TOOL_RUN, FINISH_TOOL_RUN, ToolRun
+from lib.turns.tool_runs import FINISH_TOOL_RUN, ToolRun
 from lib.turns.turn import Turn
 
-MAX_OUTPUT_CHARS = 32_768
+# Of one step: each may hold a connection to the database.
+MAX_SIDE_BY_SIDE = 4
 MAX_ERROR_CHARS = 2000
 # Providers refuse a longer id when they read the call in a later request.
 MAX_ID_CHARS = 40
@@ -37,26 +37,32 @@ FAILED = "The tool failed. Tell the user that this did not work."
 NOT_RUN = "Not run."
 
 
-class AlreadyRunError(Exception):
-    """An earlier attempt has run this call; that run's outcome counts."""
-
-
 class ToolRuns:
     """The runs of one attempt to answer."""
 
-    def __init__(self, database: Database, turn: Turn) -> None:
-        """Take the turn, with the runs of earlier attempts, and the database that tools work on."""
+    def __init__(self, database: Database, turn: Turn, parts: PartWriter) -> None:
+        """Take the turn, with the runs of earlier attempts, and what tools work on."""
         self._database = database
         self._turn = turn
+        self._shown = Shown(parts)
+        self._places = asyncio.Semaphore(MAX_SIDE_BY_SIDE)
         self._earlier = {run.run_key: run for run in turn.tool_runs}
         self._run_counts = Counter[str]()
         self._call_ids: set[str] = set()
         # The event loop itself holds tasks only weakly.
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def earlier_calls(self) -> list[ToolCall]:
-        """Return the calls that earlier attempts have run, in order."""
-        return [self._outcome_of(run) for run in self._turn.tool_runs]
+    def earlier_step(self) -> Step | None:
+        """Return the calls that earlier attempts have run, in order, each with what it has shown.
+
+        None: they have run none.
+        """
+        step = Step()
+        for run in self._turn.tool_runs:
+            step.parts.append(self._outcome_of(run))
+            for part in run.shown():
+                add_part([step], part)
+        return step if step.parts else None
 
     def new_call(self, call_id: str, name: str) -> ToolCall:
         """Return a call that has not run, under the provider's id unless that is taken."""
@@ -64,6 +70,43 @@ class ToolRuns:
         own_id = call_id if is_free else f"call_{uuid4().hex}"
         self._call_ids.add(own_id)
         return ToolCall(id=own_id, name=name, arguments={}, error=NOT_RUN)
+
+    async def run_all(self, calls: list[ToolCall], end: Callable[[ToolCall], None]) -> None:
+        """Run the calls of one step that have not been refused.
+
+        Neighbors whose tools allow it run side by side. Any other call begins when the calls
+        before it have ended, and ends before the next one begins.
+
+        Args:
+            calls: in the model's order.
+            end: called with each call, as soon as it has its outcome.
+
+        Raises:
+            AnswerNotStored: when the turn is another attempt's by now.
+        """
+        for is_side_by_side, group in groupby(calls, _may_run_side_by_side):
+            if is_side_by_side:
+                await self._run_together(group, end)
+            else:
+                for call in group:
+                    await self._run_to_end(call, end)
+
+    async def _run_together(
+        self, calls: Iterable[ToolCall], end: Callable[[ToolCall], None]
+    ) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for call in calls:
+                    tasks.create_task(self._run_to_end(call, end))
+        except ExceptionGroup as errors:
+            # Each of them is AnswerNotStored.
+            raise errors.exceptions[0] from None
+
+    async def _run_to_end(self, call: ToolCall, end: Callable[[ToolCall], None]) -> None:
+        if call.error == NOT_RUN:
+            async with self._places:
+                await self.run(call)
+        end(call)
 
     async def run(self, call: ToolCall) -> None:
         """Run a call, and set its output or its error.
@@ -90,10 +133,10 @@ class ToolRuns:
         await self._run(tool, arguments, call)
 
     async def _run(self, tool: Tool, arguments: object, call: ToolCall) -> None:
-        context = _Context(self._database, self._turn, call, self._run_key(call))
+        context = RunContext(self._database, self._turn, call, self._run_key(call), self._shown)
         try:
-            call.output = _plain_output(await _run_tool(tool, arguments, context))
-            call.error = None
+            output = plain_output(await _run_tool(tool, arguments, context))
+            call.output, call.error = output, None
         except ToolError as error:
             call.error = storable_text(str(error))[:MAX_ERROR_CHARS]
         except AlreadyRunError:
@@ -112,8 +155,10 @@ class ToolRuns:
             log("tool_failed", error=error, tool=tool.name)
             is_known = isinstance(error, Problem) and not error.status.is_server_error
             call.error = str(error)[:MAX_ERROR_CHARS] if is_known else FAILED
+        finally:
+            context.end()
         if context.has_begun:
-            self._store_outcome(context.run_key, call)
+            self._store_outcome(context, call)
 
     def _run_key(self, call: ToolCall) -> str:
         """Return the key of a run: a hash of tool, arguments, and number of equal calls so far."""
@@ -121,10 +166,14 @@ class ToolRuns:
         self._run_counts[text] += 1
         return hashlib.sha256(f"{self._run_counts[text]} {text}".encode()).hexdigest()
 
-    def _store_outcome(self, run_key: str, call: ToolCall) -> None:
+    def _store_outcome(self, context: RunContext, call: ToolCall) -> None:
         """Store the outcome of a run, while the model is asked again already."""
-        outcome = {"error": call.error} if call.error is not None else {"output": call.output}
-        task = asyncio.create_task(self._finish_tool_run(run_key, outcome))
+        outcome: dict[str, Any] = (
+            {"error": call.error} if call.error is not None else {"output": call.output}
+        )
+        if context.shown.parts:
+            outcome["shown"] = [stored_part(part) for part in context.shown.parts]
+        task = asyncio.create_task(self._finish_tool_run(context.run_key, outcome))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -149,67 +198,13 @@ class ToolRuns:
         return run.to_call()
 
 
-class _Context:
-    """The `ToolContext` of one run."""
-
-    def __init__(self, database: Database, turn: Turn, call: ToolCall, run_key: str) -> None:
-        self.caller: Caller = turn.caller
-        self.run_key = run_key
-        self.has_begun = False
-        self._database = database
-        self._turn = turn
-        self._call = call
-
-    async def run(self, *calls: Call[Any]) -> Any:  # noqa: ANN401 (the protocol has the overloads)
-        """See `ToolContext.run`."""
-        if self.has_begun:
-            return await self._database.run_as(self.caller, None, *calls)
-        _, _, *rows = await self._begin_tool_run(*calls)
-        return rows[0] if len(calls) == 1 else tuple(rows)
-
-    async def read(self, call: Call[Any]) -> Any:  # noqa: ANN401 (likewise)
-        """See `ToolContext.read`."""
-        return await self._database.run_as(self.caller, None, call)
-
-    async def begin(self) -> None:
-        """See `ToolContext.begin`."""
-        if not self.has_begun:
-            await self._begin_tool_run()
-
-    async def _begin_tool_run(self, *calls: Call[Any]) -> tuple[list[Any], ...]:
-        conversation = {
-            "conversation_id": self._turn.conversation_id,
-            "user_id": self.caller.user_id,
-        }
-        try:
-            rows: tuple[list[Any], ...] = await self._database.run_as(
-                self.caller,
-                None,
-                LOCK_CONVERSATION(**conversation),
-                BEGIN_TOOL_RUN(
-                    **conversation,
-                    turn_id=self._turn.id,
-                    question_id=self._turn.question.id,
-                    run_key=self.run_key,
-                    tool_call_id=self._call.id,
-                    tool_name=self._call.name,
-                    arguments=json.dumps(self._call.arguments),
-                    now=None,
-                ),
-                *calls,
-            )
-        except psycopg.errors.IntegrityError as error:
-            # begin_tool_run violates these two; others are of the tool's own statements.
-            if error.diag.constraint_name == "tool_runs_pkey":
-                raise AlreadyRunError from error
-            if (error.diag.table_name, error.diag.column_name) == ("tool_runs", "conversation_id"):
-                raise AnswerNotStored from error
-            raise
-        self.has_begun = True
-        return rows
+def _may_run_side_by_side(call: ToolCall) -> bool:
+    """Tell whether a call may run beside its neighbors; a call that is refused stops none."""
+    tool = tools().get(call.name)
+    return tool is None or tool.side_by_side or call.error != NOT_RUN
 
 
-async def _run_tool(tool: Tool, arguments: object, context: _Context) -> object:
+async def _run_tool(tool: Tool, arguments: object, context: RunContext) -> object:
     """Run a tool in a task of its own, and return its result.
 
     The task tells a tool that cancels itself, for instance by awaiting a cancelled task, from the
@@ -234,20 +229,3 @@ def _validation_errors(error: ValidationError) -> str:
     """Return the first 10 errors, each with its field."""
     errors = error.errors(include_url=False, include_context=False, include_input=False)[:10]
     return "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in errors)
-
-
-def _plain_output(output: object) -> object:
-    """Return a tool's result as plain JSON, for the model and for pages.
-
-    Raises:
-        ToolError: when it is too long for the model, or no JSON; the tool's effect stays.
-    """
-    try:
-        text = json.dumps(output, default=plain_json, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        message = "It was run, but its result cannot be shown."
-        raise ToolError(message) from None
-    if len(text) > MAX_OUTPUT_CHARS:
-        message = f"The result is too long, over {MAX_OUTPUT_CHARS} characters. Ask for less."
-        raise ToolError(message)
-    return storable_json(json.loads(text))

@@ -133,13 +133,17 @@ class PartWriter:
         """Write a call's output or error."""
         self._write(ui_stream.tool_output(call))
 
-    def add(self, part: Source | File | Data) -> None:
+    def add(self, part: Source | File | Data) -> bool:
         """Write a part that comes in one piece. A text that is open goes on after it.
 
         Data with the name and the id of earlier data takes its place.
+
+        Returns:
+            Whether the answer has one part more.
         """
-        add_part(self.steps, part)
+        is_new = add_part(self.steps, part)
         self._write(ui_stream.part(whole_part(part)))
+        return is_new
 
     @property
     def has_text_in_step(self) -> bool:

@@ -95,18 +95,22 @@ class StepColumns:
     steps: list[list[dict[str, Any]]] | None = None
 
 
-def add_part(steps: list[Step], part: Source | File | Data) -> None:
+def add_part(steps: list[Step], part: Source | File | Data) -> bool:
     """Add a part to the last step. Data takes the place of earlier data with its name and id.
 
     useChat replaces data in the same way, in whichever step it stands.
+
+    Returns:
+        Whether there is one part more.
     """
     if isinstance(part, Data) and part.id is not None:
         for step in steps:
             for place, other in enumerate(step.parts):
                 if isinstance(other, Data) and (other.name, other.id) == (part.name, part.id):
                     step.parts[place] = part
-                    return
+                    return False
     steps[-1].parts.append(part)
+    return True
 
 
 def stored_steps(steps: list[Step]) -> StepColumns:
@@ -118,7 +122,7 @@ def stored_steps(steps: list[Step]) -> StepColumns:
                 content += (SEPARATOR if content else "") + part.text
             elif isinstance(part, ToolCall):
                 tool_calls.append(part.to_json(number, len(content)))
-    stored = None if _are_plain(steps) else [list(map(_stored, step.parts)) for step in steps]
+    stored = None if _are_plain(steps) else [list(map(stored_part, step.parts)) for step in steps]
     return StepColumns(content, tool_calls or None, stored)
 
 
@@ -194,8 +198,7 @@ def _all_steps(columns: StepColumns, steps: list[list[dict[str, Any]]]) -> Itera
                 case "call":
                     step.parts.append(_call(next(calls)))
                 case name:
-                    fields = {key: value for key, value in part.items() if key != "type"}
-                    step.parts.append(WHOLE[name](**fields))
+                    step.parts.append(_whole(name, part))
         _cite(step, starts)
         yield step
 
@@ -218,7 +221,22 @@ def _cite(step: Step, starts: list[int]) -> None:
                 text = Text("")
 
 
-def _stored(part: Part) -> dict[str, Any]:
+def _whole(name: str, stored: dict[str, Any]) -> Reasoning | Source | File | Data:
+    fields = {key: value for key, value in stored.items() if key != "type"}
+    return WHOLE[name](**fields)
+
+
+def shown_part(stored: dict[str, Any]) -> Source | File | Data | None:
+    """Return a part that a tool has shown; None: it is of another type.
+
+    Args:
+        stored: the part, as `stored_part` returns it.
+    """
+    part = _whole(stored["type"], stored) if stored["type"] in WHOLE else None
+    return None if isinstance(part, Reasoning) else part
+
+
+def stored_part(part: Part) -> dict[str, Any]:
     """Return a part as `steps` stores it."""
     match part:
         case Text(text):

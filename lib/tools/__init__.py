@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Protocol, get_type_hints, overload
 
 from pydantic import BaseModel, TypeAdapter
@@ -22,7 +22,12 @@ class ToolError(Exception):
 
 
 class ToolContext(Protocol):
-    """The caller and the database of a tool call, beside its arguments.
+    """The caller, the database and the answer of a tool call, beside its arguments.
+
+    A tool may show more than its result, while it runs: `progress`, `source`, `show` and `file`
+    write parts of the AI SDK into the answer, live and, but for progress, in history. The model
+    reads the result alone. Tools show at most 100 parts in one answer; more are left out, with the
+    event `tool_shows_too_much` in the log. Call these from the event loop, not from a thread.
 
     Attributes:
         caller: the signed-in user.
@@ -52,6 +57,66 @@ class ToolContext(Protocol):
         effect, the model reads that its outcome is unknown.
         """
 
+    def progress(self, output: object) -> None:
+        """Show what the call has come to so far, as a preliminary result.
+
+        The page has the newest state, at most 10 in a second; the result takes its place. History
+        has the result alone.
+
+        Args:
+            output: JSON, or an object with a method `to_json`; cut at 8,192 characters.
+        """
+        ...
+
+    def source(
+        self,
+        url: str | None = None,
+        *,
+        title: str | None = None,
+        media_type: str | None = None,
+        filename: str | None = None,
+    ) -> None:
+        """Show a source of the result: a page, or a document without an address.
+
+        Args:
+            url: of a page, http or https, at most 2,048 characters; None: it is a document.
+            title: of the page or the document; cut at 255 characters.
+            media_type: of a document, such as `application/pdf`.
+            filename: of a document; cut at 255 characters.
+
+        Raises:
+            ValueError: when the URL is none, or a document has neither title nor filename.
+        """
+        ...
+
+    def show(self, name: str, data: object, id: str | None = None) -> None:  # noqa: A002 (the SDK's)
+        """Show something that the page knows how to draw: a part `data-NAME`.
+
+        Args:
+            name: 1 to 64 characters a-z, 0-9 and -; not `conversation`, which is Parley's.
+            data: JSON, or an object with a method `to_json`; at most 32,768 characters.
+            id: a part of the answer with this name and id is replaced in place; None: the part
+                stands alone.
+
+        Raises:
+            ValueError: when one of them is not as described.
+            TypeError: when the data are no JSON.
+        """
+        ...
+
+    async def file(self, media_type: str, data: bytes, filename: str | None = None) -> None:
+        """Show a file that the tool has made.
+
+        Args:
+            media_type: such as `image/png`.
+            data: its content.
+            filename: its name; None: it has none.
+
+        Raises:
+            ValueError: when the media type is none, or the file is too large.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -62,12 +127,14 @@ class Tool:
         description: the function's docstring, for the model.
         arguments: the pydantic model of its arguments.
         run: the function.
+        side_by_side: calls of one step may run at the same time.
     """
 
     name: str
     description: str
     arguments: type[BaseModel]
     run: Callable[[Any, ToolContext], Awaitable[object]]
+    side_by_side: bool = False
 
     def parameters(self) -> dict[str, Any]:
         """Return the JSON schema of the arguments."""
@@ -83,18 +150,36 @@ class Tool:
 _tools: dict[str, Tool] = {}
 
 
+type ToolFunction[Arguments: BaseModel] = Callable[[Arguments, ToolContext], Awaitable[object]]
+
+
+@overload
+def tool[Arguments: BaseModel](function: ToolFunction[Arguments], /) -> ToolFunction[Arguments]: ...
+@overload
 def tool[Arguments: BaseModel](
-    function: Callable[[Arguments, ToolContext], Awaitable[object]],
-) -> Callable[[Arguments, ToolContext], Awaitable[object]]:
+    *, side_by_side: bool
+) -> Callable[[ToolFunction[Arguments]], ToolFunction[Arguments]]: ...
+def tool(function: ToolFunction[Any] | None = None, /, *, side_by_side: bool = False) -> object:
     """Offer a function to the model.
 
     Args:
         function: `async def name(arguments: Model, context: ToolContext) -> object`. Its result is
-            JSON, or has a method `to_json`.
+            JSON, or has a method `to_json`. A result longer than 32,768 characters of JSON is cut,
+            and says so.
+        side_by_side: calls that the model makes in one step may run at the same time, with each
+            other and with those of other tools that allow it. By default a call begins when the
+            call before it has ended.
     """
+    if function is None:
+        return partial(_offer, side_by_side=side_by_side)
+    return _offer(function, side_by_side=side_by_side)
+
+
+def _offer(function: ToolFunction[Any], *, side_by_side: bool) -> ToolFunction[Any]:
     arguments, *_ = get_type_hints(function).values()
     name = function.__name__
-    _tools[name] = Tool(name, (function.__doc__ or "").strip(), arguments, function)
+    description = (function.__doc__ or "").strip()
+    _tools[name] = Tool(name, description, arguments, function, side_by_side)
     return function
 
 

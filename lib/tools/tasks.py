@@ -47,7 +47,7 @@ async def add_task(new: NewTask, context: ToolContext) -> Task:
     return added[0]
 
 
-@tool
+@tool(side_by_side=True)
 async def list_tasks(filters: TaskFilter, context: ToolContext) -> list[Task]:
     """List the user's tasks with their ids, the newest first."""
     return await context.read(

@@ -6,9 +6,9 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from lib.conversations.message import Message
-from lib.conversations.parts import Reasoning, Text, ToolCall
+from lib.conversations.parts import Data, File, Reasoning, Source, Text, ToolCall
 from lib.conversations.steps import CUT, UNKNOWN, Step, add_part, steps_of, stored_steps
-from lib.conversations.ui_parts import part_of
+from lib.conversations.ui_parts import part_of, whole_part
 from lib.streams import parts as ui_stream
 from lib.turns.tool_runs import ToolRun
 
@@ -63,9 +63,11 @@ class UnfinishedAnswer:
                 self._steps[-1].parts.append(outcome)
                 self.added_parts += ui_stream.tool_input_start(outcome.id, outcome.name)
                 self._add_outcome(outcome)
+                self._add_shown(run)
             elif outcome.id in self._open_calls:
                 call.arguments = outcome.arguments
                 call.output, call.error = outcome.output, outcome.error
+                self._add_shown(run)
         for call in self._open_calls.values():
             self._add_outcome(call)
         if self._has_bare_step and not self._steps[-1].parts:
@@ -146,6 +148,18 @@ class UnfinishedAnswer:
         call = self._calls[call_id]
         call.output, call.error = output, error
         self._open_calls.pop(call_id, None)
+
+    def _add_shown(self, run: ToolRun) -> None:
+        """Add the parts that a tool has shown, but for those that the stream has."""
+        there = [
+            whole_part(part)
+            for part in self._steps[-1].parts
+            if isinstance(part, Source | File | Data)
+        ]
+        for part in run.shown():
+            if whole_part(part) not in there:
+                add_part(self._steps, part)
+                self.added_parts += ui_stream.part(whole_part(part))
 
     def _add_outcome(self, call: ToolCall) -> None:
         self.added_parts += ui_stream.tool_input(call) + ui_stream.tool_output(call)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lib.conversations.parts import ToolCall
-from lib.conversations.steps import UNKNOWN
+from lib.conversations.parts import Data, File, Source, ToolCall
+from lib.conversations.steps import UNKNOWN, shown_part
 from lib.database.statements import Statement
 
 
@@ -17,7 +17,8 @@ class ToolRun:
         tool_call_id: id of the call that first ran the tool.
         tool_name: the tool.
         arguments: the call's arguments.
-        output: `{"output": …}` or `{"error": …}`; None: the run began, and its end is not stored.
+        output: `{"output": …}` or `{"error": …}`, and `"shown": […]` where the tool has shown
+            parts, as `stored_part` returns them; None: the run began, and its end is not stored.
     """
 
     run_key: str
@@ -36,6 +37,11 @@ class ToolRun:
             output=outcome.get("output"),
             error=outcome.get("error"),
         )
+
+    def shown(self) -> list[Source | File | Data]:
+        """Return the parts that the tool has shown, in order."""
+        stored = (self.output or {}).get("shown", [])
+        return [part for each in stored if (part := shown_part(each)) is not None]
 
 
 LIST_TOOL_RUNS = Statement("turns/list_tool_runs", ToolRun)

@@ -1,9 +1,30 @@
-"""Fixtures for answers that are followed and stopped from another process."""
+"""Fixtures: tools of a test's own, and answers that are followed from another process."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 import lib.chat.post
 import lib.chat.stream
+import lib.tools
+from lib.tools import tool, tools
+
+# The decorator `tool`.
+type Offer = Callable[..., Any]
+
+
+@pytest.fixture
+def offer() -> Iterator[Offer]:
+    """Return a function that offers one more tool while the test runs."""
+    before = dict(tools())
+    tools.cache_clear()
+
+    yield tool
+
+    lib.tools._tools.clear()
+    lib.tools._tools.update(before)
+    tools.cache_clear()
 
 
 @pytest.fixture

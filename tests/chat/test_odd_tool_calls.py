@@ -9,12 +9,12 @@ import pytest
 
 from lib.problems import DatabaseUnavailable
 from lib.tools import ToolContext, ToolError
+from tests.chat.conftest import Offer
 from tests.chat.test_tools import check_provider_form, tasks
-from tests.chat.test_tools_once import Nothing, Offer, offer
+from tests.chat.test_tools_once import Nothing
 from tests.support.model_server import MODEL_NAME, Called, Reply, ScriptedModel, calling
 from tests.support.product import Parley, parts_of, problem_of, text_of
 
-__all__ = ["offer"]
 DONE = Reply(pieces=("Done",))
 MILK, BREAD = '{"title": "Milk"}', '{"title": "Bread"}'
 

@@ -2,17 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import psycopg
 import pytest
 from pydantic import BaseModel
 
 import lib.answers._batches
-import lib.tools
 from lib.model._ids import portable_id
-from lib.tools import ToolContext, tool, tools
+from lib.tools import ToolContext
+from tests.chat.conftest import Offer
 from tests.chat.test_tools import check_provider_form, tasks
 from tests.support.left_behind import leave_behind
 from tests.support.model_server import Called, Reply, ScriptedModel, calling
@@ -26,22 +25,6 @@ HANGS = Reply(hangs_after=0)
 
 class Nothing(BaseModel):
     """Arguments of a tool that takes none."""
-
-
-type Offer = Callable[[Any], object]
-
-
-@pytest.fixture
-def offer() -> Iterator[Offer]:
-    """Return a function that offers one more tool while the test runs."""
-    before = dict(tools())
-    tools.cache_clear()
-
-    yield tool
-
-    lib.tools._tools.clear()
-    lib.tools._tools.update(before)
-    tools.cache_clear()
 
 
 async def until(condition: Callable[[], bool]) -> None:
