@@ -374,15 +374,15 @@ def _has_outcome(database: psycopg.Connection) -> bool:
 @pytest.mark.parametrize(
     ("method", "arguments"),
     [
-        ("show", ["conversation", {}]),
-        ("show", ["Weather", {}]),
-        ("show", ["weather", {}, ""]),
+        ("show", ["conversation", 1]),
+        ("show", ["Weather", 1]),
+        ("show", ["weather", 1, ""]),
         ("show", ["weather", float("nan")]),
         ("show", ["weather", "x" * 40_000]),
         ("source", ["javascript:alert(1)"]),
         ("source", ["https://"]),
         ("source", ["/page"]),
-        ("source", []),
+        ("source", [None]),
     ],
     ids=[
         "Parley's own data",

@@ -20,9 +20,12 @@ import psycopg
 import pytest
 
 from lib.answers._batches import BATCH_SECONDS, TICK_SECONDS
+from lib.conversations.parts import Reasoning, Text
+from lib.conversations.steps import StepColumns, steps_of
 from lib.http.ids import conversation_id_of
 from lib.identity.callers import Caller
-from tests.support.model_server import Reply, ScriptedModel
+from tests.node.sdk import StreamReader
+from tests.support.model_server import Called, Reply, ScriptedModel, calling, chunk
 from tests.support.product import CRON_SECRET, headers_of, sdk_body, text_of
 from tests.support.reading import path_of, until
 from tests.support.runtime import RunningFunction, invocation_headers, start_function
@@ -30,15 +33,51 @@ from tests.support.runtime import RunningFunction, invocation_headers, start_fun
 KILLS, SEED = 50, 6
 # The number of functions that run at a time.
 AT_ONCE = 5
-# The longest time from the first token until the function is killed.
-LONGEST_SECONDS = 1.5
+# How many pieces of thoughts and texts come at most before the function is killed: the first 18
+# are those of the first two steps and of the thoughts of the third.
+MOST_PIECES = 60
+# The longest time from the last of them until the kill.
+LONGEST_SECONDS = 0.1
 # For one statement on a busy machine. (0.05 s on a quiet one.)
 SLACK_SECONDS = 0.7
+FIRST_THOUGHTS = tuple(f"first{number} " for number in range(5))
+SECOND_THOUGHTS = tuple(f"second{number} " for number in range(5))
+REMARK = ("Let ", "me ", "note it. ")
+THIRD_THOUGHTS = tuple(f"third{number} " for number in range(5))
 PIECES = tuple(f"word{number} " for number in range(1000))
-WHOLE = "".join(PIECES)
-STEADY = Reply(pieces=PIECES, seconds_between=0.025)
+WHOLE = "".join((*FIRST_THOUGHTS, *SECOND_THOUGHTS, *REMARK, *THIRD_THOUGHTS, *PIECES))
 SHORT = "".join(Reply().pieces)
 USER = headers_of("ann")
+
+
+def thinking(*thoughts: str) -> list[dict[str, Any]]:
+    """Return the chunks of a thought."""
+    return [chunk({"reasoning_content": thought}) for thought in thoughts]
+
+
+def saying(*pieces: str) -> list[dict[str, Any]]:
+    """Return the chunks of a text."""
+    return [chunk({"content": piece}) for piece in pieces]
+
+
+def citing(number: int) -> dict[str, Any]:
+    """Return the chunk of a source."""
+    cited = {"url": f"https://example.com/{number}", "title": f"Page {number}"}
+    place = {"start_index": 0, "end_index": 5}
+    return chunk({"annotations": [{"type": "url_citation", "url_citation": cited | place}]})
+
+
+def step_of(number: int, question: str) -> Reply:
+    """Return a step of a long answer: two look up and note something, the third has no end."""
+    if number == 0:
+        chunks = [*thinking(*FIRST_THOUGHTS), *(calling(Called("list_tasks")).chunks or [])]
+    elif number == 1:
+        note = calling(Called("add_task", {"title": question}, "call_2")).chunks or []
+        chunks = [*thinking(*SECOND_THOUGHTS), *saying(*REMARK), citing(1), *note]
+    else:
+        words = saying(*PIECES)
+        chunks = [*thinking(*THIRD_THOUGHTS), *words[:5], citing(2), *words[5:]]
+    return Reply(chunks=chunks, seconds_between=0.025)
 
 
 @dataclass(slots=True)
@@ -47,7 +86,7 @@ class Killed:
 
     Attributes:
         chat_id: the client's id of the conversation.
-        came: the text that the client got.
+        came: the thoughts and texts that the client got.
         came_at: for each piece, its time, and the number of characters up to its end.
         ports: of its connections.
         killed_at: time of the kill, like all times on the clock of `time.monotonic()`, in seconds.
@@ -58,6 +97,11 @@ class Killed:
     came_at: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
     ports: list[int] = field(default_factory=list[int])
     killed_at: float = 0.0
+
+    @property
+    def question(self) -> str:
+        """Its question."""
+        return f"Tell {self.chat_id}"
 
     @property
     def conversation_id(self) -> UUID:
@@ -77,6 +121,7 @@ class Survivors:
     chat: RunningFunction
     stream: RunningFunction
     cron: RunningFunction
+    history: RunningFunction
     client: httpx2.AsyncClient
 
     async def say(self, killed: Killed, text: str, number: int) -> httpx2.Response:
@@ -85,13 +130,24 @@ class Survivors:
         url, headers = f"{self.chat.base_url}/api/chat", USER | invocation_headers(30)
         return await self.client.post(url, json=body, headers=headers)
 
-    async def read(self, killed: Killed) -> None:
-        """Resume the answer of a killed function."""
+    async def read(self, killed: Killed) -> bytes | None:
+        """Resume the answer of a killed function; None: it has left nothing to read."""
         url, headers = self.stream.base_url + path_of(killed.chat_id), USER | invocation_headers(30)
         response = await self.client.get(url, headers=headers)
         # 204 where the function died before its first batch.
         assert response.status_code in {200, 204}
         assert response.status_code == 204 or '"type":"error"' in response.text
+        return response.content or None
+
+    async def answer_in_history(self, killed: Killed) -> dict[str, Any] | None:
+        """Return the answer of a killed function as history shows it; None: there is none."""
+        response = await self.client.get(
+            f"{self.history.base_url}/api/history",
+            params={"conversation_id": killed.chat_id},
+            headers=USER | invocation_headers(30),
+        )
+        answers = [each for each in response.json()["messages"] if each["role"] == "assistant"]
+        return answers[0] if answers else None
 
     async def clean_up(self) -> None:
         """Run the cron."""
@@ -103,47 +159,53 @@ class Survivors:
 @pytest.fixture
 async def survivors(environment: dict[str, str]) -> AsyncGenerator[Survivors]:
     """Return the functions that are not killed."""
-    files = ("api/chat.py", "api/chat/[id]/stream.py", "api/cron/cleanup.py")
-    chat, stream, cron = await asyncio.gather(
+    files = ("api/chat.py", "api/chat/[id]/stream.py", "api/cron/cleanup.py", "api/history.py")
+    chat, stream, cron, history = await asyncio.gather(
         *(asyncio.to_thread(start_function, file, environment) for file in files)
     )
     async with AsyncExitStack() as stack:
-        for function in (chat, stream, cron):
+        for function in (chat, stream, cron, history):
             stack.push_async_callback(asyncio.to_thread, function.stop)
         client = httpx2.AsyncClient(timeout=60, verify=False)
-        yield Survivors(chat, stream, cron, await stack.enter_async_context(client))
+        yield Survivors(chat, stream, cron, history, await stack.enter_async_context(client))
 
 
 # Each kill takes the start of a function, and a busy machine takes ten times as long for one.
 @pytest.mark.timeout(900)
-async def test_50_answers_of_killed_functions_lose_no_more_than_a_batch_each(
+async def test_50_answers_of_killed_functions_lose_a_batch_at_most_and_are_the_same_for_all_readers(
     survivors: Survivors,
     environment: dict[str, str],
     model: ScriptedModel,
     database: psycopg.Connection,
 ) -> None:
-    answered: set[str] = set()
+    dead: set[str] = set()
 
     def choose(body: dict[str, Any]) -> Reply:
         """Reply without an end to the first message of each function, and briefly to others."""
+        roles = [message["role"] for message in body["messages"]]
+        asked_at = len(roles) - 1 - roles[::-1].index("user")
         # A question that got no answer stands in one message with the question after it.
-        question = body["messages"][-1]["content"].rpartition("\n\n")[2]
-        is_first = question.startswith("Tell") and question not in answered
-        answered.add(question)
-        return STEADY if is_first else Reply()
+        question = body["messages"][asked_at]["content"].rpartition("\n\n")[2]
+        is_long = question.startswith("Tell") and question not in dead
+        return step_of(roles[asked_at:].count("assistant"), question) if is_long else Reply()
 
     model.choose = choose
     chance = random.Random(SEED)
     waiting = [
-        (f"conversation-{number:04}", chance.uniform(0, LONGEST_SECONDS)) for number in range(KILLS)
+        (
+            f"conversation-{number:04}",
+            chance.randint(1, MOST_PIECES),
+            chance.uniform(0, LONGEST_SECONDS),
+        )
+        for number in range(KILLS)
     ]
     killed: list[Killed] = []
-    recovering: list[asyncio.Task[None]] = []
+    recovering: list[asyncio.Task[Seen | None]] = []
 
     async def kill_some() -> None:
         while waiting:
-            chat_id, seconds = waiting.pop()
-            one = await _kill_one(chat_id, seconds, environment)
+            one = await _kill_one(*waiting.pop(), environment)
+            dead.add(one.question)
             killed.append(one)
             # Its last batch, which may be on its way yet, prolongs the lease.
             await until(partial(_are_closed, database, one.ports))
@@ -152,30 +214,40 @@ async def test_50_answers_of_killed_functions_lose_no_more_than_a_batch_each(
                 "UPDATE conversations SET turn_expires_at = now() WHERE id = %s",
                 [one.conversation_id],
             )
-            recovering.append(asyncio.create_task(_recover(survivors, one, len(recovering) % 4)))
+            recovering.append(asyncio.create_task(_recover(survivors, one, len(recovering) % 10)))
 
     await asyncio.gather(*(kill_some() for _ in range(AT_ONCE)))
-    await asyncio.gather(*recovering)
+    seen = [each for each in await asyncio.gather(*recovering) if each is not None]
 
-    lost = sorted(answer.lost_seconds(_stored(database, answer)) for answer in killed)
-    assert len(lost) == KILLS
-    assert lost[KILLS // 2] < BATCH_SECONDS + TICK_SECONDS
+    # Nothing is stored of a function that died while its model had only thought.
+    stored = [(answer, _stored(database, answer)) for answer in killed]
+    lost = sorted(
+        answer.lost_seconds(text)
+        for answer, text in stored
+        if text or len(answer.came) > len("".join(FIRST_THOUGHTS))
+    )
+    assert len(killed) == KILLS
+    assert lost[len(lost) // 2] < BATCH_SECONDS + TICK_SECONDS
     assert lost[-1] < BATCH_SECONDS + TICK_SECONDS + SLACK_SECONDS
     # No batch and no lease is left behind.
     assert database.execute(
         "SELECT (SELECT count(*) FROM stream_batches), "
         "(SELECT count(*) FROM conversations WHERE turn_id IS NOT NULL)"
     ).fetchone() == (0, 0)
+    _assert_same_parts(seen)
 
 
-async def _kill_one(chat_id: str, seconds: float, environment: dict[str, str]) -> Killed:
-    """Start a function, let it answer, and kill it after a while."""
+async def _kill_one(
+    chat_id: str, piece_count: int, seconds: float, environment: dict[str, str]
+) -> Killed:
+    """Start a function, let it answer, and kill it a while after so many pieces."""
     function = await asyncio.to_thread(start_function, "api/chat.py", environment)
-    killed, has_begun = Killed(chat_id), asyncio.Event()
-    reading = asyncio.create_task(_read(killed, function, has_begun))
+    killed, has_come = Killed(chat_id), asyncio.Event()
+    reading = asyncio.create_task(_read(killed, function, piece_count, has_come))
     try:
-        async with asyncio.timeout(30):
-            await has_begun.wait()
+        # A cold start, next to others on a busy machine.
+        async with asyncio.timeout(120):
+            await has_come.wait()
         await asyncio.sleep(seconds)
         connections = psutil.Process(function.process_id).net_connections("tcp")
         killed.ports = [connection.laddr.port for connection in connections]
@@ -188,33 +260,68 @@ async def _kill_one(chat_id: str, seconds: float, environment: dict[str, str]) -
     return killed
 
 
-async def _read(killed: Killed, function: RunningFunction, has_begun: asyncio.Event) -> None:
+async def _read(
+    killed: Killed, function: RunningFunction, piece_count: int, has_come: asyncio.Event
+) -> None:
     url, headers = f"{function.base_url}/api/chat", USER | invocation_headers(60)
-    body = sdk_body(f"Tell {killed.chat_id}", chat_id=killed.chat_id)
+    body = sdk_body(killed.question, chat_id=killed.chat_id)
     with contextlib.suppress(httpx2.RemoteProtocolError, httpx2.ReadError):
         async with (
-            httpx2.AsyncClient(timeout=30, verify=False) as client,
+            httpx2.AsyncClient(timeout=120, verify=False) as client,
             client.stream("POST", url, json=body, headers=headers) as response,
         ):
             async for line in response.aiter_lines():
                 if found := re.search('"delta":"(.*?)"', line):
                     killed.came += found[1]
                     killed.came_at.append((time.monotonic(), len(killed.came)))
-                    has_begun.set()
+                    if len(killed.came_at) >= piece_count:
+                        has_come.set()
                 assert '"type":"finish"' not in line
 
 
-async def _recover(survivors: Survivors, killed: Killed, way: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A recovered answer as two readers see it.
+
+    Attributes:
+        resumed: the bytes of its resumed stream.
+        answer: the message of history.
+    """
+
+    resumed: bytes
+    answer: dict[str, Any]
+
+
+async def _recover(survivors: Survivors, killed: Killed, way: int) -> Seen | None:
     """Recover the answer in one of four ways, and go on with the conversation."""
-    if way == 0:
-        await survivors.read(killed)
-    elif way == 1:
-        await survivors.clean_up()
-    elif way == 2:
+    seen = None
+    if way != 0:
+        # Or the next message recovers it.
+        if way in {1, 2, 3}:
+            await survivors.clean_up()
+        resumed = await survivors.read(killed)
+        answer = await survivors.answer_in_history(killed)
+        assert resumed is not None or answer is None
+        seen = Seen(resumed, answer) if resumed and answer else None
+    if way in {4, 5, 6}:
         # The same message again, which gets a new answer.
-        assert text_of(await survivors.say(killed, f"Tell {killed.chat_id}", 1)) == SHORT
+        assert text_of(await survivors.say(killed, killed.question, 1)).endswith(SHORT)
     response = await survivors.say(killed, "And now?", 2)
-    assert text_of(response) == SHORT
+    assert text_of(response) == SHORT, response.text
+    return seen
+
+
+def _assert_same_parts(seen: list[Seen]) -> None:
+    """Check that useChat of each version holds of each resumed stream what history shows."""
+    with StreamReader() as sdk:
+        results = sdk.read([each.resumed for each in seen], [each.answer for each in seen])
+    for read in results.values():
+        for each, result in zip(seen, read, strict=True):
+            assert result["message"]["parts"] == each.answer["parts"]
+            assert result["message"]["id"] == each.answer["id"]
+    # The functions died in each step.
+    steps = [[part["type"] for part in each.answer["parts"]].count("step-start") for each in seen]
+    assert set(steps) == {1, 2, 3}
 
 
 def _are_closed(database: psycopg.Connection, ports: list[int]) -> bool:
@@ -224,13 +331,14 @@ def _are_closed(database: psycopg.Connection, ports: list[int]) -> bool:
 
 
 def _stored(database: psycopg.Connection, killed: Killed) -> str:
-    """Return the stored text of the interrupted answer; '' if there is none."""
+    """Return the stored thoughts and texts of the interrupted answer; '' if there is none."""
     rows = database.execute(
-        "SELECT content FROM chat_messages "
+        "SELECT content, tool_calls, steps FROM chat_messages "
         "WHERE conversation_id = %s AND finish_reason = 'interrupted'",
         [killed.conversation_id],
     ).fetchall()
     assert len(rows) <= 1
-    stored = rows[0][0] if rows else ""
+    parts = [part for row in rows for step in steps_of(StepColumns(*row)) for part in step.parts]
+    stored = "".join(part.text for part in parts if isinstance(part, Text | Reasoning))
     assert WHOLE.startswith(stored)
     return stored

@@ -33,7 +33,7 @@ class Reply:
         seconds_before: silence before the answer begins, HTTP headers included.
         until: further silence until this is set.
         pauses_after: the number of pieces after which to wait for `until`; None: before the answer.
-        seconds_between: silence before each piece or chunk but the first.
+        seconds_between: silence before each piece, or chunk, but the first.
         hangs_after: the number of pieces after which the stream falls silent for good.
         cuts_after: the number of pieces after which the connection is cut.
         garbles_after: the number of pieces after which an event is not JSON.
