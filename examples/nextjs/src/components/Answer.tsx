@@ -1,12 +1,15 @@
 'use client'
 
-import { isToolUIPart } from 'ai'
+import { isFileUIPart, isReasoningUIPart, isToolUIPart } from 'ai'
 
 import type { Message } from '@/lib/api-types'
 import { endingOf, textOf } from '@/lib/messages'
 import { CopyButton } from './CopyButton'
+import { FileOut } from './FileOut'
 import { Markdown } from './Markdown'
 import { MistakeForm } from './MistakeForm'
+import { Sources } from './Sources'
+import { Thought } from './Thought'
 import { ToolCall } from './ToolCall'
 
 type Props = {
@@ -26,8 +29,11 @@ export function Answer({ message, isStreaming, onRegenerate, onMark }: Props) {
         if (part.type === 'text') {
           return <Markdown key={index} text={part.text} isStreaming={isStreaming} />
         }
+        if (isReasoningUIPart(part)) return <Thought key={index} part={part} />
+        if (isFileUIPart(part)) return <FileOut key={index} part={part} />
         return isToolUIPart(part) ? <ToolCall key={part.toolCallId} part={part} /> : null
       })}
+      <Sources parts={message.parts} />
       {ending && <p className="quiet ending">{ending}</p>}
       {!isStreaming && (
         <div className="actions">

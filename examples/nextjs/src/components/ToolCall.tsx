@@ -12,13 +12,18 @@ const STATES: Record<string, string> = {
 /** A tool that the assistant has used: what for, and what came of it. */
 export function ToolCall({ part }: { part: ToolUIPart | DynamicToolUIPart }) {
   const name = getToolName(part).replaceAll('_', ' ')
+  // A preliminary result is how far the call has come: it still runs.
+  const isRunning = part.state === 'output-available' && part.preliminary
+  const state = isRunning ? 'input-available' : part.state
   return (
-    <details className="tool" data-state={part.state}>
+    <details className="tool" data-state={state}>
       <summary>
-        <b>{name}</b> {titleIn(part.input)} <span className="quiet">{STATES[part.state]}</span>
+        <b>{name}</b> {titleIn(part.input)} <span className="quiet">{STATES[state]}</span>
       </summary>
       {part.input !== undefined && <Value name="Called with" value={part.input} />}
-      {part.state === 'output-available' && <Value name="Result" value={part.output} />}
+      {part.state === 'output-available' && (
+        <Value name={isRunning ? 'So far' : 'Result'} value={part.output} />
+      )}
       {part.state === 'output-error' && <p className="problem">{part.errorText}</p>}
     </details>
   )
