@@ -27,7 +27,7 @@ from lib.identity.callers import Caller
 from tests.node.sdk import StreamReader
 from tests.support.model_server import Called, Reply, ScriptedModel, calling, chunk
 from tests.support.product import CRON_SECRET, headers_of, sdk_body, text_of
-from tests.support.reading import path_of, until
+from tests.support.reading import path_of, reached, until
 from tests.support.runtime import RunningFunction, invocation_headers, start_function
 
 KILLS, SEED = 50, 6
@@ -247,7 +247,7 @@ async def _kill_one(
     try:
         # A cold start, next to others on a busy machine.
         async with asyncio.timeout(120):
-            await has_come.wait()
+            await reached(has_come, reading)
         await asyncio.sleep(seconds)
         connections = psutil.Process(function.process_id).net_connections("tcp")
         killed.ports = [connection.laddr.port for connection in connections]
@@ -262,7 +262,9 @@ async def _kill_one(
 
 async def _read(
     killed: Killed, function: RunningFunction, piece_count: int, has_come: asyncio.Event
-) -> None:
+) -> str:
+    """Read until the function dies; return the last line that is not empty."""
+    last = ""
     url, headers = f"{function.base_url}/api/chat", USER | invocation_headers(60)
     body = sdk_body(killed.question, chat_id=killed.chat_id)
     with contextlib.suppress(httpx2.RemoteProtocolError, httpx2.ReadError):
@@ -271,12 +273,14 @@ async def _read(
             client.stream("POST", url, json=body, headers=headers) as response,
         ):
             async for line in response.aiter_lines():
+                last = line or last
                 if found := re.search('"delta":"(.*?)"', line):
                     killed.came += found[1]
                     killed.came_at.append((time.monotonic(), len(killed.came)))
                     if len(killed.came_at) >= piece_count:
                         has_come.set()
                 assert '"type":"finish"' not in line
+    return last
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tests.support.model_server import Called, Reply, ScriptedModel, calling
+from tests.support.model_server import Called, Reply, ScriptedModel, calling, chunk
 
 HALVES = ("This is the first half,", " and this is the second half.")
 LINES = tuple(f"Line {number} of a long answer.\n" for number in range(1, 81))
+THOUGHTFUL = [
+    chunk({"reasoning_content": "First, let me "}),
+    chunk({"reasoning_content": "think about it."}),
+    chunk({"content": "It is so."}),
+    chunk({}, "stop"),
+]
 NESTED = ("> " * 4000, "the end")
 TASK = "Remember to "
 TEXT = "Write "
@@ -27,6 +33,7 @@ class AskedModel:
         in two halves      the second half comes when the question is released
         in silence         nothing is said until the question is released
         at length          80 lines; after the 40th when the question is released
+        with thought       two pieces of a thought; the answer when the question is released
         while it is down   fails with 503 until the question is released
         in nested quotes   4,000 of them, and "the end"
         breaks off         the connection is cut in the middle, the first time
@@ -73,6 +80,7 @@ class AskedModel:
             "in two halves": Reply(pieces=HALVES, until=until, pauses_after=1),
             "in silence": Reply(pieces=("You said nothing.",), until=until),
             "at length": Reply(pieces=LINES, until=until, pauses_after=40),
+            "with thought": Reply(chunks=THOUGHTFUL, until=until, pauses_after=2),
             "in nested quotes": Reply(pieces=NESTED),
             "while it is down": None if until.is_set() else Reply(status=503),
             "breaks off": Reply(pieces=HALVES, cuts_after=1) if is_first else None,
