@@ -283,6 +283,7 @@ class Settings:
     openai_extra_body: Mapping[str, Any] | None = setting(extra_body)
     reasoning: Literal["show", "store", "hide"] = setting(choice("show", "store", "hide"), "show")
     tools: Literal["auto", "off"] = setting(choice("auto", "off"), "auto")
+    openai_web_search: Literal["on", "off"] = setting(choice("on", "off"), "off")
     model_silence_seconds: float | None = setting(number(1, 3600, float))
     system_prompt: str = setting(text, "You are a helpful assistant.", may_be_empty=True)
     personas: Mapping[str, str] | None = setting(personas)

@@ -179,6 +179,8 @@ class ToolCalled(Answered):
     type: Annotated[str, Field(pattern="^tool-")]
     toolCallId: str  # noqa: N815 (the SDK's own names)
     input: dict[str, Any]
+    providerExecuted: Annotated[Literal[True], Field(default=None)]  # noqa: N815
+    """The provider has run it itself, as its search of the web."""
 
 
 class ToolResultPart(ToolCalled):
@@ -218,6 +220,8 @@ class ToolResult(Answered):
     arguments: dict[str, Any]
     output: Any = None
     error: str = ""
+    provider_executed: Annotated[Literal[True], Field(default=None)]
+    """The provider has run it itself, as its search of the web."""
     step: int
     """Number of the step that it was made in."""
     text_end: int

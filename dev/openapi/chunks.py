@@ -24,6 +24,8 @@ def _object(description: str, /, **properties: Schema) -> Schema:
 
 # In the SDK's names there is none.
 _OPTIONAL = "?"
+# The provider itself has run the tool.
+_HOSTED: dict[str, Schema] = {"providerExecuted?": {"type": "boolean", "const": True}}
 _PLACE = {
     "providerMetadata?": _object(
         "The place.",
@@ -58,20 +60,24 @@ CHUNKS: dict[str, tuple[str, dict[str, Schema]]] = {
     "reasoning-start": ("A thought of the model begins.", {"id": TEXT}),
     "reasoning-delta": ("A piece of a thought.", {"id": TEXT, "delta": TEXT}),
     "reasoning-end": ("A thought ends.", {"id": TEXT}),
-    "tool-input-start": ("A tool call begins.", {"toolCallId": TEXT, "toolName": TEXT}),
+    "tool-input-start": ("A tool call begins.", {"toolCallId": TEXT, "toolName": TEXT} | _HOSTED),
     "tool-input-delta": (
         "A piece of a tool call's arguments, as JSON text.",
         {"toolCallId": TEXT, "inputTextDelta": TEXT},
     ),
     "tool-input-available": (
         "The arguments of a tool call.",
-        {"toolCallId": TEXT, "toolName": TEXT, "input": ANYTHING},
+        {"toolCallId": TEXT, "toolName": TEXT, "input": ANYTHING} | _HOSTED,
     ),
     "tool-output-available": (
         "The output of a tool; with `preliminary`, what it has come to so far.",
-        {"toolCallId": TEXT, "output": {}, "preliminary?": {"type": "boolean", "const": True}},
+        {"toolCallId": TEXT, "output": {}, "preliminary?": {"type": "boolean", "const": True}}
+        | _HOSTED,
     ),
-    "tool-output-error": ("The error of a tool.", {"toolCallId": TEXT, "errorText": TEXT}),
+    "tool-output-error": (
+        "The error of a tool.",
+        {"toolCallId": TEXT, "errorText": TEXT} | _HOSTED,
+    ),
     "source-url": (
         "A page that the answer cites.",
         {"sourceId": TEXT, "url": URL, "title?": TEXT} | _PLACE,

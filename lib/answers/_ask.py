@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import assert_never
 
+from lib.answers._hosted_calls import HostedCalls
 from lib.answers._prompt import prompt_messages
 from lib.answers._sources import Sources
 from lib.answers._states import provider_state
@@ -22,7 +23,14 @@ from lib.conversations.steps import stored_steps
 from lib.database.client import Database
 from lib.model.client import stream_answer
 from lib.model.cost import Spending
-from lib.model.reply import CallPiece, ModelFinishReason, ReasoningPiece, Reply, SourcePiece
+from lib.model.reply import (
+    CallPiece,
+    HostedCallPiece,
+    ModelFinishReason,
+    ReasoningPiece,
+    Reply,
+    SourcePiece,
+)
 from lib.model.request import (
     AnswerSchema,
     ModelRequest,
@@ -91,7 +99,7 @@ async def ask_model(
             finish_reason = await steps.take_all()
     except AnswerCutError as cut:
         cut_reason = cut.reason
-        has_begun = answer.has_begun or answer.parts.has_thought
+        has_begun = answer.has_begun or steps.has_thought
         finish_reason, failure = _end_of(cut_reason, has_begun=has_begun)
     except ModelFailed as problem:
         finish_reason, failure = "error", problem
@@ -150,6 +158,7 @@ class _Steps:
         self._runs = ToolRuns(database, answer.turn, answer.parts)
         self._calls = CallAssembler(answer.parts, self._runs)
         self._sources = Sources(answer.parts)
+        self._hosted_calls = HostedCalls(answer.parts, self._runs)
         self._reply = Reply()
         self._tokens = _Tokens()
         self._shown_outcomes = set[str]()
@@ -191,9 +200,16 @@ class _Steps:
         self._parts.take_back_step()
         if is_failed:
             self._parts.end_block()
-            self._parts.end_block()
         else:
             self._parts.end_step()
+
+    @property
+    def has_thought(self) -> bool:
+        """The model has thought, or the provider has searched for it."""
+        parts = (part for step in self._parts.steps for part in step.parts)
+        return self._parts.has_thought or any(
+            isinstance(part, ToolCall) and part.is_provider_executed for part in parts
+        )
 
     def message(self, finish_reason: FinishReason | None) -> Message | None:
         """Return the answer as a message without a number; None: there is nothing to store.
@@ -202,7 +218,7 @@ class _Steps:
         user has waited and paid for it.
         """
         steps = self._parts.steps
-        is_cut_thought = self._parts.has_thought and finish_reason in CUT_REASONS
+        is_cut_thought = self.has_thought and finish_reason in CUT_REASONS
         if not is_cut_thought and all(step.is_only_thought for step in steps):
             return None
         now = datetime.now(UTC)
@@ -248,7 +264,11 @@ class _Steps:
             if forced is None:
                 # In the last step a call would not run, so the model must answer.
                 model_request = ModelRequest(
-                    settings().openai_model, messages, self._tools(), may_call=not is_last
+                    settings().openai_model,
+                    messages,
+                    self._tools(),
+                    may_call=not is_last,
+                    web_search=settings().openai_web_search == "on",
                 )
                 await self._read_reply(model_request)
             else:
@@ -256,6 +276,7 @@ class _Steps:
         finally:
             self._tokens.add(self._reply)
             self._sources.end_reply()
+            self._hosted_calls.end_reply()
         calls = self._calls.end(self._reply.finish_reason)
         self._parts.end_block()
         step.state = self._reply.state
@@ -341,10 +362,14 @@ class _Steps:
             # for a thought, because its end was never marked.
             parts.add_text("".join(thoughts))
 
-    def _add_whole(self, piece: CallPiece | SourcePiece, *, drops_sources: bool) -> None:
+    def _add_whole(
+        self, piece: CallPiece | SourcePiece | HostedCallPiece, *, drops_sources: bool
+    ) -> None:
         """Add a piece that is no text and no thought."""
         if isinstance(piece, CallPiece):
             self._calls.add(piece)
+        elif isinstance(piece, HostedCallPiece):
+            self._hosted_calls.add(piece)
         elif not drops_sources:
             self._sources.add(piece)
 

@@ -115,7 +115,7 @@ class PartWriter:
         """Begin a tool call, whose arguments follow."""
         self.end_block()
         self.steps[-1].parts.append(call)
-        self._write(ui_stream.tool_input_start(call.id, call.name))
+        self._write(ui_stream.tool_input_start(call))
 
     def add_arguments(self, call_id: str, piece: str) -> None:
         """Write a piece of a call's arguments."""

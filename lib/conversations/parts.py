@@ -45,6 +45,8 @@ class ToolCall:
         arguments: by name.
         output: the tool's result; meaningful only without an error.
         error: why there is no result, in words for the model; None: there is a result.
+        is_provider_executed: the provider has run it itself. The model is not told of it as of a
+            call: the provider's own state has it.
         state: see `lib.model.request.PromptCall`; None: the call is another model's.
     """
 
@@ -53,6 +55,7 @@ class ToolCall:
     arguments: dict[str, Any]
     output: Any = None
     error: str | None = None
+    is_provider_executed: bool = False
     state: dict[str, Any] | None = None
 
     def arguments_text(self) -> str:
@@ -73,7 +76,8 @@ class ToolCall:
         """
         outcome = {"error": self.error} if self.error is not None else {"output": self.output}
         call = {"id": self.id, "name": self.name, "arguments": self.arguments}
-        return call | outcome | {"step": step, "text_end": text_end}
+        own = {"provider_executed": True} if self.is_provider_executed else {}
+        return call | outcome | own | {"step": step, "text_end": text_end}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

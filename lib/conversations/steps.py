@@ -29,6 +29,8 @@ from lib.conversations.parts import (
 SEPARATOR = "\n\n"
 UNKNOWN = "It is not known what came of this: it was cut. Look before you do it again."
 CUT = "Not run: the arguments are too long, or were cut. Call it again with less."
+# Of a call that the provider runs itself.
+HOSTED_CUT = "It was cut before it was over."
 # The parts that stand in `steps` whole, by the type under which it has them.
 WHOLE: dict[str, type[Reasoning | Source | File | Data]] = {
     "reasoning": Reasoning,
@@ -59,13 +61,16 @@ class Step:
 
     @property
     def calls(self) -> list[ToolCall]:
-        """The tool calls, in order."""
-        return [part for part in self.parts if isinstance(part, ToolCall)]
+        """The tool calls, in order, without those that the provider has run itself."""
+        calls = (part for part in self.parts if isinstance(part, ToolCall))
+        return [call for call in calls if not call.is_provider_executed]
 
     @property
     def is_only_thought(self) -> bool:
-        """The model has only thought, or nothing has come of it yet."""
-        return all(isinstance(part, Reasoning | Source) for part in self.parts)
+        """The model has only thought or searched, or nothing has come of it yet."""
+        return not self.calls and all(
+            isinstance(part, Reasoning | Source | ToolCall) for part in self.parts
+        )
 
 
 class StepState(TypedDict):
@@ -257,4 +262,5 @@ def _call(stored: dict[str, Any]) -> ToolCall:
         arguments=stored["arguments"],
         output=stored.get("output"),
         error=stored.get("error"),
+        is_provider_executed=stored.get("provider_executed", False),
     )

@@ -77,7 +77,12 @@ def _tool_part(call: ToolCall) -> dict[str, Any]:
         outcome = {"state": "output-error", "errorText": call.error}
     else:
         outcome = {"state": "output-available", "output": call.output}
-    return part | outcome | {"input": call.arguments}
+    return part | outcome | {"input": call.arguments} | provider_executed(call)
+
+
+def provider_executed(call: ToolCall) -> dict[str, Any]:
+    """Return the field that marks a call of the provider's own, and so no other; {} for others."""
+    return {"providerExecuted": True} if call.is_provider_executed else {}
 
 
 def source_part(source: Source) -> dict[str, Any]:

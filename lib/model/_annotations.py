@@ -1,4 +1,4 @@
-"""The sources in a reply: annotations of its text, in the forms in which providers send them.
+"""The sources in a reply, and the searches that found them, in the forms of all providers.
 
 An annotation of any other form is left out, because it must not cost the answer.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from lib.model.reply import SourcePiece
+from lib.model.reply import HostedCallPiece, SourcePiece
 from lib.texts import storable_text
 
 # Browsers and proxies take no longer ones. A longer one is left out: cut, it would lead elsewhere.
@@ -33,6 +33,11 @@ MEDIA_TYPES = {
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
 }
+# Fields of a search: its kind, and the words, the page, or the words within a page.
+ACTION = ("type", "query", "url", "pattern")
+NOT_SEARCHED = "The search has failed."
+# Of one search.
+MAX_PAGES = 50
 DOCUMENTS = {"file_citation", "container_file_citation", "file_path"}
 UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 
@@ -60,6 +65,18 @@ def pages_in(pages: object) -> Iterator[SourcePiece]:
         fields = _fields({"url": page} if isinstance(page, str) else page)
         if (url := page_url(fields.get("url"))) is not None:
             yield SourcePiece(url=url, title=_title(fields.get("title")))
+
+
+def search_in(item: dict[str, Any], key: str) -> HostedCallPiece:
+    """Return a search of the web that is over, by its item in Responses."""
+    action = _fields(item.get("action"))
+    arguments = {name: text for name in ACTION if (text := _text(action.get(name), MAX_URL_CHARS))}
+    status = item.get("status")
+    if status not in ("completed", None):
+        return HostedCallPiece(key=key, name="web_search", arguments=arguments, error=NOT_SEARCHED)
+    pages = [page.url for page in pages_in(action.get("sources"))][:MAX_PAGES]
+    output: dict[str, Any] = {"status": "completed"} | ({"sources": pages} if pages else {})
+    return HostedCallPiece(key=key, name="web_search", arguments=arguments, output=output)
 
 
 def page_url(url: object) -> str | None:

@@ -25,12 +25,11 @@ from lib.model._refusals.kinds import log_refusal, problem_of, problem_of_refusa
 from lib.model._refusals.refusal import Refusal, refusal_in
 from lib.model.cost import Spending, chars_in
 from lib.model.reply import (
+    CallPiece,
     GarbledStreamError,
     Piece,
     ProviderError,
-    ReasoningPiece,
     Reply,
-    SourcePiece,
 )
 from lib.model.request import ModelRequest
 from lib.problems import AnswerWithheld, ModelFailed, ModelRefused
@@ -161,7 +160,7 @@ def cause_of(error: Exception) -> str:
 
 
 def _is_answer(pieces: list[Piece]) -> bool:
-    return any(not isinstance(piece, ReasoningPiece | SourcePiece) for piece in pieces)
+    return any(isinstance(piece, str | CallPiece) for piece in pieces)
 
 
 def _check_answer(reply: Reply, *, has_thought: bool, has_answer: bool) -> None:

@@ -12,7 +12,7 @@ import openai
 
 from lib.model._refusals.refusal import refusal_in
 from lib.model._refusals.requests import IMAGE_CHARS, chars_of
-from lib.model.reply import CallPiece, Piece, ReasoningPiece, Reply, SourcePiece
+from lib.model.reply import CallPiece, HostedCallPiece, Piece, ReasoningPiece, Reply, SourcePiece
 from lib.model.request import Image, ModelRequest, UserMessage
 from lib.problems import DatabaseUnavailable
 from lib.runtime.counting import note_model_request, note_model_tokens
@@ -165,7 +165,7 @@ def chars_in(piece: Piece) -> int:
             return len(text)
         case CallPiece():
             return len(piece.name) + len(piece.arguments)
-        case SourcePiece():
+        case SourcePiece() | HostedCallPiece():
             # Not written by the model.
             return 0
 

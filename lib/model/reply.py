@@ -1,6 +1,6 @@
 """An answer as any dialect of the API describes it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 # Why a model ended its answer, by the API's description; "other" stands for all other reasons.
@@ -79,8 +79,27 @@ class SourcePiece:
     end: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostedCallPiece:
+    """A tool that the provider itself runs begins, or is over.
+
+    Attributes:
+        key: tells the run from the others of this reply.
+        name: the tool's.
+        arguments: by name; {} as long as they have not come.
+        output: its result, as far as the provider tells it; None: it is not over, or has failed.
+        error: why there is no result; None: there is one, or it is not over.
+    """
+
+    key: str
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    output: dict[str, Any] | None = None
+    error: str | None = None
+
+
 # A `str` is a piece of the answer's text: most pieces are, and each costs time.
-type Piece = str | ReasoningPiece | CallPiece | SourcePiece
+type Piece = str | ReasoningPiece | CallPiece | SourcePiece | HostedCallPiece
 
 
 class GarbledStreamError(Exception):

@@ -123,6 +123,7 @@ class ModelRequest:
         forced_tool: the name of the tool that the model must call; None: the model chooses.
         may_call: False: the model may call no tool now, although it knows some.
         schema: the form of the answer; None: text.
+        web_search: the provider may search the web for the answer.
         purpose: why the model is asked.
     """
 
@@ -132,6 +133,7 @@ class ModelRequest:
     forced_tool: str | None = None
     may_call: bool = True
     schema: AnswerSchema | None = None
+    web_search: bool = False
     purpose: Purpose = "answer"
 
     @property

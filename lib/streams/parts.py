@@ -16,7 +16,12 @@ from uuid import UUID
 from lib.conversations.message import FinishReason, Message
 from lib.conversations.parts import Data, File, Part, Reasoning, Source, Text, ToolCall
 from lib.conversations.steps import Step, steps_of
-from lib.conversations.ui_parts import citations_field, shown_parts, whole_part
+from lib.conversations.ui_parts import (
+    citations_field,
+    provider_executed,
+    shown_parts,
+    whole_part,
+)
 
 # The conversation's id: WorkflowChatTransport of @ai-sdk/workflow uses it to resume a lost stream.
 RUN_ID = "x-workflow-run-id"
@@ -103,9 +108,10 @@ def reasoning_end(block: int) -> bytes:
     return f'data: {{"type":"reasoning-end","id":"{block}"}}\n\n'.encode()
 
 
-def tool_input_start(call_id: str, name: str) -> bytes:
+def tool_input_start(call: ToolCall) -> bytes:
     """Begin a tool call whose arguments are still to come."""
-    return part({"type": "tool-input-start", "toolCallId": call_id, "toolName": name})
+    begun = {"type": "tool-input-start", "toolCallId": call.id, "toolName": call.name}
+    return part(begun | provider_executed(call))
 
 
 def tool_input_delta(call_id: str, piece: str) -> bytes:
@@ -122,6 +128,7 @@ def tool_input(call: ToolCall) -> bytes:
             "toolName": call.name,
             "input": call.arguments,
         }
+        | provider_executed(call)
     )
 
 
@@ -137,7 +144,7 @@ def tool_output(call: ToolCall) -> bytes:
         outcome = {"type": "tool-output-error", "errorText": call.error}
     else:
         outcome = {"type": "tool-output-available", "output": call.output}
-    return part(outcome | {"toolCallId": call.id})
+    return part(outcome | {"toolCallId": call.id} | provider_executed(call))
 
 
 def complete_step(step: Step, blocks: Iterator[int]) -> bytes:
@@ -160,7 +167,7 @@ def _complete(content: Part, blocks: Iterator[int]) -> bytes:
             block = next(blocks)
             return reasoning_start(block) + reasoning_delta(block, text) + reasoning_end(block)
         case ToolCall():
-            opening = tool_input_start(content.id, content.name)
+            opening = tool_input_start(content)
             return opening + tool_input(content) + tool_output(content)
         case Source() | File() | Data():
             return part(whole_part(content))

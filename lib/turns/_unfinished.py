@@ -7,7 +7,15 @@ from uuid import UUID, uuid4
 
 from lib.conversations.message import Message
 from lib.conversations.parts import Data, File, Reasoning, Source, Text, ToolCall
-from lib.conversations.steps import CUT, UNKNOWN, Step, add_part, steps_of, stored_steps
+from lib.conversations.steps import (
+    CUT,
+    HOSTED_CUT,
+    UNKNOWN,
+    Step,
+    add_part,
+    steps_of,
+    stored_steps,
+)
 from lib.conversations.ui_parts import part_of, whole_part
 from lib.streams import parts as ui_stream
 from lib.turns.tool_runs import ToolRun
@@ -61,7 +69,7 @@ class UnfinishedAnswer:
             if call is None:
                 # The function died before it stored the parts of this call.
                 self._steps[-1].parts.append(outcome)
-                self.added_parts += ui_stream.tool_input_start(outcome.id, outcome.name)
+                self.added_parts += ui_stream.tool_input_start(outcome)
                 self._add_outcome(outcome)
                 self._add_shown(run)
             elif outcome.id in self._open_calls:
@@ -122,10 +130,12 @@ class UnfinishedAnswer:
     def _read_call(self, part: dict[str, Any]) -> None:
         match part["type"]:
             case "tool-input-start":
-                self._begin_call(part["toolCallId"], part["toolName"])
+                is_hosted = part.get("providerExecuted", False)
+                self._begin_call(part["toolCallId"], part["toolName"], is_hosted=is_hosted)
             case "tool-input-available":
                 call = self._calls[part["toolCallId"]]
-                call.arguments, call.error = part["input"], UNKNOWN
+                call.arguments = part["input"]
+                call.error = HOSTED_CUT if call.is_provider_executed else UNKNOWN
             case "tool-output-available" if not part.get("preliminary"):
                 self._end_call(part["toolCallId"], output=part["output"])
             case "tool-output-error":
@@ -139,8 +149,11 @@ class UnfinishedAnswer:
         self._blocks[block_id] = (block, [])
         self._open_blocks[block_id] = block
 
-    def _begin_call(self, call_id: str, name: str) -> None:
-        call = ToolCall(id=call_id, name=name, arguments={}, error=CUT)
+    def _begin_call(self, call_id: str, name: str, *, is_hosted: bool) -> None:
+        error = HOSTED_CUT if is_hosted else CUT
+        call = ToolCall(
+            id=call_id, name=name, arguments={}, error=error, is_provider_executed=is_hosted
+        )
         self._calls[call_id] = self._open_calls[call_id] = call
         self._steps[-1].parts.append(call)
 

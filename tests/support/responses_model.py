@@ -108,6 +108,16 @@ def called(call: Called) -> Item:
     return Item(item)
 
 
+def searched(query: str, *, status: str = "completed", sources: Sequence[str] = ()) -> Item:
+    """Return a search of the web that the server has made itself."""
+    action: dict[str, Any] = {"type": "search", "query": query}
+    if sources:
+        action["sources"] = [{"type": "url", "url": url} for url in sources]
+    number = next(_numbers)
+    item = {"id": f"ws_{number}", "type": "web_search_call", "status": status, "action": action}
+    return Item(item)
+
+
 def responding(*items: Item, ends_with: str = "completed", **fields: Any) -> Response:
     """Return the response that streams items.
 
@@ -259,6 +269,7 @@ def _item_events(index: int, item: Item) -> Iterator[dict[str, Any]]:
     empty: dict[str, dict[str, Any]] = {
         "message": {"content": []},
         "reasoning": {"summary": []},
+        "web_search_call": {},
     }
     begun = sent | {"status": "in_progress"} | empty.get(sent["type"], {"arguments": ""})
     place = {"output_index": index}
@@ -269,6 +280,9 @@ def _item_events(index: int, item: Item) -> Iterator[dict[str, Any]]:
             yield from _message_events(item, place)
         case "reasoning":
             yield from _reasoning_events(sent, place)
+        case "web_search_call":
+            for state in ("in_progress", "searching", "completed"):
+                yield {"type": f"response.web_search_call.{state}"} | place
         case _:
             yield from _call_events(sent, place)
     yield {"type": "response.output_item.done", "item": sent, "output_index": index}

@@ -13,12 +13,14 @@ from openai.types.responses import (
     FunctionToolParam,
     ResponseFormatTextJSONSchemaConfigParam,
     ResponseFunctionToolCallParam,
+    ResponseFunctionWebSearchParam,
     ResponseInputImageParam,
     ResponseInputTextParam,
     ResponseOutputMessageParam,
     ResponseOutputTextParam,
     ResponseReasoningItemParam,
     ToolChoiceFunctionParam,
+    WebSearchToolParam,
 )
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 from openai.types.responses.response_input_item_param import FunctionCallOutput
@@ -28,9 +30,10 @@ MAX_ID_CHARS = 64
 NEXT_KINDS: dict[str | None, set[str | None]] = {
     None: {"system", "user"},
     "system": {"user"},
-    "user": {"reasoning", "assistant", "function_call", None},
-    "reasoning": {"reasoning", "assistant", "function_call"},
-    "assistant": {"assistant", "reasoning", "function_call", "user"},
+    "user": {"reasoning", "assistant", "function_call", "web_search_call", None},
+    "reasoning": {"reasoning", "assistant", "function_call", "web_search_call"},
+    "web_search_call": {"reasoning", "assistant", "function_call", "web_search_call"},
+    "assistant": {"assistant", "reasoning", "function_call", "web_search_call", "user"},
     "function_call": {"function_call", "reasoning", "assistant", "function_call_output"},
     "function_call_output": {
         "function_call_output",
@@ -75,6 +78,11 @@ FIELDS: dict[str, tuple[set[str], set[str]]] = {
         {*FunctionToolParam.__annotations__},
         {"type", "name", "description", "parameters", "strict"},
     ),
+    "web_search": ({*WebSearchToolParam.__annotations__}, {"type"}),
+    "web_search_call": (
+        {*ResponseFunctionWebSearchParam.__annotations__},
+        {"type", "id", "status", "action"},
+    ),
     "tool_choice": ({*ToolChoiceFunctionParam.__annotations__}, {"type", "name"}),
     "json_schema": (
         {*ResponseFormatTextJSONSchemaConfigParam.__annotations__},
@@ -85,7 +93,9 @@ FIELDS: dict[str, tuple[set[str], set[str]]] = {
         {"model", "input", "stream", "store", "include"},
     ),
 }
-ID_PREFIXES = {"assistant": "msg_", "function_call": "fc_", "reasoning": "rs_"}
+ID_PREFIXES = {"assistant": "msg_", "function_call": "fc_", "reasoning": "rs_"} | {
+    "web_search_call": "ws_"
+}
 
 
 def fault_in_body(body: dict[str, Any], outputs: Iterable[list[dict[str, Any]]]) -> str | None:
@@ -99,7 +109,7 @@ def fault_in_body(body: dict[str, Any], outputs: Iterable[list[dict[str, Any]]])
     if not faults and (body["store"], body["include"]) != (False, ["reasoning.encrypted_content"]):
         faults.append("the server would store the response, or not return what it needs again")
     for tool in body.get("tools", []):
-        faults += _field_faults("function", tool)
+        faults += _field_faults(tool.get("type", "function"), tool)
     if "tool_choice" in body and "tools" not in body:
         faults.append("tool_choice without tools")
     match body.get("tool_choice", "auto"):
@@ -107,7 +117,7 @@ def fault_in_body(body: dict[str, Any], outputs: Iterable[list[dict[str, Any]]])
             pass
         case choice:
             faults += _field_faults("tool_choice", choice)
-            if choice["name"] not in [tool["name"] for tool in body.get("tools", [])]:
+            if choice["name"] not in [tool.get("name") for tool in body.get("tools", [])]:
                 faults.append(f"tool_choice is {choice['name']}, which is no tool")
     if "text" in body:
         faults += _field_faults("json_schema", body["text"]["format"])

@@ -33,6 +33,8 @@ def chat_body(request: ModelRequest) -> dict[str, Any]:
         body["tool_choice"] = {"type": "function", "function": {"name": request.forced_tool}}
     elif request.tools and not request.may_call:
         body["tool_choice"] = "none"
+    if request.web_search:
+        body["web_search_options"] = {}
     if request.schema is not None:
         body["response_format"] = _response_format(request.schema)
     return with_chat_shape(body, request)

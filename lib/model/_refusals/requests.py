@@ -53,6 +53,11 @@ def with_schema_as_words(request: ModelRequest) -> ModelRequest:
     return replace(request, schema=None, messages=with_instruction(request.messages, words))
 
 
+def without_web_search(request: ModelRequest) -> ModelRequest:
+    """Leave out the provider's own search of the web."""
+    return replace(request, web_search=False)
+
+
 def without_tools(request: ModelRequest) -> ModelRequest:
     """Leave the tools out, and tell earlier calls as text: such a model knows no calls either."""
     request = replace(request, tools=(), forced_tool=None, may_call=True)

@@ -33,6 +33,7 @@ from lib.model._refusals.requests import (
     without_system_role,
     without_tools,
     without_unanswered,
+    without_web_search,
 )
 from lib.model.request import AssistantMessage, ModelRequest
 
@@ -179,6 +180,13 @@ def _naming(name: str) -> re.Pattern[str]:
     return re.compile(_near(rf"{marked}|(?:parameter|argument|supplied):? {re.escape(name)}\b"))
 
 
+def _web_search(refusal: Refusal, request: ModelRequest, body: Body) -> Cure | None:
+    """Leave out the web search where the provider names it, or a tool among those of the body."""
+    is_tool = {"type": "web_search"} in body.get("tools", [])
+    is_about_it = ABOUT_WEB_SEARCH(refusal) or (is_tool and ABOUT_TOOLS(refusal))
+    return WITHOUT_WEB_SEARCH if request.web_search and is_about_it else None
+
+
 def _states(refusal: Refusal, request: ModelRequest, _body: Body) -> Cure | None:
     """Leave states out where the provider names one of their fields, or an earlier message."""
     names = {name.lower() for name in _names_of_states(request)} - {"id"}
@@ -255,6 +263,10 @@ WITHOUT_TOOLS = Cure("without tools", without_tools, is_last=True)
 TOOLS = (r"\btools?\b", r"\bfunctions?\b", r"function[ _-]?call")
 CALLS_AS_TEXT = Cure("calls as text", with_calls_as_text, is_last=True)
 
+WITHOUT_WEB_SEARCH = Cure("without web search", without_web_search)
+ABOUT_WEB_SEARCH = _says(r"web[ _-]?search|hosted tool|built-?in tool")
+ABOUT_TOOLS = _says(r"\btools?\b")
+
 # The first row counts that changes something and was not tried: precise words come before vague
 # ones, and the lighter cure before the heavier one.
 TABLE = (
@@ -291,6 +303,7 @@ TABLE = (
         _denies(r"max_(?:completion_)?tokens"),
         Cure("max_tokens by its other name", body=_with_other_limit),
     ),
+    Row(lambda _refusal: True, _web_search),
     Row(_says(r"tool[_. ]?choice|\bforc(?:e|es|ed|ing)\b"), WITHOUT_FORCED_TOOL),
     Row(_says(r"tool[_. ]?choice"), Cure("without tool_choice", with_free_choice)),
     Row(

@@ -21,6 +21,9 @@ from lib.model.request import (
     UserMessage,
 )
 
+# The type of the provider's own tool.
+WEB_SEARCH = "web_search"
+
 
 def responses_body(request: ModelRequest) -> dict[str, Any]:
     """Return the body of a request, as JSON.
@@ -35,8 +38,11 @@ def responses_body(request: ModelRequest) -> dict[str, Any]:
         "store": False,
         "include": ["reasoning.encrypted_content"],
     }
-    if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+    tools = [_tool(tool) for tool in request.tools]
+    if request.web_search:
+        tools.append({"type": WEB_SEARCH})
+    if tools:
+        body["tools"] = tools
     if request.forced_tool is not None:
         body["tool_choice"] = {"type": "function", "name": request.forced_tool}
     elif request.tools and not request.may_call:

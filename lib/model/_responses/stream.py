@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
-from lib.model._annotations import sources_in
+from lib.model._annotations import search_in, sources_in
 from lib.model._chat.stream import (
     MAX_INTEGER,
     MAX_NAME_CHARS,
@@ -13,9 +13,11 @@ from lib.model._chat.stream import (
     reasoning_tokens_in,
 )
 from lib.model._inline_thought import InlineThought
+from lib.model._responses.request import WEB_SEARCH
 from lib.model.reply import (
     CallPiece,
     GarbledStreamError,
+    HostedCallPiece,
     ModelFinishReason,
     Piece,
     ProviderError,
@@ -33,6 +35,7 @@ INCOMPLETE_REASONS: dict[object, ModelFinishReason] = {
     "content_filter": "content_filter",
 }
 PARAGRAPH = "\n\n"
+SEARCH_CALL = "web_search_call"
 # Events that may belong to a tool call.
 CALL_EVENTS = {
     "response.output_item.added",
@@ -178,6 +181,9 @@ class ResponsesReader:
     def _begin_item(self, event: dict[str, Any]) -> list[Piece]:
         item: dict[str, Any] = event["item"]
         self._item_start = self._part_start = self._next_start()
+        if item.get("type") == SEARCH_CALL:
+            self._begins_paragraph = False
+            return [HostedCallPiece(key=_key_of(event), name=WEB_SEARCH)]
         if item.get("type") != "function_call" or not self._has_tools:
             return []
         # Without arguments: the deltas bring them, or the complete item does.
@@ -201,6 +207,9 @@ class ResponsesReader:
                 self._begins_paragraph = False
                 call = self._call_in(item, event)
                 return call.add(**_names_in(item), arguments=call.rest_of(item.get("arguments")))
+            case _ if item.get("type") == SEARCH_CALL:
+                self._begins_paragraph = False
+                return [search_in(item, _key_of(event))]
             case _:
                 return []
 
@@ -374,6 +383,12 @@ class ResponsesReader:
         "response.reasoning.delta": _read_reasoning,
         "response.done": _end,
     }
+
+
+def _key_of(event: dict[str, Any]) -> str:
+    """Return a key of an item: its place, because some servers name it another way each time."""
+    place = event.get("output_index")
+    return str(_object(event.get("item")).get("id") if place is None else place)
 
 
 def _items_of_step(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
