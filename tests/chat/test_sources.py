@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from lib.answers._sources import MAX_SOURCES
+from lib.answers._hosted.sources import MAX_SOURCES
 from tests.support.cited import (
     ODD,
     PAGE,

@@ -49,6 +49,8 @@ from tests.zoo.server import Miss, Provider, call_id_of
 from tests.zoo.streams import (
     begins_with_nothing,
     calls_whole,
+    cites,
+    cites_beside_the_choices,
     counts_at_the_end,
     ends_with,
     ends_without_done,
@@ -258,7 +260,8 @@ PROVIDERS = (
             details_unchanged,
             no_images("No endpoints found that support image input", status=404, code=404),
         ),
-        streams=(thinks_in_details, names_ids_again, keeps_alive),
+        streams=(thinks_in_details, names_ids_again, keeps_alive, cites),
+        cites=True,
         misses=(details_back,),
         reads_images=False,
     ),
@@ -401,6 +404,7 @@ PROVIDERS = (
         ),
         streams=(thinks_in_blocks(seal_of_beginning),),
     ),
+    Provider(name="x.ai", streams=(cites_beside_the_choices,), cites=True),
     Provider(
         name="Azure",
         refusals=(

@@ -13,6 +13,7 @@ from tests.support.product import Parley, headers_of, parts_of
 from tests.support.reading import Reading, path_of, resuming, sending, until_stored
 from tests.zoo.asked import said, stored
 from tests.zoo.server import Server
+from tests.zoo.streams import PAGE
 
 USER = "ann"
 NOT_MEANT = "-"
@@ -81,6 +82,8 @@ class Visit:
             expect("the answer", words_of(streamed), expected or said(text))
         answer = (await self.history())[-1]
         expect("history", shown_in_history(answer), streamed)
+        sources = [PAGE] if self.server.provider.cites else []
+        expect("sources", [url for kind, url in streamed if kind == "source-url"], sources)
         expect("the finish reason", answer["metadata"]["finish_reason"], "stop")
 
     async def add_task(self, title: str, **body: Any) -> None:
@@ -133,7 +136,7 @@ def expect(name: str, found: object, expected: object) -> None:
 
 
 def shown_in_stream(response: httpx2.Response) -> list[tuple[str, Any]]:
-    """Return the texts and tool outputs of a stream, in their order."""
+    """Return the texts, tool outputs and sources of a stream, in their order."""
     shown: dict[str, tuple[str, Any]] = {}
     names: dict[str, str] = {}
     step = 0
@@ -149,6 +152,8 @@ def shown_in_stream(response: httpx2.Response) -> list[tuple[str, Any]]:
             case "tool-output-available":
                 call = f"call-{part['toolCallId']}"
                 shown[call] = (f"tool-{names[part['toolCallId']]}", part["output"])
+            case "source-url":
+                shown[part["sourceId"]] = ("source-url", part["url"])
             case "error":
                 raise AssertionError(part["errorText"])
             case _:
@@ -157,11 +162,11 @@ def shown_in_stream(response: httpx2.Response) -> list[tuple[str, Any]]:
 
 
 def shown_in_history(message: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return the texts and tool outputs of a stored message, in their order."""
+    """Return the texts, tool outputs and sources of a stored message, in their order."""
     return [
-        (part["type"], part.get("text", part.get("output")))
+        (part["type"], part.get("text", part.get("output", part.get("url"))))
         for part in message["parts"]
-        if part["type"] == "text" or part["type"].startswith("tool-")
+        if part["type"] in {"text", "source-url"} or part["type"].startswith("tool-")
     ]
 
 

@@ -42,6 +42,7 @@ class Provider:
         call_id: makes the id of a call by the task's title.
         has_tools: the model may call tools.
         reads_images: the model reads images.
+        cites: each text cites a page.
         filters: a question with a forbidden word is withheld.
         is_serial: it answers one request at a time.
         load_seconds: silence before the first byte of its first answer.
@@ -58,6 +59,7 @@ class Provider:
     call_id: Callable[[str], str] = call_id_of
     has_tools: bool = True
     reads_images: bool = True
+    cites: bool = False
     filters: bool = False
     is_serial: bool = False
     load_seconds: float = 0.0

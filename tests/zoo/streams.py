@@ -70,6 +70,32 @@ def thinks(field: str) -> Shape:
     return shape
 
 
+PAGE = "https://zoo.example/cats?a=1"
+
+
+def cites(events: list[Event], _asked: Asked, answer: Answer) -> list[Event]:
+    """Cite a page for the beginning of the text, in a delta after it; and one that is none."""
+    if not answer.text:
+        return events
+    place = {"start_index": 0, "end_index": 1}
+    citations = [
+        {"type": "url_citation", "url_citation": {"url": url, "title": "Cats"} | place}
+        for url in (PAGE, "javascript:alert(1)")
+    ]
+    at = next(
+        number
+        for number, event in enumerate(events)
+        if isinstance(event, dict) and event["choices"] and event["choices"][0]["finish_reason"]
+    )
+    return [*events[:at], chunk({"content": "", "annotations": citations}), *events[at:]]
+
+
+def cites_beside_the_choices(events: list[Event], _asked: Asked, _answer: Answer) -> list[Event]:
+    """Send the pages with each chunk."""
+    pages = {"citations": [PAGE], "search_results": [{"title": "Cats", "url": PAGE}]}
+    return [event | pages if isinstance(event, dict) else event for event in events]
+
+
 def thinks_in_tags(events: list[Event], _asked: Asked, answer: Answer) -> list[Event]:
     """Stream the thought as content, between two tags that are cut."""
     if not answer.thought:
