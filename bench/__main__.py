@@ -22,6 +22,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "cold_start": ("--all",),
     "first_answer": (),
     "streams": (),
+    "thoughts": (),
     "load": (),
     "retention": ("--messages", "500000"),
     "turns": (),
