@@ -3,10 +3,10 @@
     python -m bench.thoughts    30,000 tokens of thought, and as many of text; takes two minutes
 
 One function in Vercel's own runtime answers in turn with a thought and with a text of the same
-tokens, four characters each, 1,000 a second; twice. Model and client share a process and its clock: the
-model notes when it says a token, and the client when the token has come. `ratio` is the thought's
-delay by the text's. `stored / text` is the size of the finished stream by the size of the tokens;
-`as events` is the size of the same stream as readers get it. Postgres is the embedded one.
+tokens, four characters each, 1,000 a second; twice. Model and client share a process and its clock:
+the model notes when it says a token, and the client when the token has come. `ratio` is the
+thought's delay by the text's. `stored / text` is the size of the finished stream by the size of the
+tokens; `as events` is the size of the stream as readers get it. Postgres is the embedded one.
 """
 
 import argparse
