@@ -121,7 +121,7 @@ async def main() -> None:
 
 
 async def measure(base_url: str, url: str, model: Model, kind: str, measured: Measured) -> None:
-    """Have one answer, and note how late each token comes and what is stored."""
+    """Have one answer, and note how late each token comes and the size of its stored stream."""
     model.kind, event_type = KINDS[kind]
     model.said_at = []
     conversation_id = uuid4()
@@ -159,7 +159,7 @@ async def measure(base_url: str, url: str, model: Model, kind: str, measured: Me
 
 
 def table(measured: dict[str, Measured], tokens: int) -> str:
-    """Return what was measured, and how the thought relates to the text."""
+    """Return the table, with the ratios of the thought to the text."""
     lines = [f"{'':8}  p50 ms  p99 ms  stored / text  as events"]
     delays: list[tuple[float, float]] = []
     for kind, each in measured.items():
