@@ -234,3 +234,15 @@ async def test_a_thought_that_was_shown_is_hidden_once_the_setting_says_so(
 
     assert SECRET not in json.dumps(await parley.history())
     assert SECRET not in (await parley.send("Hello!")).text
+
+
+@HIDE
+async def test_a_complete_answer_with_a_hidden_thought_has_it_in_no_table(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [thinking({"content": "Hello."})]
+
+    await parley.send("Hello!")
+
+    assert stored_steps(database) is None
+    assert SECRET not in everything_stored(database)
