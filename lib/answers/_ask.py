@@ -14,8 +14,8 @@ from lib.answers._hosted.calls import HostedCalls
 from lib.answers._hosted.sources import Sources
 from lib.answers._prompt import prompt_messages
 from lib.answers._states import provider_state
-from lib.answers._tool_calls import MAX_ARGUMENTS_CHARS, CallAssembler
-from lib.answers._tool_runs import ToolRuns
+from lib.answers._tools.calls import MAX_ARGUMENTS_CHARS, CallAssembler
+from lib.answers._tools.runs import ToolRuns
 from lib.answers.answer import Answer, AnswerCutError, CutReason
 from lib.conversations.message import FinishReason, Message
 from lib.conversations.parts import ToolCall

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from pydantic import BaseModel, Field
 
-import lib.answers._tool_context
-from lib.answers._tool_context import MAX_OUTPUT_CHARS, MAX_SHOWN_PARTS
-from lib.answers._tool_runs import FAILED
+import lib.answers._tools.context
+from lib.answers._tools.context import MAX_OUTPUT_CHARS, MAX_SHOWN_PARTS
+from lib.answers._tools.runs import FAILED
 from lib.tools import ToolContext
 from tests.chat.conftest import Offer
 from tests.chat.test_tools import check_provider_form
@@ -182,7 +182,7 @@ async def test_a_page_sees_the_newest_progress_of_a_call_and_history_only_its_re
 async def test_progress_that_waits_for_its_time_does_not_come_after_the_result(
     parley: Parley, model: ScriptedModel, offer: Offer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lib.answers._tool_context, "PROGRESS_SECONDS", 0.02)
+    monkeypatch.setattr(lib.answers._tools.context, "PROGRESS_SECONDS", 0.02)
     model.replies = [asking("Oslo", name="count"), Reply(pieces=("a", "b"), seconds_between=0.2)]
 
     async def count(_city: City, context: ToolContext) -> object:

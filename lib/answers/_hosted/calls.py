@@ -1,6 +1,6 @@
 """The tools that the provider itself runs for an answer, such as its search of the web."""
 
-from lib.answers._tool_runs import ToolRuns
+from lib.answers._tools.runs import ToolRuns
 from lib.answers.part_writer import PartWriter
 from lib.conversations.parts import ToolCall
 from lib.conversations.steps import HOSTED_CUT

@@ -11,7 +11,7 @@ from tests.support.steps.turns import Begun, Turns, act_as
 async def begin_run(
     turns: Turns, begun: Begun, run_key: str = "run-1", **parameters: object
 ) -> None:
-    """Run begin_tool_run after lock_conversation, as `lib.answers._tool_runs` does."""
+    """Run begin_tool_run after lock_conversation, as `lib.answers._tools.runs` does."""
     defaults: dict[str, Any] = {
         "turn_id": begun.turn_id,
         "question_id": begun.question.id,

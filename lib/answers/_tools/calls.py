@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lib.answers._tool_runs import NOT_RUN, ToolRuns
+from lib.answers._tools.runs import NOT_RUN, ToolRuns
 from lib.answers.part_writer import PartWriter
 from lib.conversations.parts import ToolCall
 from lib.conversations.steps import CUT

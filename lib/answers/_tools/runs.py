@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
-from lib.answers._tool_context import AlreadyRunError, RunContext, Shown, plain_output
+from lib.answers._tools.context import AlreadyRunError, RunContext, Shown, plain_output
 from lib.answers.part_writer import PartWriter
 from lib.conversations.parts import ToolCall
 from lib.conversations.steps import UNKNOWN, Step, add_part, stored_part
