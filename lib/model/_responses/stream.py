@@ -392,16 +392,18 @@ def _key_of(event: dict[str, Any]) -> str:
 
 
 def _items_of_step(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the items up to the last call; none, if there is text between two calls.
+    """Return the items with the calls last, because the results of tools follow them.
 
-    Parley tells text after a call in the next step, so the items would tell it twice.
+    A model may go on after a call, before it has the result. The reasoning before an item stays
+    before it: the provider refuses one without the other.
     """
-    calls = [number for number, item in enumerate(items) if item.get("type") == "function_call"]
-    if not calls:
-        return items
-    between = items[calls[0] : calls[-1]]
-    has_text = any(item.get("type") == "message" for item in between)
-    return [] if has_text else items[: calls[-1] + 1]
+    others, calls, waiting = [list[dict[str, Any]]() for _ in range(3)]
+    for item in items:
+        waiting.append(item)
+        if item.get("type") != "reasoning":
+            (calls if item.get("type") == "function_call" else others).extend(waiting)
+            waiting = []
+    return [*others, *calls, *waiting]
 
 
 def _returns(item: dict[str, Any]) -> bool:

@@ -13,7 +13,11 @@ from tests.support.steps.rows import Rows
 from tests.support.steps.turns import LEASE_SECONDS, NOON, Begun, Turns
 
 NOBODY = Caller(None)
-TEXT = b"".join(ui_stream.text_delta(0, word) for word in ("Hello, ", "how "))
+TEXT = (
+    ui_stream.START_STEP
+    + ui_stream.text_start(0)
+    + b"".join(ui_stream.text_delta(0, word) for word in ("Hello, ", "how "))
+)
 STARTED = ui_stream.start("answer-1", "") + ui_stream.START_STEP + TEXT
 MANY = 20
 ANSWERS = "SELECT message_id, content, finish_reason FROM chat_messages WHERE role = 'assistant'"
