@@ -222,13 +222,17 @@ export interface components {
     schemas: {
         /** @description The answer was stopped; the text until then is stored. */
         AbortChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "abort";
         };
         AccountRequest: components["schemas"]["Credentials"] | components["schemas"]["PasswordChange"] | components["schemas"]["SignOut"];
+        /** @description A file that the model or a tool has made. */
+        AnswerFilePart: {
+            /** @constant */
+            type: "file";
+            mediaType: string;
+            url: string;
+        };
         /** @description The AI SDK's `metadata` of an answer. */
         AnswerMetadata: {
             /** Format: uuid */
@@ -238,6 +242,20 @@ export interface components {
             model_name: string | null;
             prompt_tokens: number | null;
             completion_tokens: number | null;
+            /** @description Those of `completion_tokens` with which the model thought; null: unknown. */
+            reasoning_tokens: number | null;
+            /** @description How long the model's thoughts came; null: none came. */
+            reasoning_seconds: number | null;
+        };
+        /** @description Text of an answer, in Markdown. */
+        AnswerTextPart: {
+            /** @constant */
+            type: "text";
+            text: string;
+            /** @constant */
+            state: "done";
+            /** @description For version 7 of the SDK; 5 and 6 ignore it. */
+            citations?: components["schemas"]["Citation"][];
         };
         /** @description An answer. */
         AssistantMessage: {
@@ -250,6 +268,8 @@ export interface components {
             model_name: string | null;
             prompt_tokens: number | null;
             completion_tokens: number | null;
+            reasoning_tokens: number | null;
+            reasoning_seconds: number | null;
             tool_calls: components["schemas"]["ToolResult"][] | null;
             persona: string | null;
             tone: ("casual" | "technical") | null;
@@ -274,7 +294,7 @@ export interface components {
              * @enum {string}
              */
             role: "assistant";
-            parts: (components["schemas"]["TextPart"] | components["schemas"]["StepStartPart"] | components["schemas"]["ToolResultPart"] | components["schemas"]["ToolErrorPart"])[];
+            parts: (components["schemas"]["AnswerTextPart"] | components["schemas"]["ReasoningPart"] | components["schemas"]["SourceUrlPart"] | components["schemas"]["SourceDocumentPart"] | components["schemas"]["AnswerFilePart"] | components["schemas"]["DataPart"] | components["schemas"]["StepStartPart"] | components["schemas"]["ToolResultPart"] | components["schemas"]["ToolErrorPart"])[];
             metadata: components["schemas"]["AnswerMetadata"];
         };
         /** @description Work that waits. */
@@ -299,6 +319,33 @@ export interface components {
             conversation_key?: string;
         };
         ChatRequest: components["schemas"]["PlainChatRequest"] | components["schemas"]["UIChatRequest"];
+        /** @description A passage of a text, in UTF-16 code units, and its source. */
+        Citation: {
+            source: components["schemas"]["CitedPage"] | components["schemas"]["CitedDocument"];
+            startIndex: number;
+            endIndex: number;
+        };
+        /** @description The document that a citation means; `id` is the `sourceId` of its part. */
+        CitedDocument: {
+            /** @constant */
+            type: "source";
+            /** @constant */
+            sourceType: "document";
+            id: string;
+            mediaType: string;
+            title: string;
+            filename?: string;
+        };
+        /** @description The page that a citation means; `id` is the `sourceId` of its part. */
+        CitedPage: {
+            /** @constant */
+            type: "source";
+            /** @constant */
+            sourceType: "url";
+            id: string;
+            url: string;
+            title?: string;
+        };
         /** @description The work of a clean-up, or of a dry run. */
         CleanUpReport: {
             /** @description Messages. */
@@ -347,10 +394,7 @@ export interface components {
         };
         /** @description The model has given the conversation a title; this is no part of the message. */
         ConversationChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "data-conversation";
             /** @description The conversation's new title. */
             data: {
@@ -438,6 +482,18 @@ export interface components {
             /** @description The display name of a new account. */
             name?: string | null;
         };
+        /** @description Something that a tool shows on the page. With an `id`, it takes the place of the part of the same type and id. */
+        DataChunk: {
+            type: string;
+            data: unknown;
+            id?: string;
+        };
+        /** @description Data that the page has sent, or that a tool shows on it; `type` is `data-` and a name. */
+        DataPart: {
+            type: string;
+            id?: string;
+            data: unknown;
+        };
         /** @description The database, as one process sees it. */
         DatabaseHealth: {
             /** @description The newest migration. */
@@ -470,10 +526,7 @@ export interface components {
         };
         /** @description The answer has failed; the text is for the user. */
         ErrorChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "error";
             errorText: string;
         };
@@ -509,6 +562,13 @@ export interface components {
             field: string;
             detail: string;
         };
+        /** @description A file that the model or a tool has made. */
+        FileChunk: {
+            /** @constant */
+            type: "file";
+            mediaType: string;
+            url: string;
+        };
         /** @description An image of a user message. */
         FilePart: {
             /**
@@ -523,10 +583,7 @@ export interface components {
         };
         /** @description The answer is over, and stored. */
         FinishChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "finish";
             /** @enum {string} */
             finishReason: "stop" | "length" | "content-filter" | "tool-calls" | "error" | "other";
@@ -539,10 +596,7 @@ export interface components {
         FinishReason: "stop" | "length" | "content_filter" | "tool_calls" | "other" | "aborted" | "timeout" | "error" | "interrupted";
         /** @description A step is over. */
         FinishStepChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "finish-step";
         };
         /** @description A conversation that a search has found. */
@@ -611,6 +665,8 @@ export interface components {
             model_name: string | null;
             prompt_tokens: number | null;
             completion_tokens: number | null;
+            reasoning_tokens: number | null;
+            reasoning_seconds: number | null;
             tool_calls: components["schemas"]["ToolResult"][] | null;
             persona: string | null;
             tone: ("casual" | "technical") | null;
@@ -632,7 +688,7 @@ export interface components {
             updated_at: string;
             /** @constant */
             role: "assistant";
-            parts: (components["schemas"]["TextPart"] | components["schemas"]["StepStartPart"] | components["schemas"]["ToolResultPart"] | components["schemas"]["ToolErrorPart"])[];
+            parts: (components["schemas"]["AnswerTextPart"] | components["schemas"]["ReasoningPart"] | components["schemas"]["SourceUrlPart"] | components["schemas"]["SourceDocumentPart"] | components["schemas"]["AnswerFilePart"] | components["schemas"]["DataPart"] | components["schemas"]["StepStartPart"] | components["schemas"]["ToolResultPart"] | components["schemas"]["ToolErrorPart"])[];
             metadata: components["schemas"]["AnswerMetadata"];
             /** @description Null: it is gone. */
             question: components["schemas"]["Question"] | null;
@@ -689,6 +745,11 @@ export interface components {
              */
             new_password: string;
         };
+        /** @description A passage, in characters of the answer's `content`. */
+        Place: {
+            start: number;
+            end: number;
+        };
         /** @description `{"message": "text", …}`. */
         PlainChatRequest: {
             /** @description A name of PERSONAS, whose instruction the model gets. */
@@ -708,10 +769,12 @@ export interface components {
             } | null;
             /** @description The tool that the model must call first; for users. */
             tool_choice?: ("add_task" | "complete_task" | "delete_task" | "list_tasks" | "update_task") | null;
-            /** @description At most MAX_MESSAGE_CHARS characters (1,000 by default). */
+            /** @description At most MAX_MESSAGE_CHARS characters (10,000 by default). */
             message: string;
             /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user; without a token it must not be guessable. Left out: a new conversation. `session_id` is another name of it. */
             conversation_id?: string | null;
+            /** @description Of the page, as `data-*` parts. */
+            data?: components["schemas"]["SentDataPart"][] | null;
             /** @description Sent again with the same id, a message is answered once. */
             message_id?: string | null;
             /** @description A UI message stream is wanted, as with `Accept`. */
@@ -761,10 +824,48 @@ export interface components {
             id: string;
             content: string;
         };
+        /** @description A piece of a thought. */
+        ReasoningDeltaChunk: {
+            /** @constant */
+            type: "reasoning-delta";
+            id: string;
+            delta: string;
+        };
+        /** @description A thought ends. */
+        ReasoningEndChunk: {
+            /** @constant */
+            type: "reasoning-end";
+            id: string;
+        };
+        /** @description What the model thought, in Markdown; it is no part of `content`. */
+        ReasoningPart: {
+            /** @constant */
+            type: "reasoning";
+            /** @description Tells it from the other texts and thoughts of the answer. */
+            id: string;
+            text: string;
+            /** @constant */
+            state: "done";
+        };
+        /** @description A thought of the model begins. */
+        ReasoningStartChunk: {
+            /** @constant */
+            type: "reasoning-start";
+            id: string;
+        };
         /** @description The answer to every registration, whether the address was free or taken. */
         Registered: {
             /** @constant */
             status: "registered";
+        };
+        /** @description Data of the page, which the model is told as such. */
+        SentDataPart: {
+            /** @description `data-` and a name. */
+            type: string;
+            /** @description Tells it from other data of the name, for the page. */
+            id?: string | null;
+            /** @description Any JSON; at most 10 of them, and 16 KB together. */
+            data: unknown;
         };
         /** @description A part of a user message: an image, which the provider fetches, or reads from a data URL. */
         SentFilePart: {
@@ -805,8 +906,8 @@ export interface components {
              * @enum {string}
              */
             role: "user";
-            /** @description Some text or an image; at most 100, and 10 images. */
-            parts: (components["schemas"]["SentTextPart"] | components["schemas"]["SentFilePart"])[];
+            /** @description Some text or an image, and data of the page; at most 100, and 10 images. */
+            parts: ((components["schemas"]["SentTextPart"] | components["schemas"]["SentFilePart"]) | components["schemas"]["SentDataPart"])[];
             metadata?: {
                 [key: string]: unknown;
             } | null;
@@ -834,12 +935,65 @@ export interface components {
             mean_seconds: number | null;
             row_count: number | null;
         };
+        /** @description A document that the answer cites. */
+        SourceDocumentChunk: {
+            /** @constant */
+            type: "source-document";
+            sourceId: string;
+            mediaType: string;
+            title: string;
+            filename?: string;
+            /** @description The place. */
+            providerMetadata?: {
+                /** @description The passage that the source belongs to, in characters of the answer's `content`. */
+                parley: {
+                    start: number;
+                    end: number;
+                };
+            };
+        };
+        /** @description A document that the answer cites. */
+        SourceDocumentPart: {
+            /** @constant */
+            type: "source-document";
+            sourceId: string;
+            mediaType: string;
+            title: string;
+            filename?: string;
+            providerMetadata?: components["schemas"]["SourceMetadata"];
+        };
+        /** @description The field for a provider's own data, which has the place of a source. */
+        SourceMetadata: {
+            parley: components["schemas"]["Place"];
+        };
+        /** @description A page that the answer cites. */
+        SourceUrlChunk: {
+            /** @constant */
+            type: "source-url";
+            sourceId: string;
+            url: string;
+            title?: string;
+            /** @description The place. */
+            providerMetadata?: {
+                /** @description The passage that the source belongs to, in characters of the answer's `content`. */
+                parley: {
+                    start: number;
+                    end: number;
+                };
+            };
+        };
+        /** @description A page that the answer cites. */
+        SourceUrlPart: {
+            /** @constant */
+            type: "source-url";
+            sourceId: string;
+            url: string;
+            title?: string;
+            providerMetadata?: components["schemas"]["SourceMetadata"];
+        };
         /** @description An answer begins; `messageId` is its id. */
         StartChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "start";
             messageId: string;
             /** @description The metadata of the beginning. */
@@ -850,10 +1004,7 @@ export interface components {
         };
         /** @description The model is asked, or asked again after tools were called. */
         StartStepChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "start-step";
         };
         /** @description How often a statement was sent, how long it took, and how often it failed. */
@@ -866,7 +1017,7 @@ export interface components {
             statement: string;
             errors: number;
         };
-        /** @description The beginning of a step of an answer that has called tools. */
+        /** @description The beginning of a step: the model was asked. */
         StepStartPart: {
             /** @constant */
             type: "step-start";
@@ -912,22 +1063,17 @@ export interface components {
         };
         /** @description A piece of text. */
         TextDeltaChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "text-delta";
             id: string;
             delta: string;
         };
-        /** @description Text ends. */
+        /** @description Text ends. `citations` are its passages with a source, for version 7 of the SDK. */
         TextEndChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "text-end";
             id: string;
+            citations?: components["schemas"]["Citation"][];
         };
         /** @description Text of a message. */
         TextPart: {
@@ -940,10 +1086,7 @@ export interface components {
         };
         /** @description Text begins. */
         TextStartChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "text-start";
             id: string;
         };
@@ -962,62 +1105,62 @@ export interface components {
             input: {
                 [key: string]: unknown;
             };
+            /**
+             * @description The provider has run it itself, as its search of the web.
+             * @constant
+             */
+            providerExecuted?: true;
             /** @constant */
             state: "output-error";
             errorText: string;
         };
         /** @description The arguments of a tool call. */
         ToolInputAvailableChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "tool-input-available";
             toolCallId: string;
             toolName: string;
             input: {
                 [key: string]: unknown;
             };
+            /** @constant */
+            providerExecuted?: true;
         };
         /** @description A piece of a tool call's arguments, as JSON text. */
         ToolInputDeltaChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "tool-input-delta";
             toolCallId: string;
             inputTextDelta: string;
         };
         /** @description A tool call begins. */
         ToolInputStartChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "tool-input-start";
             toolCallId: string;
             toolName: string;
+            /** @constant */
+            providerExecuted?: true;
         };
-        /** @description The output of a tool. */
+        /** @description The output of a tool; with `preliminary`, what it has come to so far. */
         ToolOutputAvailableChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "tool-output-available";
             toolCallId: string;
             output: unknown;
+            /** @constant */
+            preliminary?: true;
+            /** @constant */
+            providerExecuted?: true;
         };
         /** @description The error of a tool. */
         ToolOutputErrorChunk: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
+            /** @constant */
             type: "tool-output-error";
             toolCallId: string;
             errorText: string;
+            /** @constant */
+            providerExecuted?: true;
         };
         /** @description A tool call as it is stored: `output` or `error` is there. */
         ToolResult: {
@@ -1028,9 +1171,14 @@ export interface components {
             };
             output?: unknown;
             error?: string;
+            /**
+             * @description The provider has run it itself, as its search of the web.
+             * @constant
+             */
+            provider_executed?: true;
             /** @description Number of the step that it was made in. */
             step: number;
-            /** @description Characters of `content` up to the end of that step. */
+            /** @description Characters of `content` before the call. */
             text_end: number;
         };
         /** @description A tool that was called, and its output; `type` is `tool-` and its name. */
@@ -1040,6 +1188,11 @@ export interface components {
             input: {
                 [key: string]: unknown;
             };
+            /**
+             * @description The provider has run it itself, as its search of the web.
+             * @constant
+             */
+            providerExecuted?: true;
             /** @constant */
             state: "output-available";
             output: unknown;
@@ -1108,7 +1261,7 @@ export interface components {
             /** @description The message that is edited, or the answer to make again. */
             messageId?: string | null;
         };
-        UIMessageChunk: components["schemas"]["StartChunk"] | components["schemas"]["StartStepChunk"] | components["schemas"]["TextStartChunk"] | components["schemas"]["TextDeltaChunk"] | components["schemas"]["TextEndChunk"] | components["schemas"]["ToolInputStartChunk"] | components["schemas"]["ToolInputDeltaChunk"] | components["schemas"]["ToolInputAvailableChunk"] | components["schemas"]["ToolOutputAvailableChunk"] | components["schemas"]["ToolOutputErrorChunk"] | components["schemas"]["ConversationChunk"] | components["schemas"]["FinishStepChunk"] | components["schemas"]["FinishChunk"] | components["schemas"]["AbortChunk"] | components["schemas"]["ErrorChunk"];
+        UIMessageChunk: components["schemas"]["StartChunk"] | components["schemas"]["StartStepChunk"] | components["schemas"]["TextStartChunk"] | components["schemas"]["TextDeltaChunk"] | components["schemas"]["TextEndChunk"] | components["schemas"]["ReasoningStartChunk"] | components["schemas"]["ReasoningDeltaChunk"] | components["schemas"]["ReasoningEndChunk"] | components["schemas"]["ToolInputStartChunk"] | components["schemas"]["ToolInputDeltaChunk"] | components["schemas"]["ToolInputAvailableChunk"] | components["schemas"]["ToolOutputAvailableChunk"] | components["schemas"]["ToolOutputErrorChunk"] | components["schemas"]["SourceUrlChunk"] | components["schemas"]["SourceDocumentChunk"] | components["schemas"]["FileChunk"] | components["schemas"]["ConversationChunk"] | components["schemas"]["FinishStepChunk"] | components["schemas"]["FinishChunk"] | components["schemas"]["AbortChunk"] | components["schemas"]["ErrorChunk"] | components["schemas"]["DataChunk"];
         /** @description An event: its `data` is a part or, as the last one, `[DONE]`. */
         UIMessageEvent: {
             data: "[DONE]" | string;
@@ -1154,6 +1307,8 @@ export interface components {
             model_name: string | null;
             prompt_tokens: number | null;
             completion_tokens: number | null;
+            reasoning_tokens: number | null;
+            reasoning_seconds: number | null;
             tool_calls: components["schemas"]["ToolResult"][] | null;
             persona: string | null;
             tone: ("casual" | "technical") | null;
@@ -1178,7 +1333,8 @@ export interface components {
              * @enum {string}
              */
             role: "system" | "user";
-            parts: (components["schemas"]["TextPart"] | components["schemas"]["FilePart"])[];
+            /** @description In the order in which the page sent them. */
+            parts: ((components["schemas"]["TextPart"] | components["schemas"]["FilePart"]) | components["schemas"]["DataPart"])[];
             /** @description As the client sent it. */
             metadata: {
                 [key: string]: unknown;
