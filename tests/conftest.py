@@ -13,6 +13,7 @@ import pytest
 
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
+from lib.settings import settings
 from tests.support.databases import Databases, drop_database, make_database
 from tests.support.model_server import TITLE_MODEL, ScriptedModel
 from tests.support.pgbouncer import find_pgbouncer, running_pgbouncer, through
@@ -89,6 +90,15 @@ def pgbouncer_port(
         return
     with running_pgbouncer(postgres.url, tmp_path_factory.mktemp("pgbouncer")) as port:
         yield port
+
+
+@pytest.fixture
+def default_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a test without a product use code that reads the settings."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
 
 
 @pytest.fixture

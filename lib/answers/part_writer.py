@@ -38,7 +38,7 @@ class PartWriter:
         self._thinking_since: float | None = None
         self.text_begun = asyncio.Event()
         self._stream = stream
-        self._waiting = opening
+        self._waiting: bytes = opening
         self._blocks = count()
         self._reasoning = settings().reasoning
         # The text or the thought that is open, its number, and its pieces.
@@ -76,9 +76,11 @@ class PartWriter:
         """Take back the beginning of a step that shows no part: neither stream nor history has it.
 
         useChat shows the beginning of a step with its first part, so pages would differ. A thought
-        that is stored and not shown stays.
+        that is stored and not shown stays. If a thought is all that the model has sent, and it is
+        not shown, the stream keeps the beginning, because such an answer is stored.
         """
-        if self._waiting.endswith(ui_stream.START_STEP):
+        is_bare = self.has_thought and not self._stream.parts
+        if self._waiting.endswith(ui_stream.START_STEP) and not is_bare:
             self._waiting = self._waiting.removesuffix(ui_stream.START_STEP)
             self.is_in_step = False
             self.end_block()

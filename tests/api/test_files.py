@@ -128,7 +128,7 @@ async def test_regenerating_while_another_process_answers_keeps_the_image(
     assert response.headers["idempotent-replayed"] == "true"
     assert len(model.requests) == 1
     history = (await parley.history(include="all", user="ann"))["messages"]
-    assert [len(message["parts"]) for message in history] == [2, 1]
+    assert [len(message["parts"]) for message in history] == [2, 2]
 
 
 @pytest.mark.environment(MAX_FILE_BYTES="3000000")

@@ -216,7 +216,10 @@ async def test_history_has_the_same_ids_and_metadata_as_the_stream(
     question, answer = (await parley.history())["messages"]
     assert (question["id"], answer["id"]) == ("mine", parts[0]["messageId"])
     assert answer["metadata"] == parts[0]["messageMetadata"] | parts[-1]["messageMetadata"]
-    assert answer["parts"] == [{"type": "text", "text": "Cut"}]
+    assert answer["parts"] == [
+        {"type": "step-start"},
+        {"type": "text", "text": "Cut", "state": "done"},
+    ]
 
 
 async def test_an_answer_cut_at_the_deadline_has_the_finish_reason_length_for_clients(

@@ -153,7 +153,9 @@ async def test_an_answer_of_thought_alone_that_came_to_its_limit_is_an_answer_cu
     assert parts[-1]["finishReason"] == "length"
     answer = (await parley.history())["messages"][1]
     assert (answer["content"], answer["finish_reason"]) == ("", "length")
-    assert answer["parts"][1:] == [{"type": "reasoning", "text": "First, ", "state": "done"}]
+    assert answer["parts"][1:] == [
+        {"type": "reasoning", "id": "0", "text": "First, ", "state": "done"}
+    ]
 
 
 async def test_an_answer_of_thought_alone_that_ended_well_is_said_as_text_too(
@@ -180,7 +182,7 @@ async def test_a_thought_is_neither_found_by_search_nor_told_to_the_models_that_
     found = await parley.get("/api/conversations", user="ann", q="zebras")
     assert found.json()["conversations"] == []
     shown = (await parley.history(user="ann"))["messages"][1]
-    assert shown["parts"][1] == {"type": "reasoning", "text": "Zebras?", "state": "done"}
+    assert shown["parts"][1] == {"type": "reasoning", "id": "0", "text": "Zebras?", "state": "done"}
     told = json.dumps([model.requests[1:], model.title_requests, model.analysis_requests])
     assert "Hello." in told
     assert "Zebras" not in told

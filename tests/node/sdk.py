@@ -311,3 +311,10 @@ def _run_node(arguments: Sequence[str], standard_input: bytes) -> object:
     )
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)
+
+
+def seen_by(version: Version, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return parts as a version keeps them: `citations` are of version 7 alone."""
+    if version == 7:
+        return parts
+    return [{name: value for name, value in part.items() if name != "citations"} for part in parts]

@@ -1,12 +1,19 @@
 """Sources, as the real `useChat` of each version shows them: live, and from history."""
 
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import anyio.to_thread
 import pytest
 
-from tests.node.sdk import VERSIONS, Step, Version, read_stream, run_chat, validate_messages
+from tests.node.sdk import (
+    VERSIONS,
+    Step,
+    Version,
+    read_stream,
+    run_chat,
+    seen_by,
+    validate_messages,
+)
 from tests.support.cited import answering, cited
 from tests.support.model_server import Called, ScriptedModel, calling
 from tests.support.product import Parley, headers_of, sdk_body
@@ -15,13 +22,6 @@ from tests.support.serving import Switchboard
 
 each_version = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: f"ai{version}")
 FILE = {"type": "file_citation", "file_id": "file-1", "filename": "cats.pdf", "index": 0}
-
-
-def seen_by(version: Version, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return parts as a version keeps them: `citations` are of version 7 alone."""
-    if version == 7:
-        return parts
-    return [{name: value for name, value in part.items() if name != "citations"} for part in parts]
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,8 @@ from lib.conversations.steps import (
 )
 from tests.support.made_steps import made_step
 
+pytestmark = pytest.mark.usefixtures("default_settings")
+
 TEXTS = (
     "",
     "a",
