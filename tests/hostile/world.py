@@ -144,7 +144,11 @@ async def world(seed: int, database_url: str) -> AsyncGenerator[World]:
             "TOKENS_PER_DAY": str(TOKENS_PER_DAY),
             "BYTES_PER_DAY": str(BYTES_PER_DAY),
         }
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+        # Kept for less time than the server keeps them: a request on a connection that the server
+        # closes at that moment fails.
+        limits = httpx2.Limits(
+            max_connections=None, max_keepalive_connections=20, keepalive_expiry=1
+        )
         with pytest.MonkeyPatch.context() as patch:
             # As quick as it gets: the attacks count passwords, and crack none.
             patch.setattr(lib.users.accounts, "BCRYPT_ROUNDS", 4)
