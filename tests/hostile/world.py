@@ -120,6 +120,20 @@ class World:
         return person
 
 
+class _Transport(httpx2.AsyncHTTPTransport):
+    """Sends a request once more, as a browser does, whose connection ended before the response.
+
+    An idle connection may end at the moment at which a request takes it.
+    """
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Return the response to a request."""
+        try:
+            return await super().handle_async_request(request)
+        except (httpx2.ReadError, httpx2.RemoteProtocolError):
+            return await super().handle_async_request(request)
+
+
 @asynccontextmanager
 async def world(seed: int, database_url: str) -> AsyncGenerator[World]:
     """Serve the product with small limits, on a database that is migrated and empty."""
@@ -144,11 +158,7 @@ async def world(seed: int, database_url: str) -> AsyncGenerator[World]:
             "TOKENS_PER_DAY": str(TOKENS_PER_DAY),
             "BYTES_PER_DAY": str(BYTES_PER_DAY),
         }
-        # Kept for less time than the server keeps them: a request on a connection that the server
-        # closes at that moment fails.
-        limits = httpx2.Limits(
-            max_connections=None, max_keepalive_connections=20, keepalive_expiry=1
-        )
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
         with pytest.MonkeyPatch.context() as patch:
             # As quick as it gets: the attacks count passwords, and crack none.
             patch.setattr(lib.users.accounts, "BCRYPT_ROUNDS", 4)
@@ -158,8 +168,7 @@ async def world(seed: int, database_url: str) -> AsyncGenerator[World]:
                 httpx2.AsyncClient(
                     base_url=product.base_url,
                     timeout=PATIENCE_SECONDS,
-                    limits=limits,
-                    verify=False,
+                    transport=_Transport(limits=limits, verify=False),
                 ) as http,
             ):
                 yield World(http, model, Random(seed))
