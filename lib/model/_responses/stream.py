@@ -145,10 +145,7 @@ class ResponsesReader:
             is_done: `[DONE]` has arrived, which is a server's word that the answer is whole, even
                 if it sends no `response.completed`.
         """
-        if text := self._text.end():
-            yield from self._text_pieces(text)
-        if self._inline is not None:
-            yield from self._split_pieces(*self._inline.end())
+        yield from self._end_text()
         has_answer = self._items or self._calls or self._is_message_streamed
         if is_done and has_answer and self._reply.finish_reason is None:
             self._end_well()
@@ -196,6 +193,7 @@ class ResponsesReader:
         match item.get("type"):
             case "message":
                 pieces = [] if self._is_message_streamed else self._read_text(_text_of(item))
+                pieces += self._end_text()
                 pieces += self._rest_of_sources(item)
                 # A response may have several messages, such as a remark and then the answer.
                 self._is_message_streamed, self._begins_paragraph = False, self._has_text
@@ -289,6 +287,12 @@ class ResponsesReader:
     def _read_text(self, delta: str) -> list[Piece]:
         text = self._text.add(delta)
         return self._text_pieces(text) if text else []
+
+    def _end_text(self) -> list[Piece]:
+        """Return text that waited for the other half of a character, or for the rest of a tag."""
+        text = self._text.end()
+        pieces = self._text_pieces(text) if text else []
+        return pieces if self._inline is None else pieces + self._split_pieces(*self._inline.end())
 
     def _text_pieces(self, text: str) -> list[Piece]:
         text = text.replace("\0", "")

@@ -373,6 +373,13 @@ def test_a_thought_between_tags_does_not_go_back_in_the_items_that_have_it_as_te
     assert reply.state is None
 
 
+def test_the_beginning_of_a_tag_that_ends_a_message_stands_before_the_call_that_follows() -> None:
+    pieces = read(responding(said("<thi"), called(MILK)).events)
+
+    assert pieces[0] == "<thi"
+    assert all(isinstance(piece, CallPiece) for piece in pieces[1:])
+
+
 def test_a_message_after_a_thought_between_tags_begins_the_text() -> None:
     pieces = read(responding(said("<think>Hm.</think>"), said("Hello")).events)
 
