@@ -1,8 +1,14 @@
-"""Text and JSON that Postgres can store: checked where a client sends it, else mended."""
+"""Text, JSON and addresses that can be stored: checked where a client sends them, else mended."""
 
 import json
+import re
 from contextlib import suppress
 from typing import Any, cast
+from urllib.parse import urlsplit
+
+# Browsers and proxies take no longer ones. A longer one is left out: cut, it would lead elsewhere.
+MAX_URL_CHARS = 2048
+UNSAFE_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 
 
 def storable(text: str) -> str:
@@ -21,6 +27,23 @@ def storable(text: str) -> str:
 def storable_text(text: str) -> str:
     """Remove NUL from a text, and replace lone surrogates: Postgres can store neither."""
     return whole_characters(text).replace("\0", "")
+
+
+def page_url(url: object) -> str | None:
+    """Return an address that a page may link to; None: it is none.
+
+    Only http and https, because `javascript:` would run in the page; and no user and password,
+    which pass one host off as another.
+    """
+    if not isinstance(url, str) or len(url) > MAX_URL_CHARS or UNSAFE_IN_URL.search(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        is_page = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        is_page = is_page and "@" not in parts.netloc and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return None
+    return url if is_page and storable_text(url) == url else None
 
 
 def whole_characters(text: str) -> str:

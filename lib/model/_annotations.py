@@ -3,16 +3,12 @@
 An annotation of any other form is left out, because it must not cost the answer.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from lib.model.reply import HostedCallPiece, SourcePiece
-from lib.texts import storable_text
+from lib.texts import MAX_URL_CHARS, page_url, storable_text
 
-# Browsers and proxies take no longer ones. A longer one is left out: cut, it would lead elsewhere.
-MAX_URL_CHARS = 2048
 MAX_TITLE_CHARS = 500
 MAX_NAME_CHARS = 255
 # A place beyond it is none: no answer is as long.
@@ -39,7 +35,6 @@ NOT_SEARCHED = "The search has failed."
 # Of one search.
 MAX_PAGES = 50
 DOCUMENTS = {"file_citation", "container_file_citation", "file_path"}
-UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 
 
 def sources_in(annotations: object, offset: int = 0) -> Iterator[SourcePiece]:
@@ -77,23 +72,6 @@ def search_in(item: dict[str, Any], key: str) -> HostedCallPiece:
     pages = [page.url for page in pages_in(action.get("sources"))][:MAX_PAGES]
     output: dict[str, Any] = {"status": "completed"} | ({"sources": pages} if pages else {})
     return HostedCallPiece(key=key, name="web_search", arguments=arguments, output=output)
-
-
-def page_url(url: object) -> str | None:
-    """Return an address that a page may link to; None: it is none.
-
-    Only http and https, because `javascript:` would run in the page; and no user and password,
-    which pass one host off as another.
-    """
-    if not isinstance(url, str) or len(url) > MAX_URL_CHARS or UNSAFE.search(url):
-        return None
-    try:
-        parts = urlsplit(url)
-        is_page = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        is_page = is_page and "@" not in parts.netloc and (parts.port is None or parts.port > 0)
-    except ValueError:
-        return None
-    return url if is_page and storable_text(url) == url else None
 
 
 def _source(annotation: object, offset: int) -> SourcePiece | None:

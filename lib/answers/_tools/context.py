@@ -7,7 +7,6 @@ from base64 import b64encode
 from bisect import bisect_right
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -22,7 +21,7 @@ from lib.http.responses import plain_json
 from lib.identity.callers import Caller
 from lib.problems import AnswerNotStored
 from lib.runtime.log import log
-from lib.texts import storable_json, storable_text
+from lib.texts import MAX_URL_CHARS, page_url, storable_json, storable_text
 from lib.tools import ToolError
 from lib.turns.tool_runs import BEGIN_TOOL_RUN
 from lib.turns.turn import Turn
@@ -33,7 +32,6 @@ MAX_PROGRESS_CHARS = 8192
 MAX_DATA_CHARS = 32_768
 MAX_FILE_BYTES = 1_048_576
 MAX_NAME_CHARS = 255
-MAX_URL_CHARS = 2048
 # The shortest time between two states of a call.
 PROGRESS_SECONDS = 0.1
 # Of one answer: how many parts its tools may show, and how much the stream may have of progress
@@ -278,12 +276,12 @@ def _checked_url(url: str) -> str:
     """Return a URL that a page may link to.
 
     Raises:
-        ValueError: when it is none, or not one of http or https.
+        ValueError: when it is none (`page_url`).
     """
-    parts = urlsplit(url)
-    is_plain = url.isprintable() and " " not in url and len(url) <= MAX_URL_CHARS
-    if not is_plain or parts.scheme not in {"http", "https"} or not parts.hostname:
-        message = f"a source's URL is one of http or https, up to {MAX_URL_CHARS} characters"
+    if page_url(url) is None:
+        message = (
+            f"a page's URL is http or https, has no user, and {MAX_URL_CHARS} characters at most"
+        )
         raise ValueError(message)
     return url
 
