@@ -8,7 +8,15 @@ import pytest
 
 from lib.runtime.counting import MODEL_WAITS, counters
 from tests.chat.test_provider_state import configure
-from tests.support.model_server import MODEL_NAME, Called, Reply, ScriptedModel, calling, chunk
+from tests.support.model_server import (
+    ANALYSIS_MODEL,
+    MODEL_NAME,
+    Called,
+    Reply,
+    ScriptedModel,
+    calling,
+    chunk,
+)
 from tests.support.product import CHAT_ID, Parley, parts_of, text_of
 from tests.support.reading import path_of, sending, until
 
@@ -170,9 +178,11 @@ async def test_an_answer_of_thought_alone_that_ended_well_is_said_as_text_too(
     assert [part["type"] for part in answer["parts"]] == ["step-start", "reasoning", "text"]
 
 
+@pytest.mark.environment(OPENAI_ANALYSIS_MODEL=ANALYSIS_MODEL)
 async def test_a_thought_is_neither_found_by_search_nor_told_to_the_models_that_come_later(
     parley: Parley, model: ScriptedModel
 ) -> None:
+    model.title_reply = Reply(pieces=("A greeting",))
     # In the text, so no field wants it back.
     model.replies = [Reply(pieces=("<think>Zebras?</think>", "Hello."))]
     await parley.send("Hello!", user="ann")
@@ -183,6 +193,7 @@ async def test_a_thought_is_neither_found_by_search_nor_told_to_the_models_that_
     assert found.json()["conversations"] == []
     shown = (await parley.history(user="ann"))["messages"][1]
     assert shown["parts"][1] == {"type": "reasoning", "id": "0", "text": "Zebras?", "state": "done"}
+    assert (len(model.title_requests), len(model.analysis_requests)) == (1, 2)
     told = json.dumps([model.requests[1:], model.title_requests, model.analysis_requests])
     assert "Hello." in told
     assert "Zebras" not in told
