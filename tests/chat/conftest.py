@@ -1,6 +1,6 @@
 """Fixtures: tools of a test's own, and answers that are followed from another process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +9,8 @@ import lib.chat.post
 import lib.chat.stream
 import lib.tools
 from lib.tools import tool, tools
+from tests.support.responses_model import ResponsesModel
+from tests.support.serving import Switchboard
 
 # The decorator `tool`.
 type Offer = Callable[..., Any]
@@ -39,3 +41,14 @@ def anywhere(request: pytest.FixtureRequest) -> None:
     """Run the test twice: with requests to the process that answers, and to another one."""
     if request.param == "in another process":
         request.getfixturevalue("elsewhere")
+
+
+@pytest.fixture
+async def responses(model_switchboard: Switchboard) -> AsyncGenerator[ResponsesModel]:
+    """Return a model that speaks Responses only; no request of a test may break its rules."""
+    scripted = ResponsesModel()
+    scripted.base_url = f"{model_switchboard.base_url}/v1"
+    model_switchboard.app = scripted
+    yield scripted
+    model_switchboard.app = None
+    assert scripted.faults == []

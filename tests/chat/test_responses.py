@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import openai
@@ -28,7 +27,6 @@ from tests.support.responses_model import (
     said,
     thought,
 )
-from tests.support.serving import Switchboard
 
 pytestmark = pytest.mark.environment(OPENAI_API="responses")
 MILK = Called("add_task", {"title": "Buy milk"}, "call_milk")
@@ -37,14 +35,9 @@ CAT = {"type": "file", "mediaType": "image/png", "url": "https://example.com/cat
 
 
 @pytest.fixture
-async def model(model_switchboard: Switchboard) -> AsyncGenerator[ResponsesModel]:
-    """Return a model that speaks Responses only; no request of a test may break its rules."""
-    scripted = ResponsesModel()
-    scripted.base_url = f"{model_switchboard.base_url}/v1"
-    model_switchboard.app = scripted
-    yield scripted
-    model_switchboard.app = None
-    assert scripted.faults == []
+def model(responses: ResponsesModel) -> ResponsesModel:
+    """Return the model that answers."""
+    return responses
 
 
 @pytest.fixture(autouse=True)

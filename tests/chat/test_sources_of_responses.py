@@ -1,6 +1,5 @@
 """Sources that a model of the Responses API cites."""
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -8,20 +7,14 @@ import pytest
 from tests.support.cited import ODD, SOURCE, answer_of, citation, cited, flat, placed, sources_in
 from tests.support.product import Parley, text_of
 from tests.support.responses_model import Item, ResponsesModel, check_events, responding, said
-from tests.support.serving import Switchboard
 
 pytestmark = pytest.mark.environment(OPENAI_API="responses")
 
 
 @pytest.fixture
-async def model(model_switchboard: Switchboard) -> AsyncGenerator[ResponsesModel]:
-    """Return a model that speaks Responses only."""
-    scripted = ResponsesModel()
-    scripted.base_url = f"{model_switchboard.base_url}/v1"
-    model_switchboard.app = scripted
-    yield scripted
-    model_switchboard.app = None
-    assert scripted.faults == []
+def model(responses: ResponsesModel) -> ResponsesModel:
+    """Return the model that answers."""
+    return responses
 
 
 async def test_an_annotation_is_a_source_once(parley: Parley, model: ResponsesModel) -> None:

@@ -1,7 +1,6 @@
 """OPENAI_WEB_SEARCH: the provider's own search of the web, offered, shown, and told to nobody."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -20,23 +19,11 @@ from tests.support.responses_model import (
     searched,
     thought,
 )
-from tests.support.serving import Switchboard
 
 on = pytest.mark.environment(OPENAI_WEB_SEARCH="on")
 in_responses = pytest.mark.environment(OPENAI_API="responses", OPENAI_WEB_SEARCH="on")
 SEARCH = {"type": "web_search"}
 PAGES = ["https://example.com/a", "https://example.com/b"]
-
-
-@pytest.fixture
-async def responses(model_switchboard: Switchboard) -> AsyncGenerator[ResponsesModel]:
-    """Return a model that speaks Responses only; no request of a test may break its rules."""
-    scripted = ResponsesModel()
-    scripted.base_url = f"{model_switchboard.base_url}/v1"
-    model_switchboard.app = scripted
-    yield scripted
-    model_switchboard.app = None
-    assert scripted.faults == []
 
 
 def tool_parts(message: dict[str, Any]) -> list[dict[str, Any]]:
