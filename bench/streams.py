@@ -18,7 +18,6 @@ then look at `cpu ms`, or ask for fewer answers.
 
 import argparse
 import asyncio
-import json
 import os
 import re
 import shlex
@@ -33,11 +32,12 @@ from uuid import uuid4
 
 import psycopg
 
+from bench.asking import ask
 from bench.model import END, chunk
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
 from tests.support.databases import make_database
-from tests.support.runtime import PROJECT, RunningFunction, invocation_headers, start_function
+from tests.support.runtime import PROJECT, RunningFunction, start_function
 
 TITLE_MODEL = "title-model"
 TOKENS_PER_SECOND, SECONDS = 40, 5.0
@@ -144,19 +144,7 @@ async def measure_in_turn(candidates: Sequence[Candidate], answers: int, runs: i
 
 async def listen(candidate: Candidate) -> None:
     """Be a client of one answer, and note how late each of its tokens comes."""
-    host, port = candidate.function.base_url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    asked = {"message": "Hello!", "stream": True, "conversation_id": str(uuid4())}
-    body = json.dumps(asked).encode()
-    headers = {
-        "host": host,
-        "content-type": "application/json",
-        "content-length": str(len(body)),
-        "connection": "close",
-        **invocation_headers(60),
-    }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    writer.write(f"POST /api/chat HTTP/1.1\r\n{lines}\r\n".encode() + body)
+    reader, writer = await ask(candidate.function.base_url, uuid4(), 60)
     rest = b""
     while received := await reader.read(65_536):
         now = time.monotonic_ns()

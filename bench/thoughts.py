@@ -11,7 +11,6 @@ tokens; `as events` is the size of the stream as readers get it. Postgres is the
 
 import argparse
 import asyncio
-import json
 import re
 import shlex
 import statistics
@@ -24,11 +23,12 @@ from uuid import uuid4
 
 import psycopg
 
+from bench.asking import ask
 from bench.model import END, chunk
 from dev.postgres import programs, start_postgres
 from dev.psql import migrate
 from tests.support.databases import make_database
-from tests.support.runtime import PROJECT, invocation_headers, start_function
+from tests.support.runtime import PROJECT, start_function
 
 TITLE_MODEL = "title-model"
 TOKENS_PER_SECOND = 1000
@@ -125,19 +125,7 @@ async def measure(base_url: str, url: str, model: Model, kind: str, measured: Me
     model.kind, event_type = KINDS[kind]
     model.said_at = []
     conversation_id = uuid4()
-    host, port = base_url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    asked = {"message": "Hello!", "stream": True, "conversation_id": str(conversation_id)}
-    body = json.dumps(asked).encode()
-    headers = {
-        "host": host,
-        "content-type": "application/json",
-        "content-length": str(len(body)),
-        "connection": "close",
-        **invocation_headers(300),
-    }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    writer.write(f"POST /api/chat HTTP/1.1\r\n{lines}\r\n".encode() + body)
+    reader, writer = await ask(base_url, conversation_id, 300)
     rest, size, delays_ms = b"", 0, list[float]()
     while received := await reader.read(65_536):
         now = time.monotonic()
