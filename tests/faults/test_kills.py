@@ -29,6 +29,7 @@ from tests.support.model_server import Called, Reply, ScriptedModel, calling, ch
 from tests.support.product import CRON_SECRET, headers_of, sdk_body, text_of
 from tests.support.reading import path_of, reached, until
 from tests.support.runtime import RunningFunction, invocation_headers, start_function
+from tests.support.transports import ResendingTransport
 
 KILLS, SEED = 50, 6
 # The number of functions that run at a time.
@@ -166,7 +167,7 @@ async def survivors(environment: dict[str, str]) -> AsyncGenerator[Survivors]:
     async with AsyncExitStack() as stack:
         for function in (chat, stream, cron, history):
             stack.push_async_callback(asyncio.to_thread, function.stop)
-        client = httpx2.AsyncClient(timeout=60, verify=False)
+        client = httpx2.AsyncClient(timeout=60, transport=ResendingTransport(verify=False))
         yield Survivors(chat, stream, cron, history, await stack.enter_async_context(client))
 
 
@@ -269,7 +270,7 @@ async def _read(
     body = sdk_body(killed.question, chat_id=killed.chat_id)
     with contextlib.suppress(httpx2.RemoteProtocolError, httpx2.ReadError):
         async with (
-            httpx2.AsyncClient(timeout=120, verify=False) as client,
+            httpx2.AsyncClient(timeout=120, transport=ResendingTransport(verify=False)) as client,
             client.stream("POST", url, json=body, headers=headers) as response,
         ):
             async for line in response.aiter_lines():

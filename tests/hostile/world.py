@@ -23,6 +23,7 @@ from tests.support.product import (
     token_of,
 )
 from tests.support.serving import Switchboard, serve
+from tests.support.transports import ResendingTransport
 
 MESSAGES_PER_DAY = 4
 ANONYMOUS_PER_DAY = 100
@@ -120,20 +121,6 @@ class World:
         return person
 
 
-class _Transport(httpx2.AsyncHTTPTransport):
-    """Sends a request once more, as a browser does, whose connection ended before the response.
-
-    An idle connection may end at the moment at which a request takes it.
-    """
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the response to a request."""
-        try:
-            return await super().handle_async_request(request)
-        except (httpx2.ReadError, httpx2.RemoteProtocolError):
-            return await super().handle_async_request(request)
-
-
 @asynccontextmanager
 async def world(seed: int, database_url: str) -> AsyncGenerator[World]:
     """Serve the product with small limits, on a database that is migrated and empty."""
@@ -168,7 +155,7 @@ async def world(seed: int, database_url: str) -> AsyncGenerator[World]:
                 httpx2.AsyncClient(
                     base_url=product.base_url,
                     timeout=PATIENCE_SECONDS,
-                    transport=_Transport(limits=limits, verify=False),
+                    transport=ResendingTransport(limits=limits, verify=False),
                 ) as http,
             ):
                 yield World(http, model, Random(seed))

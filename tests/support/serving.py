@@ -50,6 +50,8 @@ async def serve(app: ASGIApp) -> AsyncGenerator[str]:
         listener.listen(2048)
         config = uvicorn.Config(app, log_config=None, access_log=False)
         config.timeout_graceful_shutdown = 2
+        # Not after 5 s: on a busy machine a request is on its way at that moment.
+        config.timeout_keep_alive = 600
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:

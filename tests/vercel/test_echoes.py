@@ -12,6 +12,7 @@ import pytest
 from tests.support.product import headers_of, id_of, sdk_body, token_of
 from tests.support.raw_servers import serving
 from tests.support.runtime import RunningFunction, invocation_headers, start_function
+from tests.support.transports import ResendingTransport
 
 # Words that stand nowhere else; in small letters, so that they could be a code.
 KEY, PROMPT, EMAIL, FIELD = "sk-proj-quetzal0815", "xylocarp", "zymurgy", "vellichor"
@@ -166,7 +167,7 @@ async def ask(function: RunningFunction, number: int, user: str | None = None) -
     if user is not None:
         claims = {"email": f"{EMAIL}@example.com", "name": EMAIL}
         headers = {"authorization": f"Bearer {token_of(user, **claims)}"}
-    async with httpx2.AsyncClient(timeout=30, verify=False) as client:
+    async with httpx2.AsyncClient(timeout=30, transport=ResendingTransport(verify=False)) as client:
         await client.post(
             f"{function.base_url}/api/chat?{FIELD}={FIELD}",
             json=body,

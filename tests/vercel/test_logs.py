@@ -12,6 +12,7 @@ import pytest
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import headers_of, parts_of, problem_of, sdk_body, token_of
 from tests.support.runtime import RunningFunction, invocation_headers, start_function
+from tests.support.transports import ResendingTransport
 
 VERCEL_ID = "fra1::iad1::abcde-1700000000000-0123456789ab"
 FIELDS = {
@@ -44,7 +45,7 @@ async def ask(
 ) -> httpx2.Response:
     """Send a message as `useChat` does, and wait until the function has ended."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with httpx2.AsyncClient(timeout=30, verify=False) as client:
+    async with httpx2.AsyncClient(timeout=30, transport=ResendingTransport(verify=False)) as client:
         response = await client.post(
             f"{function.base_url}/api/chat?a=secret",
             json=sdk_body(text),
@@ -155,7 +156,7 @@ async def test_slow_statements_are_logged_by_name_with_the_request_they_belong_t
 async def test_an_id_that_is_none_of_the_platforms_is_replaced(
     chat: RunningFunction, given: str
 ) -> None:
-    async with httpx2.AsyncClient(verify=False) as client:
+    async with httpx2.AsyncClient(transport=ResendingTransport(verify=False)) as client:
         headers = [(b"x-vercel-id", given.encode("latin-1"))]
         response = await client.post(f"{chat.base_url}/api/chat", headers=headers)
 

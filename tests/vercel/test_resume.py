@@ -14,6 +14,7 @@ from tests.support.model_server import Called, Reply, ScriptedModel, calling
 from tests.support.product import CHAT_ID, headers_of, parts_of, problem_of, sdk_body, text_of
 from tests.support.reading import Reading, path_of, resuming, sending, until, until_stored
 from tests.support.runtime import RunningFunction, invocation_headers, start_function
+from tests.support.transports import ResendingTransport
 
 PIECES = tuple(f"word{number} " for number in range(10))
 WHOLE = "".join(PIECES)
@@ -62,7 +63,7 @@ async def processes(environment: dict[str, str]) -> AsyncGenerator[Processes]:
         asyncio.to_thread(start_function, "api/chat.py", environment),
         asyncio.to_thread(start_function, "api/chat/[id]/stream.py", environment),
     )
-    async with httpx2.AsyncClient(timeout=60, verify=False) as client:
+    async with httpx2.AsyncClient(timeout=60, transport=ResendingTransport(verify=False)) as client:
         yield Processes(chat, other, stream, client)
     await asyncio.gather(*(asyncio.to_thread(each.stop) for each in (chat, other, stream)))
 
@@ -249,6 +250,10 @@ async def test_a_request_that_follows_an_answer_stopped_before_its_first_token_d
 
 def _is_followed(database: psycopg.Connection) -> bool:
     """Tell whether a process has read the stream of an answer that another process makes."""
-    # Of a statement, Postgres shows its first kilobyte.
-    reading = "SELECT FROM pg_stat_activity WHERE query LIKE '%attempt AS (%'"
-    return bool(database.execute(f"{reading} AND pid <> pg_backend_pid()").fetchall())
+    # Of a statement, Postgres shows its first kilobyte, and those of other tests' databases.
+    reading = """
+        SELECT FROM pg_stat_activity
+        WHERE query LIKE '%attempt AS (%' AND datname = current_database()
+            AND pid <> pg_backend_pid()
+    """
+    return bool(database.execute(reading).fetchall())

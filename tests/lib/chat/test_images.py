@@ -92,7 +92,8 @@ def test_a_file_of_another_kind_is_refused(media_type: str, content: bytes) -> N
 @each_type
 def test_random_bytes_behind_a_header_are_refused(media_type: str) -> None:
     for _ in range(50):
-        with pytest.raises(ValueError, match=WHOLE):
+        # A GIF of random bytes is the frame of a huge image, once in a while.
+        with pytest.raises(ValueError, match=f"{WHOLE}|url has an image of"):
             check_image(beginning(media_type) + os.urandom(65_536), media_type)
 
 
