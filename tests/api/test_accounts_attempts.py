@@ -302,7 +302,10 @@ async def test_a_message_in_flight_does_not_bring_a_deleted_account_back(
     parley: Parley, database: psycopg.Connection, hashed: list[str]
 ) -> None:
     headers = bearer((await registered(parley))["token"])
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    waiting = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
 
     with database.transaction():
         database.execute("DELETE FROM users")
