@@ -270,7 +270,7 @@ async def _read(
     body = sdk_body(killed.question, chat_id=killed.chat_id)
     with contextlib.suppress(httpx2.RemoteProtocolError, httpx2.ReadError):
         async with (
-            httpx2.AsyncClient(timeout=120, transport=ResendingTransport(verify=False)) as client,
+            httpx2.AsyncClient(timeout=120, verify=False) as client,
             client.stream("POST", url, json=body, headers=headers) as response,
         ):
             async for line in response.aiter_lines():
