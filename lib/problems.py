@@ -292,7 +292,7 @@ class AnswerWithheld(ModelFailed):
 
 
 class FileRefused(ModelFailed):
-    """The model cannot read an image of this message. Send it without, or with another image."""
+    """The model cannot read a file of this message. Send it without, or with another file."""
 
     code = "file_refused"
     status = HTTPStatus.UNPROCESSABLE_ENTITY

@@ -261,6 +261,20 @@ def image_hosts(value: str) -> tuple[str, ...]:
     return listed
 
 
+def files_read(value: str) -> tuple[str, ...]:
+    """Read the kinds of files that the model reads: `images`, `pdf`, with a comma between; `none`.
+
+    Text needs no word: it is told as text, which each model reads.
+    """
+    words = tuple(dict.fromkeys(word.strip().lower() for word in value.split(",") if word.strip()))
+    if words == ("none",):
+        return ()
+    if not words or not {*words} <= {"images", "pdf"}:
+        message = "must be images, pdf, both with a comma between, or none"
+        raise ValueError(message)
+    return words
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every setting, under its variable's name in lower case."""
@@ -280,6 +294,7 @@ class Settings:
     openai_reasoning_effort: str | None = setting(effort)
     openai_temperature: float | None = setting(number(0, 2, float))
     openai_max_tokens: int | None = setting(number(1, 1_000_000))
+    openai_files: tuple[str, ...] = setting(files_read, ("images", "pdf"))
     openai_extra_body: Mapping[str, Any] | None = setting(extra_body)
     reasoning: Literal["show", "store", "hide"] = setting(choice("show", "store", "hide"), "show")
     tools: Literal["auto", "off"] = setting(choice("auto", "off"), "auto")

@@ -62,10 +62,11 @@ class TextPart(Answered):
 
 
 class FilePart(Answered):
-    """An image of a user message."""
+    """An image, a PDF document or a text of a user message."""
 
     type: Literal["file"]
-    mediaType: Literal["image/png", "image/jpeg", "image/gif", "image/webp"]  # noqa: N815 (SDK's)
+    mediaType: Annotated[str, Field(pattern="^[^/]+/[^/]+$")]  # noqa: N815 (SDK's)
+    """The file's own, in small letters and without parameters."""
     url: str
     filename: str = ""
 

@@ -20,7 +20,7 @@ from lib.users import bodies as users
 
 # Text with more than spaces, and without NUL.
 WORDS = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
-IMAGE_URL = r"^(https://[a-z0-9\[]|data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}$)"
+FILE_URL = r"^(https://[a-z0-9\[]|data:[^,]{0,300}?;base64,[A-Za-z0-9+/]+={0,2}$)"
 # The default of MAX_MESSAGE_CHARS.
 MOST_MESSAGE_CHARS = 10_000
 
@@ -63,7 +63,7 @@ class SentTextPart(forms.TextPart):
 
 
 class SentFilePart(forms.FilePart):
-    url: Annotated[str, Field(pattern=IMAGE_URL)]
+    url: Annotated[str, Field(pattern=FILE_URL)]
 
 
 class SentUserMessage(forms.UserMessage):

@@ -1,15 +1,17 @@
 """The two forms of a body of POST /api/chat: the plain one, and the AI SDK's (`useChat`)."""
 
 import json
+import re
 from typing import Annotated, Any, Literal, cast
 from uuid import uuid4
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, StrictBool, model_validator
 
 from lib.chat._image_urls import check_image_url
-from lib.chat._images import check_image, read_base64
 from lib.conversations.parts import Data, Text
 from lib.conversations.user_parts import FILE, UserPart, stored_user_parts
+from lib.files.images import read_base64
+from lib.files.kinds import FileType, check_file, clean_name, file_type
 from lib.http.validation import ClientId, Storable, validate
 from lib.problems import InvalidRequest, NothingToAnswer, Unauthenticated
 from lib.settings import settings
@@ -24,6 +26,10 @@ MAX_DATA_PARTS = 10
 # Of all data of a message together, as JSON. The model reads them with each later message, too.
 MAX_DATA_BYTES = 16 * 1024
 MAX_DATA_DEPTH = 32
+DATA_URL = re.compile(r"data:[^,]{0,300}?;base64,")
+# The kinds that OPENAI_FILES names, in words for a person.
+READ_KINDS = {"images": "images (PNG, JPEG, GIF, WebP)", "pdf": "PDF"}
+TEXTS = "text such as .txt, .md, .csv, .json and source code"
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +153,7 @@ class UserMessage(BaseModel, defer_build=True):
     """The fields of an AI SDK `UIMessage` that are read, from the newest user message alone.
 
     Attributes:
-        parts: some text or an image, and data of the page; at most 100, and 10 images.
+        parts: some text or a file, and data of the page; at most 100, and 10 files.
     """
 
     id: ClientId | None = None
@@ -165,46 +171,82 @@ class TextPart(BaseModel, defer_build=True):
 
 
 class FilePart(BaseModel, defer_build=True):
-    """A part of a user message: an image, which the provider fetches, or reads from a data URL.
+    """A part of a user message: an image, a PDF document or a text.
 
     Attributes:
-        url: `https://…`, a public host; or `data:`, the media type, `;base64,…`: a whole image of
-            that type.
+        mediaType: the file's; where it is '' or names no kind, the ending of `filename` does.
+        url: `data:`, a media type, `;base64,…`: the file; or of an image `https://…`, a public
+            host, from which the provider fetches it.
+        filename: the model is told it, without folders.
     """
 
     type: Literal["file"]
-    mediaType: Literal["image/png", "image/jpeg", "image/gif", "image/webp"]  # noqa: N815 (SDK's)
+    mediaType: Annotated[Storable, Field(max_length=255)] = ""  # noqa: N815 (the SDK's own name)
     url: Storable
     filename: Annotated[Storable, Field(max_length=255)] | None = None
 
     @model_validator(mode="after")
-    def _has_image(self) -> "FilePart":
-        """Check that a `data:` URL has an image of its type; and that others are safe to fetch."""
-        if not self.url.startswith("data:"):
-            check_image_url(self.url)
-            return self
-        if not self.url.startswith(self._beginning):
-            message = f"url must be https://… or {self._beginning}…"
-            raise ValueError(message)
-        # Before the data is read, which costs time.
-        _check_bytes(self.data_bytes, "url")
-        check_image(read_base64(self.url.removeprefix(self._beginning)), self.mediaType)
+    def _is_readable(self) -> "FilePart":
+        """Check that the model reads such a file, and that the bytes are one; store it so."""
+        self.filename = clean_name(self.filename or "") or None
+        found = file_type(self.mediaType, self.filename)
+        try:
+            if found is None or not _is_read(found):
+                message = f"must be a file that the model reads: {_kinds_read()}"
+                raise ValueError(message)  # noqa: TRY301 (the name of the file stands before it)
+            self.mediaType = found.media_type
+            self._check(found)
+        except ValueError as error:
+            raise ValueError(f"{self.filename}: {error}" if self.filename else str(error)) from None
         return self
 
-    @property
-    def _beginning(self) -> str:
-        return f"data:{self.mediaType};base64,"
+    def _check(self, found: FileType) -> None:
+        is_image = found.kind == "image"
+        if is_image and not self.url.startswith("data:"):
+            check_image_url(self.url)
+            return
+        beginning = f"data:{found.media_type};base64,"
+        # A browser puts a type of its own into the URL of a file that it does not know.
+        if not DATA_URL.match(self.url):
+            message = f"url must be {'https://… or ' if is_image else ''}{beginning}…"
+            raise ValueError(message)
+        data = self.url.partition(",")[2]
+        if not data:
+            message = "url must have data: the file is empty"
+            raise ValueError(message)
+        self.url = beginning + data
+        # Before the data is read, which costs time.
+        _check_bytes(self.data_bytes, "url")
+        check_file(read_base64(data), found)
 
     @property
     def data_bytes(self) -> int:
-        """The size of the image in a `data:` URL, in bytes; 0 for other URLs."""
-        if not self.url.startswith("data:"):
+        """The size of the file in a `data:` URL, in bytes; 0 for other URLs."""
+        beginning, _, data = self.url.partition(",")
+        if not beginning.startswith("data:"):
             return 0
-        return (len(self.url) - len(self._beginning)) // 4 * 3 - self.url[-2:].count("=")
+        return len(data) // 4 * 3 - data[-2:].count("=")
+
+    @property
+    def is_text(self) -> bool:
+        """The model is told the file as text."""
+        found = file_type(self.mediaType, self.filename)
+        return found is not None and found.kind == "text"
 
     def stored(self) -> dict[str, Any]:
         """Return the file in its stored form, which clients see, too."""
         return self.model_dump(exclude={"type"}, exclude_none=True)
+
+
+def _is_read(found: FileType) -> bool:
+    """Tell whether the model reads files of a type; any model reads text."""
+    names = {"image": "images", "pdf": "pdf"}
+    return found.kind == "text" or names[found.kind] in settings().openai_files
+
+
+def _kinds_read() -> str:
+    """Return the kinds of files that the model reads, in words."""
+    return ", ".join([*(READ_KINDS[name] for name in settings().openai_files), TEXTS])
 
 
 class SdkForm(Options, defer_build=True):
@@ -401,10 +443,14 @@ def _check_text(text: str, field: str, max_message_chars: int, *, has_files: boo
 
 
 def _check_files(files: list[FilePart], field: str) -> None:
-    # All images of a message reach the model, so it has no more than a prompt may have.
-    max_files = min(MAX_FILES, settings().max_prompt_images)
-    if len(files) > max_files:
-        detail = f"must have at most {max_files} files, and has {len(files)}"
+    # All files of a message reach the model, so it has no more than a prompt may have.
+    seen = [file for file in files if not file.is_text]
+    max_seen = settings().max_prompt_images
+    if len(files) > MAX_FILES or len(seen) > max_seen:
+        detail = f"must have at most {MAX_FILES} files, and has {len(files)}"
+        if len(seen) > max_seen:
+            most = min(MAX_FILES, max_seen)
+            detail = f"must have at most {most} images and PDFs, and has {len(seen)}"
         raise InvalidRequest(errors=[{"field": field, "detail": detail}])
     try:
         _check_bytes(sum(file.data_bytes for file in files), "the files together")

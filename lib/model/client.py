@@ -73,7 +73,7 @@ async def stream_answer(
         ModelOverloaded: when the provider answers 429, 503 or 529.
         ModelTimeout: when there is no connection in time, or MODEL_SILENCE_SECONDS of silence.
         AnswerWithheld: when a content filter lets nothing through.
-        FileRefused: when the model cannot read an image of the question.
+        FileRefused: when the model cannot read a file of the question.
         ConversationTooLong: when the question is too long for the model, even alone.
         ModelFailed: on any other failure; also when the stream is cut, garbled or failed midway, or
             has no answer.

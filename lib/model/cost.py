@@ -11,9 +11,9 @@ import httpx2
 import openai
 
 from lib.model._refusals.refusal import refusal_in
-from lib.model._refusals.requests import IMAGE_CHARS, chars_of
+from lib.model._refusals.requests import FILE_CHARS, chars_of
 from lib.model.reply import CallPiece, HostedCallPiece, Piece, ReasoningPiece, Reply, SourcePiece
-from lib.model.request import Image, ModelRequest, UserMessage
+from lib.model.request import ModelRequest, UserMessage
 from lib.problems import DatabaseUnavailable
 from lib.runtime.counting import note_model_request, note_model_tokens
 
@@ -177,14 +177,14 @@ def _tokens_in(chars: int) -> int:
 def _chars_of(request: ModelRequest) -> int:
     """Return how long a request is to the model, in characters."""
     data_chars = sum(
-        max(0, len(part.url) - IMAGE_CHARS)
+        max(0, len(part.url) - FILE_CHARS)
         for message in request.messages
         if isinstance(message, UserMessage)
         for part in message.content
-        if isinstance(part, Image)
+        if not isinstance(part, str)
     )
     schemas = [(tool.description, tool.parameters) for tool in request.tools]
     if request.schema is not None:
         schemas.append((request.schema.name, request.schema.schema))
-    # The bytes of an image are no text to the model.
+    # The bytes of a file are no text to the model.
     return chars_of(request) - data_chars + (len(json.dumps(schemas)) if schemas else 0)

@@ -19,6 +19,19 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A PDF document in a user's message.
+
+    Attributes:
+        filename: providers want one.
+        url: its bytes as a `data:` URL.
+    """
+
+    filename: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class SystemMessage:
     """Instructions: the first message of a request."""
 
@@ -27,20 +40,24 @@ class SystemMessage:
 
 @dataclass(frozen=True, slots=True)
 class UserMessage:
-    """A message of the user: texts and images, in order.
+    """A message of the user: texts, images and documents, in order.
 
     Attributes:
-        content: the texts and images.
+        content: the texts, images and documents.
         unanswered: how many of them, from the first, are of earlier questions without an answer.
     """
 
-    content: tuple[str | Image, ...]
+    content: tuple[str | Image | Document, ...]
     unanswered: int = field(default=0, compare=False)
 
     @property
-    def has_image(self) -> bool:
-        """Whether one part is an image."""
-        return any(isinstance(part, Image) for part in self.content)
+    def has_file(self) -> bool:
+        """Whether one part is an image or a document."""
+        return self.has(Image, Document)
+
+    def has(self, *kinds: type[Image | Document]) -> bool:
+        """Return whether one part is of one of some kinds."""
+        return any(isinstance(part, kinds) for part in self.content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,8 @@ async def test_each_field_that_is_missing_or_wrong_is_named(
 @pytest.mark.parametrize(
     ("changed", "field"),
     [
-        ({"mediaType": "application/pdf"}, "message.parts.1.mediaType"),
+        ({"mediaType": "application/pdf"}, "message.parts.1"),
+        ({"mediaType": "application/zip"}, "message.parts.1"),
         ({"mediaType": None}, "message.parts.1.mediaType"),
         ({"url": "http://example.com/image.png"}, "message.parts.1"),
         ({"url": "file:///etc/passwd"}, "message.parts.1"),

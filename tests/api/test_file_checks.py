@@ -159,7 +159,7 @@ async def test_a_message_has_no_more_images_than_a_prompt(parley: Parley) -> Non
 
     [error] = problem["errors"]
     assert error == {
-        "field": "messages.0.parts", "detail": "must have at most 2 files, and has 3"
+        "field": "messages.0.parts", "detail": "must have at most 2 images and PDFs, and has 3"
     }  # fmt: skip
     assert (await send(parley, CAT, GIF)).status_code == 200
 

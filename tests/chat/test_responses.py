@@ -11,6 +11,7 @@ import pytest
 import lib.answers._title
 from lib.model._dialects import RESPONSES
 from tests.support.analyses import ANALYSIS, STORED, stored_analyses, until_answers_done
+from tests.support.documents import PDF, sent_file
 from tests.support.model_server import ANALYSIS_MODEL, Called
 from tests.support.product import Parley, parts_of, problem_of, text_of
 from tests.support.reading import path_of, sending, until
@@ -308,6 +309,17 @@ async def test_an_image_stands_beside_its_text(parley: Parley, model: ResponsesM
     assert model.requests[0]["input"][1]["content"] == [
         {"type": "input_text", "text": "What is this?"},
         {"type": "input_image", "image_url": CAT["url"], "detail": "auto"},
+    ]
+
+
+async def test_a_pdf_is_the_input_file_of_the_api(parley: Parley, model: ResponsesModel) -> None:
+    report = sent_file("report.pdf", PDF, "application/pdf")
+    message = {"id": "message-1", "role": "user", "parts": [report]}
+
+    await parley.send("", messages=[message], user="ann")
+
+    assert model.requests[0]["input"][1]["content"] == [
+        {"type": "input_file", "filename": "report.pdf", "file_data": report["url"]}
     ]
 
 

@@ -14,6 +14,7 @@ from openai.types.responses import (
     ResponseFormatTextJSONSchemaConfigParam,
     ResponseFunctionToolCallParam,
     ResponseFunctionWebSearchParam,
+    ResponseInputFileParam,
     ResponseInputImageParam,
     ResponseInputTextParam,
     ResponseOutputMessageParam,
@@ -68,6 +69,10 @@ FIELDS: dict[str, tuple[set[str], set[str]]] = {
     "input_image": (
         {*ResponseInputImageParam.__annotations__},
         {"type", "image_url", "detail"},
+    ),
+    "input_file": (
+        {*ResponseInputFileParam.__annotations__},
+        {"type", "filename", "file_data"},
     ),
     "output_text": (
         {*ResponseOutputTextParam.__annotations__},
@@ -168,7 +173,10 @@ def _item_faults(items: list[dict[str, Any]]) -> Iterator[str]:
 def _part_faults(kind: str, parts: list[dict[str, Any]]) -> Iterator[str]:
     if not parts:
         yield f"no content of {kind}"
-    types = {"assistant": {"output_text", "refusal"}, "user": {"input_text", "input_image"}}
+    types = {
+        "assistant": {"output_text", "refusal"},
+        "user": {"input_text", "input_image", "input_file"},
+    }
     for part in parts:
         yield from _field_faults(part["type"], part)
         if part["type"] not in types.get(kind, {"input_text"}):

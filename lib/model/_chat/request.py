@@ -9,6 +9,7 @@ from lib.model._shape import with_chat_shape
 from lib.model.request import (
     AnswerSchema,
     AssistantMessage,
+    Document,
     Image,
     ModelRequest,
     PromptCall,
@@ -77,17 +78,24 @@ def _own_fields(text: str, state: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in state.items() if name != "content"}
 
 
-def _content(content: tuple[str | Image, ...]) -> str | list[dict[str, Any]]:
+def _content(content: tuple[str | Image | Document, ...]) -> str | list[dict[str, Any]]:
     """Return content as one text where it is nothing else: some providers take no list."""
     texts = [part for part in content if isinstance(part, str)]
     if len(texts) == len(content):
         return "\n\n".join(texts)
-    return [
-        {"type": "text", "text": part}
-        if isinstance(part, str)
-        else {"type": "image_url", "image_url": {"url": part.url}}
-        for part in content
-    ]
+    return [_part(part) for part in content]
+
+
+def _part(part: str | Image | Document) -> dict[str, Any]:
+    match part:
+        case str():
+            return {"type": "text", "text": part}
+        case Image(url):
+            return {"type": "image_url", "image_url": {"url": url}}
+        case Document(filename, url):
+            return {"type": "file", "file": {"filename": filename, "file_data": url}}
+        case _:
+            assert_never(part)
 
 
 def _call(call: PromptCall, call_id: str) -> dict[str, Any]:

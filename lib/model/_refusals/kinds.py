@@ -70,17 +70,31 @@ NO_IMAGES = re.compile(
     r"|sequence, expected a string|only.{0,20}text.{0,20}(?:content|input|part|message)"
     r"|text[- ]only|input tag 'image|support (?:input image|image input)"
 )
+# … or no documents …
+NO_DOCUMENTS = re.compile(
+    r"unknown variant .?(?:input_)?file\b|input tag '(?:input_)?file\b"
+    r"|(?:invalid value|(?:unknown|unsupported) (?:part|content)(?: part)? type):? .?"
+    r"(?:input_)?file\b|no endpoints found that support (?:file|pdf|document)"
+    r"|(?:\bpdfs?\b|documents?\b|file (?:content|input|part|type|upload)s?).{0,60}(?:not|n't|un)"
+    r"(?: ?(?:support|enabled|available|allowed|able))|(?:not|n't|un)[ _]?(?:support|accept"
+    r"|enabled).{0,40}(?:\bpdfs?\b|documents?\b|file (?:content|input|part|type|upload))"
+    r"|only image types are supported"
+)
 # … or it cannot read this one.
-BAD_IMAGE = re.compile(
+BAD_FILE = re.compile(
     r"unsupported image|valid image|invalid_?.?image|could not process image|invalid base64"
     r"|unable to process input image|\b(?:download|fetch|load|open|decode|identify|read)"
     r"(?:ed|ing)?\b.{0,30}(?:image|file|media|https?:)|image.{0,60}(?:too (?:large|big)|exceed)"
     r"|image.{0,60}(?:corrupt|dimensions)|image_(?:parse|too)|mime type|image (?:format|type)"
-    r"|(?:fail|unable|cannot)\w*(?: to)? process.{0,20}image"
+    r"|(?:fail|unable|cannot|could not)\w*(?: to)? (?:process|parse|read|extract).{0,20}"
+    r"(?:image|pdf|document|file)|(?:pdf|file|document).{0,60}(?:password|encrypted|corrupt"
+    r"|not valid|damaged|too (?:large|big)|no pages|parsing failed)"
+    r"|invalid (?:file data|pdf)|pdf pages"
 )
-# Said of a question with an image, this is about the image, in whatever words.
-ABOUT_IMAGE = re.compile(
-    r"image|picture|photo|vision|multi-?modal|\bmedia|\bfiles?\b|\burls?\b|download|fetch|retriev"
+# Said of a question with an image or a document, this is about the file, in whatever words.
+ABOUT_FILE = re.compile(
+    r"\bpdf|document|attachment|content\[\]|(?:part|input|message) (?:type|format)"
+    r"|image|picture|photo|vision|multi-?modal|\bmedia|\bfiles?\b|\burls?\b|download|fetch|retriev"
     r"|content type|be a (?:valid )?string|text messages"
 )
 TOO_LONG = re.compile(
@@ -125,12 +139,12 @@ def problem_of_refusal(refusal: Refusal, request: ModelRequest) -> ModelFailed:
         return AnswerWithheld()
     if _is_of_billing(refusal):
         return ModelRefused()
-    has_image = request.question is not None and request.question.has_image
-    if has_image and (refusal.says(NO_IMAGES) or refusal.says(BAD_IMAGE)):
+    has_file = request.question is not None and request.question.has_file
+    if has_file and any(map(refusal.says, (NO_IMAGES, NO_DOCUMENTS, BAD_FILE))):
         return FileRefused()
     if is_too_long(refusal):
-        return FileRefused() if has_image else ConversationTooLong()
-    if has_image and refusal.status in ABOUT_REQUEST and refusal.says(ABOUT_IMAGE):
+        return FileRefused() if has_file else ConversationTooLong()
+    if has_file and refusal.status in ABOUT_REQUEST and refusal.says(ABOUT_FILE):
         return FileRefused()
     return _passing_problem(refusal) or ModelRefused()
 

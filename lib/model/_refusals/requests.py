@@ -8,6 +8,7 @@ from typing import Any
 from lib.model._refusals.schemas import Schema, bare_schema, plain_schema
 from lib.model.request import (
     AssistantMessage,
+    Document,
     Image,
     ModelRequest,
     PromptCall,
@@ -17,11 +18,14 @@ from lib.model.request import (
     with_instruction,
 )
 
-# An image costs a model about as much as a text of so many characters.
-IMAGE_CHARS = 4000
+# An image, or a page of a document, costs a model about as much as a text of so many characters.
+FILE_CHARS = 4000
 # Google's own value for calls that another model has made.
 ANY_SIGNATURE = "skip_thought_signature_validator"
-IMAGE_REMARK = "[There was an image here, which you cannot read.]"
+REMARKS = {
+    Image: "[There was an image here, which you cannot read.]",
+    Document: "[There was a PDF document here, which you cannot read.]",
+}
 
 
 def with_plain_schemas(request: ModelRequest) -> ModelRequest:
@@ -131,12 +135,12 @@ def with_calls_as_text(request: ModelRequest) -> ModelRequest:
     return replace(request, messages=tuple(messages))
 
 
-def without_earlier_images(request: ModelRequest) -> ModelRequest:
-    """Put a remark in the place of each image before the question."""
+def without_earlier_files(request: ModelRequest, *kinds: type[Image | Document]) -> ModelRequest:
+    """Put a remark in the place of each file of some kinds before the question."""
     return replace(
         request,
         messages=tuple(
-            _without_images(message)
+            _without_files(message, kinds)
             if isinstance(message, UserMessage) and message is not request.question
             else message
             for message in request.messages
@@ -183,7 +187,7 @@ def _chars_of(message: PromptMessage) -> int:
             return len(text)
         case UserMessage(content):
             return sum(
-                len(part) if isinstance(part, str) else max(len(part.url), IMAGE_CHARS)
+                len(part) if isinstance(part, str) else max(len(part.url), FILE_CHARS)
                 for part in content
             )
         case AssistantMessage(text, calls, state):
@@ -220,6 +224,6 @@ def _as_text(message: PromptMessage) -> Iterator[PromptMessage]:
     yield UserMessage(("\n\n".join(results),))
 
 
-def _without_images(message: UserMessage) -> UserMessage:
-    content = (IMAGE_REMARK if isinstance(part, Image) else part for part in message.content)
+def _without_files(message: UserMessage, kinds: tuple[type[Image | Document], ...]) -> UserMessage:
+    content = (REMARKS[type(part)] if isinstance(part, kinds) else part for part in message.content)
     return replace(message, content=tuple(content))

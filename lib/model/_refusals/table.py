@@ -12,10 +12,11 @@ from http import HTTPStatus
 from typing import Any
 
 from lib.model._refusals.kinds import (
-    ABOUT_IMAGE,
+    ABOUT_FILE,
     ABOUT_REQUEST,
-    BAD_IMAGE,
+    BAD_FILE,
     GARBLED_CALL,
+    NO_DOCUMENTS,
     NO_IMAGES,
     is_too_long,
 )
@@ -27,7 +28,7 @@ from lib.model._refusals.requests import (
     with_reasoning,
     with_schema_as_words,
     with_signatures,
-    without_earlier_images,
+    without_earlier_files,
     without_forced_tool,
     without_states,
     without_system_role,
@@ -35,7 +36,7 @@ from lib.model._refusals.requests import (
     without_unanswered,
     without_web_search,
 )
-from lib.model.request import AssistantMessage, ModelRequest
+from lib.model.request import AssistantMessage, Document, Image, ModelRequest
 
 type Body = dict[str, Any]
 
@@ -133,14 +134,24 @@ def _names(*fields: str) -> Callable[[Refusal], bool]:
 # --- cures that depend on the refusal
 
 
-def _fewer_images(refusal: Refusal, request: ModelRequest, _body: Body) -> Cure | None:
-    if refusal.says(BAD_IMAGE) or not refusal.says(NO_IMAGES):
-        # The images of other conversations may be good.
-        return Cure("without earlier images, once", without_earlier_images, is_lasting=False)
+def _fewer_files(refusal: Refusal, request: ModelRequest, _body: Body) -> Cure | None:
+    if refusal.says(BAD_FILE) or not refusal.says(NO_IMAGES):
+        # The files of other conversations may be good.
+        return WITHOUT_FILES_ONCE
     # An image in the question is the user's to leave out.
-    if request.question is not None and request.question.has_image:
+    if request.question is not None and request.question.has(Image):
         return None
-    return Cure("without earlier images", without_earlier_images)
+    return WITHOUT_FILES
+
+
+def _no_documents(_refusal: Refusal, request: ModelRequest, _body: Body) -> Cure | None:
+    if request.question is not None and request.question.has(Document):
+        return None
+    return WITHOUT_DOCUMENTS
+
+
+def _without_files(request: ModelRequest) -> ModelRequest:
+    return without_earlier_files(request, Image, Document)
 
 
 def _other_effort(refusal: Refusal, _request: ModelRequest, body: Body) -> Cure | None:
@@ -257,6 +268,11 @@ def _with_other_limit(body: Body) -> Body:
 AGAIN = Cure("again", is_lasting=False)
 # `CuredRequest` knows how much shorter.
 SHORTER = Cure("shorter", is_lasting=False)
+WITHOUT_DOCUMENTS = Cure(
+    "without earlier documents", lambda request: without_earlier_files(request, Document)
+)
+WITHOUT_FILES = Cure("without earlier files", _without_files)
+WITHOUT_FILES_ONCE = Cure("without earlier files, once", _without_files, is_lasting=False)
 WITHOUT_STATES = Cure("without states", without_states)
 WITHOUT_FORCED_TOOL = Cure("without forced tool", without_forced_tool)
 WITHOUT_TOOLS = Cure("without tools", without_tools, is_last=True)
@@ -270,7 +286,8 @@ ABOUT_TOOLS = _says(r"\btools?\b")
 # The first row counts that changes something and was not tried: precise words come before vague
 # ones, and the lighter cure before the heavier one.
 TABLE = (
-    Row(_says(BAD_IMAGE.pattern, NO_IMAGES.pattern), _fewer_images),
+    Row(_says(NO_DOCUMENTS.pattern), _no_documents),
+    Row(_says(BAD_FILE.pattern, NO_IMAGES.pattern), _fewer_files),
     # Gemini
     Row(
         _says(r"thought[_ ]?signature"),
@@ -363,7 +380,7 @@ TABLE = (
     Row(_denies_as_request(*TOOLS), WITHOUT_TOOLS),
     Row(_names("tools"), WITHOUT_TOOLS),
     Row(_names("messages", "input"), CALLS_AS_TEXT),
-    Row(_says(ABOUT_IMAGE.pattern), _fewer_images),
+    Row(_says(ABOUT_FILE.pattern), _fewer_files),
     # In words that say nothing here: of an earlier question that was refused in the same ones.
     Row(
         lambda refusal: refusal.status in ABOUT_REQUEST | {HTTPStatus.FORBIDDEN},

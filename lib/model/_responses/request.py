@@ -12,6 +12,7 @@ from lib.model._shape import with_responses_shape
 from lib.model.request import (
     AnswerSchema,
     AssistantMessage,
+    Document,
     Image,
     ModelRequest,
     PromptCall,
@@ -80,18 +81,25 @@ def _items(number: int, message: PromptMessage, ids: CallIds) -> Iterator[dict[s
             assert_never(message)
 
 
-def _content(content: tuple[str | Image, ...]) -> str | list[dict[str, Any]]:
+def _content(content: tuple[str | Image | Document, ...]) -> str | list[dict[str, Any]]:
     """Return content as one text where it is nothing else."""
     texts = [part for part in content if isinstance(part, str)]
     if len(texts) == len(content):
         return "\n\n".join(texts)
-    return [
-        {"type": "input_text", "text": part}
-        if isinstance(part, str)
-        # vLLM refuses an image without `detail`.
-        else {"type": "input_image", "image_url": part.url, "detail": "auto"}
-        for part in content
-    ]
+    return [_part(part) for part in content]
+
+
+def _part(part: str | Image | Document) -> dict[str, Any]:
+    match part:
+        case str():
+            return {"type": "input_text", "text": part}
+        case Image(url):
+            # vLLM refuses an image without `detail`.
+            return {"type": "input_image", "image_url": url, "detail": "auto"}
+        case Document(filename, url):
+            return {"type": "input_file", "filename": filename, "file_data": url}
+        case _:
+            assert_never(part)
 
 
 def _own_items(state: dict[str, Any] | None, call_ids: list[str]) -> list[dict[str, Any]] | None:

@@ -1,5 +1,6 @@
 """The order of messages in a prompt: the strictest provider accepts every stored conversation."""
 
+import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from lib.model._chat.request import chat_messages
 from lib.model._responses.request import input_items
 from lib.model.request import (
     AssistantMessage,
+    Document,
     Image,
     PromptMessage,
     SystemMessage,
@@ -32,6 +34,11 @@ from tests.support.strictest_responses import fault_in_input
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FILES = [{"url": "https://example.app/cat.png", "mediaType": "image/png"}]
+
+DOCUMENTS = [
+    {"url": "data:application/pdf;base64,JVBERi0=", "mediaType": "application/pdf"},
+    {"url": "data:text/csv;base64,YSxi", "mediaType": "text/csv", "filename": "a.csv"},
+]
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +100,7 @@ def answer(given_steps: list[Step], **columns: Any) -> Message:
 
 history = st.lists(
     st.one_of(
-        st.builds(message, st.just("user"), texts, files=st.sampled_from([None, FILES])),
+        st.builds(message, st.just("user"), texts, files=st.sampled_from([None, FILES, DOCUMENTS])),
         st.builds(message, st.just("system"), texts),
         st.builds(
             answer,
@@ -203,3 +210,50 @@ def test_all_instructions_stand_in_one_message_at_the_beginning() -> None:
         SystemMessage, UserMessage, AssistantMessage, UserMessage,
     ]  # fmt: skip
     assert prompt[0] == SystemMessage("You are a helpful assistant.\n\nBe brief.")
+
+
+def test_a_prompt_has_twenty_megabytes_of_files_at_most_and_the_newest_always() -> None:
+    file = {"mediaType": "application/pdf", "filename": "a.pdf"}
+    files = [file | {"url": "data:application/pdf;base64," + "A" * 4 * 3_000_000}]
+    messages: list[Message] = []
+    counts: list[int] = []
+    for _ in range(6):
+        messages.append(message("user", "Read", files=files))
+        prompt = prompt_messages(messages, Style(), [])
+        users = [each for each in prompt if isinstance(each, UserMessage)]
+        assert users[-1].has(Document)
+        counts.append(sum(user.has(Document) for user in users))
+        messages.append(answer([made_step("I see")]))
+
+    # Nine megabytes each: when a third one comes, half is left out at once.
+    assert counts == [1, 2, 1, 2, 1, 1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 150_000), min_size=1, max_size=30))
+def test_texts_of_files_are_bounded_and_one_that_was_shortened_stays_short(
+    sizes: list[int],
+) -> None:
+    messages: list[Message] = []
+    whole_before = set[int]()
+    for turn, size in enumerate(sizes):
+        data = base64.b64encode(b"x" * (size + 1)).decode()
+        name = {"mediaType": "text/plain", "filename": f"{turn}.txt"}
+        files = [name | {"url": f"data:text/plain;base64,{data}"}]
+        messages.append(message("user", "Read", files=files))
+
+        window = messages[max(0, -((20 - len(messages)) // 10)) * 10 :]
+        prompt = prompt_messages(window, Style(), [])
+        told = {
+            int(str(user.content[1]).partition('"')[2].partition(".")[0]): str(user.content[1])
+            for user in prompt
+            if isinstance(user, UserMessage)
+        }
+
+        lengths = {number: text.count("x") - 1 for number, text in told.items()}
+        assert sum(lengths.values()) <= 200_000 + 1000 * len(told)
+        assert lengths[turn] == min(size + 1, 100_000)
+        whole = {number for number, length in lengths.items() if length > 1000}
+        assert whole - {turn} <= whole_before
+        whole_before = whole
+        messages.append(answer([made_step("I see")]))

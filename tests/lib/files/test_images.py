@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lib.chat._images import MAX_READS, READERS, check_image, read_base64
+from lib.files.images import MAX_READS, READERS, check_image, read_base64
 from tests.support.images import IMAGES, png, png_chunk
 
 TYPES = sorted(READERS)

@@ -1,0 +1,77 @@
+"""Files of messages as the model is told them: whole, or by name and beginning."""
+
+from lib.files.kinds import PDF, file_type, text_in
+from lib.model.request import Document, Image
+
+# Of the files of one message together; about 25,000 tokens.
+MAX_TEXT_CHARS = 100_000
+# Of a file that is told by its beginning.
+BEGINNING_CHARS = 1000
+# UTF-8 and UTF-16 have at most so many for a character.
+BYTES_A_CHAR = 4
+
+type Told = str | Image | Document
+
+
+def is_text(media_type: str, filename: str | None) -> bool:
+    """Tell whether the model is told a file as text."""
+    found = file_type(media_type, filename)
+    return found is not None and found.kind == "text"
+
+
+def told_text(filename: str | None, data: bytes, size: int, max_chars: int) -> str:
+    """Return a text file under its name, cut after a number of characters.
+
+    Args:
+        filename: None: it has no name.
+        data: the file, or its beginning of at least BYTES_A_CHAR * max_chars bytes.
+        size: of the whole file, in bytes.
+        max_chars: characters of the text that are told; the model learns that there are more.
+    """
+    text = text_in(data, is_cut=len(data) < size)
+    told = text[:max_chars]
+    tag = "file"
+    while f"</{tag}>" in told:
+        # Nothing in the text may look like its end.
+        tag += "_"
+    name = f' name="{_quoted(filename)}"' if filename else ""
+    fenced = f"<{tag}{name}>\n{told}\n</{tag}>"
+    if len(text) > max_chars or len(data) < size:
+        fenced += f"\n[Cut: these are the first {len(told)} characters of {size} bytes.]"
+    return fenced
+
+
+def told_whole(media_type: str, filename: str | None, url: str) -> Image | Document:
+    """Return an image or a PDF document, which the provider reads itself.
+
+    Args:
+        media_type: of the file.
+        filename: None: it has no name.
+        url: its bytes as a `data:` URL; of an image its address, too.
+    """
+    return Document(filename or "document.pdf", url) if media_type == PDF else Image(url)
+
+
+def told_by_name(media_type: str, filename: str | None) -> str:
+    """Return the words in the place of an image or a PDF document that is left out."""
+    kind = "PDF" if media_type == PDF else "image"
+    return f"[{kind}: {filename}]" if filename else f"[{kind}]"
+
+
+def shares(sizes: list[int], most: int) -> list[int]:
+    """Divide a number of characters among texts: short ones get all, and long ones the same.
+
+    Args:
+        sizes: of the texts, in characters.
+        most: of them together.
+    """
+    left, share = most, dict[int, int]()
+    by_size = sorted(range(len(sizes)), key=lambda place: sizes[place])
+    for number, place in enumerate(by_size):
+        share[place] = min(sizes[place], left // (len(sizes) - number))
+        left -= share[place]
+    return [share[place] for place in range(len(sizes))]
+
+
+def _quoted(filename: str) -> str:
+    return filename.replace('"', "'").replace("<", "(").replace(">", ")")

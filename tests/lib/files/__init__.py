@@ -1,0 +1,1 @@
+"""Tests of lib/files without a database."""
