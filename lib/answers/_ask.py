@@ -12,6 +12,7 @@ from typing import assert_never
 
 from lib.answers._hosted.calls import HostedCalls
 from lib.answers._hosted.sources import Sources
+from lib.answers._made_files import MadeFiles
 from lib.answers._prompt import prompt_messages
 from lib.answers._states import provider_state
 from lib.answers._tools.calls import MAX_ARGUMENTS_CHARS, CallAssembler
@@ -25,6 +26,7 @@ from lib.model.client import stream_answer
 from lib.model.cost import Spending
 from lib.model.reply import (
     CallPiece,
+    FilePiece,
     HostedCallPiece,
     ModelFinishReason,
     ReasoningPiece,
@@ -159,6 +161,7 @@ class _Steps:
         self._calls = CallAssembler(answer.parts, self._runs)
         self._sources = Sources(answer.parts)
         self._hosted_calls = HostedCalls(answer.parts, self._runs)
+        self._files = MadeFiles(answer.parts)
         self._reply = Reply()
         self._tokens = _Tokens()
         self._shown_outcomes = set[str]()
@@ -328,7 +331,9 @@ class _Steps:
             # Not arguments: the call says so.
             self._calls.add(CallPiece(0, "", forced.name, text))
 
-    async def _read_reply(self, request: ModelRequest, *, drops_text: bool = False) -> None:
+    async def _read_reply(  # noqa: C901 (a branch for each kind of piece)
+        self, request: ModelRequest, *, drops_text: bool = False
+    ) -> None:
         """Read one reply of the model, and write its parts to the stream as they come.
 
         With `drops_text` the reading ends at the first text before a call: the model does not obey.
@@ -345,6 +350,9 @@ class _Steps:
                 if isinstance(piece, ReasoningPiece):
                     thoughts.append(piece.text)
                     parts.add_reasoning(piece.text)
+                elif isinstance(piece, FilePiece):
+                    # A picture alone is an answer.
+                    has_text = (not drops_text and self._files.add(piece)) or has_text
                 elif not isinstance(piece, str):
                     self._add_whole(piece, drops_sources=drops_text)
                 elif self._calls:
@@ -356,6 +364,7 @@ class _Steps:
                     parts.add_text(piece)
                 elif piece.strip():
                     break
+        self._files.log_left_out(self._reply)
         is_only_thought = bool(thoughts) and not (self._calls or drops_text or has_text)
         if is_only_thought and self._reply.finish_reason != "length":
             # The model ended well, so this is what it has to say. Some servers take a whole answer

@@ -18,8 +18,8 @@ from lib.answers._told_files import (
     told_whole,
 )
 from lib.conversations.message import Message
-from lib.conversations.parts import Data, ToolCall
-from lib.conversations.steps import Step
+from lib.conversations.parts import Data, File, Text, ToolCall
+from lib.conversations.steps import SEPARATOR, Step
 from lib.conversations.user_parts import page_data
 from lib.model.request import (
     AssistantMessage,
@@ -162,7 +162,7 @@ class _Prompt:
 
     def add_step(self, step: Step) -> None:
         """Add a step of an answer."""
-        text, calls = step.text if step.text.strip() else "", _prompt_calls(step.calls)
+        text, calls = _text_of(step), _prompt_calls(step.calls)
         last = self._last()
         if last is None or isinstance(last, SystemMessage) or not (text or calls):
             return
@@ -281,6 +281,17 @@ def _size(file: dict[str, Any]) -> int:
 def _beginning(file: dict[str, Any], count: int) -> bytes:
     """Return the first bytes of a stored file, at least so many if it has them."""
     return a2b_base64(file["url"].partition(",")[2][: -(-count // 3) * 4])
+
+
+def _text_of(step: Step) -> str:
+    """Return the text of a step; its files, which do not go back, stand there by name."""
+    told = [
+        part.text if isinstance(part, Text) else told_by_name(part.media_type, part.filename)
+        for part in step.parts
+        if isinstance(part, Text | File)
+    ]
+    text = SEPARATOR.join(told)
+    return text if text.strip() else ""
 
 
 def _prompt_calls(calls: list[ToolCall]) -> tuple[PromptCall, ...]:

@@ -1,5 +1,6 @@
 """Files of messages as the model is told them: whole, or by name and beginning."""
 
+from lib.files.images import READERS
 from lib.files.kinds import PDF, file_type, text_in
 from lib.model.request import Document, Image
 
@@ -53,8 +54,8 @@ def told_whole(media_type: str, filename: str | None, url: str) -> Image | Docum
 
 
 def told_by_name(media_type: str, filename: str | None) -> str:
-    """Return the words in the place of an image or a PDF document that is left out."""
-    kind = "PDF" if media_type == PDF else "image"
+    """Return the words in the place of a file that is left out."""
+    kind = "PDF" if media_type == PDF else "image" if media_type in READERS else "file"
     return f"[{kind}: {filename}]" if filename else f"[{kind}]"
 
 

@@ -50,6 +50,14 @@ def read_base64(text: str) -> bytes:
     return data
 
 
+def image_type(data: bytes) -> str | None:
+    """Return the media type of an image by its first bytes; None: it begins like none."""
+    for media_type, (_, beginning, _) in READERS.items():
+        if beginning.match(data):
+            return media_type
+    return None
+
+
 def check_image(data: bytes, media_type: str) -> None:
     """Check that a file is a whole image of a type, of a size that models take.
 

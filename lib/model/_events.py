@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from lib.runtime.counting import note_unreadable_event
 
-# Of one event, and of one line.
-MAX_EVENT_BYTES = 1024 * 1024
+# Of one event, and of one line: 16 MB of pictures as base64, and what stands around them.
+MAX_EVENT_BYTES = 24 * 1024 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DONE = b"[DONE]"
 # Without the look of `json.loads` at its options, because each token comes through here.
@@ -35,6 +35,8 @@ class EventStream:
     __slots__ = (
         "_data",
         "_json",
+        "_more",
+        "_more_bytes",
         "_rest",
         "_skips_line",
         "_type",
@@ -48,6 +50,9 @@ class EventStream:
         self.is_done = False
         # The last line, as far as it has arrived.
         self._rest = b""
+        # What came behind that, in pieces: to add up a picture each time would copy it each time.
+        self._more: list[bytes] = []
+        self._more_bytes = 0
         self._skips_line = False
         # The last byte was a carriage return, so a line feed that follows ends no other line.
         self._was_return = False
@@ -62,10 +67,12 @@ class EventStream:
     def feed(self, received: bytes) -> list[dict[str, Any]]:
         """Return the JSON objects of the events that are complete now, up to `[DONE]`."""
         found: list[dict[str, Any]] = []
-        if received and (self._was_return or b"\r" in received):
-            received = self._with_line_feeds(received)
+        received = self._with_line_feeds(received)
+        if b"\n" not in received:
+            self._keep(received)
+            return found
         # As bytes: `str.splitlines` would cut a line at each U+2028 of an answer.
-        *lines, self._rest = (self._rest + received).split(b"\n")
+        *lines, self._rest = (self._beginning() + received).split(b"\n")
         if lines and (self._with_mark or self._skips_line):
             lines = self._without_refuse(lines)
         if len(self._rest) > MAX_EVENT_BYTES:
@@ -94,6 +101,8 @@ class EventStream:
 
     def _with_line_feeds(self, received: bytes) -> bytes:
         """Return bytes whose lines end with line feeds, whether with CR, LF or both before."""
+        if not received or not (self._was_return or b"\r" in received):
+            return received
         if self._was_return:
             received = received.removeprefix(b"\n")
         self._was_return = received.endswith(b"\r")
@@ -109,10 +118,27 @@ class EventStream:
             lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
         return lines
 
+    def _beginning(self) -> bytes:
+        """Return the last line, as far as it has arrived."""
+        if not self._more:
+            return self._rest
+        pieces, self._more, self._more_bytes = self._more, [], 0
+        return b"".join((self._rest, *pieces))
+
+    def _keep(self, received: bytes) -> None:
+        """Keep the middle of a line."""
+        if self._skips_line:
+            return
+        self._more.append(received)
+        self._more_bytes += len(received)
+        if len(self._rest) + self._more_bytes > MAX_EVENT_BYTES:
+            self._skip_line()
+
     def _skip_line(self) -> None:
         if not self._skips_line:
             note_unreadable_event()
         self._rest, self._skips_line = b"", True
+        self._more, self._more_bytes = [], 0
 
     def _read_data(self, data: bytes, found: list[dict[str, Any]]) -> None:
         """Read a line of an event's data that is no object by itself."""

@@ -12,7 +12,15 @@ import openai
 
 from lib.model._refusals.refusal import refusal_in
 from lib.model._refusals.requests import FILE_CHARS, chars_of
-from lib.model.reply import CallPiece, HostedCallPiece, Piece, ReasoningPiece, Reply, SourcePiece
+from lib.model.reply import (
+    CallPiece,
+    FilePiece,
+    HostedCallPiece,
+    Piece,
+    ReasoningPiece,
+    Reply,
+    SourcePiece,
+)
 from lib.model.request import ModelRequest, UserMessage
 from lib.problems import DatabaseUnavailable
 from lib.runtime.counting import note_model_request, note_model_tokens
@@ -165,6 +173,8 @@ def chars_in(piece: Piece) -> int:
             return len(text)
         case CallPiece():
             return len(piece.name) + len(piece.arguments)
+        case FilePiece():
+            return FILE_CHARS
         case SourcePiece() | HostedCallPiece():
             # Not written by the model.
             return 0

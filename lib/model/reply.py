@@ -20,6 +20,7 @@ class Reply:
         state: fields of the reply that must go back to the provider with it, under the names that
             the dialect gives them (`AssistantMessage.state`); None: there are none, or the reply
             was cut.
+        left_out_count: pictures and sounds that cannot be read, or are links.
     """
 
     finish_reason: ModelFinishReason | None = None
@@ -28,6 +29,7 @@ class Reply:
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
     state: dict[str, Any] | None = None
+    left_out_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,15 @@ class HostedCallPiece:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FilePiece:
+    """A picture that the model has made, whole; its first bytes tell its type."""
+
+    data: bytes
+
+
 # A `str` is a piece of the answer's text: most pieces are, and each costs time.
-type Piece = str | ReasoningPiece | CallPiece | SourcePiece | HostedCallPiece
+type Piece = str | ReasoningPiece | CallPiece | SourcePiece | HostedCallPiece | FilePiece
 
 
 class GarbledStreamError(Exception):

@@ -270,6 +270,7 @@ def _item_events(index: int, item: Item) -> Iterator[dict[str, Any]]:
         "message": {"content": []},
         "reasoning": {"summary": []},
         "web_search_call": {},
+        "image_generation_call": {"result": None},
     }
     begun = sent | {"status": "in_progress"} | empty.get(sent["type"], {"arguments": ""})
     place = {"output_index": index}
@@ -283,8 +284,10 @@ def _item_events(index: int, item: Item) -> Iterator[dict[str, Any]]:
         case "web_search_call":
             for state in ("in_progress", "searching", "completed"):
                 yield {"type": f"response.web_search_call.{state}"} | place
-        case _:
+        case "function_call":
             yield from _call_events(sent, place)
+        case _:
+            yield {"type": "response.image_generation_call.completed"} | place
     yield {"type": "response.output_item.done", "item": sent, "output_index": index}
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 from lib.model._annotations import pages_in, sources_in
 from lib.model._chat.state import ReplyState
 from lib.model._inline_thought import InlineThought
+from lib.model._pictures import Pictures, is_picture
 from lib.model.reply import (
     CallPiece,
     GarbledStreamError,
@@ -75,6 +76,7 @@ class ChatReader:
         self._has_thought = False
         self._has_text = False
         self._has_calls = False
+        self._pictures = Pictures(reply)
         self._failure: ProviderError | None = None
 
     def read(self, chunk: dict[str, Any]) -> list[Piece]:
@@ -118,7 +120,7 @@ class ChatReader:
         reply = self._reply
         if self._failure is not None:
             raise self._failure
-        has_answer = self._has_text or self._has_calls
+        has_answer = bool(self._has_text or self._has_calls or self._pictures)
         if reply.finish_reason is None and is_done and (has_answer or self._has_thought):
             reply.finish_reason = "stop"
         if reply.finish_reason == "stop" and self._has_calls:
@@ -193,6 +195,8 @@ class ChatReader:
         elif content:
             blocks = cast("list[Any]", content if isinstance(content, list) else [content])
             self._read_blocks(blocks, pieces)
+        if not is_only_content:
+            self._read_media(delta, pieces)
         if self._has_tools and (calls := delta.get("tool_calls")):
             # The text before a call is complete.
             self._end_texts(pieces)
@@ -252,15 +256,28 @@ class ChatReader:
         if shown:
             self._think(shown, pieces)
 
+    def _read_media(self, delta: dict[str, Any], pieces: list[Piece]) -> None:
+        """Read the pictures in a delta, and of sound its words."""
+        if (pictures := delta.get("images")) and isinstance(pictures, list):
+            self._pictures.read(cast("list[Any]", pictures), pieces)
+        if (sound := delta.get("audio")) and isinstance(sound, dict):
+            fields = cast("dict[str, Any]", sound)
+            self._reply.left_out_count += bool(fields.get("data"))
+            if (words := fields.get("transcript")) and isinstance(words, str):
+                self._read_text(words, pieces)
+
     def _read_blocks(self, blocks: list[Any], pieces: list[Piece]) -> None:
         """Read a content that is a list, as Mistral's is."""
         # It goes back as a whole, or not at all: not where its beginning came in another form.
         is_state = self._state.has_content or (not self._has_text and any(map(_is_thought, blocks)))
         if is_state and not self._has_calls:
             self._is_plain = False
-            self._state.add_blocks("content", blocks)
+            # Pictures do not go back: the model is told that there was one.
+            self._state.add_blocks("content", [each for each in blocks if not is_picture(each)])
         for block in blocks:
-            if thought := _thought_in(block):
+            if is_picture(block):
+                self._pictures.read([block], pieces)
+            elif thought := _thought_in(block):
                 self._think(thought, pieces)
             elif text := _text_in(block):
                 self._add_text(self._text.add(text), pieces)

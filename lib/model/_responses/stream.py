@@ -13,6 +13,7 @@ from lib.model._chat.stream import (
     reasoning_tokens_in,
 )
 from lib.model._inline_thought import InlineThought
+from lib.model._pictures import Pictures
 from lib.model._responses.request import WEB_SEARCH
 from lib.model.reply import (
     CallPiece,
@@ -119,6 +120,7 @@ class ResponsesReader:
         # some send no `output_index`, some another `item_id` with each event.
         self._calls_by_key: dict[tuple[str, object], _Call] = {}
         self._items: list[dict[str, Any]] = []
+        self._pictures = Pictures(reply)
 
     def read(self, event: dict[str, Any]) -> list[Piece]:
         """Return the pieces in an event.
@@ -189,6 +191,8 @@ class ResponsesReader:
     def _end_item(self, event: dict[str, Any]) -> list[Piece]:
         """Return the rest of a complete item: some servers send no deltas before it."""
         item: dict[str, Any] = event["item"]
+        if item.get("type") == "image_generation_call":
+            return self._end_picture(item)
         self._items.append(cast("dict[str, Any]", storable_json(item)))
         match item.get("type"):
             case "message":
@@ -241,6 +245,14 @@ class ResponsesReader:
     def _next_start(self) -> int:
         """Return where the next text begins."""
         return self._text_chars + (len(PARAGRAPH) if self._begins_paragraph else 0)
+
+    def _end_picture(self, item: dict[str, Any]) -> list[Piece]:
+        pieces: list[Piece] = []
+        # Without the picture, which would go back with each request.
+        self._items.append({name: value for name, value in item.items() if name != "result"})
+        self._pictures.add(item.get("result"), pieces)
+        self._begins_paragraph = False
+        return pieces
 
     def _begin(self, event: dict[str, Any]) -> list[Piece]:
         self._note_model(_object(event.get("response")))
@@ -421,6 +433,9 @@ def _returns(item: dict[str, Any]) -> bool:
             # Chat templates fail for other arguments.
             arguments = item.get("arguments")
             return isinstance(arguments, str) and parse_object(arguments) is not None
+        case "image_generation_call":
+            # Parley has not kept its picture.
+            return False
         case _:
             return True
 

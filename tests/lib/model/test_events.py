@@ -78,7 +78,7 @@ UNREADABLE = {
     "too many brackets": b"data: " + b"[" * 200_000 + b"\n\n",
     "a number that is too long": b'data: {"a": ' + b"1" * 5000 + b"}\n\n",
     "too long a line": b"data: " + b"x" * 2 * MAX_EVENT_BYTES + b"\n\n",
-    "too many lines": b"data: {\n" + (b"data: " + b"x" * 100_000 + b"\n") * 11 + b"\n",
+    "too many lines": b"data: {\n" + (b"data: " + b"x" * 5_000_000 + b"\n") * 6 + b"\n",
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 from lib.model._responses.stream import ResponsesReader
 from lib.model.reply import (
     CallPiece,
+    FilePiece,
     GarbledStreamError,
     Piece,
     ProviderError,
@@ -14,7 +15,7 @@ from lib.model.reply import (
     Reply,
 )
 from tests.support.model_server import Called
-from tests.support.responses_model import called, failed, responding, said, thought
+from tests.support.responses_model import Item, called, failed, responding, said, thought
 
 MILK = Called("add_task", {"title": "Milk"}, "call_1")
 BREAD = Called("add_task", {"title": "Bread"}, "call_2")
@@ -402,3 +403,33 @@ def test_tokens_of_thoughts_are_counted() -> None:
     read(events, reply)
 
     assert reply.reasoning_tokens == 12
+
+
+def drawn(content: str | None) -> Item:
+    """Return a picture that a tool of the provider's has made, as base64."""
+    item = {"id": "ig_1", "type": "image_generation_call", "status": "completed"}
+    return Item(item | {"result": content})
+
+
+def test_a_generated_picture_is_a_piece_and_goes_back_in_no_state() -> None:
+    reply = Reply()
+    script = responding(thought("A cat."), drawn("AAEC"), said("Here."))
+
+    pieces = read(script.events, reply)
+
+    assert [piece for piece in pieces if isinstance(piece, FilePiece)] == [FilePiece(b"\0\1\2")]
+    assert pieces[-1] == "Here."
+    assert (reply.finish_reason, reply.state) == ("stop", None)
+
+
+def test_a_picture_that_comes_with_the_end_alone_is_read_once() -> None:
+    [*_, end] = responding(drawn("AAEC"), drawn("AAEC")).events
+
+    assert read([end]) == [FilePiece(b"\0\1\2")]
+
+
+def test_a_picture_that_was_not_made_is_counted() -> None:
+    reply = Reply()
+
+    assert "Sorry." in read(responding(drawn(None), said("Sorry.")).events, reply)
+    assert reply.left_out_count == 1
