@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from tests.support.images import data_url, png
 from tests.support.model_server import Called, Reply, ScriptedModel, calling, chunk
 
 HALVES = ("This is the first half,", " and this is the second half.")
@@ -23,6 +24,14 @@ TASK = "Remember to "
 TEXT = "Write "
 PAUSE = "⏸"
 PIECE_LENGTH = 7
+PICTURE = {"type": "image_url", "image_url": {"url": data_url("image/png", png(40, 30))}}
+DRAWING = Reply(
+    chunks=[
+        chunk({"role": "assistant", "content": "", "images": [PICTURE]}),
+        chunk({"content": "Here it is."}),
+        chunk({}, "stop"),
+    ]
+)
 
 
 class AskedModel:
@@ -38,6 +47,7 @@ class AskedModel:
         in nested quotes   4,000 of them, and "the end"
         breaks off         the connection is cut in the middle, the first time
         Remember to …      a call of add_task, where tools are offered
+        draw …             a picture, and a text after it
         Write …            the question after its first paragraph; at a ⏸ the model waits until
                            the question is released
         all else           "You said: …", and when asked again "You said again: …"
@@ -81,6 +91,7 @@ class AskedModel:
             "in silence": Reply(pieces=("You said nothing.",), until=until),
             "at length": Reply(pieces=LINES, until=until, pauses_after=40),
             "with thought": Reply(chunks=THOUGHTFUL, until=until, pauses_after=2),
+            "draw": DRAWING,
             "in nested quotes": Reply(pieces=NESTED),
             "while it is down": None if until.is_set() else Reply(status=503),
             "breaks off": Reply(pieces=HALVES, cuts_after=1) if is_first else None,
@@ -109,4 +120,7 @@ def _note(title: str, last_role: str) -> Reply:
 
 def _last_question(messages: list[dict[str, Any]]) -> str:
     content = next(each["content"] for each in reversed(messages) if each["role"] == "user")
-    return content if isinstance(content, str) else content[-1]["text"]
+    if isinstance(content, str):
+        return content
+    # A picture and a PDF are told by their kinds.
+    return " ".join(part.get("text", part["type"]) for part in content)

@@ -5,7 +5,7 @@ import { isFileUIPart, isReasoningUIPart, isToolUIPart } from 'ai'
 import type { Message } from '@/lib/api-types'
 import { endingOf, textOf } from '@/lib/messages'
 import { CopyButton } from './CopyButton'
-import { FileOut } from './FileOut'
+import { FilePart } from './FilePart'
 import { Markdown } from './Markdown'
 import { MistakeForm } from './MistakeForm'
 import { Sources } from './Sources'
@@ -30,7 +30,7 @@ export function Answer({ message, isStreaming, onRegenerate, onMark }: Props) {
           return <Markdown key={index} text={part.text} isStreaming={isStreaming} />
         }
         if (isReasoningUIPart(part)) return <Thought key={index} part={part} />
-        if (isFileUIPart(part)) return <FileOut key={index} part={part} />
+        if (isFileUIPart(part)) return <FilePart key={index} file={part} />
         return isToolUIPart(part) ? <ToolCall key={part.toolCallId} part={part} /> : null
       })}
       <Sources parts={message.parts} />

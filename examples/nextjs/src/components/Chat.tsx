@@ -1,5 +1,6 @@
 'use client'
 
+import type { FileUIPart } from 'ai'
 import { useState } from 'react'
 
 import type { Message } from '@/lib/api-types'
@@ -32,6 +33,7 @@ export function Chat(props: Props) {
   const { id, history, isArchived, draft, onDraft, onTitle, onAnswer, onReload } = props
   const [cursor, setCursor] = useState(props.cursor)
   const [edited, setEdited] = useState<{ id: string; text: string } | null>(null)
+  const [files, setFiles] = useState<FileUIPart[]>([])
   const [spoken, setSpoken] = useState('')
   const [problem, setProblem] = useState('')
 
@@ -39,7 +41,11 @@ export function Chat(props: Props) {
     id,
     history,
     onTitle,
-    onRefused: (text, editedId) => (editedId ? setEdited({ id: editedId, text }) : onDraft(text)),
+    onRefused: (text, files, editedId) => {
+      if (editedId) return setEdited({ id: editedId, text })
+      onDraft(text)
+      setFiles(files)
+    },
     onAnswer: (answer) => {
       onAnswer(chat.messages[0] ? textOf(chat.messages[0]) : '')
       setSpoken(`Answer: ${textOf(answer)}`)
@@ -86,12 +92,14 @@ export function Chat(props: Props) {
       <Composer
         draft={draft}
         onDraft={onDraft}
+        files={files}
+        onFiles={setFiles}
         isArchived={isArchived}
         isAnswering={chat.isAnswering}
         isStopping={chat.isStopping}
-        onSend={(text) => {
+        onSend={(text, files) => {
           setProblem('')
-          chat.send(text)
+          chat.send(text, files)
           toEnd()
         }}
         onStop={() => {

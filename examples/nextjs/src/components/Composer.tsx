@@ -1,14 +1,20 @@
 'use client'
 
+import type { FileUIPart } from 'ai'
 import { type FormEvent, type KeyboardEvent, type MouseEvent, useEffect, useRef } from 'react'
+
+import { readFiles } from '@/lib/files'
+import { Attachments } from './Attachments'
 
 type Props = {
   draft: string
   onDraft: (text: string) => void
+  files: FileUIPart[]
+  onFiles: (files: FileUIPart[]) => void
   isArchived: boolean
   isAnswering: boolean
   isStopping: boolean
-  onSend: (text: string) => void
+  onSend: (text: string, files: FileUIPart[]) => void
   onStop: () => void
   /** Leads to the end of the conversation; null: it is in sight. */
   onLatest: (() => void) | null
@@ -16,10 +22,12 @@ type Props = {
 
 /** The field for the next message. It can be written while an answer comes, and is sent after it. */
 export function Composer(props: Props) {
-  const { draft, onDraft, isArchived, isAnswering, isStopping, onSend, onStop, onLatest } = props
+  const { draft, onDraft, files, onFiles, isArchived, isAnswering, isStopping, onSend, onStop, onLatest } = props
   // Until a stop is answered, Parley would refuse the next message.
   const isBusy = isAnswering || isStopping
   const field = useRef<HTMLTextAreaElement>(null)
+  const picker = useRef<HTMLInputElement>(null)
+  const isEmpty = !draft.trim() && files.length === 0
 
   useEffect(() => focusField(), [])
 
@@ -30,10 +38,18 @@ export function Composer(props: Props) {
 
   function send(event: FormEvent | KeyboardEvent): void {
     event.preventDefault()
-    if (isBusy || !draft.trim()) return
-    onSend(draft.trim())
+    if (isBusy || isEmpty) return
+    onSend(draft.trim(), files)
     onDraft('')
+    onFiles([])
     field.current?.focus()
+  }
+
+  async function attach(chosen: FileList | null): Promise<void> {
+    if (!chosen?.length) return
+    onFiles([...files, ...(await readFiles(chosen))])
+    if (picker.current) picker.current.value = ''
+    focusField()
   }
 
   function stop(event: MouseEvent): void {
@@ -60,6 +76,15 @@ export function Composer(props: Props) {
           Jump to latest
         </button>
       )}
+      <Attachments files={files} onChange={onFiles} />
+      <input
+        ref={picker}
+        type="file"
+        multiple
+        hidden
+        aria-label="Files"
+        onChange={(event) => attach(event.target.files)}
+      />
       <textarea
         ref={field}
         aria-label="Message"
@@ -69,7 +94,15 @@ export function Composer(props: Props) {
         value={draft}
         onChange={(event) => onDraft(event.target.value)}
         onKeyDown={actOnKey}
+        onPaste={(event) => {
+          if (event.clipboardData.files.length === 0) return
+          event.preventDefault()
+          void attach(event.clipboardData.files)
+        }}
       />
+      <button type="button" onClick={() => picker.current?.click()}>
+        Attach files
+      </button>
       {isBusy ? (
         <button
           type="button"
@@ -80,7 +113,7 @@ export function Composer(props: Props) {
           {isStopping ? 'Stopping …' : 'Stop'}
         </button>
       ) : (
-        <button type="submit" className="main" disabled={!draft.trim()}>
+        <button type="submit" className="main" disabled={isEmpty}>
           Send
         </button>
       )}

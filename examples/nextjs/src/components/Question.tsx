@@ -1,8 +1,10 @@
 'use client'
 
 import type { Message } from '@/lib/api-types'
+import { filesOf } from '@/lib/files'
 import { textOf } from '@/lib/messages'
 import { EditForm } from './EditForm'
+import { FilePart } from './FilePart'
 
 type Props = {
   message: Message
@@ -25,7 +27,10 @@ export function Question({ message, edit, onEdit, onSave, canEdit }: Props) {
   }
   return (
     <article className="question" aria-label="Your message">
-      <div className="text">{text}</div>
+      {text && <div className="text">{text}</div>}
+      {filesOf(message).map((file, index) => (
+        <FilePart key={index} file={file} />
+      ))}
       {canEdit && (
         <div className="actions">
           <button type="button" className="link" onClick={() => onEdit(text)}>

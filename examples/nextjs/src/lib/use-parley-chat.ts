@@ -1,10 +1,12 @@
 import { useChat } from '@ai-sdk/react'
+import type { FileUIPart } from 'ai'
 import { useRef, useState } from 'react'
 
 import type { Message } from './api-types'
 import { ChatTransport } from './chat-transport'
 import { isUnused, noteUse } from './conversation-ids'
 import { conversationsChanged, markMistake, stopAnswer } from './conversations'
+import { filesOf } from './files'
 import { rememberGuest } from './guest-list'
 import { textOf, titleOf } from './messages'
 import { Problem } from './problem'
@@ -14,14 +16,14 @@ const STOP_ATTEMPTS = 5
 const STREAM_END_MS = 150
 
 /** What was asked for last: to be taken back when Parley refuses it. */
-type Attempt = { before: Message[]; text?: string; editedId?: string }
+type Attempt = { before: Message[]; text?: string; files: FileUIPart[]; editedId?: string }
 
 type Options = {
   id: string
   history: Message[]
   onTitle: (title: string) => void
-  /** Gives back the text of a message, or of an edit, that was refused and is not stored. */
-  onRefused: (text: string, editedId?: string) => void
+  /** Gives back a message, or an edit, that was refused and is not stored. */
+  onRefused: (text: string, files: FileUIPart[], editedId?: string) => void
   /** Called with each answer that has ended. */
   onAnswer: (answer: Message) => void
 }
@@ -78,15 +80,15 @@ export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Opt
 
   function takeBack(error: Error): void {
     if (!attempt.current || !(error instanceof Problem)) return
-    const { before, text, editedId } = attempt.current
+    const { before, text, files, editedId } = attempt.current
     // What failed may be tried again as it stands, unless nothing was asked but another answer.
     if (error.isPassing && text !== undefined) return
     setMessages(before)
-    if (text !== undefined) onRefused(text, editedId)
+    if (text !== undefined) onRefused(text, files, editedId)
   }
 
-  function begin(text?: string, editedId?: string): void {
-    attempt.current = { before: messages, text, editedId }
+  function begin(text?: string, files: FileUIPart[] = [], editedId?: string): void {
+    attempt.current = { before: messages, text, files, editedId }
     noteUse(id)
     if (!session.get()) rememberGuest(id, messages.length || !text ? {} : { title: titleOf(text) })
   }
@@ -119,13 +121,15 @@ export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Opt
     isAnswering,
     isStopping,
     prepend: (earlier: Message[]) => setMessages((all) => [...earlier, ...all]),
-    send: (text: string) => {
-      begin(text)
-      void chat.sendMessage({ text })
+    send: (text: string, files: FileUIPart[]) => {
+      begin(text, files)
+      void chat.sendMessage(text ? { text, files } : { files })
     },
     edit: (messageId: string, text: string) => {
-      begin(text, messageId)
-      void chat.sendMessage({ text, messageId })
+      const edited = messages.find((each) => each.id === messageId)
+      const files = edited ? filesOf(edited) : []
+      begin(text, files, messageId)
+      void chat.sendMessage({ text, files, messageId })
     },
     regenerate: (messageId: string) => {
       begin()
@@ -135,7 +139,7 @@ export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Opt
     retry: () => {
       const asked = messages.findLast((each) => each.role === 'user')
       if (!asked) return
-      begin(textOf(asked))
+      begin(textOf(asked), filesOf(asked))
       if (isBlank.current) {
         void chat.regenerate({ messageId: asked.id })
         return
