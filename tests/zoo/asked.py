@@ -3,6 +3,7 @@
 The model is the same behind every provider, and its answer follows from the request alone:
 
     Add …         a call of `add_task` with the rest as title, where the tool is offered
+    Draw …        a picture before the text, from providers that draw
     Count …       a slow answer: its second word comes at once, its third when the test says so
     all else      "You said: …", and a smile
 """
@@ -20,6 +21,7 @@ from tests.support.model_server import TITLE_MODEL
 
 ADD = "Add "
 COUNT = "Count "
+DRAW = "Draw "
 TITLE = "A title"
 
 

@@ -21,6 +21,7 @@ from tests.zoo.refusals import (
     ids_of_nine,
     llama_cpp_form,
     no_blank_text,
+    no_documents,
     no_forced_tool,
     no_images,
     no_large_bound,
@@ -52,6 +53,7 @@ from tests.zoo.streams import (
     cites,
     cites_beside_the_choices,
     counts_at_the_end,
+    draws,
     ends_with,
     ends_without_done,
     ends_without_reason,
@@ -230,12 +232,18 @@ PROVIDERS = (
             items_with_neighbours,
         ),
         misses=(reasoning_back,),
+        draws=True,
         is_chat=False,
         variables={"OPENAI_API": "responses"},
     ),
     Provider(
         name="DeepSeek",
         refusals=(
+            no_documents(
+                "Failed to deserialize the JSON body into the target type: messages[1]: unknown "
+                "variant `file`, expected `text` at line 1 column 1183",
+                code="invalid_request_error",
+            ),
             no_forced_tool("Thinking mode does not support this tool_choice"),
             wants_field(
                 "reasoning_content",
@@ -252,6 +260,7 @@ PROVIDERS = (
         ),
         streams=(thinks("reasoning_content"), keeps_alive, counts_at_the_end),
         misses=(field_back("reasoning_content"),),
+        reads_documents=False,
         reads_images=False,
     ),
     Provider(
@@ -260,14 +269,16 @@ PROVIDERS = (
             details_unchanged,
             no_images("No endpoints found that support image input", status=404, code=404),
         ),
-        streams=(thinks_in_details, names_ids_again, keeps_alive, cites),
+        streams=(thinks_in_details, names_ids_again, draws, keeps_alive, cites),
         cites=True,
+        draws=True,
         misses=(details_back,),
         reads_images=False,
     ),
     Provider(
         name="vLLM",
         refusals=(
+            no_documents("Unknown part type: file", type="BadRequestError", code=400),
             no_images(
                 "At most 0 image(s) may be provided in one prompt.",
                 type="BadRequestError",
@@ -276,11 +287,13 @@ PROVIDERS = (
             strict_order(ALTERNATE, type="BadRequestError", code=400),
         ),
         streams=(thinks("reasoning"), with_calls(ends_without_reason)),
+        reads_documents=False,
         reads_images=False,
     ),
     Provider(
         name="vLLM, older",
         refusals=(
+            no_documents("Unknown part type: file", type="BadRequestError", code=400),
             no_parameter(
                 "tools",
                 '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to '
@@ -299,11 +312,13 @@ PROVIDERS = (
         streams=(thinks("reasoning_content"),),
         form=bare_form,
         has_tools=False,
+        reads_documents=False,
         reads_images=False,
     ),
     Provider(
         name="Ollama",
         refusals=(
+            no_documents("invalid message format"),
             no_parameter(
                 "tools",
                 "registry.ollama.ai/library/gemma3:4b does not support tools",
@@ -313,6 +328,7 @@ PROVIDERS = (
         ),
         streams=(thinks("reasoning"),),
         has_tools=False,
+        reads_documents=False,
         reads_images=False,
         is_serial=True,
         load_seconds=0.5,
@@ -320,6 +336,10 @@ PROVIDERS = (
     Provider(
         name="Groq, parsed",
         refusals=(
+            no_documents(
+                "'messages.1' : for 'role:user' the following must be satisfied"
+                "[('messages.1.content' : value must be a string)]"
+            ),
             no_images(
                 "'messages.1' : for 'role:user' the following must be satisfied"
                 "[('messages.1.content' : value must be a string)]"
@@ -327,6 +347,7 @@ PROVIDERS = (
         ),
         streams=(thinks("reasoning"), calls_whole),
         misses=(field_back("reasoning"),),
+        reads_documents=False,
         reads_images=False,
     ),
     Provider(name="Groq, raw", streams=(thinks_in_tags, calls_whole, counts_at_the_end)),
@@ -348,7 +369,16 @@ PROVIDERS = (
     ),
     Provider(
         name="Mistral",
-        refusals=(ids_of_nine, user_after_tool, no_unknown_fields),
+        refusals=(
+            no_documents(
+                "Input tag 'file' found using 'type' does not match any of the expected tags: "
+                "'text', 'image_url', 'document_url'"
+            ),
+            ids_of_nine,
+            user_after_tool,
+            no_unknown_fields,
+        ),
+        reads_documents=False,
         streams=(thinks_in_lists, calls_whole, counts_at_the_end),
         misses=(list_back,),
         form=bare_form,
@@ -424,6 +454,7 @@ PROVIDERS = (
     Provider(
         name="llama.cpp",
         refusals=(
+            no_documents("unsupported content[].type", status=500, type="server_error"),
             no_images(
                 "image input is not supported - hint: if this is unexpected, you may need to "
                 "provide the mmproj",
@@ -439,6 +470,7 @@ PROVIDERS = (
         ),
         streams=(thinks("reasoning_content"),),
         form=llama_cpp_form,
+        reads_documents=False,
         reads_images=False,
     ),
 )

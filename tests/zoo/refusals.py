@@ -355,6 +355,16 @@ def no_images(message: str, **fields: Any) -> Judge:
     return judge
 
 
+def no_documents(message: str, **fields: Any) -> Judge:
+    """Refuse PDF documents."""
+
+    def judge(asked: Asked) -> Refusal | None:
+        found = next(asked.parts("file"), None) or next(asked.parts("input_file"), None)
+        return Refusal(message=message, **fields) if found else None
+
+    return judge
+
+
 def wants_query(name: str, refusal: Refusal) -> Judge:
     """Refuse a URL without a parameter."""
 

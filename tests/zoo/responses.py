@@ -1,10 +1,12 @@
 """OpenAI's Responses API: how it streams an answer, and the requests that it refuses."""
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.zoo.asked import Answer, Asked, halves, objects_in, pieces_of, sealed
+from tests.support.images import png
+from tests.zoo.asked import DRAW, Answer, Asked, halves, objects_in, pieces_of, sealed
 from tests.zoo.refusals import Refusal
 from tests.zoo.streams import MODEL_NAME, Event, Pause
 
@@ -47,6 +49,11 @@ def _events(asked: Asked, answer: Answer) -> Iterator[dict[str, Any] | Pause]:
             del reasoning["encrypted_content"]
         yield from _reasoning(reasoning, answer.thought)
         output.append(reasoning)
+    if asked.question.startswith(DRAW):
+        drawn = _drawn()
+        yield _added(drawn | {"status": "in_progress", "result": None}, len(output))
+        yield _done(drawn, len(output))
+        output.append(drawn)
     at = len(output)
     if answer.call is None:
         message = _message(answer)
@@ -86,6 +93,12 @@ def _message(answer: Answer) -> dict[str, Any]:
         "phase": "final_answer",
         "content": [part],
     }
+
+
+def _drawn() -> dict[str, Any]:
+    picture = base64.b64encode(png(3, 2)).decode()
+    item = {"id": "ig_1", "type": "image_generation_call", "status": "completed"}
+    return item | {"output_format": "png", "result": picture}
 
 
 def _call(answer: Answer) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import psycopg
 
+from tests.support.documents import PDF, sent_file
 from tests.support.left_behind import leave_behind
 from tests.support.product import Parley, headers_of, parts_of
 from tests.support.reading import Reading, path_of, resuming, sending, until_stored
@@ -24,6 +25,8 @@ PIXEL = {
     "mediaType": "image/gif",
     "url": "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==",
 }
+NOTES = sent_file("notes.md", b"# Plums")
+REPORT = sent_file("report.pdf", PDF, "application/pdf")
 LONG_TURNS = 8
 LONG_CHARS = 400
 
@@ -277,6 +280,32 @@ async def picture(visit: Visit) -> None:
     await visit.say("Hello")
 
 
+async def documents(visit: Visit) -> None:
+    """Tell a text to any model, answer a question with a PDF, or say why not; then go on."""
+    response = await visit.send("Look", NOTES)
+    expect("the text", "# Plums" in words_of(shown_in_stream(response)), expected=True)
+    if visit.server.provider.reads_documents:
+        response = await visit.send("Read this", REPORT)
+        expect("the answer", words_of(shown_in_stream(response)), said("Read this"))
+    else:
+        await visit.refused("Read this", "file_refused", REPORT)
+    await visit.say("Hello")
+
+
+async def drawing(visit: Visit) -> str:
+    """Show a picture that the model draws, and go on."""
+    if not visit.server.provider.draws:
+        return NOT_MEANT
+    response = await visit.send("Draw a cat")
+    files = [part for part in parts_of(response) if part["type"] == "file"]
+    expect("pictures", [part["mediaType"] for part in files], ["image/png"])
+    answer = (await visit.history())[-1]
+    expect("history", [part for part in answer["parts"] if part["type"] == "file"], files)
+    await visit.say("Thank you")
+    await visit.add_task("paint")
+    return ""
+
+
 async def withheld(visit: Visit) -> str:
     """Say that a question was withheld, and go on."""
     if not visit.server.provider.filters:
@@ -333,6 +362,8 @@ SCENARIOS: dict[str, Scenario] = {
     "kill and recovery": kill,
     "resume": resume,
     "picture, then Hello": picture,
+    "text and PDF, then Hello": documents,
+    "picture of the model's": drawing,
     "withheld question": withheld,
     "8 long questions": long,
     "after another model": other_before,

@@ -43,6 +43,8 @@ class Provider:
         has_tools: the model may call tools.
         reads_images: the model reads images.
         cites: each text cites a page.
+        reads_documents: it reads PDF documents.
+        draws: it draws pictures.
         filters: a question with a forbidden word is withheld.
         is_serial: it answers one request at a time.
         load_seconds: silence before the first byte of its first answer.
@@ -60,6 +62,8 @@ class Provider:
     has_tools: bool = True
     reads_images: bool = True
     cites: bool = False
+    reads_documents: bool = True
+    draws: bool = False
     filters: bool = False
     is_serial: bool = False
     load_seconds: float = 0.0

@@ -8,7 +8,8 @@ from enum import Enum
 from typing import Any
 
 from tests.support import model_server
-from tests.zoo.asked import Answer, Asked, halves, object_in, pieces_of, sealed
+from tests.support.images import data_url, png
+from tests.zoo.asked import DRAW, Answer, Asked, halves, object_in, pieces_of, sealed
 
 MODEL_NAME = "zoo-1"
 DONE = b"data: [DONE]\n\n"
@@ -58,6 +59,16 @@ def chunk(delta: dict[str, Any] | None, finish_reason: str | None = None) -> dic
 def calls(call: dict[str, Any]) -> dict[str, Any]:
     """Return a chunk with a piece of the first call."""
     return chunk({"tool_calls": [{"index": 0} | call]})
+
+
+def draws(events: list[Event], asked: Asked, _answer: Answer) -> list[Event]:
+    """Stream a picture as OpenRouter does, before the text; some gateways send it again."""
+    if not asked.question.startswith(DRAW):
+        return events
+    url = data_url("image/png", png(3, 2))
+    image = {"type": "image_url", "image_url": {"url": url}, "index": 0}
+    drawn = chunk({"role": "assistant", "content": "", "images": [image]})
+    return [events[0], drawn, *events[1:-1], drawn, events[-1]]
 
 
 def thinks(field: str) -> Shape:

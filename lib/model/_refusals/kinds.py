@@ -78,7 +78,7 @@ NO_DOCUMENTS = re.compile(
     r"|(?:\bpdfs?\b|documents?\b|file (?:content|input|part|type|upload)s?).{0,60}(?:not|n't|un)"
     r"(?: ?(?:support|enabled|available|allowed|able))|(?:not|n't|un)[ _]?(?:support|accept"
     r"|enabled).{0,40}(?:\bpdfs?\b|documents?\b|file (?:content|input|part|type|upload))"
-    r"|only image types are supported"
+    r"|only image types are supported|unsupported content\[\]\.type"
 )
 # … or it cannot read this one.
 BAD_FILE = re.compile(
