@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import assert_never
 
+from lib.answers._files.made import MadeFiles
 from lib.answers._hosted.calls import HostedCalls
 from lib.answers._hosted.sources import Sources
-from lib.answers._made_files import MadeFiles
 from lib.answers._prompt import prompt_messages
 from lib.answers._states import provider_state
 from lib.answers._tools.calls import MAX_ARGUMENTS_CHARS, CallAssembler

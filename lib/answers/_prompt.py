@@ -5,8 +5,7 @@ from binascii import a2b_base64
 from collections.abc import Iterator
 from typing import Any
 
-from lib.answers._states import steps_with_states
-from lib.answers._told_files import (
+from lib.answers._files.told import (
     BEGINNING_CHARS,
     BYTES_A_CHAR,
     MAX_TEXT_CHARS,
@@ -17,6 +16,7 @@ from lib.answers._told_files import (
     told_text,
     told_whole,
 )
+from lib.answers._states import steps_with_states
 from lib.conversations.message import Message
 from lib.conversations.parts import Data, File, Text, ToolCall
 from lib.conversations.steps import SEPARATOR, Step

@@ -67,12 +67,15 @@ class EventStream:
     def feed(self, received: bytes) -> list[dict[str, Any]]:
         """Return the JSON objects of the events that are complete now, up to `[DONE]`."""
         found: list[dict[str, Any]] = []
-        received = self._with_line_feeds(received)
+        is_odd = received and (self._was_return or b"\r" in received)
+        received = self._with_line_feeds(received) if is_odd else received
         if b"\n" not in received:
             self._keep(received)
             return found
         # As bytes: `str.splitlines` would cut a line at each U+2028 of an answer.
-        *lines, self._rest = (self._beginning() + received).split(b"\n")
+        *lines, self._rest = ((self._beginning() if self._more else self._rest) + received).split(
+            b"\n"
+        )
         if lines and (self._with_mark or self._skips_line):
             lines = self._without_refuse(lines)
         if len(self._rest) > MAX_EVENT_BYTES:
@@ -101,8 +104,6 @@ class EventStream:
 
     def _with_line_feeds(self, received: bytes) -> bytes:
         """Return bytes whose lines end with line feeds, whether with CR, LF or both before."""
-        if not received or not (self._was_return or b"\r" in received):
-            return received
         if self._was_return:
             received = received.removeprefix(b"\n")
         self._was_return = received.endswith(b"\r")
@@ -119,9 +120,7 @@ class EventStream:
         return lines
 
     def _beginning(self) -> bytes:
-        """Return the last line, as far as it has arrived."""
-        if not self._more:
-            return self._rest
+        """Return the last line, which came in pieces, as far as it has arrived."""
         pieces, self._more, self._more_bytes = self._more, [], 0
         return b"".join((self._rest, *pieces))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lib.answers._made_files import MAX_BYTES
+from lib.answers._files.made import MAX_BYTES
 from tests.support.images import IMAGES, data_url, png_of_bytes
 from tests.support.logs import events_of
 from tests.support.model_server import Called, Reply, ScriptedModel, calling, chunk

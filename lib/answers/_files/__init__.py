@@ -1,0 +1,1 @@
+"""Files of messages: as the model is told them, and as it makes them."""
