@@ -173,6 +173,44 @@ class StorageQuotaExceeded(QuotaExceeded):
     code = "storage_quota_exceeded"
 
 
+class FileStorageFull(Problem):
+    """Your files have reached the storage that you may use, so nothing was stored."""
+
+    code = "file_storage_full"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    @classmethod
+    def with_left(cls, left_bytes: int, max_bytes: int) -> "FileStorageFull":
+        """Return the problem of an owner with so many bytes left, of so many in all."""
+        return cls(
+            f"Your files may have {max_bytes:,} bytes in all, of which {left_bytes:,} are left, so "
+            "nothing was stored. Send smaller files, or delete conversations with files that you "
+            "no longer need."
+        )
+
+
+class FilesTooLarge(Problem):
+    """The files of this message are too large together, so nothing was stored."""
+
+    code = "files_too_large"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    @classmethod
+    def with_size(cls, size: int) -> "FilesTooLarge":
+        """Return the problem of a message whose files have so many bytes."""
+        return cls(
+            f"The files of this message have {size:,} bytes together, so nothing was stored. Send "
+            "some of them in another message."
+        )
+
+
+class FileNotStored(Problem):
+    """A file of this message is not stored, or its upload is not complete. Attach it again."""
+
+    code = "file_not_stored"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
 class MethodNotAllowed(Problem):
     """This URL does not support that method. The header Allow lists the methods to use."""
 

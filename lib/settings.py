@@ -315,7 +315,8 @@ class Settings:
     metrics_token: str | None = setting(secret(16))
 
     max_message_chars: int = setting(number(1, 100_000), 10_000)
-    max_file_bytes: int = setting(number(0, 3_000_000), 1_500_000)
+    max_file_bytes: int = setting(number(0, 14_000_000), 10_000_000)
+    max_user_bytes: int = setting(number(0, 1_000_000_000_000), 500_000_000)
     max_prompt_images: int = setting(number(0, 100), 10)
     anonymous_files: bool = setting(boolean, default=False)
     image_hosts: tuple[str, ...] = setting(image_hosts, ())
@@ -325,7 +326,7 @@ class Settings:
     messages_per_day: int = setting(number(0, 1_000_000), 500)
     anonymous_per_day: int = setting(number(0, 1_000_000_000), 5000)
     tokens_per_day: int = setting(number(0, 1_000_000_000_000), 5_000_000)
-    bytes_per_day: int = setting(number(0, 1_000_000_000_000), 20_000_000)
+    bytes_per_day: int = setting(number(0, 1_000_000_000_000), 100_000_000)
     max_tool_steps: int = setting(number(1, 50), 5)
     retention_days: int = setting(number(0, 36_500), 30)
     max_duration_seconds: float = setting(number(5, 3600, float), 300.0)

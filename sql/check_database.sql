@@ -26,7 +26,8 @@ BEGIN
     FROM unnest(
         ARRAY[
             'schema_migrations', 'conversations', 'chat_messages', 'quotas', 'tool_runs',
-            'stream_batches', 'finished_streams', 'metric_counters', 'account_attempts', 'known_networks'
+            'stream_batches', 'finished_streams', 'metric_counters', 'account_attempts', 'known_networks',
+            'chat_files', 'message_files'
         ]
     ) AS names (name)
     WHERE
@@ -51,7 +52,8 @@ BEGIN
             'find_account', 'finish_log_in', 'finish_turn', 'is_kept', 'list_slow_statements',
             'list_tool_runs', 'list_turn_messages', 'own_quota', 'own_user',
             'reach_conversation', 'register_account', 'remember_user', 'replace_old_titles',
-            'search_conversations', 'search_vector', 'sign_out_everywhere', 'user_state'
+            'search_conversations', 'search_vector', 'sign_out_everywhere', 'user_state',
+            'count_bytes', 'delete_files_of_messages', 'store_message_files', 'told_files'
         ]);
     IF foreign_functions IS NOT NULL THEN
         RAISE EXCEPTION USING

@@ -54,6 +54,8 @@ COMMIT;
 \ir apply_migration.sql
 \set migration 010_search
 \ir apply_indexes.sql
+\set migration 011_files
+\ir apply_migration.sql
 
 -- The functions, unless a later version's migration is applied: then its functions stay. (Of two versions with the
 -- same migrations, the one that migrates last sets the functions.)
@@ -75,6 +77,7 @@ SELECT NOT EXISTS (
     \ir functions/begin_turn.sql
     \ir functions/change_password.sql
     \ir functions/count_account_attempt.sql
+    \ir functions/count_bytes.sql
     \ir functions/count_guess.sql
     \ir functions/count_tokens.sql
     \ir functions/count_use.sql
@@ -97,6 +100,8 @@ SELECT NOT EXISTS (
     \ir functions/replace_old_titles.sql
     \ir functions/search_conversations.sql
     \ir functions/sign_out_everywhere.sql
+    \ir functions/store_message_files.sql
+    \ir functions/told_files.sql
     \ir functions/user_state.sql
 \else
     \echo leaving the functions as they are: a later version has migrated this database

@@ -33,7 +33,7 @@ $$;
 
 COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text) IS 'Parley: limits the rest of the transaction to the rows of this caller';
 
-CREATE FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying)
+CREATE FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -234,6 +234,7 @@ BEGIN
                     WHEN decision.stores_message
                         THEN
                             octet_length(begin_turn.content)
+                            + begin_turn.file_bytes
                             + coalesce(pg_column_size(begin_turn.files), 0)
                             + coalesce(pg_column_size(begin_turn.steps), 0)
                             + coalesce(pg_column_size(begin_turn.metadata), 0)
@@ -418,7 +419,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
+COMMENT ON FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
 
 CREATE FUNCTION public.change_password(account_id text, checked_hash text, password_hash text, network_subject text) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -505,6 +506,41 @@ END
 $$;
 
 COMMENT ON FUNCTION public.count_account_attempt(subjects text[], free_counts integer[], first_delays integer[], longest_delays integer[], known_days integer, counted_at timestamp with time zone, OUT is_known boolean, OUT retry_after_seconds double precision) IS 'Parley: counts an attempt to log in or to register, or says how long to wait';
+
+CREATE FUNCTION public.count_bytes(counted_subjects text[], bytes_per_day bigint[], stored_bytes bigint, counted_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    counted_now CONSTANT timestamptz := coalesce(counted_at, now());
+    day_bytes bigint;
+BEGIN
+    FOR number IN 1 .. coalesce(cardinality(counted_subjects), 0) LOOP
+        INSERT INTO quotas AS already (subject, minute_count, minute_ends_at, day_count, day_ends_at, byte_count)
+        VALUES (
+            counted_subjects[number],
+            0, counted_now + interval '1 minute', 0, counted_now + interval '1 day', stored_bytes
+        )
+        ON CONFLICT (subject) DO UPDATE SET
+            day_count = CASE WHEN already.day_ends_at <= counted_now THEN 0 ELSE already.day_count END,
+            day_ends_at = CASE
+                WHEN already.day_ends_at <= counted_now THEN excluded.day_ends_at
+                ELSE already.day_ends_at
+            END,
+            token_count = CASE WHEN already.day_ends_at <= counted_now THEN 0 ELSE already.token_count END,
+            byte_count = CASE
+                WHEN already.day_ends_at <= counted_now THEN stored_bytes
+                ELSE already.byte_count + stored_bytes
+            END
+        RETURNING already.byte_count INTO day_bytes;
+        IF bytes_per_day[number] > 0 AND day_bytes > bytes_per_day[number] THEN
+            RAISE EXCEPTION USING ERRCODE = 'PA011', MESSAGE = 'the bytes of a day are used up';
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.count_bytes(counted_subjects text[], bytes_per_day bigint[], stored_bytes bigint, counted_at timestamp with time zone) IS 'Parley: adds the bytes of a piece of an upload to the running day of each subject, or raises PA011';
 
 CREATE FUNCTION public.count_guess(client_subject text, is_guess boolean) RETURNS void
     LANGUAGE plpgsql
@@ -699,6 +735,42 @@ $$;
 
 COMMENT ON FUNCTION public.count_use(counted_subjects text[], per_minute integer[], per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], stored_bytes bigint, counted_at timestamp with time zone, OUT is_allowed boolean, OUT subject_number integer, OUT refusal text, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) IS 'Parley: counts one use for all of several subjects, or for none; returns the uses left of the tightest';
 
+CREATE FUNCTION public.delete_files_of_messages() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    freed_ids uuid[];
+BEGIN
+    -- Nearly all messages have no file.
+    IF NOT EXISTS (
+        SELECT FROM deleted_messages
+        WHERE deleted_messages.files IS NOT NULL OR deleted_messages.steps IS NOT NULL
+    ) THEN
+        RETURN NULL;
+    END IF;
+    WITH freed AS (
+        DELETE FROM message_files
+        USING deleted_messages
+        WHERE
+            message_files.conversation_id = deleted_messages.conversation_id
+            AND message_files.chat_message_id = deleted_messages.id
+            AND (deleted_messages.files IS NOT NULL OR deleted_messages.steps IS NOT NULL)
+        RETURNING message_files.file_id
+    )
+
+    SELECT array_agg(DISTINCT freed.file_id) INTO freed_ids FROM freed;
+    PERFORM FROM chat_files WHERE chat_files.id = any(freed_ids) ORDER BY chat_files.id FOR UPDATE;
+    DELETE FROM chat_files
+    WHERE
+        chat_files.id = any(freed_ids)
+        AND NOT EXISTS (SELECT FROM message_files WHERE message_files.file_id = chat_files.id);
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.delete_files_of_messages() IS 'Parley: deletes the files of deleted messages which no other message has';
+
 CREATE FUNCTION public.delete_old_chat_messages(retention interval DEFAULT '30 days'::interval, batch integer DEFAULT NULL::integer) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -874,6 +946,8 @@ BEGIN
     -- An application's own `tasks` may lack a foreign key that deletes them with the user.
     DELETE FROM tasks WHERE tasks.user_id = caller_id;
     DELETE FROM conversations WHERE conversations.user_id = caller_id;
+    -- Those of messages are gone with them; these are uploads that no message has.
+    DELETE FROM chat_files WHERE chat_files.user_id = caller_id;
     IF obj_description(to_regclass('users'), 'pg_class') LIKE 'Parley:%' THEN
         DELETE FROM users WHERE users.id = caller_id;
     END IF;
@@ -1874,6 +1948,254 @@ $$;
 
 COMMENT ON FUNCTION public.sign_out_everywhere() IS 'Parley: ends all tokens of the caller that were issued until now';
 
+CREATE FUNCTION public.store_message_files(conversation_id uuid, user_id text, message_id text, turn_id uuid, file_ids uuid[], media_types text[], filenames text[], contents bytea[], max_user_bytes bigint, max_message_bytes bigint, now timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    row_id bigint;
+    found_count integer;
+    message_bytes bigint;
+    stored_bytes bigint;
+    new_bytes bigint;
+BEGIN
+    SELECT chat_messages.id INTO row_id
+    FROM conversations
+    INNER JOIN chat_messages ON conversations.id = chat_messages.conversation_id
+    WHERE
+        conversations.id = store_message_files.conversation_id
+        AND conversations.user_id IS NOT DISTINCT FROM store_message_files.user_id
+        AND chat_messages.user_id IS NOT DISTINCT FROM store_message_files.user_id
+        AND chat_messages.message_id = store_message_files.message_id
+        AND chat_messages.superseded_at IS NULL
+        AND CASE
+            WHEN store_message_files.turn_id IS NULL THEN chat_messages.role = 'assistant'
+            ELSE conversations.turn_id = store_message_files.turn_id AND chat_messages.role = 'user'
+        END;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+
+    -- DO UPDATE locks a file that is there, so that no session deletes it at this moment. In the order of the ids, as
+    -- delete_files_of_messages locks them. A row without an earlier version (xmax) was made here.
+    WITH given AS (
+        SELECT
+            file.id,
+            file.media_type,
+            file.filename,
+            file.bytes
+        FROM
+            unnest(file_ids, media_types, filenames, contents)
+            AS file (id, media_type, filename, bytes)
+        WHERE file.bytes IS NOT NULL
+        ORDER BY file.id
+    ),
+
+    stored AS (
+        INSERT INTO chat_files AS already (
+            id, user_id, conversation_id, media_type, filename, size, bytes, created_at
+        )
+        SELECT
+            given.id,
+            store_message_files.user_id,
+            CASE WHEN store_message_files.user_id IS NULL THEN store_message_files.conversation_id END,
+            given.media_type,
+            given.filename,
+            length(given.bytes),
+            given.bytes,
+            coalesce(store_message_files.now, now())
+        FROM given
+        ORDER BY given.id
+        ON CONFLICT (id) DO UPDATE SET filename = coalesce(already.filename, excluded.filename)
+        RETURNING already.size, already.xmax = 0 AS is_new
+    )
+
+    SELECT coalesce(sum(stored.size) FILTER (WHERE stored.is_new), 0) INTO new_bytes FROM stored;
+
+    -- A file without bytes must be there, and stay there; a file with bytes is by now.
+    PERFORM FROM chat_files
+    WHERE
+        chat_files.id = any(file_ids)
+        AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id
+        AND (
+            chat_files.user_id IS NOT NULL
+            OR chat_files.conversation_id = store_message_files.conversation_id
+        )
+        AND chat_files.media_type = media_types[array_position(file_ids, chat_files.id)]
+        AND length(chat_files.bytes) = chat_files.size
+    ORDER BY chat_files.id
+    FOR UPDATE;
+    GET DIAGNOSTICS found_count = ROW_COUNT;
+    -- Of an answer that a killed function has left, a file may be missing: it goes without.
+    IF found_count < cardinality(file_ids) AND store_message_files.turn_id IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA010', MESSAGE = 'a file of the message is not there';
+    END IF;
+
+    IF store_message_files.turn_id IS NOT NULL THEN
+        SELECT sum(chat_files.size) INTO message_bytes
+        FROM chat_files
+        WHERE chat_files.id = any(file_ids) AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id;
+        IF message_bytes > max_message_bytes THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'PA012',
+                MESSAGE = 'the files of the message are too large together',
+                DETAIL = message_bytes::text;
+        END IF;
+    END IF;
+
+    IF new_bytes > 0 AND max_user_bytes > 0 THEN
+        -- Apart, because no index serves IS NOT DISTINCT FROM.
+        IF store_message_files.user_id IS NOT NULL THEN
+            SELECT sum(chat_files.size) INTO stored_bytes
+            FROM chat_files
+            WHERE chat_files.user_id = store_message_files.user_id;
+        ELSE
+            SELECT sum(chat_files.size) INTO stored_bytes
+            FROM chat_files
+            WHERE
+                chat_files.user_id IS NULL
+                AND chat_files.conversation_id = store_message_files.conversation_id;
+        END IF;
+        IF stored_bytes > max_user_bytes THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'PA009',
+                MESSAGE = 'the files of the owner would be too large',
+                DETAIL = greatest(max_user_bytes - (stored_bytes - new_bytes), 0)::text;
+        END IF;
+    END IF;
+
+    INSERT INTO message_files (conversation_id, chat_message_id, file_id, user_id)
+    SELECT
+        store_message_files.conversation_id,
+        row_id,
+        chat_files.id,
+        store_message_files.user_id
+    FROM chat_files
+    WHERE
+        chat_files.id = any(file_ids)
+        AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id
+        AND (
+            chat_files.user_id IS NOT NULL
+            OR chat_files.conversation_id = store_message_files.conversation_id
+        )
+    ON CONFLICT DO NOTHING;
+    RETURN found_count;
+END
+$$;
+
+COMMENT ON FUNCTION public.store_message_files(conversation_id uuid, user_id text, message_id text, turn_id uuid, file_ids uuid[], media_types text[], filenames text[], contents bytea[], max_user_bytes bigint, max_message_bytes bigint, now timestamp with time zone) IS 'Parley: stores the files of a message, each once for its owner';
+
+CREATE FUNCTION public.told_files(conversation_id uuid, user_id text, turn_id uuid, message_row_id bigint, files jsonb, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer) RETURNS json
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    is_newest boolean;
+    result json;
+BEGIN
+    SELECT
+        sum(sizes.seen_count) <= max_seen
+        AND sum(least(sizes.seen_bytes, max_bytes)) <= max_bytes
+        AND sum(least(sizes.text_bytes, max_text_bytes)) <= 2 * max_text_bytes
+    INTO is_newest
+    FROM chat_messages AS later
+    CROSS JOIN
+        LATERAL (
+            SELECT
+                count(*) FILTER (WHERE file.content ->> 'mediaType' = any(seen_types)) AS seen_count,
+                coalesce(sum(stored.size) FILTER (WHERE file.content ->> 'mediaType' = any(seen_types)), 0)
+                    AS seen_bytes,
+                coalesce(sum(stored.size) FILTER (WHERE file.content ->> 'mediaType' <> all(seen_types)), 0)
+                    AS text_bytes
+            FROM jsonb_array_elements(later.files) AS file (content)
+            -- LIMIT: each file is looked up by its key in every plan.
+            LEFT JOIN
+                LATERAL (
+                    SELECT chat_files.size
+                    FROM chat_files
+                    WHERE
+                        chat_files.id = (file.content ->> 'id')::uuid
+                        AND chat_files.user_id IS NOT DISTINCT FROM told_files.user_id
+                    LIMIT 1
+                ) AS stored ON TRUE
+        ) AS sizes
+    WHERE
+        later.conversation_id = told_files.conversation_id
+        AND later.user_id IS NOT DISTINCT FROM told_files.user_id
+        AND later.superseded_at IS NULL
+        AND later.files IS NOT NULL
+        AND later.id >= told_files.message_row_id
+        AND later.id <= (
+            SELECT question.id
+            FROM conversations
+            INNER JOIN chat_messages AS question
+                ON
+                    conversations.id = question.conversation_id
+                    AND conversations.turn_message_id = question.message_id
+                    AND question.superseded_at IS NULL
+            WHERE
+                conversations.id = told_files.conversation_id
+                AND conversations.user_id IS NOT DISTINCT FROM told_files.user_id
+                AND question.user_id IS NOT DISTINCT FROM told_files.user_id
+                AND conversations.turn_id = told_files.turn_id
+        );
+
+    SELECT
+        json_agg(
+            CASE
+                WHEN stored.size IS NULL THEN file.content
+                -- An attempt without the turn has no question, and so no later message.
+                WHEN is_newest IS NULL OR (file.is_seen AND NOT is_newest)
+                    THEN file.content || jsonb_build_object('size', stored.size)
+                ELSE
+                    file.content || jsonb_build_object(
+                        'size', stored.size,
+                        'url',
+                        'data:' || stored.media_type || ';base64,' || translate(
+                            encode(
+                                CASE
+                                    WHEN file.is_seen THEN stored.bytes
+                                    ELSE
+                                        substring(
+                                            stored.bytes
+                                            FOR CASE WHEN is_newest THEN max_text_end ELSE max_beginning_end END
+                                        )
+                                END,
+                                'base64'
+                            ),
+                            E'\n', ''
+                        )
+                    )
+            END
+            ORDER BY file.number
+        )
+    INTO result
+    FROM (
+        SELECT
+            element.content,
+            element.number,
+            element.content ->> 'mediaType' = any(seen_types) AS is_seen
+        FROM jsonb_array_elements(told_files.files) WITH ORDINALITY AS element (content, number)
+    ) AS file
+    LEFT JOIN
+        LATERAL (
+            SELECT
+                chat_files.media_type,
+                chat_files.size,
+                chat_files.bytes
+            FROM chat_files
+            WHERE
+                chat_files.id = (file.content ->> 'id')::uuid
+                AND chat_files.user_id IS NOT DISTINCT FROM told_files.user_id
+            LIMIT 1
+        ) AS stored ON TRUE;
+    RETURN result;
+END
+$$;
+
+COMMENT ON FUNCTION public.told_files(conversation_id uuid, user_id text, turn_id uuid, message_row_id bigint, files jsonb, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer) IS 'Parley: the files of a message with what the model may need of their bytes';
+
 CREATE FUNCTION public.user_state(user_id text, token_issued_at timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -1921,6 +2243,38 @@ COMMENT ON COLUMN public.account_attempts.attempted_at IS 'The latest of them';
 COMMENT ON COLUMN public.account_attempts.next_attempt_at IS 'Attempts before are refused with 429; NULL: none are';
 
 COMMENT ON COLUMN public.account_attempts.ends_at IS 'A day after the first attempt that it counts';
+
+CREATE TABLE public.chat_files (
+    id uuid NOT NULL,
+    user_id character varying(255),
+    conversation_id uuid,
+    media_type character varying(100) NOT NULL,
+    filename character varying(255),
+    size bigint NOT NULL,
+    bytes bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT chk_file_owner CHECK (((user_id IS NOT NULL) OR (conversation_id IS NOT NULL))),
+    CONSTRAINT chk_file_size CHECK ((size > 0))
+);
+ALTER TABLE ONLY public.chat_files ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+COMMENT ON TABLE public.chat_files IS 'Parley: the bytes of files in messages, each once for its owner; deleted with the last message that has it';
+
+COMMENT ON COLUMN public.chat_files.id IS 'Hash of the owner, the type and the bytes; random for an upload that is not complete';
+
+COMMENT ON COLUMN public.chat_files.user_id IS 'Owner; NULL: a guest';
+
+COMMENT ON COLUMN public.chat_files.conversation_id IS 'A guest''s conversation, to which the file belongs; NULL: it belongs to a user';
+
+COMMENT ON COLUMN public.chat_files.media_type IS 'Its type, which the first bytes have shown';
+
+COMMENT ON COLUMN public.chat_files.filename IS 'The name under which it came first; NULL: none';
+
+COMMENT ON COLUMN public.chat_files.size IS 'Bytes of the whole file';
+
+COMMENT ON COLUMN public.chat_files.bytes IS 'The file; of an upload that is not complete, its beginning';
+
+COMMENT ON COLUMN public.chat_files.created_at IS 'When it was stored; an upload that no message has is deleted a day later';
 
 ALTER TABLE public.chat_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.chat_messages_id_seq
@@ -2014,6 +2368,23 @@ COMMENT ON COLUMN public.known_networks.subject IS 'Keyed hash of the account''s
 COMMENT ON COLUMN public.known_networks.user_id IS 'The account';
 
 COMMENT ON COLUMN public.known_networks.used_at IS 'The latest log-in from there that succeeded';
+
+CREATE TABLE public.message_files (
+    conversation_id uuid NOT NULL,
+    chat_message_id bigint NOT NULL,
+    file_id uuid NOT NULL,
+    user_id character varying(255)
+);
+
+COMMENT ON TABLE public.message_files IS 'Parley: which message has which file';
+
+COMMENT ON COLUMN public.message_files.conversation_id IS 'The conversation of the message';
+
+COMMENT ON COLUMN public.message_files.chat_message_id IS 'chat_messages.id of the message';
+
+COMMENT ON COLUMN public.message_files.file_id IS 'The file';
+
+COMMENT ON COLUMN public.message_files.user_id IS 'Owner of the conversation; NULL: anonymous';
 
 CREATE TABLE public.metric_counters (
     metric character varying(100) NOT NULL,
@@ -2179,6 +2550,9 @@ COMMENT ON COLUMN public.users.updated_at IS 'Last change of email or name';
 ALTER TABLE ONLY public.account_attempts
     ADD CONSTRAINT account_attempts_pkey PRIMARY KEY (subject);
 
+ALTER TABLE ONLY public.chat_files
+    ADD CONSTRAINT chat_files_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.chat_messages
     ADD CONSTRAINT chat_messages_pkey PRIMARY KEY (conversation_id, id);
 
@@ -2190,6 +2564,9 @@ ALTER TABLE ONLY public.finished_streams
 
 ALTER TABLE ONLY public.known_networks
     ADD CONSTRAINT known_networks_pkey PRIMARY KEY (subject);
+
+ALTER TABLE ONLY public.message_files
+    ADD CONSTRAINT message_files_pkey PRIMARY KEY (conversation_id, chat_message_id, file_id);
 
 ALTER TABLE ONLY public.metric_counters
     ADD CONSTRAINT metric_counters_pkey PRIMARY KEY (metric, function, label, bound);
@@ -2213,6 +2590,12 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
 CREATE INDEX idx_account_attempts_ends_at ON public.account_attempts USING btree (ends_at);
+
+CREATE INDEX idx_chat_files_conversation_id ON public.chat_files USING btree (conversation_id, id) INCLUDE (size) WHERE (conversation_id IS NOT NULL);
+
+CREATE INDEX idx_chat_files_created_at ON public.chat_files USING btree (created_at);
+
+CREATE INDEX idx_chat_files_user_id ON public.chat_files USING btree (user_id, id) INCLUDE (size);
 
 CREATE INDEX idx_chat_messages_conversation_created ON public.chat_messages USING btree (conversation_id, created_at DESC);
 
@@ -2248,6 +2631,8 @@ CREATE INDEX idx_known_networks_used_at ON public.known_networks USING btree (us
 
 CREATE INDEX idx_known_networks_user_id ON public.known_networks USING btree (user_id);
 
+CREATE INDEX idx_message_files_file_id ON public.message_files USING btree (file_id);
+
 CREATE INDEX idx_quotas_day_ends_at ON public.quotas USING btree (day_ends_at);
 
 CREATE INDEX idx_stream_batches_created_at ON public.stream_batches USING btree (created_at) WHERE (first_part = 0);
@@ -2266,6 +2651,16 @@ CREATE UNIQUE INDEX uq_chat_messages_message_id ON public.chat_messages USING bt
 
 CREATE UNIQUE INDEX uq_chat_messages_reply_to ON public.chat_messages USING btree (reply_to) WHERE ((superseded_at IS NULL) AND (reply_to IS NOT NULL));
 
+CREATE TRIGGER delete_files_of_messages AFTER DELETE ON public.chat_messages REFERENCING OLD TABLE AS deleted_messages FOR EACH STATEMENT EXECUTE FUNCTION public.delete_files_of_messages();
+
+COMMENT ON TRIGGER delete_files_of_messages ON public.chat_messages IS 'Parley: files go with the last message that has them, in the same transaction';
+
+ALTER TABLE ONLY public.chat_files
+    ADD CONSTRAINT chat_files_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.chat_files
+    ADD CONSTRAINT chat_files_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.chat_messages
     ADD CONSTRAINT chat_messages_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
 
@@ -2281,6 +2676,9 @@ ALTER TABLE ONLY public.finished_streams
 ALTER TABLE ONLY public.known_networks
     ADD CONSTRAINT known_networks_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.message_files
+    ADD CONSTRAINT message_files_file_id_fkey FOREIGN KEY (file_id) REFERENCES public.chat_files(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.stream_batches
     ADD CONSTRAINT stream_batches_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
 
@@ -2295,6 +2693,8 @@ ALTER TABLE ONLY public.tool_runs
 
 ALTER TABLE public.account_attempts ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.chat_files ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.chat_messages ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.conversations ENABLE ROW LEVEL SECURITY;
@@ -2303,7 +2703,17 @@ ALTER TABLE public.finished_streams ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.known_networks ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.message_files ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.metric_counters ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own_chat_files ON public.chat_files TO parley_app USING (
+CASE
+    WHEN (user_id IS NULL) THEN (conversation_id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif"))
+    ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+END);
+
+COMMENT ON POLICY own_chat_files ON public.chat_files IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
 
 CREATE POLICY own_chat_messages ON public.chat_messages TO parley_app USING (
 CASE
@@ -2332,6 +2742,14 @@ COMMENT ON POLICY own_finished_streams ON public.finished_streams IS 'The caller
 CREATE POLICY own_known_networks ON public.known_networks TO parley_app USING (((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif")));
 
 COMMENT ON POLICY own_known_networks ON public.known_networks IS 'The caller''s, to read; only the log-in writes';
+
+CREATE POLICY own_message_files ON public.message_files TO parley_app USING (
+CASE
+    WHEN (user_id IS NULL) THEN (conversation_id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif"))
+    ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+END);
+
+COMMENT ON POLICY own_message_files ON public.message_files IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
 
 CREATE POLICY own_stream_batches ON public.stream_batches TO parley_app USING (
 CASE

@@ -10,8 +10,9 @@ Problems  401 unauthenticated (always, if CRON_SECRET is not set), 422 invalid_r
           503 database_unavailable
 Database  1 round trip: list_lapsed_turns.sql, and 2 for each turn that it finds; then 1 for each
           1,000 rows: delete_old_quotas.sql, delete_old_finished_streams.sql,
-          delete_old_chat_messages.sql, delete_old_conversations.sql, replace_old_titles.sql; dry
-          run: count_old_chat_messages.sql, count_old_conversations.sql, count_old_titles.sql
+          delete_unused_files.sql, delete_old_chat_messages.sql, delete_old_conversations.sql,
+          replace_old_titles.sql; dry run: count_old_chat_messages.sql,
+          count_old_conversations.sql, count_old_titles.sql
 """
 
 from starlette.requests import Request

@@ -358,6 +358,19 @@ class MistakeExample(Answered):
     mistake_note: str | None
 
 
+class Upload(Answered):
+    """The state of an upload."""
+
+    id: UUID
+    """Of the upload, and of the file when it is complete."""
+    url: str | None
+    """The link for a message's `file` part, which opens the file, too; null: not complete."""
+    size: int
+    """Bytes of the whole file."""
+    received: int
+    """Bytes that have come: the `offset` of the next piece."""
+
+
 class UsageReport(Answered):
     """The tokens of all requests to the model, by day and model."""
 
@@ -406,6 +419,8 @@ ExportedRow = Literal[
     "tool_run",
     "stream_batch",
     "finished_stream",
+    "file",
+    "file_bytes",
 ]
 
 
@@ -490,6 +505,7 @@ ANSWERS = (
     MistakesOrUsage,
     MistakeExample,
     TaskPage,
+    Upload,
     Registered,
     SignedIn,
     CleanUpReport,

@@ -86,7 +86,10 @@ CHUNKS: dict[str, tuple[str, dict[str, Schema]]] = {
         "A document that the answer cites.",
         {"sourceId": TEXT, "mediaType": TEXT, "title": TEXT, "filename?": TEXT} | _PLACE,
     ),
-    "file": ("A file that the model or a tool has made.", {"mediaType": TEXT, "url": TEXT}),
+    "file": (
+        "A file that the model or a tool has made; its link lasts for one to two hours.",
+        {"mediaType": TEXT, "url": TEXT},
+    ),
     "data-conversation": (
         "The model has given the conversation a title; this is no part of the message.",
         {

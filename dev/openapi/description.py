@@ -15,6 +15,7 @@ from lib import __version__
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROMETHEUS_TEXT: Schema = {"type": "string", "description": "Its text format, version 0.0.4."}
+FILE_BYTES: Schema = {"type": "string", "format": "binary", "description": "Bytes of a file."}
 BEARER = {"type": "http", "scheme": "bearer"}
 SECURITY_SCHEMES = {
     "token": BEARER
@@ -65,7 +66,10 @@ def _schemas() -> dict[str, Schema]:
     requests, answers = schemas_of(REQUESTS, "validation"), schemas_of(ANSWERS, "serialization")
     if different := [name for name in requests.keys() & answers if requests[name] != answers[name]]:
         raise ValueError(f"schemas of requests and answers have one name: {different}")
-    others = chunk_schemas() | {"PrometheusText": PROMETHEUS_TEXT}
+    others = chunk_schemas() | {
+        "PrometheusText": PROMETHEUS_TEXT,
+        "FileBytes": FILE_BYTES,
+    }
     return dict(sorted((requests | answers | others).items()))
 
 

@@ -36,7 +36,7 @@ HEADERS: dict[str, tuple[str, Schema, bool]] = {
     ),
     "retry-after": ("Seconds after which it is worth trying again.", NUMBER, False),
     "www-authenticate": ("`Bearer`.", {"type": "string", "const": "Bearer"}, True),
-    "content-disposition": ("Of an export.", TEXT, False),
+    "content-disposition": ("Of an export, or a file.", TEXT, False),
     "ratelimit": ("What is left in the minute and in the day, of the tightest quota.", TEXT, False),
     "ratelimit-policy": ("Those quotas.", TEXT, False),
     "ratelimit-limit": ("Of the quota that has the least left: answers in all.", NUMBER, False),

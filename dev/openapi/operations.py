@@ -83,6 +83,7 @@ class Operation:
         more_query: schemas of parameters that no query string reads.
         body: the component that describes the body.
         is_body_optional: some callers send none.
+        has_binary_body: the body is bytes, of any type.
         answers: the successes, by status.
         problems: the problems of its own; those of its caller, body and query are added.
         problem_headers: headers that the problems may have.
@@ -97,6 +98,7 @@ class Operation:
     more_query: Mapping[str, Schema] = field(default_factory=dict[str, Schema])
     body: str | None = None
     is_body_optional: bool = False
+    has_binary_body: bool = False
     answers: Mapping[int, Answer]
     problems: tuple[type[Problem], ...] = ()
     problem_headers: tuple[str, ...] = ()
@@ -116,6 +118,9 @@ class Operation:
                 "required": not self.is_body_optional,
                 "content": content,
             }
+        if self.has_binary_body:
+            content = {"application/octet-stream": {"schema": {"$ref": f"{REF}FileBytes"}}}
+            operation["requestBody"] = {"required": True, "content": content}
         return operation | {
             "responses": responses | problem_responses(self._problems(), self.problem_headers)
         }

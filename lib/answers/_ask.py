@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import assert_never
 
+from lib.answers._files.kept import KeptFiles
 from lib.answers._files.made import MadeFiles
 from lib.answers._hosted.calls import HostedCalls
 from lib.answers._hosted.sources import Sources
@@ -79,20 +80,21 @@ class ModelAnswer:
 
 
 async def ask_model(
-    database: Database, answer: Answer, cut_at: float, spending: Spending
+    database: Database, answer: Answer, files: KeptFiles, cut_at: float, spending: Spending
 ) -> ModelAnswer:
     """Ask the model for an answer, and write its text and tool calls to the stream as they come.
 
     Args:
         database: the database that the tools work on.
         answer: the answer in the making.
+        files: stores its files.
         cut_at: the deadline of the answer, on the clock of `time.monotonic()`, in seconds.
         spending: gets the cost of each request.
 
     Raises:
         AnswerNotStored: when the turn is another attempt's by now.
     """
-    steps = _Steps(database, answer, spending)
+    steps = _Steps(database, answer, files, spending)
     finish_reason: FinishReason | None = None
     failure: Problem | None = None
     cut_reason: CutReason | None = None
@@ -152,16 +154,18 @@ class _Steps:
     The first step has the calls that earlier attempts have run, if they have run any.
     """
 
-    def __init__(self, database: Database, answer: Answer, spending: Spending) -> None:
-        """Take the answer, the database that its tools work on, and what gets its cost."""
+    def __init__(
+        self, database: Database, answer: Answer, files: KeptFiles, spending: Spending
+    ) -> None:
+        """Take the answer, the database of its tools, and what gets its files and its cost."""
         self._answer = answer
         self._spending = spending
         self._parts = answer.parts
-        self._runs = ToolRuns(database, answer.turn, answer.parts)
+        self._runs = ToolRuns(database, answer.turn, answer.parts, files)
         self._calls = CallAssembler(answer.parts, self._runs)
         self._sources = Sources(answer.parts)
         self._hosted_calls = HostedCalls(answer.parts, self._runs)
-        self._files = MadeFiles(answer.parts)
+        self._files = MadeFiles(answer.parts, files)
         self._reply = Reply()
         self._tokens = _Tokens()
         self._shown_outcomes = set[str]()
@@ -352,7 +356,7 @@ class _Steps:
                     parts.add_reasoning(piece.text)
                 elif isinstance(piece, FilePiece):
                     # A picture alone is an answer.
-                    has_text = (not drops_text and self._files.add(piece)) or has_text
+                    has_text = (not drops_text and await self._files.add(piece)) or has_text
                 elif not isinstance(piece, str):
                     self._add_whole(piece, drops_sources=drops_text)
                 elif self._calls:

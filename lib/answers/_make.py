@@ -12,6 +12,7 @@ from functools import partial
 from lib.answers._analysis import begin_analysis, end_analysis, finish_analysis, with_analysis
 from lib.answers._ask import ModelAnswer, ask_model
 from lib.answers._batches import BatchedStream, storing_batches
+from lib.answers._files.kept import KeptFiles
 from lib.answers._title import requesting_title, wait_for_title
 from lib.answers.answer import Answer, running_answers
 from lib.conversations.message import Message
@@ -41,13 +42,16 @@ type Store = Callable[[], Awaitable[StoredWithTitle]]
 async def make_answer(database: Database, answer: Answer, deadline: Deadline) -> None:
     """Make an answer. In every case its stream ends, and its turn is given back."""
     spending = Spending()
+    files = KeptFiles(database, answer.turn)
     text_begun = answer.parts.text_begun
     analysis = begin_analysis(answer.turn, text_begun, spending)
     try:
         with storing_batches(
             database, answer.turn, answer.stream, answer.cut, deadline.ends_at
         ) as stream:
-            model_answer, title = await _ask_with_title(database, answer, deadline.cut_at, spending)
+            model_answer, title = await _ask_with_title(
+                database, answer, files, deadline.cut_at, spending
+            )
             stream.is_finishing = True
             if model_answer.message is None:
                 await _end_without_message(database, answer, model_answer, spending)
@@ -62,7 +66,10 @@ async def make_answer(database: Database, answer: Answer, deadline: Deadline) ->
             with spending.storing() as cost:
                 rest = cost.beyond(message.prompt_tokens, message.completion_tokens)
                 marks = _marks(model_answer, rest)
-                store = partial(finish_turn, database, answer.turn, message, title, unstored, marks)
+                shown = files.files(answer.parts.steps)
+                store = partial(
+                    finish_turn, database, answer.turn, message, title, unstored, marks, shown
+                )
                 stored, title_now = await _store(store, deadline.last_words_at)
         if model_answer.failure is None:
             title_parts = unstored.title_parts if title == title_now else b""
@@ -140,13 +147,14 @@ def _fail(answer: Answer, problem: Problem) -> None:
 
 
 async def _ask_with_title(
-    database: Database, answer: Answer, cut_at: float, spending: Spending
+    database: Database, answer: Answer, files: KeptFiles, cut_at: float, spending: Spending
 ) -> tuple[ModelAnswer, str | None]:
     """Ask the model for the answer, and beside it for a title of the conversation.
 
     Args:
         database: the database that the tools work on.
         answer: the answer in the making.
+        files: stores its files.
         cut_at: the deadline of the answer, on the clock of `time.monotonic()`, in seconds.
         spending: gets the cost of both.
 
@@ -155,7 +163,7 @@ async def _ask_with_title(
     """
     text_begun = answer.parts.text_begun
     async with requesting_title(answer.turn, text_begun, spending) as title_task:
-        model_answer = await ask_model(database, answer, cut_at, spending)
+        model_answer = await ask_model(database, answer, files, cut_at, spending)
         if model_answer.message is None:
             return model_answer, None
         is_complete = model_answer.failure is None and model_answer.cut_reason is None

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from binascii import b2a_base64
 from itertools import count
 
 from lib.conversations.parts import Data, File, Reasoning, Source, Text, ToolCall, citations_in
@@ -167,11 +166,6 @@ class PartWriter:
         """Return an id that no source of the answer has."""
         parts = (part for step in self.steps for part in step.parts)
         return f"source-{sum(isinstance(part, Source) for part in parts) + 1}"
-
-    def add_file(self, media_type: str, data: bytes, filename: str | None = None) -> None:
-        """Write a file that the model or a tool has made."""
-        url = f"data:{media_type};base64,{b2a_base64(data, newline=False).decode()}"
-        self.add(File(url=url, media_type=media_type, filename=filename))
 
     def add_step(self, step: Step) -> None:
         """Write a complete step of an earlier attempt, which has no text, as soon as the model adds

@@ -3,7 +3,7 @@
 import json
 import re
 from typing import Annotated, Any, Literal, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, StrictBool, model_validator
 
@@ -11,8 +11,9 @@ from lib.chat._image_urls import check_image_url
 from lib.conversations.parts import Data, Text
 from lib.conversations.user_parts import FILE, UserPart, stored_user_parts
 from lib.files.images import read_base64
-from lib.files.kinds import FileType, check_file, clean_name, file_type
+from lib.files.kinds import SEEN_TYPES, FileType, check_file, clean_name, readable_type
 from lib.http.validation import ClientId, Storable, validate
+from lib.identity.file_links import file_id_in
 from lib.problems import InvalidRequest, NothingToAnswer, Unauthenticated
 from lib.settings import settings
 from lib.texts import storable_json
@@ -27,9 +28,6 @@ MAX_DATA_PARTS = 10
 MAX_DATA_BYTES = 16 * 1024
 MAX_DATA_DEPTH = 32
 DATA_URL = re.compile(r"data:[^,]{0,300}?;base64,")
-# The kinds that OPENAI_FILES names, in words for a person.
-READ_KINDS = {"images": "images (PNG, JPEG, GIF, WebP)", "pdf": "PDF"}
-TEXTS = "text such as .txt, .md, .csv, .json and source code"
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
@@ -175,8 +173,9 @@ class FilePart(BaseModel, defer_build=True):
 
     Attributes:
         mediaType: the file's; where it is '' or names no kind, the ending of `filename` does.
-        url: `data:`, a media type, `;base64,…`: the file; or of an image `https://…`, a public
-            host, from which the provider fetches it.
+        url: `data:`, a media type, `;base64,…`: the file; or the link to a stored file, as an
+            upload returns it or history has it; or of an image `https://…`, a public host, from
+            which the provider fetches it.
         filename: the model is told it, without folders.
     """
 
@@ -189,11 +188,8 @@ class FilePart(BaseModel, defer_build=True):
     def _is_readable(self) -> "FilePart":
         """Check that the model reads such a file, and that the bytes are one; store it so."""
         self.filename = clean_name(self.filename or "") or None
-        found = file_type(self.mediaType, self.filename)
         try:
-            if found is None or not _is_read(found):
-                message = f"must be a file that the model reads: {_kinds_read()}"
-                raise ValueError(message)  # noqa: TRY301 (the name of the file stands before it)
+            found = readable_type(self.mediaType, self.filename)
             self.mediaType = found.media_type
             self._check(found)
         except ValueError as error:
@@ -201,6 +197,9 @@ class FilePart(BaseModel, defer_build=True):
         return self
 
     def _check(self, found: FileType) -> None:
+        if self.stored_id is not None:
+            # It was checked when it was stored, under this media type.
+            return
         is_image = found.kind == "image"
         if is_image and not self.url.startswith("data:"):
             check_image_url(self.url)
@@ -220,6 +219,11 @@ class FilePart(BaseModel, defer_build=True):
         check_file(read_base64(data), found)
 
     @property
+    def stored_id(self) -> UUID | None:
+        """The id of the stored file that the URL links to; None: it links to none."""
+        return file_id_in(self.url)
+
+    @property
     def data_bytes(self) -> int:
         """The size of the file in a `data:` URL, in bytes; 0 for other URLs."""
         beginning, _, data = self.url.partition(",")
@@ -227,26 +231,9 @@ class FilePart(BaseModel, defer_build=True):
             return 0
         return len(data) // 4 * 3 - data[-2:].count("=")
 
-    @property
-    def is_text(self) -> bool:
-        """The model is told the file as text."""
-        found = file_type(self.mediaType, self.filename)
-        return found is not None and found.kind == "text"
-
     def stored(self) -> dict[str, Any]:
         """Return the file in its stored form, which clients see, too."""
         return self.model_dump(exclude={"type"}, exclude_none=True)
-
-
-def _is_read(found: FileType) -> bool:
-    """Tell whether the model reads files of a type; any model reads text."""
-    names = {"image": "images", "pdf": "pdf"}
-    return found.kind == "text" or names[found.kind] in settings().openai_files
-
-
-def _kinds_read() -> str:
-    """Return the kinds of files that the model reads, in words."""
-    return ", ".join([*(READ_KINDS[name] for name in settings().openai_files), TEXTS])
 
 
 class SdkForm(Options, defer_build=True):
@@ -444,7 +431,7 @@ def _check_text(text: str, field: str, max_message_chars: int, *, has_files: boo
 
 def _check_files(files: list[FilePart], field: str) -> None:
     # All files of a message reach the model, so it has no more than a prompt may have.
-    seen = [file for file in files if not file.is_text]
+    seen = [file for file in files if file.mediaType in SEEN_TYPES]
     max_seen = settings().max_prompt_images
     if len(files) > MAX_FILES or len(seen) > max_seen:
         detail = f"must have at most {MAX_FILES} files, and has {len(files)}"
@@ -452,6 +439,9 @@ def _check_files(files: list[FilePart], field: str) -> None:
             most = min(MAX_FILES, max_seen)
             detail = f"must have at most {most} images and PDFs, and has {len(seen)}"
         raise InvalidRequest(errors=[{"field": field, "detail": detail}])
+    linked = [file.stored_id for file in files if file.stored_id is not None]
+    if len(set(linked)) < len(linked):
+        raise InvalidRequest(errors=[{"field": field, "detail": "must not have a file twice"}])
     try:
         _check_bytes(sum(file.data_bytes for file in files), "the files together")
     except ValueError as error:

@@ -32,6 +32,8 @@ type Kind = Literal[
     "tool_run",
     "stream_batch",
     "finished_stream",
+    "file",
+    "file_bytes",
 ]
 
 
@@ -95,6 +97,22 @@ class FinishedStreamRow:
     content: str
 
 
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A row of export_files."""
+
+    id: UUID
+    size: int
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileBytesRow:
+    """The row of export_file_bytes."""
+
+    content: str
+
+
 # Of a batch: an export has to be complete, however much there is, and nobody watches it come.
 TIMEOUT_MS = 30_000
 EXPORT_PROFILE = Statement("conversations/export_profile", ProfileRow, timeout_ms=TIMEOUT_MS)
@@ -110,6 +128,12 @@ EXPORT_STREAM_BATCHES = Statement(
 EXPORT_FINISHED_STREAMS = Statement(
     "conversations/export_finished_streams", FinishedStreamRow, timeout_ms=TIMEOUT_MS
 )
+EXPORT_FILES = Statement("conversations/export_files", FileRow, timeout_ms=TIMEOUT_MS)
+EXPORT_FILE_BYTES = Statement(
+    "conversations/export_file_bytes", FileBytesRow, timeout_ms=TIMEOUT_MS
+)
+# Of one line. A multiple of 3, so that the lines of a file join to one text in base64.
+LINE_BYTES = 1_500_000
 LONG_ROWS = (EXPORT_MESSAGES, EXPORT_FINISHED_STREAMS)
 
 
@@ -198,6 +222,34 @@ async def _batches(database: Database, caller: Caller) -> AsyncIterator[bytes]:
             if len(rows) < size:
                 break
             last_row = rows[-1]
+    async for batch in _file_batches(database, caller, unexpired):
+        yield batch
+
+
+async def _file_batches(
+    database: Database, caller: Caller, parameters: dict[str, Any]
+) -> AsyncIterator[bytes]:
+    """Yield the files: each a line, and then lines with its bytes, which need the memory of one."""
+    last_id: UUID | None = None
+    while True:
+        files = await database.run_as(
+            caller, None, EXPORT_FILES(**parameters, cursor_id=last_id, batch_size=BATCH)
+        )
+        for file in files:
+            yield _line("file", file.content)
+            for first_byte in range(0, file.size, LINE_BYTES):
+                call = EXPORT_FILE_BYTES(
+                    user_id=caller.user_id,
+                    file_id=file.id,
+                    first_byte=first_byte,
+                    byte_count=LINE_BYTES,
+                )
+                # None, if the file was deleted meanwhile.
+                for row in await database.run_as(caller, None, call):
+                    yield _line("file_bytes", row.content)
+        if len(files) < BATCH:
+            break
+        last_id = files[-1].id
 
 
 def _line(kind: Kind, content: str) -> bytes:

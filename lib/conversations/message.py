@@ -9,6 +9,7 @@ from uuid import UUID
 from lib.conversations.steps import StepColumns, steps_of
 from lib.conversations.ui_parts import ui_parts
 from lib.conversations.user_parts import user_ui_parts
+from lib.identity.file_links import plain_link, signed_link
 
 # As the columns allow them (chk_message_role, chk_finish_reason).
 Role = Literal["user", "assistant", "system"]
@@ -89,12 +90,22 @@ class Message:
         if self.role == "assistant":
             yield from ui_parts(steps_of(self.step_columns))
         else:
-            yield from user_ui_parts(self.content, self.files or [], self.steps)
+            yield from user_ui_parts(self.content, self._file_parts(), self.steps)
 
     @property
     def step_columns(self) -> StepColumns:
         """The columns that tell an answer's steps."""
         return StepColumns(self.content, self.tool_calls, self.steps)
+
+    def _file_parts(self) -> Iterator[dict[str, Any]]:
+        """Yield the files of a user's message; a stored one by its link."""
+        for file in self.files or []:
+            if "id" not in file:
+                yield {"type": "file"} | file
+                continue
+            link = signed_link(plain_link(file["id"], self.conversation_id))
+            named = {name: file[name] for name in ("mediaType", "filename") if name in file}
+            yield {"type": "file", "url": link} | named
 
     def ui_metadata(self) -> dict[str, Any]:
         """Return the metadata that clients see, the same in the stream and in history."""

@@ -11,6 +11,7 @@ from typing import Any, assert_never
 
 from lib.conversations.parts import Citation, Data, File, Part, Reasoning, Source, Text, ToolCall
 from lib.conversations.steps import Step
+from lib.identity.file_links import signed_link, unsigned_link
 from lib.settings import settings
 
 STEP_START = {"type": "step-start"}
@@ -134,11 +135,12 @@ def _units(text: str) -> int:
 
 
 def file_part(file: File) -> dict[str, Any]:
-    """Return a file's part, without its name: useChat of all versions drops it from a stream.
+    """Return a file's part; a stored file gets a link that a page may open for a while.
 
-    History would show another part than the live page does.
+    Without its name: useChat of all versions drops it from a stream, and history would show another
+    part than the live page does.
     """
-    return {"type": "file", "mediaType": file.media_type, "url": file.url}
+    return {"type": "file", "mediaType": file.media_type, "url": signed_link(file.url)}
 
 
 def data_part(data: Data) -> dict[str, Any]:
@@ -152,7 +154,7 @@ def part_of(ui_part: dict[str, Any]) -> Source | File | Data | None:
         case {"type": "source-url" | "source-document"}:
             return _source_of(ui_part)
         case {"type": "file"}:
-            return File(url=ui_part["url"], media_type=ui_part["mediaType"])
+            return File(url=unsigned_link(ui_part["url"]), media_type=ui_part["mediaType"])
         case {"type": str(name)} if name.startswith("data-") and not ui_part.get("transient"):
             return Data(name=name.removeprefix("data-"), data=ui_part["data"], id=ui_part.get("id"))
         case _:

@@ -46,21 +46,21 @@ def stored_user_parts(parts: Sequence[UserPart]) -> list[list[dict[str, Any]]] |
 
 
 def user_ui_parts(
-    content: str, files: list[dict[str, Any]], steps: list[list[dict[str, Any]]] | None
+    content: str, files: Iterator[dict[str, Any]], steps: list[list[dict[str, Any]]] | None
 ) -> Iterator[dict[str, Any]]:
     """Yield the parts of a user's message as those of an AI SDK `UIMessage`, as the page sent them.
 
     Args:
         content: the column.
-        files: likewise; [] if there are none.
-        steps: likewise.
+        files: the parts of the files, in their order.
+        steps: the column.
     """
     if steps is None:
         if content:
             yield {"type": "text", "text": content}
-        yield from ({"type": "file"} | file for file in files)
+        yield from files
         return
-    next_files, start = iter(files), 0
+    start = 0
     for part in steps[0]:
         match part["type"]:
             case "text":
@@ -70,7 +70,7 @@ def user_ui_parts(
                     yield {"type": "text", "text": text}
                 start = end + len(SEPARATOR)
             case "file":
-                yield {"type": "file"} | next(next_files)
+                yield next(files)
             case _:
                 yield data_part(_data(part))
 

@@ -12,18 +12,27 @@ from lib.problems import (
     DatabaseNotMigrated,
     DatabaseTooSlow,
     DatabaseUnavailable,
+    FileNotStored,
+    FilesTooLarge,
+    FileStorageFull,
     LocalAccountsUnavailable,
     NotFound,
     Problem,
     SignOutUnavailable,
+    StorageQuotaExceeded,
     TooManyGuesses,
     Unauthenticated,
 )
+from lib.settings import settings
 
 # Not the statement's fault, and perhaps over in a moment: a lost connection, too long a wait for a
 # connection or a lock, a full disk, a server that only reads.
 TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
 SIGNED_OUT = "You were signed out everywhere, or your password was changed. Sign in again."
+NO_BYTES_LEFT = (
+    "With this file you would store more than you may in a day, so it was not stored. Send a "
+    "smaller one, or come back tomorrow."
+)
 # Errors that functions of the database raise on purpose (sql/functions/).
 RAISED: dict[str | None, Callable[[], Problem]] = {
     "PA001": AccountInactive,
@@ -32,7 +41,11 @@ RAISED: dict[str | None, Callable[[], Problem]] = {
     "PA004": lambda: Unauthenticated(SIGNED_OUT),
     "PA006": NotFound,
     "PA007": SignOutUnavailable,
+    "PA010": FileNotStored,
+    "PA011": lambda: StorageQuotaExceeded(NO_BYTES_LEFT),
 }
+# Those whose DETAIL is a number.
+WITH_NUMBER = {"PA005", "PA009", "PA012"}
 LOCKED = "The database is busy with another change to the same data. Try again in a moment."
 NO_ROLE = (
     "The role of DATABASE_URL may not act as parley_app. The operator grants it: GRANT parley_app "
@@ -67,10 +80,22 @@ def as_problem(error: psycopg.Error, caller: Caller | None) -> Problem | None:
             return DatabaseNotMigrated(NO_ROLE, retry_after_seconds=60)
         case errors.IntegrityError():
             return _problem_with_user(error, caller)
-        case _ if error.sqlstate == "PA005":
-            return TooManyGuesses(retry_after_seconds=float(error.diag.message_detail or 60))
         case _:
-            raised = RAISED.get(error.sqlstate)
+            return _raised_problem(error)
+
+
+def _raised_problem(error: psycopg.Error) -> Problem | None:
+    """Return the problem that a function of the database has raised; None: it raised none."""
+    number = float(error.diag.message_detail or 0) if error.sqlstate in WITH_NUMBER else 0
+    match error.sqlstate:
+        case "PA005":
+            return TooManyGuesses(retry_after_seconds=number or 60)
+        case "PA009":
+            return FileStorageFull.with_left(int(number), settings().max_user_bytes)
+        case "PA012":
+            return FilesTooLarge.with_size(int(number))
+        case code:
+            raised = RAISED.get(code)
             return raised() if raised else None
 
 

@@ -1,1 +1,1 @@
-"""Files: which kinds a message may have, and the checks of their bytes."""
+"""Files of messages: their kinds and checks; stored once for their owner, and served by link."""

@@ -12,10 +12,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lib.files.images import READERS, check_image
+from lib.settings import settings
 
 Kind = Literal["image", "pdf", "text"]
 PDF = "application/pdf"
 PLAIN_TEXT = "text/plain"
+# What providers read themselves; all other files are told as text.
+SEEN_TYPES = (*READERS, PDF)
+# The kinds that OPENAI_FILES names, in words for a person.
+READ_KINDS = {"images": "images (PNG, JPEG, GIF, WebP)", "pdf": "PDF"}
+TEXTS = "text such as .txt, .md, .csv, .json and source code"
 # RFC 6838, section 4.2: the names of a type and of its subtype.
 MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
 MAX_NAME_CHARS = 255
@@ -116,6 +122,21 @@ def file_type(media_type: str, filename: str | None) -> FileType | None:
     return ending if ending and (is_unknown or ending.kind == "text") else None
 
 
+def readable_type(media_type: str, filename: str | None) -> FileType:
+    """Return the type of a file, as `file_type` does, if the model reads such files (OPENAI_FILES).
+
+    Raises:
+        ValueError: when it does not; says what it reads.
+    """
+    names = {"image": "images", "pdf": "pdf"}
+    found = file_type(media_type, filename)
+    if found is None or (found.kind != "text" and names[found.kind] not in settings().openai_files):
+        kinds = ", ".join([*(READ_KINDS[name] for name in settings().openai_files), TEXTS])
+        message = f"must be a file that the model reads: {kinds}"
+        raise ValueError(message)
+    return found
+
+
 def check_file(data: bytes, found: FileType) -> None:
     """Check that bytes are a file of a type.
 
@@ -126,11 +147,25 @@ def check_file(data: bytes, found: FileType) -> None:
         case "image":
             check_image(data, found.media_type)
         case "pdf":
-            if not data.startswith(b"%PDF-"):
-                message = "url must have PDF data, and begins like no PDF file"
-                raise ValueError(message)
+            check_beginning(data, found)
         case "text":
             text_in(data)
+
+
+def check_beginning(data: bytes, found: FileType) -> None:
+    """Check that bytes are the beginning of a file of a type; a text may begin with any.
+
+    Raises:
+        ValueError: when they are not; says why.
+    """
+    if found.kind == "image":
+        name, beginning, _ = READERS[found.media_type]
+        is_right = beginning.match(data) is not None
+    else:
+        name, is_right = "PDF", found.kind == "text" or data.startswith(b"%PDF-")
+    if not is_right:
+        message = f"url must have {name} data, and begins like no {name} file"
+        raise ValueError(message)
 
 
 def text_in(data: bytes, *, is_cut: bool = False) -> str:

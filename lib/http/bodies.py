@@ -72,7 +72,7 @@ async def read_json(request: Request, max_bytes: int = MAX_BODY_BYTES) -> dict[s
     media_type = request.headers.get("content-type", "").partition(";")[0]
     if media_type.strip().lower() != "application/json":
         raise UnsupportedMediaType
-    body = await _read(request, max_bytes)
+    body = await read_bytes(request, max_bytes)
     try:
         content: object = json.loads(body.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -82,11 +82,14 @@ async def read_json(request: Request, max_bytes: int = MAX_BODY_BYTES) -> dict[s
     return content  # pyright: ignore[reportUnknownVariableType] (names are text in JSON)
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
+async def read_bytes(request: Request, max_bytes: int) -> bytes:
     """Read at most `max_bytes`; of a larger body, read and drop some more.
 
     If the server answered and closed while the client is still sending, the connection would be
     reset, and the client would never see the answer.
+
+    Raises:
+        PayloadTooLarge: when it has more than `max_bytes`.
     """
     body, dropped_bytes = bytearray(), 0
     async for chunk in request.stream():

@@ -95,6 +95,14 @@ class DeletedStream:
     ended_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class UnusedFile:
+    """The row of delete_unused_files."""
+
+    id: UUID
+    created_at: datetime
+
+
 # The time that a batch should keep the database busy, and so the longest that a turn waits for it.
 # The number of rows that fit into it differs a hundredfold between a server that has all data in
 # memory and one that fetches each page over the network.
@@ -106,6 +114,8 @@ LONGEST_PAUSE_SECONDS = 1.0
 QUOTA_BATCH = 500
 # Each stream may be as long as an answer.
 STREAM_BATCH = 200
+# Each may have 25 MB.
+FILE_BATCH = 20
 DELETE_OLD_CHAT_MESSAGES = Statement("operations/delete_old_chat_messages", MessageBatch)
 DELETE_OLD_CONVERSATIONS = Statement("operations/delete_old_conversations", ConversationBatch)
 REPLACE_OLD_TITLES = Statement("operations/replace_old_titles", TitleBatch)
@@ -113,6 +123,7 @@ DELETE_OLD_QUOTAS = Statement("operations/delete_old_quotas", Counter)
 DELETE_OLD_ACCOUNT_ATTEMPTS = Statement("operations/delete_old_account_attempts", AttemptCounter)
 DELETE_OLD_KNOWN_NETWORKS = Statement("operations/delete_old_known_networks", UnusedNetwork)
 DELETE_OLD_FINISHED_STREAMS = Statement("operations/delete_old_finished_streams", DeletedStream)
+DELETE_UNUSED_FILES = Statement("operations/delete_unused_files", UnusedFile)
 
 
 @dataclass(slots=True)
@@ -182,7 +193,7 @@ async def clean_up(database: Database) -> CleanUpReport:
 
     Stores the unfinished answers of killed functions first. Then deletes until nothing is left or
     the function's time is over; the next clean-up continues, and several at once share the work.
-    With RETENTION_DAYS=0 deletes counters and streams only.
+    With RETENTION_DAYS=0 deletes counters, streams and files without a message only.
 
     Raises:
         DatabaseUnavailable: see `Database.run`; the batches before it stay deleted.
@@ -193,6 +204,7 @@ async def clean_up(database: Database) -> CleanUpReport:
     await deletion.delete_quotas()
     await deletion.delete_account_attempts()
     await deletion.delete_finished_streams()
+    await deletion.delete_unused_files()
     if deletion.retention_days:
         # In this order, because a conversation is empty only when its messages are deleted, and a
         # conversation that goes needs no title.
@@ -314,6 +326,10 @@ class Deletion:
     async def delete_finished_streams(self) -> None:
         """Delete the streams that can no longer be resumed, as far as time allows."""
         await self._delete_rows(DELETE_OLD_FINISHED_STREAMS, STREAM_BATCH, attrgetter("ended_at"))
+
+    async def delete_unused_files(self) -> None:
+        """Delete the files that no message has had for a day, as far as time allows."""
+        await self._delete_rows(DELETE_UNUSED_FILES, FILE_BATCH, attrgetter("created_at"))
 
     async def _delete_rows[Row](
         self,

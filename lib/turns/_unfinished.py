@@ -17,7 +17,9 @@ from lib.conversations.steps import (
     stored_steps,
 )
 from lib.conversations.ui_parts import part_of, whole_part
+from lib.files.file import NewFile
 from lib.streams import parts as ui_stream
+from lib.turns.finish import shown_files
 from lib.turns.tool_runs import ToolRun
 
 # Why an unfinished answer is stored: its attempt died, or its user asked it to stop.
@@ -81,6 +83,11 @@ class UnfinishedAnswer:
         if self._has_bare_step and not self._steps[-1].parts:
             # No page shows the beginning of a step before its first part.
             self._steps.pop()
+
+    @property
+    def files(self) -> list[NewFile]:
+        """The files that the answer shows, each once; their bytes are stored already."""
+        return shown_files(self._steps)
 
     @property
     def is_empty(self) -> bool:

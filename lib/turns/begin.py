@@ -17,6 +17,9 @@ from lib.conversations.message import Message
 from lib.database.acting import remember_user
 from lib.database.client import Database
 from lib.database.statements import Call, Statement
+from lib.files.file import FileOwner, MessageFiles, message_files
+from lib.files.limits import told_limits
+from lib.files.storing import StoredFiles, store_call
 from lib.identity.callers import Caller
 from lib.problems import (
     ConversationArchived,
@@ -130,14 +133,25 @@ async def begin_turn(
         ConversationFull: when the conversation holds MAX_CONVERSATION_MESSAGES messages.
         MessageIdTaken: when the message's id is the id of another message.
         NothingToAnswer: when an answer is to be made again, and there is no question.
+        FileNotStored: when a link in the message is of no file of the caller.
+        FilesTooLarge: when the files of the message have more than 14 MB together.
+        FileStorageFull: when the caller would have more than MAX_USER_BYTES of files.
         QuotaExceeded: when the caller has no answers left; nothing was stored.
         StorageQuotaExceeded: when the message is larger than what the caller may still store today.
         TokenQuotaExceeded: when the caller's answers have cost the tokens of a day.
         NotFound: when the caller does not reach the conversation, or may not create it.
         Problem: see `Database.run_as`.
     """
+    owner = FileOwner(caller.user_id, conversation_id)
     attempt = _Attempt(
-        caller, subjects_of(caller), conversation_id, request, turn_id, deadline, takes_turn
+        caller,
+        subjects_of(caller),
+        conversation_id,
+        request,
+        turn_id,
+        deadline,
+        takes_turn,
+        message_files(owner, request.files),
     )
     decision, messages, tool_runs = await _decide(database, attempt)
     match decision.verdict:
@@ -199,6 +213,7 @@ class _Attempt:
     turn_id: UUID
     deadline: float
     takes_turn: bool
+    files: MessageFiles
 
     async def decide(self, database: Database) -> DecisionStep:
         """Run the step of begin_turn; return its decision and the rows that the turn needs.
@@ -208,15 +223,16 @@ class _Attempt:
                 creates it at this moment.
         """
         reachable = self.caller.reachable(self.conversation_id)
-        begin, list_messages = self._begin_call(), self._messages_call()
+        begin = (self._begin_call(), *self._file_calls())
+        list_messages = self._messages_call()
         if self.caller.user_id is None:
-            [decision], messages = await database.run_as(
-                self.caller, reachable, begin, list_messages
+            [decision], *_, messages = await database.run_as(
+                self.caller, reachable, *begin, list_messages
             )
             return decision, messages, []
         remember = remember_user(self.caller)
-        _, [decision], messages, tool_runs = await database.run_as(
-            self.caller, reachable, remember, begin, list_messages, self._runs_call()
+        _, [decision], *_, messages, tool_runs = await database.run_as(
+            self.caller, reachable, remember, *begin, list_messages, self._runs_call()
         )
         return decision, messages, tool_runs
 
@@ -253,7 +269,8 @@ class _Attempt:
             user_id=self.caller.user_id,
             message_id=request.message_id,
             content=request.text,
-            files=jsonb(request.files),
+            files=jsonb(self.files.stored),
+            file_bytes=self.files.new_bytes,
             steps=json_text(request.steps),
             metadata=jsonb(request.metadata),
             replaced_message_id=request.replaced_message_id,
@@ -275,6 +292,14 @@ class _Attempt:
             now=None,
         )
 
+    def _file_calls(self) -> list[Call[StoredFiles]]:
+        """Return the call that stores the files of the message, if it has any to store."""
+        files, message_id = self.files.new, self.request.message_id
+        if not files or message_id is None:
+            return []
+        owner = FileOwner(self.caller.user_id, self.conversation_id)
+        return [store_call(owner, message_id, files, self.turn_id)]
+
     def _messages_call(self) -> Call[Message]:
         return LIST_TURN_MESSAGES(
             conversation_id=self.conversation_id,
@@ -282,6 +307,7 @@ class _Attempt:
             turn_id=self.turn_id,
             message_id=self.request.message_id,
             history_messages=settings().history_messages,
+            **told_limits(settings().max_prompt_images),
             retention_days=settings().retention_days,
             now=None,
         )

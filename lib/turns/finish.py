@@ -1,13 +1,19 @@
 """The end of a turn: store its answer, or release it without one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from lib.conversations.conversation import LOCK_CONVERSATION, ConversationId, title_of
 from lib.conversations.message import Message
+from lib.conversations.parts import File
+from lib.conversations.steps import Step
 from lib.database.client import Database
 from lib.database.statements import Call, Statement
+from lib.files.file import FileOwner, NewFile
+from lib.files.storing import StoredFiles, store_call
+from lib.identity.file_links import file_id_in
 from lib.problems import AnswerNotStored
 from lib.runtime.counting import note_answer
 from lib.texts import json_text
@@ -124,6 +130,7 @@ async def finish_turn(
     title: str | None,
     rest: UnstoredParts,
     marks: QuestionMarks = NO_MARKS,
+    files: Sequence[NewFile] = (),
 ) -> tuple[Message, str | None]:
     """Store the answer and give the turn back.
 
@@ -139,6 +146,7 @@ async def finish_turn(
         rest: the parts of the answer's stream that are not stored yet.
         marks: of the question. It is marked as refused where the provider refused to go on after a
             step that it had accepted.
+        files: of the answer; those without bytes are stored already.
 
     Returns:
         The answer as stored, and the conversation's title after that.
@@ -155,11 +163,13 @@ async def finish_turn(
         turn.question.content,
         turn.quota_subjects,
     )
-    rows = await database.run_as(
-        turn.caller,
-        turn.caller.reachable(turn.conversation_id),
-        finish_call(key, answer, title, rest, marks),
-    )
+    call = finish_call(key, answer, title, rest, marks)
+    reachable = turn.caller.reachable(turn.conversation_id)
+    if files:
+        stored_files = file_call(key, answer, files)
+        rows, _ = await database.run_as(turn.caller, reachable, call, stored_files)
+    else:
+        rows = await database.run_as(turn.caller, reachable, call)
     if not rows:
         raise AnswerNotStored
     [stored] = rows
@@ -217,6 +227,28 @@ def finish_call(
         last_parts=rest.last_parts.decode(),
         now=None,
     )
+
+
+def shown_files(steps: list[Step]) -> list[NewFile]:
+    """Return the files that an answer shows, each once, without their bytes."""
+    shown = (part for step in steps for part in step.parts if isinstance(part, File))
+    files = {file_id: file for file in shown if (file_id := file_id_in(file.url)) is not None}
+    return [
+        NewFile(id=file_id, media_type=file.media_type, filename=file.filename, data=None)
+        for file_id, file in files.items()
+    ]
+
+
+def file_call(key: TurnKey, answer: Message, files: Sequence[NewFile]) -> Call[StoredFiles]:
+    """Return the call, after `finish_call`, that notes which files the answer has.
+
+    Args:
+        key: the turn.
+        answer: the answer.
+        files: its files; those without bytes are stored already.
+    """
+    owner = FileOwner(key.user_id, key.conversation_id)
+    return store_call(owner, answer.message_id, files)
 
 
 async def release_turn(database: Database, turn: Turn, marks: QuestionMarks = NO_MARKS) -> bool:

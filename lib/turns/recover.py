@@ -24,7 +24,13 @@ from lib.settings import settings
 from lib.streams import parts as ui_stream
 from lib.streams.compact import expand
 from lib.turns._unfinished import RecoveryReason, UnfinishedAnswer
-from lib.turns.finish import StoredAnswer, TurnKey, UnstoredParts, finish_call, release_calls
+from lib.turns.finish import (
+    TurnKey,
+    UnstoredParts,
+    file_call,
+    finish_call,
+    release_calls,
+)
 from lib.turns.tool_runs import LIST_TOOL_RUNS, ToolRun
 
 type Run = Callable[..., Awaitable[Any]]
@@ -132,8 +138,8 @@ async def _recover(run: Run, lapsed: LapsedTurn, finish_reason: RecoveryReason) 
         return False
     release = partial(run, *release_calls(lapsed.conversation_id, user_id, turn_id))
     try:
-        call = _finish_call(lapsed, left_turns[0], runs, finish_reason)
-        stored = call and await run(call)
+        calls = _finish_calls(lapsed, left_turns[0], runs, finish_reason)
+        stored = await _run_first(run, calls) if calls else None
     except (ValueError, LookupError, TypeError, psycopg.DataError, psycopg.IntegrityError) as error:
         # The parts cannot be read or stored, for instance because another version wrote them.
         # Without a release the conversation would stay blocked.
@@ -150,15 +156,21 @@ async def _recover(run: Run, lapsed: LapsedTurn, finish_reason: RecoveryReason) 
     return True
 
 
-def _finish_call(
+async def _run_first(run: Run, calls: list[Call[Any]]) -> list[Any]:
+    """Run calls as one step, and return the rows of the first."""
+    rows = await run(*calls)
+    return rows if len(calls) == 1 else rows[0]
+
+
+def _finish_calls(
     lapsed: LapsedTurn, left: LeftTurn, runs: list[ToolRun], finish_reason: RecoveryReason
-) -> Call[StoredAnswer] | None:
-    """Return the call that stores the unfinished answer; None: there is none to store."""
+) -> list[Call[Any]]:
+    """Return the calls that store the unfinished answer, and note its files; none: it is empty."""
     parts = b"".join(expand(left.parts.encode()))
     unfinished = UnfinishedAnswer(parts, lapsed.conversation_id)
     unfinished.add_runs(runs)
     if left.question_id is None or unfinished.is_empty:
-        return None
+        return []
     key = TurnKey(
         lapsed.turn_id,
         lapsed.conversation_id,
@@ -168,7 +180,9 @@ def _finish_call(
     )
     answer = unfinished.message(left.question_id, finish_reason)
     parts = left.parts.encode() + unfinished.added_parts
-    return finish_call(key, answer, None, UnstoredParts(0, parts, b"", _last_parts(finish_reason)))
+    rest = UnstoredParts(0, parts, b"", _last_parts(finish_reason))
+    call = finish_call(key, answer, None, rest)
+    return [call, file_call(key, answer, unfinished.files)] if unfinished.files else [call]
 
 
 def _last_parts(finish_reason: RecoveryReason) -> bytes:

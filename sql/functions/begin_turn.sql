@@ -11,6 +11,7 @@
 --   message_id           text              id of the user message; null: regenerate the last answer
 --   content              text              its text; null when message_id is null
 --   files                jsonb             its files; null: none
+--   file_bytes           bigint            bytes of its files that store_message_files stores after this
 --   steps                json              its parts in their order, where text and files alone do not tell them; null:
 --                                          they do
 --   metadata             jsonb             the sender's own data, stored with the message; null: none
@@ -60,6 +61,7 @@ CREATE OR REPLACE FUNCTION begin_turn(
     message_id text,
     content text,
     files jsonb,
+    file_bytes bigint,
     steps json,
     metadata jsonb,
     replaced_message_id text,
@@ -289,6 +291,7 @@ BEGIN
                     WHEN decision.stores_message
                         THEN
                             octet_length(begin_turn.content)
+                            + begin_turn.file_bytes
                             + coalesce(pg_column_size(begin_turn.files), 0)
                             + coalesce(pg_column_size(begin_turn.steps), 0)
                             + coalesce(pg_column_size(begin_turn.metadata), 0)
@@ -473,15 +476,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION begin_turn(
-    uuid, text, text, text, jsonb, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
+    uuid, text, text, text, jsonb, bigint, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
     integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
 )
 IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
 REVOKE EXECUTE ON FUNCTION begin_turn(
-    uuid, text, text, text, jsonb, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
+    uuid, text, text, text, jsonb, bigint, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
     integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
 ) FROM public;
 GRANT EXECUTE ON FUNCTION begin_turn(
-    uuid, text, text, text, jsonb, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
+    uuid, text, text, text, jsonb, bigint, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
     integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
 ) TO parley_app;

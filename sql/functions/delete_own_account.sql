@@ -6,7 +6,7 @@
 -- table stays. So do the counters of the day: `quotas` names them by keyed hashes, so that an account which is deleted
 -- and made again gets no second quota, and the clean-up deletes them when their day is over.
 --
--- Index users_pkey, idx_conversations_user_id, idx_known_networks_user_id.
+-- Index users_pkey, idx_conversations_user_id, idx_known_networks_user_id, idx_chat_files_user_id.
 CREATE OR REPLACE FUNCTION delete_own_account()
 RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -15,6 +15,8 @@ BEGIN
     -- An application's own `tasks` may lack a foreign key that deletes them with the user.
     DELETE FROM tasks WHERE tasks.user_id = caller_id;
     DELETE FROM conversations WHERE conversations.user_id = caller_id;
+    -- Those of messages are gone with them; these are uploads that no message has.
+    DELETE FROM chat_files WHERE chat_files.user_id = caller_id;
     IF obj_description(to_regclass('users'), 'pg_class') LIKE 'Parley:%' THEN
         DELETE FROM users WHERE users.id = caller_id;
     END IF;

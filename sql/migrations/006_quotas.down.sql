@@ -10,7 +10,7 @@ BEGIN
         FROM pg_proc
         WHERE
             pg_proc.pronamespace = current_schema()::regnamespace
-            AND pg_proc.proname IN ('count_guess', 'count_use', 'count_tokens', 'own_quota')
+            AND pg_proc.proname IN ('count_bytes', 'count_guess', 'count_use', 'count_tokens', 'own_quota')
             AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
     LOOP
         EXECUTE format('DROP FUNCTION %s', signature);

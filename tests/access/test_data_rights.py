@@ -1,5 +1,6 @@
 """The rights of a user: to export all their data, and to have all of it deleted."""
 
+import base64
 import json
 import re
 from collections.abc import Mapping
@@ -55,6 +56,10 @@ def value_of(column: Column, owner: str, ids: Mapping[str, object]) -> object:
         "turn_message_id": f"message_id of {owner}",
         "answer_message_id": f"message_id of {owner}",
         "question_id": ids.get("chat_messages"),
+        "chat_message_id": ids.get("chat_messages"),
+        "conversation_id": ids.get("conversations"),
+        # Of the bytes below; a user's file is in no conversation of a guest.
+        "size": 32,
         # The tokens of these tests do not say when they were issued.
         "tokens_valid_from": "-infinity",
     }
@@ -122,6 +127,13 @@ async def test_the_export_has_every_row_and_column_of_a_user_except_secrets(
     *lines, end = await exported(parley)
 
     assert end == {"type": "end", "complete": True}
+    # A file has its bytes in lines of their own, and the messages that have it in its own line.
+    file, link = rows.pop("chat_files"), rows.pop("message_files")
+    del file["bytes"]
+    file |= {"type": "file", "message_ids": [link["chat_message_id"]]}
+    text = base64.b64encode(bytes(32)).decode()
+    content = {"type": "file_bytes", "file_id": file["id"], "first_byte": 0, "bytes": text}
+    assert [lines.pop(-2), lines.pop()] == [file, content]
     kinds = [line.pop("type") for line in lines]
     assert len({*kinds}) == len(kinds) == len(rows)
     for table, row in rows.items():
@@ -172,6 +184,7 @@ async def test_the_export_ignores_a_user_that_the_request_names(
 
     lines = await exported(parley, f"{EXPORT}&user_id={BYSTANDER}&sub={BYSTANDER}&all=true")
 
+    # The messages of a file stand in its line, and its bytes in a line of their own.
     assert len(lines) == len(tables_of_users(database)) + 1
     assert BYSTANDER not in str(lines)
 

@@ -26,6 +26,8 @@ OWNED = (
     "tasks",
     "tool_runs",
     "known_networks",
+    "chat_files",
+    "message_files",
 )
 
 STORED = """
@@ -40,13 +42,17 @@ STORED = """
     VALUES (%(anns)s, %(anns)s, 'ann', 0, 1, 'Ann''s'), (%(nobodys)s, %(anns)s, NULL, 0, 1, '');
     INSERT INTO finished_streams
     VALUES (%(anns)s, %(anns)s, 'ann', '', '', now()), (%(nobodys)s, %(anns)s, NULL, '', '', now());
+    INSERT INTO chat_files (id, user_id, conversation_id, media_type, size, bytes)
+    VALUES (%(anns)s, 'ann', NULL, '', 1, 'a'), (%(nobodys)s, NULL, %(nobodys)s, '', 1, 'a');
+    INSERT INTO message_files
+    VALUES (%(anns)s, 1, %(anns)s, 'ann'), (%(nobodys)s, 2, %(nobodys)s, NULL);
     INSERT INTO tool_runs VALUES (%(anns)s, 1, 'run', 'ann', %(anns)s, 'call', 'add_task', '{}');
 """
 ANNS, NOBODYS = uuid4(), uuid4()
 # Numbers of rows that a caller sees, by table.
-NOTHING = [0, 0, 0, 0, 0, 0, 0]
-ONE_EACH = [1, 1, 1, 1, 1, 1, 1]
-OF_THE_CONVERSATION = [1, 1, 1, 1, 0, 0, 0]
+NOTHING = [0, 0, 0, 0, 0, 0, 0, 0, 0]
+ONE_EACH = [1, 1, 1, 1, 1, 1, 1, 1, 1]
+OF_THE_CONVERSATION = [1, 1, 1, 1, 0, 0, 0, 1, 1]
 LOG_IN = {
     "find_account": "SELECT find_account('ann@example.com')",
     "register_account": "SELECT register_account('eve', 'eve@example.com', 'Eve', 'hash')",
@@ -116,7 +122,7 @@ def test_every_policy_admits_the_caller_only(database: psycopg.Connection) -> No
 
 
 def test_the_tables_owner_sees_all_rows(database: psycopg.Connection) -> None:
-    assert visible_rows(database) == [2, 2, 2, 2, 1, 1, 1]
+    assert visible_rows(database) == [2, 2, 2, 2, 1, 1, 1, 2, 2]
 
 
 def test_the_role_parley_app_without_a_caller_sees_no_rows(database: psycopg.Connection) -> None:

@@ -28,7 +28,7 @@ def text(content: str) -> dict[str, str]:
     return {"type": "text", "text": content}
 
 
-@pytest.mark.parametrize("image", [CAT, DOG, PIXEL], ids=["https", "named", "data"])
+@pytest.mark.parametrize("image", [CAT, DOG], ids=["https", "named"])
 async def test_the_model_gets_an_image_and_history_shows_it(
     parley: Parley, model: ScriptedModel, image: dict[str, str]
 ) -> None:
@@ -141,7 +141,6 @@ async def test_an_image_may_be_as_large_as_the_body_limit(
 
     [sent] = model.requests[0]["messages"][1]["content"]
     assert sent["image_url"]["url"] == image["url"]
-    assert (await parley.history(user="ann"))["messages"][0]["parts"] == [image]
 
 
 async def test_an_expired_image_reaches_neither_its_user_nor_the_model(

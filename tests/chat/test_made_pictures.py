@@ -62,10 +62,11 @@ async def test_an_answer_that_is_nothing_but_a_picture_is_an_answer(
 
     parts = parts_of(await parley.send("Draw a cat", user="ann"))
 
-    assert [part for part in parts if part["type"] == "file"] == [SHOWN]
+    [file] = [part for part in parts if part["type"] == "file"]
+    assert await parley.opened(file) == SHOWN
     assert parts[-1]["finishReason"] == "stop"
     answer = (await parley.history(user="ann"))["messages"][1]
-    assert answer["parts"][-1] == SHOWN
+    assert answer["parts"][-1] == file
     assert answer["content"] == ""
 
 
@@ -92,7 +93,8 @@ async def test_a_large_picture_that_comes_in_many_packets_is_shown_whole(
     await parley.send("Draw", user="ann")
 
     answer = (await parley.history(user="ann"))["messages"][1]
-    assert answer["parts"][-1]["url"] == data_url("image/png", content)
+    shown = await parley.opened(answer["parts"][-1])
+    assert shown["url"] == data_url("image/png", content)
 
 
 async def test_later_requests_have_a_word_in_the_place_of_a_picture_that_the_model_made(

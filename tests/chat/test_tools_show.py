@@ -68,8 +68,9 @@ def sdk() -> Iterator[StreamReader]:
 
 
 async def parts_in_history(parley: Parley) -> list[dict[str, Any]]:
-    """Return the parts of the newest answer."""
-    return (await parley.history(user="ann"))["messages"][-1]["parts"]
+    """Return the parts of the newest answer, files with their bytes."""
+    parts = (await parley.history(user="ann"))["messages"][-1]["parts"]
+    return [await parley.opened(part) if part["type"] == "file" else part for part in parts]
 
 
 def without_source_ids(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -356,7 +357,7 @@ async def test_a_killed_answer_keeps_what_a_tool_has_shown_though_its_parts_were
     resumed = await parley.get(path_of(), user="ann")
 
     [_, answer] = (await parley.history(user="ann"))["messages"]
-    assert without_source_ids(answer["parts"])[1:] == [
+    assert without_source_ids(await parts_in_history(parley))[1:] == [
         called("Oslo", output={"degrees": 21}),
         *shown("Oslo"),
     ]

@@ -16,6 +16,7 @@ from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres
 from lib.database.statements import Call
+from lib.files.limits import told_limits
 from lib.turns.begin import LIST_TURN_MESSAGES
 from tests.support.statement_files import (
     FUNCTION_CALLS,
@@ -37,6 +38,8 @@ LARGE_TABLES = {
     "finished_streams",
     "account_attempts",
     "known_networks",
+    "chat_files",
+    "message_files",
 }
 SMALL_TABLES = {"schema_migrations", "metric_counters"}
 # 2,000 users; 75 of them have 200 conversations each, and a quarter of all have no owner. 2,000
@@ -133,6 +136,25 @@ ROWS = """
     INSERT INTO known_networks (subject, user_id, used_at)
     SELECT 'subject-' || n, 'user-' || n % 2000, now() - make_interval(mins => 10 * n)
     FROM generate_series(0, 19999) AS n;
+
+    INSERT INTO chat_files (id, user_id, conversation_id, media_type, size, bytes, created_at)
+    SELECT
+        md5('file-' || n)::uuid,
+        CASE WHEN n / 20 % 4 > 0 THEN 'user-' || n / 20 % 100 END,
+        CASE WHEN n / 20 % 4 = 0 THEN md5((n / 20)::text)::uuid END,
+        'image/png',
+        4,
+        '\x01020304',
+        now() - make_interval(mins => n)
+    FROM generate_series(0, 19999) AS n;
+
+    INSERT INTO message_files (conversation_id, chat_message_id, file_id, user_id)
+    SELECT
+        md5((n / 20)::text)::uuid,
+        n + 1,
+        md5('file-' || n)::uuid,
+        CASE WHEN n / 20 % 4 > 0 THEN 'user-' || n / 20 % 100 END
+    FROM generate_series(0, 19989) AS n;
 """
 # Until the next ANALYZE the planner takes it for one like the others.
 LONG_CONVERSATION = """
@@ -167,7 +189,21 @@ SEARCHED = {
     "page_size": "20",
     "now": "NULL",
 }
+# A message with a new file, so that the owner's bytes are counted.
+OF_FILES = """
+    UPDATE conversations SET turn_id = {conversation} WHERE id = {conversation};
+    SELECT store_message_files(
+        {conversation}, {user}, {message}, {conversation}, ARRAY[{conversation}],
+        ARRAY['image/png'], ARRAY[NULL], ARRAY['\\x01'::bytea], 999999, 9, now()
+    )
+"""
 CALLS = {
+    "count_bytes": "SELECT count_bytes('{subject-1}', '{0}', 1, now())",
+    "store_message_files": OF_FILES.format(
+        conversation="md5('0')::uuid", user="NULL", message="'message-0'"
+    )
+    + ";"
+    + OF_FILES.format(conversation="md5('1')::uuid", user="'user-1'", message="'message-20'"),
     "remember_user": "SELECT remember_user('user-7', 'new@example.com', 'Seven')",
     "delete_old_chat_messages": """
         SELECT delete_old_chat_messages('25 days', 500, '-infinity', NULL)
@@ -211,6 +247,16 @@ CALLS_WITHIN = {
     "delete_old_chat_messages()": (
         "SELECT delete_old_chat_messages('25 days')",
         {"idx_chat_messages_created_at", "idx_conversations_updated_at"},
+    ),
+    "told_files": (
+        """
+        SELECT told_files(
+            md5('1')::uuid, 'user-1', md5('1')::uuid, 21,
+            '[{"id": "c4ca4238-a0b9-2382-0dcc-509a6f75849b", "mediaType": "image/png"}]',
+            '{image/png}', 5, 5, 5, 5, 5
+        )
+        """,
+        {"conversations_pkey", "chat_files_pkey"},
     ),
 }
 # Read no table.
@@ -288,7 +334,8 @@ def test_a_long_conversation_is_not_read_again_for_each_of_its_messages(
 ) -> None:
     with _long_conversation(large, is_analyzed=is_analyzed) as whose:
         named = {"turn_id": uuid4(), "message_id": "long-1000", "history_messages": 20}
-        plan = _run(large, LIST_TURN_MESSAGES(**whose, **named, retention_days=30, now=None))
+        named |= {"retention_days": 30, "now": None}
+        plan = _run(large, LIST_TURN_MESSAGES(**whose, **named, **told_limits(10)))
 
     assert plan["Actual Rows"] == 20
     assert plan["Shared Hit Blocks"] < FEW_PAGES
@@ -332,6 +379,8 @@ def test_every_table_that_grows_and_every_function_is_looked_at(large: psycopg.C
     calls = " ".join([*CALLS.values(), *(call for call, _ in CALLS_WITHIN.values())])
     # Within act_as_caller, and no more than that.
     looked_at = WITHOUT_TABLES | PLANNED_ONCE | {"user_state", "reach_conversation", "count_guess"}
+    # The trigger of each deletion of messages.
+    looked_at |= {"delete_files_of_messages"}
     assert [
         name for (name,) in functions if f"{name}(" not in calls and name not in looked_at
     ] == []

@@ -15,6 +15,7 @@ from lib.database.statements import QUERIES, Nothing
 from tests.support.product import ROOT
 from tests.support.statement_files import (
     FOR_SEVERAL_CALLERS,
+    FOR_SIGNED_LINKS,
     FOR_THE_CRON,
     FOR_THE_METRICS,
     NAMES,
@@ -27,10 +28,10 @@ from tests.support.statement_files import (
 
 OWNED = (
     "conversations|chat_messages|tasks|quotas|tool_runs|stream_batches|finished_streams"
-    "|known_networks"
+    "|known_networks|chat_files|message_files"
 )
 # What reads or changes a table, with the name that it goes by there.
-OUTSIDE = FOR_THE_CRON | FOR_THE_METRICS | FOR_SEVERAL_CALLERS
+OUTSIDE = FOR_THE_CRON | FOR_THE_METRICS | FOR_SEVERAL_CALLERS | FOR_SIGNED_LINKS
 TOUCHED = re.compile(rf"\b(?:FROM|JOIN|UPDATE)\s+({OWNED})\b(?:\s+AS\s+(\w+))?")
 SOURCES = sorted(
     str(path.relative_to(ROOT))
@@ -41,6 +42,7 @@ SOURCES = sorted(
 PYTHON_TYPES: dict[str, set[type]] = {
     "bigint": {int},
     "boolean": {bool},
+    "bytea": {bytes},
     "character varying": {str},
     "date": {date},
     "double precision": {float},

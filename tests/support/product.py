@@ -4,6 +4,7 @@ import hashlib
 import json
 import string
 import time
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -49,6 +50,13 @@ class Parley:
         params = {name: str(value) for name, value in query.items()}
         named = params.get("conversation_id", params.get("id", ""))
         return await self.client.get(path, params=params, headers=self.headers_of(user, named))
+
+    async def opened(self, part: dict[str, Any]) -> dict[str, Any]:
+        """Return a `file` part with the bytes in place of its link, which opens without a token."""
+        response = await self.client.get(part["url"])
+        assert response.status_code == 200, response.text
+        data = b64encode(response.content).decode()
+        return part | {"url": f"data:{response.headers['content-type']};base64,{data}"}
 
     async def say(self, text: str, *, user: str | None = None, **body: object) -> httpx2.Response:
         """POST /api/chat in the plain form."""
@@ -159,6 +167,8 @@ def rows_stored(database: psycopg.Connection) -> int:
             + (SELECT count(*) FROM tool_runs)
             + (SELECT count(*) FROM stream_batches)
             + (SELECT count(*) FROM finished_streams)
+            + (SELECT count(*) FROM chat_files)
+            + (SELECT count(*) FROM message_files)
     """).fetchone()
     assert row is not None
     return row[0]

@@ -24,6 +24,7 @@ FUNCTION_CALLS = {
     "act_as_caller",
     "change_password",
     "count_account_attempt",
+    "count_bytes",
     "delete_old_chat_messages",
     "delete_old_conversations",
     "delete_own_account",
@@ -36,6 +37,7 @@ FUNCTION_CALLS = {
     "replace_old_titles",
     "search_conversations",
     "sign_out_everywhere",
+    "store_message_files",
 }
 
 # Those that are not about what one caller owns.
@@ -46,6 +48,7 @@ WITHOUT_CALLER = {
     "act_as_caller": "says who the caller is",
     "count_account_attempt": "of who is not known yet",
     "delete_old_conversations": "for the cron alone",
+    "delete_unused_files": "for the cron alone, which deletes them whosever they are",
     "delete_old_quotas": "for the cron alone",
     "delete_old_account_attempts": "for the cron alone",
     "delete_old_known_networks": "for the cron alone, which deletes them whosever they are",
@@ -58,6 +61,7 @@ WITHOUT_CALLER = {
     "list_lapsed_turns": "for the cron alone, which recovers them whosever they are",
     "store_stream_batches": "for several callers at once, each with the token of its own turn",
     "erase_conversation": "takes the key from act_as_caller, within the database",
+    "find_linked_file": "for a signed link, whose signature is checked before",
     "find_account": "of who is not known yet",
     "register_account": "of who is not known yet",
     "finish_log_in": "of who is not known yet",
@@ -74,6 +78,9 @@ WITHOUT_CALLER = {
 FOR_THE_CRON = {name for name, why in WITHOUT_CALLER.items() if why.startswith("for the cron")}
 FOR_THE_METRICS = {
     name for name, why in WITHOUT_CALLER.items() if why.startswith("for the metrics")
+}
+FOR_SIGNED_LINKS = {
+    name for name, why in WITHOUT_CALLER.items() if why.startswith("for a signed link")
 }
 FOR_SEVERAL_CALLERS = {
     name for name, why in WITHOUT_CALLER.items() if why.startswith("for several callers")
@@ -161,13 +168,13 @@ def read_work(name: str) -> StatementFile:
     statement = read_statement(name)
     if name not in PLANNED_ONCE:
         return statement
-    body = read_function(name).body
+    function = read_function(name)
     work = re.sub(
         rf"\b{name}\.(\w+)",
-        lambda found: f"%({found[1]})s::{statement.declared[found[1]]}",
-        body.partition("    RETURN QUERY\n")[2].partition(";\nEND\n")[0],
+        lambda found: f"%({found[1]})s::{function.declared[found[1]]}",
+        function.body.partition("    RETURN QUERY\n")[2].partition(";\nEND\n")[0],
     )
-    return StatementFile(name, statement.header, f"{textwrap.dedent(work)};\n")
+    return StatementFile(name, function.header, f"{textwrap.dedent(work)};\n")
 
 
 def loaded_statements() -> list[Statement[Any]]:

@@ -1,5 +1,6 @@
 """The files that the model makes for an answer: checked like those that users send, and bounded."""
 
+from lib.answers._files.kept import KeptFiles
 from lib.answers.part_writer import PartWriter
 from lib.files.images import check_image, image_type
 from lib.model.reply import FilePiece, Reply
@@ -13,14 +14,15 @@ MAX_BYTES = 16_000_000
 class MadeFiles:
     """The files of one answer."""
 
-    def __init__(self, parts: PartWriter) -> None:
-        """Take the writer that shows them."""
+    def __init__(self, parts: PartWriter, files: KeptFiles) -> None:
+        """Take the writer that shows them, and what stores them."""
         self._parts = parts
+        self._files = files
         self._count = 0
         self._bytes = 0
         self._left_out_count = 0
 
-    def add(self, piece: FilePiece) -> bool:
+    async def add(self, piece: FilePiece) -> bool:
         """Show a file; return whether it could be shown: a broken one, or one too many, cannot."""
         media_type = image_type(piece.data)
         size = self._bytes + len(piece.data)
@@ -35,7 +37,7 @@ class MadeFiles:
         self._count, self._bytes = self._count + 1, size
         # A text ends before a picture, so that the two stand in the order in which they came.
         self._parts.end_block()
-        self._parts.add_file(media_type, piece.data)
+        self._parts.add(await self._files.keep(media_type, piece.data))
         return True
 
     def log_left_out(self, reply: Reply) -> None:

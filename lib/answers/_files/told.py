@@ -1,23 +1,10 @@
 """Files of messages as the model is told them: whole, or by name and beginning."""
 
 from lib.files.images import READERS
-from lib.files.kinds import PDF, file_type, text_in
+from lib.files.kinds import PDF, text_in
 from lib.model.request import Document, Image
 
-# Of the files of one message together; about 25,000 tokens.
-MAX_TEXT_CHARS = 100_000
-# Of a file that is told by its beginning.
-BEGINNING_CHARS = 1000
-# UTF-8 and UTF-16 have at most so many for a character.
-BYTES_A_CHAR = 4
-
 type Told = str | Image | Document
-
-
-def is_text(media_type: str, filename: str | None) -> bool:
-    """Tell whether the model is told a file as text."""
-    found = file_type(media_type, filename)
-    return found is not None and found.kind == "text"
 
 
 def told_text(filename: str | None, data: bytes, size: int, max_chars: int) -> str:
@@ -25,7 +12,7 @@ def told_text(filename: str | None, data: bytes, size: int, max_chars: int) -> s
 
     Args:
         filename: None: it has no name.
-        data: the file, or its beginning of at least BYTES_A_CHAR * max_chars bytes.
+        data: the file, or its beginning of at least `text_end(max_chars)` bytes.
         size: of the whole file, in bytes.
         max_chars: characters of the text that are told; the model learns that there are more.
     """

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from base64 import b64encode
 from bisect import bisect_right
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +10,7 @@ from uuid import uuid4
 
 import psycopg
 
+from lib.answers._files.kept import KeptFiles
 from lib.answers.part_writer import PartWriter
 from lib.conversations.conversation import LOCK_CONVERSATION
 from lib.conversations.parts import Data, File, Source, ToolCall
@@ -34,8 +34,8 @@ MAX_FILE_BYTES = 1_048_576
 MAX_NAME_CHARS = 255
 # The shortest time between two states of a call.
 PROGRESS_SECONDS = 0.1
-# Of one answer: how many parts its tools may show, and how much the stream may have of progress
-# and of data, which may come again and again under one id.
+# Of one answer: how many parts its tools may show, and how much these may have in all: bytes of
+# files, characters of progress and of data, which may come again and again under one id.
 MAX_SHOWN_PARTS = 100
 MAX_SHOWN_CHARS = 2_097_152
 DATA_NAME = re.compile(r"[a-z0-9-]{1,64}")
@@ -51,27 +51,40 @@ class AlreadyRunError(Exception):
 class Shown:
     """What the tools of one answer have shown, so that it stays bounded."""
 
-    def __init__(self, parts: PartWriter) -> None:
-        """Take the writer of the answer."""
+    def __init__(self, parts: PartWriter, files: KeptFiles) -> None:
+        """Take the writer of the answer, and what stores its files."""
         self._parts = parts
+        self._files = files
         self._count = 0
         self._chars = 0
         self._is_full = False
 
     def add(self, part: Source | File | Data, tool: str) -> bool:
         """Show a part in the step that runs; return whether there was room for it."""
-        has_room = self._has_room(asdict(part), tool, has_place=self._count < MAX_SHOWN_PARTS)
+        has_room = self._has_room(len(_text_of(asdict(part))), tool, has_place=self._has_place)
         if has_room:
             self._count += self._parts.add(part)
         return has_room
 
+    async def keep(
+        self, media_type: str, data: bytes, filename: str | None, tool: str
+    ) -> File | None:
+        """Store a file, and return its part; None: there is no room for it."""
+        if not self._has_room(len(data), tool, has_place=self._has_place):
+            return None
+        return await self._files.keep(media_type, data, filename)
+
     def add_progress(self, call: ToolCall, output: object) -> None:
         """Show what a running call has come to so far, if there is room for it."""
-        if self._has_room(output, call.name):
+        if self._has_room(len(_text_of(output)), call.name):
             self._parts.add_progress(call, output)
 
-    def _has_room(self, content: object, tool: str, *, has_place: bool = True) -> bool:
-        self._chars += len(_text_of(content))
+    @property
+    def _has_place(self) -> bool:
+        return self._count < MAX_SHOWN_PARTS
+
+    def _has_room(self, chars: int, tool: str, *, has_place: bool = True) -> bool:
+        self._chars += chars
         has_room = has_place and self._chars <= MAX_SHOWN_CHARS
         if not (has_room or self._is_full):
             self._is_full = True
@@ -169,8 +182,10 @@ class RunContext:
         if len(data) > MAX_FILE_BYTES:
             message = f"the file has more than {MAX_FILE_BYTES} bytes"
             raise ValueError(message)
-        url = f"data:{_checked_media_type(media_type)};base64,{b64encode(data).decode()}"
-        self._show(File(url=url, media_type=media_type, filename=_name(filename)))
+        self._check()
+        media_type, name = _checked_media_type(media_type), _name(filename)
+        if part := await self._all_shown.keep(media_type, data, name, self._call.name):
+            self._show(part)
 
     def end(self) -> None:
         """End the run: from now on the tool shows nothing."""

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
+from lib.answers._files.kept import KeptFiles
 from lib.answers._tools.context import AlreadyRunError, RunContext, Shown, plain_output
 from lib.answers.part_writer import PartWriter
 from lib.conversations.parts import ToolCall
@@ -40,11 +41,11 @@ NOT_RUN = "Not run."
 class ToolRuns:
     """The runs of one attempt to answer."""
 
-    def __init__(self, database: Database, turn: Turn, parts: PartWriter) -> None:
+    def __init__(self, database: Database, turn: Turn, parts: PartWriter, files: KeptFiles) -> None:
         """Take the turn, with the runs of earlier attempts, and what tools work on."""
         self._database = database
         self._turn = turn
-        self._shown = Shown(parts)
+        self._shown = Shown(parts, files)
         self._places = asyncio.Semaphore(MAX_SIDE_BY_SIDE)
         self._earlier = {run.run_key: run for run in turn.tool_runs}
         self._run_counts = Counter[str]()

@@ -13,7 +13,8 @@
 --
 -- Returns 0 or 1 row: is_claimed, and lease_remaining_seconds of the turn that prevents the claim (null:
 -- no turn does). 0: there is no anonymous conversation under that id.
--- Index conversations_pkey, stream_batches_pkey, finished_streams_pkey; any index of chat_messages that begins
+-- Index conversations_pkey, stream_batches_pkey, finished_streams_pkey, idx_chat_files_conversation_id,
+-- message_files_pkey; any index of chat_messages that begins
 -- with the conversation.
 WITH
 anonymous_conversation AS (
@@ -71,6 +72,29 @@ claimed_stream AS (
         finished_streams.conversation_id = claimed_conversation.id
         AND finished_streams.user_id IS NULL
     RETURNING finished_streams.turn_id
+),
+
+-- The files belong to the user from now on, and no longer to this conversation alone.
+claimed_files AS (
+    UPDATE chat_files
+    SET
+        user_id = %(user_id)s::text,
+        conversation_id = NULL
+    FROM claimed_conversation
+    WHERE
+        chat_files.conversation_id = claimed_conversation.id
+        AND chat_files.user_id IS NULL
+    RETURNING chat_files.id
+),
+
+claimed_file_messages AS (
+    UPDATE message_files
+    SET user_id = %(user_id)s::text
+    FROM claimed_conversation
+    WHERE
+        message_files.conversation_id = claimed_conversation.id
+        AND message_files.user_id IS NULL
+    RETURNING message_files.file_id
 ),
 
 -- Reading the CTEs makes sure that all of them run.

@@ -21,6 +21,7 @@ FROM begin_turn(
     message_id => %(message_id)s::text,
     content => %(content)s::text,
     files => %(files)s::jsonb,
+    file_bytes => %(file_bytes)s::bigint,
     steps => %(steps)s::json,
     metadata => %(metadata)s::jsonb,
     replaced_message_id => %(replaced_message_id)s::text,

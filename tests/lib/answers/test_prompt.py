@@ -212,9 +212,9 @@ def test_all_instructions_stand_in_one_message_at_the_beginning() -> None:
     assert prompt[0] == SystemMessage("You are a helpful assistant.\n\nBe brief.")
 
 
-def test_a_prompt_has_twenty_megabytes_of_files_at_most_and_the_newest_always() -> None:
-    file = {"mediaType": "application/pdf", "filename": "a.pdf"}
-    files = [file | {"url": "data:application/pdf;base64," + "A" * 4 * 3_000_000}]
+def test_a_prompt_has_fourteen_megabytes_of_files_at_most_and_the_newest_always() -> None:
+    file = {"mediaType": "application/pdf", "filename": "a.pdf", "size": 6_000_000}
+    files = [file | {"url": "data:application/pdf;base64,AAAA"}]
     messages: list[Message] = []
     counts: list[int] = []
     for _ in range(6):
@@ -225,7 +225,7 @@ def test_a_prompt_has_twenty_megabytes_of_files_at_most_and_the_newest_always() 
         counts.append(sum(user.has(Document) for user in users))
         messages.append(answer([made_step("I see")]))
 
-    # Nine megabytes each: when a third one comes, half is left out at once.
+    # Six megabytes each: when a third one comes, half is left out at once.
     assert counts == [1, 2, 1, 2, 1, 1]
 
 
@@ -238,7 +238,7 @@ def test_texts_of_files_are_bounded_and_one_that_was_shortened_stays_short(
     whole_before = set[int]()
     for turn, size in enumerate(sizes):
         data = base64.b64encode(b"x" * (size + 1)).decode()
-        name = {"mediaType": "text/plain", "filename": f"{turn}.txt"}
+        name = {"mediaType": "text/plain", "filename": f"{turn}.txt", "size": size + 1}
         files = [name | {"url": f"data:text/plain;base64,{data}"}]
         messages.append(message("user", "Read", files=files))
 

@@ -158,6 +158,7 @@ def _begin_call(conversation_id: UUID) -> Call[Any]:
         content="Hello!",
         files=None,
         steps=None,
+        file_bytes=0,
         metadata=None,
         replaced_message_id=None,
         regenerates=False,

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from lib.files.limits import told_limits
 from lib.turns.begin import LIST_TURN_MESSAGES
 from tests.support.steps.rows import Rows
 from tests.support.steps.turns import Turns, contents
@@ -132,6 +133,7 @@ async def _read(turns: Turns, **parameters: Any) -> list[str]:
         "user_id": None,
         "turn_id": uuid4(),
         "history_messages": 20,
+        **told_limits(10),
         "retention_days": 0,
         "now": turns.now,
     }

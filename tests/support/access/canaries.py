@@ -31,6 +31,8 @@ TYPES_OF_TIMES = {"timestamp with time zone", "date"}
 # Columns without words, or with words that no retention period takes away; each with the reason.
 WITHOUT_WORDS = {
     "account_attempts.subject": "a keyed hash",
+    "chat_files.media_type": "a closed set",
+    "chat_files.user_id": "the owner's id",
     "chat_messages.behavior": "a closed set",
     "chat_messages.finish_reason": "a closed set",
     "chat_messages.refusal": "a closed set",
@@ -43,6 +45,7 @@ WITHOUT_WORDS = {
     "finished_streams.user_id": "the owner's id",
     "known_networks.subject": "a keyed hash",
     "known_networks.user_id": "the owner's id",
+    "message_files.user_id": "the owner's id",
     "metric_counters.function": "a name in the code",
     "metric_counters.label": "a name in the code",
     "metric_counters.metric": "a name in the code",

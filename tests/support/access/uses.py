@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from tests.support.access.callers import ANN, KEY, KEYED, Caller
 from tests.support.access.world import QUESTION, THINGS, Thing
@@ -169,6 +170,18 @@ def begun(_use: Use, caller: Caller, _thing: Thing) -> Outcome:
     return UNAUTHENTICATED if is_refused else Outcome(201)
 
 
+@_let_in
+def nothing_there(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
+    """Every caller that is let in gets a 404: there is no such file."""
+    return NOT_FOUND
+
+
+def not_understood(_use: Use, caller: Caller, _thing: Thing) -> Outcome:
+    """Every caller whose token is valid gets a 422; no account is looked at."""
+    is_refused = caller.refusal is not None and caller.refusal[0] == UNAUTHENTICATED.status
+    return UNAUTHENTICATED if is_refused else Outcome(422, "invalid_request")
+
+
 @_users
 def anns_alone(use: Use, caller: Caller, _thing: Thing) -> Outcome:
     """Ann reaches the thing; others get a 404."""
@@ -239,6 +252,8 @@ USES = [
     Use("coming back to what was left", "GET", LEFT_STREAM, ones_own_or_silence, writes=True),
     Use("stopping", "DELETE", LEFT_STREAM, ones_own_or_silence, writes=True, shows=False),
     Use("stopping what has ended", "DELETE", STREAM, silent, shows=False),
+    Use("a file that is not there", "GET", f"/api/files?id={UUID(int=0)}", nothing_there),
+    Use("an upload of nothing", "POST", "/api/files", not_understood),
     Use("the tasks", "GET", "/api/tasks", all_of_ones_own),
     Use("adding a task", "POST", "/api/tasks", added, {"title": "New"}, writes=True),
     Use("changing a task", "PATCH", TASK, anns_alone, {"completed": True}, writes=True),

@@ -11,6 +11,7 @@ from lib.database import acting
 from lib.database.acting import REMEMBER_USER
 from lib.database.client import Database
 from lib.database.statements import Call
+from lib.files.limits import told_limits
 from lib.identity.callers import Approach, Caller
 from lib.settings import read_settings
 from lib.turns.begin import BEGIN_TURN, LIST_TURN_MESSAGES, Verdict
@@ -128,6 +129,7 @@ class Turns:
             "content": content,
             "files": None,
             "steps": None,
+            "file_bytes": 0,
             "metadata": None,
             "replaced_message_id": None,
             "regenerates": False,
@@ -163,6 +165,7 @@ class Turns:
                 turn_id=token,
                 message_id=message_id,
                 history_messages=20,
+                **told_limits(10),
                 **{name: begin[name] for name in retention},
             ),
         )

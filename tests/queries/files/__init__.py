@@ -1,0 +1,1 @@
+"""Statements of sql/queries/files, one file a statement."""
