@@ -2032,9 +2032,24 @@ BEGIN
     END IF;
 
     IF store_message_files.turn_id IS NOT NULL THEN
-        SELECT sum(chat_files.size) INTO message_bytes
-        FROM chat_files
-        WHERE chat_files.id = any(file_ids) AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id;
+        -- As the message names them: the model gets a file twice that stands there twice.
+        SELECT sum(stored.size) INTO message_bytes
+        FROM chat_messages
+        CROSS JOIN LATERAL jsonb_array_elements(chat_messages.files) AS file (content)
+        -- LIMIT: each file is looked up by its key in every plan.
+        CROSS JOIN
+            LATERAL (
+                SELECT chat_files.size
+                FROM chat_files
+                WHERE
+                    chat_files.id = (file.content ->> 'id')::uuid
+                    AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id
+                LIMIT 1
+            ) AS stored
+        WHERE
+            chat_messages.conversation_id = store_message_files.conversation_id
+            AND chat_messages.id = row_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM store_message_files.user_id;
         IF message_bytes > max_message_bytes THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'PA012',
@@ -2248,7 +2263,7 @@ CREATE TABLE public.chat_files (
     id uuid NOT NULL,
     user_id character varying(255),
     conversation_id uuid,
-    media_type character varying(100) NOT NULL,
+    media_type character varying(255) NOT NULL,
     filename character varying(255),
     size bigint NOT NULL,
     bytes bytea NOT NULL,

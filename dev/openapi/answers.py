@@ -365,6 +365,8 @@ class Upload(Answered):
     """Of the upload, and of the file when it is complete."""
     url: str | None
     """The link for a message's `file` part, which opens the file, too; null: not complete."""
+    media_type: str
+    """The type for that part: as given, or what the ending of the name tells."""
     size: int
     """Bytes of the whole file."""
     received: int

@@ -11,7 +11,7 @@ const config: NextConfig = {
         // No image from elsewhere: its address could carry the text of a conversation away.
         {
           key: 'Content-Security-Policy',
-          value: "frame-ancestors 'none'; img-src 'self' data:",
+          value: `frame-ancestors 'none'; img-src 'self' data: ${process.env.NEXT_PUBLIC_API_URL ?? ''}`,
         },
         // An address tells which conversation was open: no link passes it on.
         { key: 'Referrer-Policy', value: 'no-referrer' },

@@ -3,7 +3,7 @@
 import json
 import re
 from typing import Annotated, Any, Literal, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, StrictBool, model_validator
 
@@ -197,7 +197,7 @@ class FilePart(BaseModel, defer_build=True):
         return self
 
     def _check(self, found: FileType) -> None:
-        if self.stored_id is not None:
+        if file_id_in(self.url) is not None:
             # It was checked when it was stored, under this media type.
             return
         is_image = found.kind == "image"
@@ -217,11 +217,6 @@ class FilePart(BaseModel, defer_build=True):
         # Before the data is read, which costs time.
         _check_bytes(self.data_bytes, "url")
         check_file(read_base64(data), found)
-
-    @property
-    def stored_id(self) -> UUID | None:
-        """The id of the stored file that the URL links to; None: it links to none."""
-        return file_id_in(self.url)
 
     @property
     def data_bytes(self) -> int:
@@ -439,9 +434,6 @@ def _check_files(files: list[FilePart], field: str) -> None:
             most = min(MAX_FILES, max_seen)
             detail = f"must have at most {most} images and PDFs, and has {len(seen)}"
         raise InvalidRequest(errors=[{"field": field, "detail": detail}])
-    linked = [file.stored_id for file in files if file.stored_id is not None]
-    if len(set(linked)) < len(linked):
-        raise InvalidRequest(errors=[{"field": field, "detail": "must not have a file twice"}])
     try:
         _check_bytes(sum(file.data_bytes for file in files), "the files together")
     except ValueError as error:

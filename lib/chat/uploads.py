@@ -157,7 +157,7 @@ class _Uploads:
         if not stored.is_stored:
             most = settings().max_user_bytes
             raise FileStorageFull.with_left(max(most - stored.used_bytes, 0), most)
-        return self._response(file_id, size, len(content))
+        return self._response(file_id, found.media_type, size, len(content))
 
     async def go_on(self, upload_id: UUID, offset: int, content: bytes) -> Response:
         """Store a later piece; with the last one, check the whole file."""
@@ -174,7 +174,7 @@ class _Uploads:
         file_id = upload_id
         if upload.received == upload.size:
             file_id = await self._finish(upload_id, upload)
-        return self._response(file_id, upload.size, upload.received)
+        return self._response(file_id, upload.media_type, upload.size, upload.received)
 
     async def _finish(self, upload_id: UUID, upload: Upload) -> UUID:
         """Check a file that is complete; name it by its bytes, or remove it."""
@@ -213,7 +213,7 @@ class _Uploads:
         reachable = self.caller.reachable(self.owner.conversation_id)
         return await self.database.run_as(self.caller, reachable, *calls)
 
-    def _response(self, file_id: UUID, size: int, received: int) -> Response:
+    def _response(self, file_id: UUID, media_type: str, size: int, received: int) -> Response:
         is_guest = self.owner.user_id is None
         link = plain_link(file_id, self.owner.conversation_id if is_guest else None)
         is_complete = received == size
@@ -221,6 +221,7 @@ class _Uploads:
             {
                 "id": file_id,
                 "url": signed_link(link) if is_complete else None,
+                "media_type": media_type,
                 "size": size,
                 "received": received,
             },

@@ -114,7 +114,7 @@ LONGEST_PAUSE_SECONDS = 1.0
 QUOTA_BATCH = 500
 # Each stream may be as long as an answer.
 STREAM_BATCH = 200
-# Each may have 25 MB.
+# Each may have 14 MB.
 FILE_BATCH = 20
 DELETE_OLD_CHAT_MESSAGES = Statement("operations/delete_old_chat_messages", MessageBatch)
 DELETE_OLD_CONVERSATIONS = Statement("operations/delete_old_conversations", ConversationBatch)

@@ -23,8 +23,8 @@
 --   now                timestamptz  null: the database's clock
 --
 -- Returns the number of files of those that the message has now, or 0.
--- Index conversations_pkey, uq_chat_messages_message_id, chat_files_pkey, message_files_pkey, idx_chat_files_user_id,
--- idx_chat_files_conversation_id.
+-- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, chat_files_pkey, message_files_pkey,
+-- idx_chat_files_user_id, idx_chat_files_conversation_id.
 CREATE OR REPLACE FUNCTION store_message_files(
     conversation_id uuid,
     user_id text,
@@ -120,9 +120,24 @@ BEGIN
     END IF;
 
     IF store_message_files.turn_id IS NOT NULL THEN
-        SELECT sum(chat_files.size) INTO message_bytes
-        FROM chat_files
-        WHERE chat_files.id = any(file_ids) AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id;
+        -- As the message names them: the model gets a file twice that stands there twice.
+        SELECT sum(stored.size) INTO message_bytes
+        FROM chat_messages
+        CROSS JOIN LATERAL jsonb_array_elements(chat_messages.files) AS file (content)
+        -- LIMIT: each file is looked up by its key in every plan.
+        CROSS JOIN
+            LATERAL (
+                SELECT chat_files.size
+                FROM chat_files
+                WHERE
+                    chat_files.id = (file.content ->> 'id')::uuid
+                    AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id
+                LIMIT 1
+            ) AS stored
+        WHERE
+            chat_messages.conversation_id = store_message_files.conversation_id
+            AND chat_messages.id = row_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM store_message_files.user_id;
         IF message_bytes > max_message_bytes THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'PA012',

@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS chat_files (
     id uuid PRIMARY KEY,
     user_id varchar(255) REFERENCES users (id) ON DELETE CASCADE,
     conversation_id uuid REFERENCES conversations (id) ON DELETE CASCADE,
-    media_type varchar(100) NOT NULL,
+    media_type varchar(255) NOT NULL,
     filename varchar(255),
     size bigint NOT NULL,
     bytes bytea NOT NULL,

@@ -15,12 +15,12 @@ from tests.support.statement_files import NAMES, WITHOUT_CALLER, read_statement
 
 OWNED = re.compile(
     r"\b(?:FROM|JOIN|UPDATE) (?:conversations|chat_messages|tasks|tool_runs"
-    r"|stream_batches|finished_streams|known_networks)\b"
+    r"|stream_batches|finished_streams|known_networks|chat_files|message_files)\b"
 )
 # Reads no rows but the one that it adds.
 ADDS = {"add_task"}
 # Outside the wall it would store a row, and return none of the victims'.
-RETURNS_NO_ROWS = {"begin_tool_run"}
+RETURNS_NO_ROWS = {"begin_tool_run", "finish_upload"}
 STATEMENTS = [
     name
     for name in NAMES
@@ -79,6 +79,16 @@ VICTIMS = """
     VALUES
         (%(victims)s, %(turn)s, 'victim', 0, 1, 'victim hears'),
         (%(strangers)s, %(turn)s, NULL, 0, 1, 'victim hears');
+    INSERT INTO chat_files (id, user_id, conversation_id, media_type, filename, size, bytes)
+    VALUES
+        (%(victims)s, 'victim', NULL, 'text/plain', 'victim', 6, 'victim'),
+        (%(strangers)s, NULL, %(strangers)s, 'text/plain', 'victim', 6, 'victim'),
+        -- An upload that is not complete.
+        (%(turn)s, 'victim', NULL, 'text/plain', 'victim', %(row)s, 'victim');
+    INSERT INTO message_files (conversation_id, chat_message_id, file_id, user_id)
+    VALUES
+        (%(victims)s, %(row)s, %(victims)s, 'victim'),
+        (%(strangers)s, %(row)s + 2, %(strangers)s, NULL);
     INSERT INTO finished_streams (
         conversation_id, turn_id, user_id, answer_message_id, parts, ended_at
     )
@@ -90,6 +100,8 @@ VICTIMS = """
 # Parameters that mean something else in one statement, or need another value there.
 SPECIAL: dict[str, dict[str, object]] = {
     "begin_turn": {"turn_id": uuid4()},
+    # Deletes the upload.
+    "finish_upload": {"file_id": None},
     "change_conversation": {"status": "archived"},
     "finish_turn": {"finish_reason": "stop"},
     "begin_tool_run": {"run_key": "mine", "tool_name": "add_task", "arguments": "{}"},
@@ -163,6 +175,13 @@ class Asker:
             "question_id": stored.row,
             "task_id": stored.row,
             "run_key": "victim-run",
+            "file_id": stored.victims,
+            "upload_id": stored.turn,
+            "first_byte": 0,
+            "byte_count": 6,
+            "size": 6,
+            "media_type": "text/plain",
+            "max_user_bytes": 0,
             "tool_call_id": "mine",
             "is_mistake": False,
             "title": "mine",
@@ -234,7 +253,8 @@ def ask(
                 reachable = stored.locked if asker.lacks_the_key else reachable
                 act = act_as(Caller(asker.user_id), reachable)
                 database.execute(act.statement.sql, act.parameters)
-            return database.execute(unguarded.encode(), parameters).fetchall()
+            ran = database.execute(unguarded.encode(), parameters)
+            return ran.fetchall() if ran.description else []
     except psycopg.errors.NotNullViolation as error:
         # begin_tool_run finds no such turn.
         if error.diag.table_name != "tool_runs":
@@ -255,7 +275,7 @@ def test_within_the_wall_a_statement_without_conditions_reaches_no_other_callers
 ) -> None:
     look = snapshot_query(database)
     before = {row for (row,) in database.execute(look).fetchall() if stored.is_in(row)}
-    assert len(before) == 17
+    assert len(before) == 22
 
     rows = ask(database, name, asker, stored, is_within=True)
 

@@ -75,8 +75,8 @@ async def test_a_clean_up_out_of_time_leaves_messages_to_the_next(
     fill(database, 300)
 
     with monkeypatch.context() as patched:
-        # One look each is that of the counters, the attempts, the networks and the streams.
-        patched.setattr(lib.operations.clean_up, "has_time", ends_after(6))
+        # One look each is that of counters, attempts, networks, streams and unused files.
+        patched.setattr(lib.operations.clean_up, "has_time", ends_after(7))
         first = await clean_up(parley)
     assert first["batches"] == 2
     assert 200 < first["deleted"] < 3000

@@ -73,7 +73,8 @@ async def test_history_shows_a_file_as_it_was_sent_with_the_type_that_it_has(
 ) -> None:
     assert (await send(parley, file)).status_code == 200
 
-    [shown] = (await parley.history(user="ann"))["messages"][0]["parts"]
+    [part] = (await parley.history(user="ann"))["messages"][0]["parts"]
+    shown = await parley.opened(part)
     data = file["url"].partition(",")[2]
     assert shown == file | {"mediaType": media_type, "url": f"data:{media_type};base64,{data}"}
 
@@ -147,11 +148,12 @@ async def test_a_message_sent_again_with_the_same_file_gets_its_stored_answer(
         (CSV | {"url": "https://example.com/a.csv"}, "url must be data:text/csv;base64,…"),
         (REPORT | {"url": "https://example.com/a.pdf"}, "url must be data:application/pdf"),
         (CSV | {"url": CSV["url"].replace(";base64", "")}, "url must be data:text/csv"),
-        (CSV | {"url": data_url("text/csv", bytes(1_500_001))}, "must have at most 1500000 bytes"),
+        (CSV | {"url": data_url("text/csv", bytes(100_001))}, "must have at most 100000 bytes"),
     ],
     ids=["docx", "zip", "no pdf", "nul", "latin-1", "video", "empty", "https", "pdf by https",
          "no base64", "too large"],
 )  # fmt: skip
+@pytest.mark.environment(MAX_FILE_BYTES="100000")
 async def test_a_file_that_the_model_cannot_be_told_is_refused_by_its_name(
     parley: Parley,
     model: ScriptedModel,

@@ -220,7 +220,7 @@ async def test_a_token_of_another_issuer_shares_no_quota_of_new_accounts(
     assert day_counts(database) == [("user", 1), ("user", 1)]
 
 
-@pytest.mark.environment(BYTES_PER_DAY="10000")
+@pytest.mark.environment(BYTES_PER_DAY="8000")
 async def test_a_message_over_the_storage_of_the_day_is_refused_and_nothing_is_stored(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:

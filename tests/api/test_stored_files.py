@@ -428,3 +428,17 @@ async def test_a_message_as_json_has_the_link_and_not_the_bytes(parley: Parley) 
     response = await parley.say("Hello!", user="ann", conversation_id=CHAT_ID)
 
     assert base64.b64encode(PNG).decode() not in response.text
+
+
+async def test_files_that_are_too_large_together_are_refused_and_the_message_with_them(
+    parley: Parley, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _send(parley, PICTURE)
+    link = PICTURE | {"url": await _link(parley)}
+    monkeypatch.setattr("lib.files.storing.MAX_BYTES", 6999)
+
+    for parts in ([link, OTHER], [link, link, link]):
+        problem_of(await _send(parley, *parts, message_id="message-2"), 422, "files_too_large")
+
+    assert database.execute("SELECT count(*) FROM chat_messages").fetchall() == [(2,)]
+    assert text_of(await _send(parley, link, link, message_id="message-3"))

@@ -47,6 +47,22 @@ class Script:
     tasks: set[str] = field(default_factory=set[str])
 
 
+ANSWERS_WITHOUT_THEIR_FILE = """
+    SELECT count(*)
+    FROM chat_messages
+    WHERE
+        steps::text LIKE '%/api/files?id=%'
+        AND NOT EXISTS (
+            SELECT
+            FROM message_files
+            INNER JOIN chat_files ON message_files.file_id = chat_files.id
+            WHERE
+                message_files.chat_message_id = chat_messages.id
+                AND length(chat_files.bytes) = chat_files.size
+        )
+"""
+
+
 def audit(
     url: str, threads: list[Thread], injected: Counter[str], script: Script | None = None
 ) -> list[str]:
@@ -73,6 +89,11 @@ def audit(
         count = database.execute("SELECT count(*) FROM conversations").fetchone()
         if count != (len(threads),):
             errors.append(f"{count} conversations are stored, {len(threads)} were begun")
+        lost = database.execute(ANSWERS_WITHOUT_THEIR_FILE).fetchone()
+        if lost != (0,):
+            errors.append(f"{lost} answers show a file that is not stored with them")
+        drawn = database.execute("SELECT count(*) FROM message_files").fetchone()
+        injected["pictures stored"] = drawn[0] if drawn else 0
     injected["turns audited"] = sum(len(thread.messages) for thread in threads)
     return errors
 

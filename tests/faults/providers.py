@@ -15,6 +15,8 @@ from tests.zoo.streams import (
     Event,
     begins_with_nothing,
     calls_whole,
+    cites,
+    draws_always,
     ends_with,
     ends_without_done,
     ends_without_reason,
@@ -63,6 +65,8 @@ PROVIDERS = {
     "provider thinks in a field": Provider(name="", streams=(thinks("reasoning_content"),)),
     "provider thinks in details": Provider(name="", streams=(thinks_in_details,)),
     "provider thinks in blocks": Provider(name="", streams=(thinks_in_blocks(seal_of_thought),)),
+    "provider cites": Provider(name="", streams=(cites,)),
+    "provider draws": Provider(name="", streams=(draws_always,)),
     "provider refuses stream_options": Provider(
         name="",
         refusals=(

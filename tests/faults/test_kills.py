@@ -312,6 +312,8 @@ async def _recover(survivors: Survivors, killed: Killed, way: int) -> Seen | Non
         # The same message again, which gets a new answer.
         assert text_of(await survivors.say(killed, killed.question, 1)).endswith(SHORT)
     response = await survivors.say(killed, "And now?", 2)
+    # Its log tells why, where the response cannot.
+    assert response.status_code == 200, (response.text, survivors.chat.log_text()[-9000:])
     assert text_of(response) == SHORT, response.text
     return seen
 

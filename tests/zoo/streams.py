@@ -61,10 +61,13 @@ def calls(call: dict[str, Any]) -> dict[str, Any]:
     return chunk({"tool_calls": [{"index": 0} | call]})
 
 
-def draws(events: list[Event], asked: Asked, _answer: Answer) -> list[Event]:
+def draws(events: list[Event], asked: Asked, answer: Answer) -> list[Event]:
+    """Stream a picture where one is asked for."""
+    return draws_always(events, asked, answer) if asked.question.startswith(DRAW) else events
+
+
+def draws_always(events: list[Event], _asked: Asked, _answer: Answer) -> list[Event]:
     """Stream a picture as OpenRouter does, before the text; some gateways send it again."""
-    if not asked.question.startswith(DRAW):
-        return events
     url = data_url("image/png", png(3, 2))
     image = {"type": "image_url", "image_url": {"url": url}, "index": 0}
     drawn = chunk({"role": "assistant", "content": "", "images": [image]})

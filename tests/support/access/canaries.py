@@ -19,6 +19,7 @@ from lib.streams import parts as ui_stream
 from lib.tools import ToolContext
 from tests.support.access.catalog import columns_of, tables
 from tests.support.analyses import analysis_reply, until_answers_done
+from tests.support.images import data_url
 from tests.support.model_server import Called, Reply, ScriptedModel, calling
 from tests.support.product import Parley, headers_of, sdk_body
 
@@ -194,6 +195,9 @@ class Canaries:
                 url = f"https://example.com/{age}path.png"
                 image = {"type": "file", "mediaType": "image/png", "url": url}
                 message["parts"].append(image | {"filename": f"{age}file.png"})
+                notes = data_url("text/plain", f"{age}words of {number}".encode())
+                text_file = {"type": "file", "mediaType": "text/plain", "url": notes}
+                message["parts"].append(text_file | {"filename": f"{age}notes.txt"})
             answered = await self._request("POST", "/api/chat", body)
             assert f"{age}answer" in answered.text, answered.text
             await until_answers_done()

@@ -2,7 +2,7 @@
 
 import type { FileUIPart } from 'ai'
 
-import { isPicture } from '@/lib/files'
+import { addressOf, isPicture } from '@/lib/files'
 
 type Props = { files: FileUIPart[]; onChange: (files: FileUIPart[]) => void }
 
@@ -13,7 +13,7 @@ export function Attachments({ files, onChange }: Props) {
     <ul className="attachments" aria-label="Files of your message">
       {files.map((file, index) => (
         <li key={index} className="chip">
-          {isPicture(file) && <img src={file.url} alt="" />}
+          {isPicture(file) && <img src={addressOf(file)} alt="" />}
           <span>{file.filename}</span>
           <button
             type="button"

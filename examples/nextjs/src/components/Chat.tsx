@@ -94,6 +94,7 @@ export function Chat(props: Props) {
         onDraft={onDraft}
         files={files}
         onFiles={setFiles}
+        onProblem={(error) => setProblem(wordsFor(error))}
         isArchived={isArchived}
         isAnswering={chat.isAnswering}
         isStopping={chat.isStopping}

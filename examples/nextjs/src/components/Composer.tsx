@@ -1,7 +1,7 @@
 'use client'
 
 import type { FileUIPart } from 'ai'
-import { type FormEvent, type KeyboardEvent, type MouseEvent, useEffect, useRef } from 'react'
+import { type FormEvent, type KeyboardEvent, type MouseEvent, useEffect, useRef, useState } from 'react'
 
 import { readFiles } from '@/lib/files'
 import { Attachments } from './Attachments'
@@ -11,6 +11,8 @@ type Props = {
   onDraft: (text: string) => void
   files: FileUIPart[]
   onFiles: (files: FileUIPart[]) => void
+  /** Files could not be attached. */
+  onProblem: (error: unknown) => void
   isArchived: boolean
   isAnswering: boolean
   isStopping: boolean
@@ -22,11 +24,12 @@ type Props = {
 
 /** The field for the next message. It can be written while an answer comes, and is sent after it. */
 export function Composer(props: Props) {
-  const { draft, onDraft, files, onFiles, isArchived, isAnswering, isStopping, onSend, onStop, onLatest } = props
+  const { draft, onDraft, files, onFiles, onProblem, isArchived, isAnswering, isStopping, onSend, onStop, onLatest } = props
   // Until a stop is answered, Parley would refuse the next message.
   const isBusy = isAnswering || isStopping
   const field = useRef<HTMLTextAreaElement>(null)
   const picker = useRef<HTMLInputElement>(null)
+  const [isAttaching, setAttaching] = useState(false)
   const isEmpty = !draft.trim() && files.length === 0
 
   useEffect(() => focusField(), [])
@@ -38,7 +41,7 @@ export function Composer(props: Props) {
 
   function send(event: FormEvent | KeyboardEvent): void {
     event.preventDefault()
-    if (isBusy || isEmpty) return
+    if (isBusy || isEmpty || isAttaching) return
     onSend(draft.trim(), files)
     onDraft('')
     onFiles([])
@@ -47,7 +50,13 @@ export function Composer(props: Props) {
 
   async function attach(chosen: FileList | null): Promise<void> {
     if (!chosen?.length) return
-    onFiles([...files, ...(await readFiles(chosen))])
+    setAttaching(true)
+    try {
+      onFiles([...files, ...(await readFiles([...chosen], files))])
+    } catch (error) {
+      onProblem(error)
+    }
+    setAttaching(false)
     if (picker.current) picker.current.value = ''
     focusField()
   }
@@ -100,8 +109,8 @@ export function Composer(props: Props) {
           void attach(event.clipboardData.files)
         }}
       />
-      <button type="button" onClick={() => picker.current?.click()}>
-        Attach files
+      <button type="button" disabled={isAttaching} onClick={() => picker.current?.click()}>
+        {isAttaching ? 'Attaching …' : 'Attach files'}
       </button>
       {isBusy ? (
         <button
@@ -113,7 +122,7 @@ export function Composer(props: Props) {
           {isStopping ? 'Stopping …' : 'Stop'}
         </button>
       ) : (
-        <button type="submit" className="main" disabled={isEmpty}>
+        <button type="submit" className="main" disabled={isEmpty || isAttaching}>
           Send
         </button>
       )}

@@ -2,11 +2,18 @@
 
 import type { FileUIPart } from 'ai'
 
-import { isPicture } from '@/lib/files'
+import { addressOf, isPicture } from '@/lib/files'
 
-/** A file of a message: a picture as it is, any other by its name, because HTML must not run here. */
+/** A file of a message: a picture as it is, any other as a download, because HTML must not run here. */
 export function FilePart({ file }: { file: FileUIPart }) {
   const name = file.filename ?? (isPicture(file) ? 'Picture' : 'File')
-  if (isPicture(file)) return <img className="picture" src={file.url} alt={name} />
-  return <p className="chip">{name}</p>
+  if (isPicture(file)) return <img className="picture" src={addressOf(file)} alt={name} />
+  if (file.url.startsWith('data:')) return <p className="chip">{name}</p>
+  return (
+    <p className="chip">
+      <a href={addressOf(file)} download={file.filename ?? ''} rel="noreferrer">
+        {name}
+      </a>
+    </p>
+  )
 }

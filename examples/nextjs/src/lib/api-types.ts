@@ -19,6 +19,7 @@ export type TaskChange = Schemas['TaskChange']
 export type Credentials = Schemas['Credentials']
 export type Registered = Schemas['Registered']
 export type SignedIn = Schemas['SignedIn']
+export type Upload = Schemas['Upload']
 export type ProblemDetails = Schemas['Problem']
 
 /** The AI SDK's message, with what Parley adds to it. One that has just been streamed has less. */

@@ -9,6 +9,7 @@ export const API_URL = (process.env.NEXT_PUBLIC_API_URL ?? '').replace(/\/$/, ''
 
 type Options = {
   method?: string
+  /** JSON, or bytes as they are. */
   body?: unknown
   token?: string
   /** The conversation that it is about, whose key a guest sends. */
@@ -20,14 +21,15 @@ type Options = {
 /** Ask Parley for JSON, as the caller; null where it answers without content. */
 export async function request<T = null>(path: string, options: Options = {}): Promise<T> {
   const { method, body, token, conversation, key } = options
+  const isBytes = body instanceof Blob
   const response = await checkedFetch(`${API_URL}${path}`, {
     method,
     headers: {
       ...authorization(token),
       ...(key ? { 'x-conversation-key': key } : keyHeader(conversation)),
-      ...(body ? { 'content-type': 'application/json' } : {}),
+      ...(body ? { 'content-type': isBytes ? 'application/octet-stream' : 'application/json' } : {}),
     },
-    body: body ? JSON.stringify(body) : undefined,
+    body: isBytes ? body : body ? JSON.stringify(body) : undefined,
   })
   return response.status === 204 ? (null as T) : response.json()
 }

@@ -115,6 +115,30 @@ export interface paths {
         patch: operations["markMistake"];
         trace?: never;
     };
+    "/api/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Open a file of a message
+         * @description For its owner, or by a signed link, which history has and which lasts for one to two hours. A picture is shown, any other file is downloaded. With `Range` a part of it.
+         */
+        get: operations["readFile"];
+        put?: never;
+        /**
+         * Upload a file, or a piece of one
+         * @description The first piece has `media_type` and `size`, and each later one the `id` and the `received` of the answer before, as `offset`. A piece has at most 4 MB. The `url` of the complete file stands for it in a message; without a message it is deleted a day later. Without a token `conversation_id` is needed, and files must be allowed for guests.
+         */
+        post: operations["uploadFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/tasks": {
         parameters: {
             query?: never;
@@ -553,7 +577,7 @@ export interface components {
         /** @description A line of the export: a row of the database, with its columns beside `type`. */
         ExportRow: {
             /** @enum {string} */
-            type: "user" | "quota" | "known_network" | "conversation" | "message" | "task" | "tool_run" | "stream_batch" | "finished_stream";
+            type: "user" | "quota" | "known_network" | "conversation" | "message" | "task" | "tool_run" | "stream_batch" | "finished_stream" | "file" | "file_bytes";
         } & {
             [key: string]: unknown;
         };
@@ -562,22 +586,27 @@ export interface components {
             field: string;
             detail: string;
         };
-        /** @description A file that the model or a tool has made. */
+        /**
+         * Format: binary
+         * @description Bytes of a file.
+         */
+        FileBytes: string;
+        /** @description A file that the model or a tool has made; its link lasts for one to two hours. */
         FileChunk: {
             /** @constant */
             type: "file";
             mediaType: string;
             url: string;
         };
-        /** @description An image of a user message. */
+        /** @description An image, a PDF document or a text of a user message. */
         FilePart: {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "file";
-            /** @enum {string} */
-            mediaType: "image/png" | "image/jpeg" | "image/gif" | "image/webp";
+            /** @description The file's own, in small letters and without parameters. */
+            mediaType: string;
             url: string;
             filename?: string;
         };
@@ -807,7 +836,7 @@ export interface components {
          * @description The kind of problem: stable, for programs.
          * @enum {string}
          */
-        ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_key_required" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_too_slow" | "database_unavailable" | "file_refused" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "no_password" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "search_too_slow" | "sign_out_unavailable" | "storage_quota_exceeded" | "tasks_full" | "token_quota_exceeded" | "too_many_attempts" | "too_many_guesses" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
+        ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_key_required" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_too_slow" | "database_unavailable" | "file_not_stored" | "file_refused" | "file_storage_full" | "files_too_large" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "no_password" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "search_too_slow" | "sign_out_unavailable" | "storage_quota_exceeded" | "tasks_full" | "token_quota_exceeded" | "too_many_attempts" | "too_many_guesses" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
         /** @description The connections of the process that answers; other functions have their own. */
         ProcessPool: {
             max: number;
@@ -867,17 +896,21 @@ export interface components {
             /** @description Any JSON; at most 10 of them, and 16 KB together. */
             data: unknown;
         };
-        /** @description A part of a user message: an image, which the provider fetches, or reads from a data URL. */
+        /** @description A part of a user message: an image, a PDF document or a text. */
         SentFilePart: {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "file";
-            /** @enum {string} */
-            mediaType: "image/png" | "image/jpeg" | "image/gif" | "image/webp";
-            /** @description `https://…`, a public host; or `data:`, the media type, `;base64,…`: a whole image of that type. */
+            /**
+             * @description The file's; where it is '' or names no kind, the ending of `filename` does.
+             * @default
+             */
+            mediaType?: string;
+            /** @description `data:`, a media type, `;base64,…`: the file; or the link to a stored file, as an upload returns it or history has it; or of an image `https://…`, a public host, from which the provider fetches it. */
             url: string;
+            /** @description The model is told it, without folders. */
             filename?: string | null;
         };
         SentMessage: components["schemas"]["SentUserMessage"] | components["schemas"]["SentOtherMessage"];
@@ -906,7 +939,7 @@ export interface components {
              * @enum {string}
              */
             role: "user";
-            /** @description Some text or an image, and data of the page; at most 100, and 10 images. */
+            /** @description Some text or a file, and data of the page; at most 100, and 10 files. */
             parts: ((components["schemas"]["SentTextPart"] | components["schemas"]["SentFilePart"]) | components["schemas"]["SentDataPart"])[];
             metadata?: {
                 [key: string]: unknown;
@@ -1266,6 +1299,22 @@ export interface components {
         UIMessageEvent: {
             data: "[DONE]" | string;
         };
+        /** @description The state of an upload. */
+        Upload: {
+            /**
+             * Format: uuid
+             * @description Of the upload, and of the file when it is complete.
+             */
+            id: string;
+            /** @description The link for a message's `file` part, which opens the file, too; null: not complete. */
+            url: string | null;
+            /** @description The type for that part: as given, or what the ending of the name tells. */
+            media_type: string;
+            /** @description Bytes of the whole file. */
+            size: number;
+            /** @description Bytes that have come: the `offset` of the next piece. */
+            received: number;
+        };
         /** @description The tokens of one day by one model. */
         Usage: {
             /** @description As the provider names it; null: it does not, or the tokens are those of requests beside the stored answers: titles, analyses, and attempts without an answer. */
@@ -1599,7 +1648,7 @@ export interface components {
         "retry-after": number;
         /** @description `Bearer`. */
         "www-authenticate": "Bearer";
-        /** @description Of an export. */
+        /** @description Of an export, or a file. */
         "content-disposition": string;
         /** @description What is left in the minute and in the day, of the tightest quota. */
         ratelimit: string;
@@ -1830,7 +1879,11 @@ export interface operations {
             /**
              * @description `conversation_too_long`: This message is too long for the model, even without the earlier ones. Send a shorter one.
              *
-             *     `file_refused`: The model cannot read an image of this message. Send it without, or with another image.
+             *     `file_not_stored`: A file of this message is not stored, or its upload is not complete. Attach it again.
+             *
+             *     `file_refused`: The model cannot read a file of this message. Send it without, or with another file.
+             *
+             *     `file_storage_full`: Your files have reached the storage that you may use, so nothing was stored.
              *
              *     `invalid_request`: The request is not valid. Correct the fields that are listed in errors.
              *
@@ -1851,7 +1904,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "conversation_too_long" | "file_refused" | "invalid_request" | "nothing_to_answer";
+                        code?: "conversation_too_long" | "file_not_stored" | "file_refused" | "file_storage_full" | "invalid_request" | "nothing_to_answer";
                         /** @constant */
                         status?: 422;
                     };
@@ -2413,6 +2466,172 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+        };
+    };
+    readFile: {
+        parameters: {
+            query: {
+                /** @description The file. */
+                id: string;
+                /** @description For a guest: the conversation that the file is in. The UUID of a conversation, or any other text, which stands for one conversation of each user. */
+                conversation_id?: string;
+                /** @description Of a signed link: its end, in seconds of Unix time. */
+                expires?: number;
+                /** @description Of a signed link. */
+                signature?: string;
+            };
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    "content-disposition": components["headers"]["content-disposition"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": components["schemas"]["FileBytes"];
+                };
+            };
+            /** @description The bytes that `Range` names. */
+            206: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    "content-disposition": components["headers"]["content-disposition"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": components["schemas"]["FileBytes"];
+                };
+            };
+            /** @description The reader has the file. */
+            304: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    "content-disposition": components["headers"]["content-disposition"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            404: components["responses"]["NotFound"];
+            /** @description The file ends before that. */
+            416: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    "content-disposition": components["headers"]["content-disposition"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyGuesses"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+        };
+    };
+    uploadFile: {
+        parameters: {
+            query?: {
+                /** @description Of the file; with the first piece. Where it names no kind, the ending of `filename` does. */
+                media_type?: string;
+                /** @description Its name; with the first piece. */
+                filename?: string;
+                /** @description Bytes of the whole file; with the first piece. */
+                size?: number;
+                /** @description Of the upload, as the response to its first piece has it; with each later piece. */
+                id?: string;
+                /** @description The place of the piece in the file: the `received` of the response before. */
+                offset?: number;
+                /** @description For a guest: the conversation, which must exist, and have the key. The UUID of a conversation, or any other text, which stands for one conversation of each user. */
+                conversation_id?: string;
+            };
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": components["schemas"]["FileBytes"];
+            };
+        };
+        responses: {
+            /** @description The file is complete. */
+            201: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description More pieces are missing. */
+            202: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["PayloadTooLarge"];
+            /**
+             * @description `file_storage_full`: Your files have reached the storage that you may use, so nothing was stored.
+             *
+             *     `invalid_request`: The request is not valid. Correct the fields that are listed in errors.
+             */
+            422: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "file_storage_full" | "invalid_request";
+                        /** @constant */
+                        status?: 422;
+                    };
+                };
+            };
+            /**
+             * @description `storage_quota_exceeded`: This message is larger than what you may still store today, so nothing was stored.
+             *
+             *     `too_many_guesses`: Too many requests from your network for conversations that do not exist. Try again later.
+             */
+            429: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "storage_quota_exceeded" | "too_many_guesses";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
             500: components["responses"]["InternalError"];
             503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };

@@ -72,3 +72,31 @@ test('a file of a picture that the model makes is shown, also after a reload', a
     await chat.page.reload()
   }
 })
+
+test('a file too large for one request is uploaded in pieces, and history opens it', async ({ chat }) => {
+  await chat.become(newUser())
+  const text = 'Plums are ripe.\n'.repeat(400_000)
+  const large = { name: 'harvest.txt', mimeType: 'text/plain', buffer: Buffer.from(text) }
+  await chat.page.getByLabel('Files', { exact: true }).setInputFiles([large])
+  const chips = chat.page.getByRole('list', { name: 'Files of your message' })
+  await expect(chips.getByRole('listitem')).toHaveCount(1)
+
+  await ask(chat, question('What is ripe'))
+
+  await expect(chat.answers).toContainText('Plums are ripe.')
+  await chat.page.reload()
+  const download = chat.page.waitForEvent('download')
+  await chat.questions.getByRole('link', { name: 'harvest.txt' }).click()
+  const opened = await (await download).createReadStream()
+  expect((await opened.toArray()).join('')).toBe(text)
+})
+
+test('a file that is refused while it is uploaded is a problem in words', async ({ chat }) => {
+  await chat.become(newUser())
+  const large = { name: 'all.zip', mimeType: 'application/zip', buffer: Buffer.alloc(3_000_000) }
+
+  await chat.page.getByLabel('Files', { exact: true }).setInputFiles([large])
+
+  await expect(chat.notice).toContainText('must be a file that the model reads')
+  await expect(chat.sendButton).toBeVisible()
+})
