@@ -25,6 +25,7 @@ from lib.conversations.steps import StepColumns, steps_of
 from lib.http.ids import conversation_id_of
 from lib.identity.callers import Caller
 from tests.node.sdk import StreamReader, seen_by
+from tests.support.images import data_url, png_of_bytes
 from tests.support.model_server import Called, Reply, ScriptedModel, calling, chunk
 from tests.support.product import CRON_SECRET, headers_of, sdk_body, text_of
 from tests.support.reading import path_of, reached, until
@@ -47,6 +48,7 @@ REMARK = ("Let ", "me ", "note it. ")
 THIRD_THOUGHTS = tuple(f"third{number} " for number in range(5))
 PIECES = tuple(f"word{number} " for number in range(1000))
 WHOLE = "".join((*FIRST_THOUGHTS, *SECOND_THOUGHTS, *REMARK, *THIRD_THOUGHTS, *PIECES))
+PICTURE = png_of_bytes(30_000)
 SHORT = "".join(Reply().pieces)
 USER = headers_of("ann")
 
@@ -68,13 +70,18 @@ def citing(number: int) -> dict[str, Any]:
     return chunk({"annotations": [{"type": "url_citation", "url_citation": cited | place}]})
 
 
+def drawing() -> dict[str, Any]:
+    """Return the chunk of a picture."""
+    return chunk({"images": [{"image_url": {"url": data_url("image/png", PICTURE)}}]})
+
+
 def step_of(number: int, question: str) -> Reply:
-    """Return a step of a long answer: two look up and note something, the third has no end."""
+    """Return a step of a long answer: two look up, draw and note, the third has no end."""
     if number == 0:
         chunks = [*thinking(*FIRST_THOUGHTS), *(calling(Called("list_tasks")).chunks or [])]
     elif number == 1:
         note = calling(Called("add_task", {"title": question}, "call_2")).chunks or []
-        chunks = [*thinking(*SECOND_THOUGHTS), *saying(*REMARK), citing(1), *note]
+        chunks = [*thinking(*SECOND_THOUGHTS), drawing(), *saying(*REMARK), citing(1), *note]
     else:
         words = saying(*PIECES)
         chunks = [*thinking(*THIRD_THOUGHTS), *words[:5], citing(2), *words[5:]]
@@ -123,6 +130,7 @@ class Survivors:
     stream: RunningFunction
     cron: RunningFunction
     history: RunningFunction
+    files: RunningFunction
     client: httpx2.AsyncClient
 
     async def say(self, killed: Killed, text: str, number: int) -> httpx2.Response:
@@ -150,6 +158,12 @@ class Survivors:
         answers = [each for each in response.json()["messages"] if each["role"] == "assistant"]
         return answers[0] if answers else None
 
+    async def open(self, link: str) -> bytes:
+        """Return a file by its link, without a token."""
+        response = await self.client.get(self.files.base_url + link, headers=invocation_headers(30))
+        assert response.status_code == 200, response.text
+        return response.content
+
     async def clean_up(self) -> None:
         """Run the cron."""
         headers = {"authorization": f"Bearer {CRON_SECRET}"} | invocation_headers(30)
@@ -160,15 +174,17 @@ class Survivors:
 @pytest.fixture
 async def survivors(environment: dict[str, str]) -> AsyncGenerator[Survivors]:
     """Return the functions that are not killed."""
-    files = ("api/chat.py", "api/chat/[id]/stream.py", "api/cron/cleanup.py", "api/history.py")
-    chat, stream, cron, history = await asyncio.gather(
-        *(asyncio.to_thread(start_function, file, environment) for file in files)
+    paths = ("chat.py", "chat/[id]/stream.py", "cron/cleanup.py", "history.py", "files.py")
+    functions = await asyncio.gather(
+        *(asyncio.to_thread(start_function, f"api/{path}", environment) for path in paths)
     )
     async with AsyncExitStack() as stack:
-        for function in (chat, stream, cron, history):
+        for function in functions:
             stack.push_async_callback(asyncio.to_thread, function.stop)
         client = httpx2.AsyncClient(timeout=60, transport=ResendingTransport(verify=False))
-        yield Survivors(chat, stream, cron, history, await stack.enter_async_context(client))
+        chat, stream, cron, history, files = functions
+        client = await stack.enter_async_context(client)
+        yield Survivors(chat, stream, cron, history, files, client)
 
 
 # Each kill takes the start of a function, and a busy machine takes ten times as long for one.
@@ -236,6 +252,12 @@ async def test_50_answers_of_killed_functions_lose_a_batch_at_most_and_are_the_s
         "(SELECT count(*) FROM conversations WHERE turn_id IS NOT NULL)"
     ).fetchone() == (0, 0)
     _assert_same_parts(seen)
+    links = [
+        part["url"] for each in seen for part in each.answer["parts"] if part["type"] == "file"
+    ]
+    assert links
+    for link in links:
+        assert await survivors.open(link) == PICTURE
 
 
 async def _kill_one(
