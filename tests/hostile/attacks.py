@@ -346,7 +346,8 @@ async def guesses(world: World) -> None:
 
     async def guess(number: int) -> None:
         nonlocal opened
-        others = [chat for each in world.people.values() for chat in each.keys]
+        people = [each for each in world.people.values() if each is not person]
+        others = [chat for each in people for chat in each.keys]
         chat = world.random.choice(others) if others and number % 2 else id_of(f"guess {number}")
         methods = [
             ("GET", f"/api/history?conversation_id={chat}"),
@@ -359,6 +360,9 @@ async def guesses(world: World) -> None:
         method, path = world.random.choice(methods if chat in others else methods[:-1])
         if method == "POST":
             status = (await person.send(person.question(), chat, "message")).status
+            if chat in person.keys:
+                # Its owner has deleted it meanwhile: this began another, and guessed nothing.
+                return
         else:
             response = await world.http.request(method, path, headers=person.headers())
             status = response.status_code
@@ -374,7 +378,8 @@ async def guesses(world: World) -> None:
             counted="guesses",
             tried=statuses.total(),
             ceiling=ceiling(),
-            allowed=lambda: statuses.total() - statuses[429],
+            # An answer of 5xx comes with nothing, and is not counted.
+            allowed=lambda: sum(count for status, count in statuses.items() if status < 429),
             is_reached=False,
         ),
         Line(

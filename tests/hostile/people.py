@@ -104,6 +104,9 @@ class Person:
         self.sent_bytes += len(content)
         headers = self.headers(chat_id, address) | {"content-type": "application/json"}
         response = await self.http.post("/api/chat", content=content, headers=headers)
+        if key := response.headers.get("x-conversation-key"):
+            # The message has begun a conversation.
+            self.keys[chat_id] = key
         read = _read(response)
         self.codes[read.code] = self.codes.get(read.code, 0) + 1
         return read
