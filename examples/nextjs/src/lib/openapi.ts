@@ -1885,6 +1885,8 @@ export interface operations {
              *
              *     `file_storage_full`: Your files have reached the storage that you may use, so nothing was stored.
              *
+             *     `files_too_large`: The files of this message are too large together, so nothing was stored.
+             *
              *     `invalid_request`: The request is not valid. Correct the fields that are listed in errors.
              *
              *     `nothing_to_answer`: There is no user message to answer. Send one.
@@ -1904,7 +1906,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "conversation_too_long" | "file_not_stored" | "file_refused" | "file_storage_full" | "invalid_request" | "nothing_to_answer";
+                        code?: "conversation_too_long" | "file_not_stored" | "file_refused" | "file_storage_full" | "files_too_large" | "invalid_request" | "nothing_to_answer";
                         /** @constant */
                         status?: 422;
                     };
