@@ -49,7 +49,7 @@ class InlineThought:
     def end(self) -> tuple[str, str]:
         """Return the beginning of a tag that did not go on, as thought and as text."""
         waiting, self._waiting = self._waiting, ""
-        return (waiting, "") if self._place == "within" else ("", waiting)
+        return (waiting.rstrip(), "") if self._place == "within" else ("", waiting)
 
     def _begin(self, content: str) -> str:
         begin = content.lstrip()
@@ -75,9 +75,12 @@ class InlineThought:
         thought, tag, text = content.partition(self._end_tag)
         if tag:
             self._place = "after"
-            return thought, text
+            return thought.rstrip(), text
         for length in range(min(len(content), len(self._end_tag) - 1), 0, -1):
             if content.endswith(self._end_tag[:length]):
-                self._waiting = content[-length:]
-                return content[:-length], ""
-        return content, ""
+                thought = content[:-length]
+                break
+        # Blank lines before the tag are no part of the thought either.
+        thought = thought.rstrip()
+        self._waiting = content[len(thought) :]
+        return thought, ""

@@ -224,6 +224,7 @@ PROVIDERS = (
     ),
     Provider(
         name="OpenAI, Responses",
+        thinks=True,
         refusals=(
             no_chat_parameters,
             wants_no_store,
@@ -238,6 +239,7 @@ PROVIDERS = (
     ),
     Provider(
         name="DeepSeek",
+        thinks=True,
         refusals=(
             no_documents(
                 "Failed to deserialize the JSON body into the target type: messages[1]: unknown "
@@ -265,6 +267,7 @@ PROVIDERS = (
     ),
     Provider(
         name="OpenRouter",
+        thinks=True,
         refusals=(
             details_unchanged,
             no_images("No endpoints found that support image input", status=404, code=404),
@@ -277,6 +280,7 @@ PROVIDERS = (
     ),
     Provider(
         name="vLLM",
+        thinks=True,
         refusals=(
             no_documents("Unknown part type: file", type="BadRequestError", code=400),
             no_images(
@@ -292,6 +296,7 @@ PROVIDERS = (
     ),
     Provider(
         name="vLLM, older",
+        thinks=True,
         refusals=(
             no_documents("Unknown part type: file", type="BadRequestError", code=400),
             no_parameter(
@@ -317,6 +322,7 @@ PROVIDERS = (
     ),
     Provider(
         name="Ollama",
+        thinks=True,
         refusals=(
             no_documents("invalid message format"),
             no_parameter(
@@ -335,6 +341,7 @@ PROVIDERS = (
     ),
     Provider(
         name="Groq, parsed",
+        thinks=True,
         refusals=(
             no_documents(
                 "'messages.1' : for 'role:user' the following must be satisfied"
@@ -350,7 +357,9 @@ PROVIDERS = (
         reads_documents=False,
         reads_images=False,
     ),
-    Provider(name="Groq, raw", streams=(thinks_in_tags, calls_whole, counts_at_the_end)),
+    Provider(
+        name="Groq, raw", streams=(thinks_in_tags, calls_whole, counts_at_the_end), thinks=True
+    ),
     Provider(
         name="Gemini",
         refusals=(
@@ -369,6 +378,7 @@ PROVIDERS = (
     ),
     Provider(
         name="Mistral",
+        thinks=True,
         refusals=(
             no_documents(
                 "Input tag 'file' found using 'type' does not match any of the expected tags: "
@@ -386,6 +396,7 @@ PROVIDERS = (
     ),
     Provider(
         name="Kimi",
+        thinks=True,
         refusals=(
             no_forced_tool("tool_choice 'specified' is incompatible with thinking enabled"),
             wants_field(
@@ -402,6 +413,7 @@ PROVIDERS = (
     ),
     Provider(
         name="GLM",
+        thinks=True,
         refusals=(filters(GLM_FILTER),),
         # Once only, because Parley waits for usage each time.
         streams=(
@@ -415,6 +427,7 @@ PROVIDERS = (
     ),
     Provider(
         name="LiteLLM",
+        thinks=True,
         refusals=(litellm_ids_unchanged, blocks_unchanged(seal_of_thought)),
         streams=(thinks_in_blocks(seal_of_thought),),
         misses=(call_id_back, blocks_back),
@@ -422,6 +435,7 @@ PROVIDERS = (
     ),
     Provider(
         name="Anthropic, by a gateway",
+        thinks=True,
         refusals=(
             no_large_bound("tools.2.custom.input_schema: int too big to convert"),
             no_forced_tool("Thinking may not be enabled when tool_choice forces tool use."),
@@ -453,6 +467,7 @@ PROVIDERS = (
     ),
     Provider(
         name="llama.cpp",
+        thinks=True,
         refusals=(
             no_documents("unsupported content[].type", status=500, type="server_error"),
             no_images(

@@ -1,6 +1,7 @@
 """The scenarios that each provider of the zoo is led through, each in a conversation of its own."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from tests.zoo.server import Server
 from tests.zoo.streams import PAGE
 
 USER = "ann"
+# What each model of the zoo thinks before it answers.
+THOUGHT = re.compile(r"Hmm, .+, let me see\.", re.DOTALL)
 NOT_MEANT = "-"
 # Any answer will do.
 ANYTHING = "anything"
@@ -85,6 +88,9 @@ class Visit:
             expect("the answer", words_of(streamed), expected or said(text))
         answer = (await self.history())[-1]
         expect("history", shown_in_history(answer), streamed)
+        thoughts = [thought for kind, thought in streamed if kind == "reasoning"]
+        expect("a thought is shown", bool(thoughts), self.server.provider.thinks)
+        expect("no thought", [each for each in thoughts if not THOUGHT.fullmatch(each)], [])
         sources = [PAGE] if self.server.provider.cites else []
         expect("sources", [url for kind, url in streamed if kind == "source-url"], sources)
         expect("the finish reason", answer["metadata"]["finish_reason"], "stop")
@@ -139,7 +145,7 @@ def expect(name: str, found: object, expected: object) -> None:
 
 
 def shown_in_stream(response: httpx2.Response) -> list[tuple[str, Any]]:
-    """Return the texts, tool outputs and sources of a stream, in their order."""
+    """Return the texts, thoughts, tool outputs and sources of a stream, in their order."""
     shown: dict[str, tuple[str, Any]] = {}
     names: dict[str, str] = {}
     step = 0
@@ -147,9 +153,10 @@ def shown_in_stream(response: httpx2.Response) -> list[tuple[str, Any]]:
         match part["type"]:
             case "start-step":
                 step = number
-            case "text-delta":
+            case "text-delta" | "reasoning-delta":
                 key = f"{step}-{part['id']}"
-                shown[key] = ("text", shown.get(key, ("", ""))[1] + part["delta"])
+                kind = part["type"].removesuffix("-delta")
+                shown[key] = (kind, shown.get(key, ("", ""))[1] + part["delta"])
             case "tool-input-available":
                 names[part["toolCallId"]] = part["toolName"]
             case "tool-output-available":
@@ -165,11 +172,11 @@ def shown_in_stream(response: httpx2.Response) -> list[tuple[str, Any]]:
 
 
 def shown_in_history(message: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return the texts, tool outputs and sources of a stored message, in their order."""
+    """Return the texts, thoughts, tool outputs and sources of a message, in their order."""
     return [
         (part["type"], part.get("text", part.get("output", part.get("url"))))
         for part in message["parts"]
-        if part["type"] in {"text", "source-url"} or part["type"].startswith("tool-")
+        if part["type"] in {"text", "reasoning", "source-url"} or part["type"].startswith("tool-")
     ]
 
 

@@ -45,6 +45,7 @@ class Provider:
         cites: each text cites a page.
         reads_documents: it reads PDF documents.
         draws: it draws pictures.
+        thinks: it shows what it thinks before each answer.
         filters: a question with a forbidden word is withheld.
         is_serial: it answers one request at a time.
         load_seconds: silence before the first byte of its first answer.
@@ -64,6 +65,7 @@ class Provider:
     cites: bool = False
     reads_documents: bool = True
     draws: bool = False
+    thinks: bool = False
     filters: bool = False
     is_serial: bool = False
     load_seconds: float = 0.0

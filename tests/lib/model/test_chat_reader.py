@@ -247,7 +247,7 @@ CONTENTS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
     ),
     "Mistral's tags": ([{"content": "[THINK]Hm.[/THINK]Hello"}], "Hm.", "Hello"),
     "tags among blank lines": (
-        [{"content": "\n<think>\nHm.\n</think>\n\n"}, {"content": "\nHello"}], "Hm.\n", "Hello",
+        [{"content": "\n<think>\nHm.\n</think>\n\n"}, {"content": "\nHello"}], "Hm.", "Hello",
     ),
     "tags with nothing in them": (
         [{"content": "<think>"}, {"content": "\n\n"}, {"content": "</think>\n\nHello"}],
