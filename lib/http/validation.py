@@ -5,7 +5,7 @@ The first body imports this module: see lib/http/bodies.py.
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from lib.http.ids import MAX_CHARS
 from lib.problems import InvalidRequest
@@ -28,7 +28,8 @@ def validate[Model: BaseModel](model: type[Model], content: object, at: str = ""
         InvalidRequest: when it does not fit the model; names each wrong field.
     """
     try:
-        return TypeAdapter(model).validate_python(content)
+        # Not by a TypeAdapter, which would build the validator of a deferred model each time: 3 ms.
+        return model.model_validate(content)
     except ValidationError as error:
         raise InvalidRequest(errors=_errors(error, at)) from error
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Protocol, get_type_hints, overload
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from lib.database.statements import Call
 from lib.identity.callers import Caller
@@ -138,7 +138,7 @@ class Tool:
 
     def parameters(self) -> dict[str, Any]:
         """Return the JSON schema of the arguments."""
-        schema = TypeAdapter(self.arguments).json_schema()
+        schema = self.arguments.model_json_schema()
         # These cost tokens and tell a model nothing.
         for name in ("title", "description"):
             schema.pop(name, None)

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 from uuid import uuid4
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from lib.answers._files.kept import KeptFiles
 from lib.answers._tools.context import AlreadyRunError, RunContext, Shown, plain_output
@@ -121,7 +121,7 @@ class ToolRuns:
             call.error = f"There is no tool {call.name}. There are: {known}."
             return
         try:
-            arguments = TypeAdapter(tool.arguments).validate_python(call.arguments)
+            arguments = tool.arguments.model_validate(call.arguments)
         except ValidationError as error:
             call.error = f"The arguments are not valid: {_validation_errors(error)}"
             return
