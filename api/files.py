@@ -11,8 +11,8 @@ Problems  401 unauthenticated, 404 not_found (not yours, or it does not exist, o
           ended), 413, 416, 422 invalid_request, file_storage_full,
           429 storage_quota_exceeded
 Database  GET 1 round trip, and 1 for each further 2 MB: find_file.sql, find_linked_file.sql;
-          POST 1: count_bytes.sql, store_file.sql, add_upload_piece.sql; 2 more at the end of
-          several pieces: find_file.sql, finish_upload.sql
+          POST 1: count_bytes.sql, store_file.sql, add_upload_piece.sql; 1 more at the end of
+          several pieces: finish_upload.sql
 """
 
 from starlette.requests import Request

@@ -514,6 +514,7 @@ CREATE FUNCTION public.count_bytes(counted_subjects text[], bytes_per_day bigint
 DECLARE
     counted_now CONSTANT timestamptz := coalesce(counted_at, now());
     day_bytes bigint;
+    day_ends timestamptz;
 BEGIN
     FOR number IN 1 .. coalesce(cardinality(counted_subjects), 0) LOOP
         INSERT INTO quotas AS already (subject, minute_count, minute_ends_at, day_count, day_ends_at, byte_count)
@@ -532,9 +533,16 @@ BEGIN
                 WHEN already.day_ends_at <= counted_now THEN stored_bytes
                 ELSE already.byte_count + stored_bytes
             END
-        RETURNING already.byte_count INTO day_bytes;
+        RETURNING already.byte_count, already.day_ends_at INTO day_bytes, day_ends;
         IF bytes_per_day[number] > 0 AND day_bytes > bytes_per_day[number] THEN
-            RAISE EXCEPTION USING ERRCODE = 'PA011', MESSAGE = 'the bytes of a day are used up';
+            RAISE EXCEPTION USING
+                ERRCODE = 'PA011',
+                MESSAGE = 'the bytes of a day are used up',
+                DETAIL = CASE
+                    WHEN stored_bytes <= bytes_per_day[number]
+                        THEN extract(EPOCH FROM day_ends - counted_now)::text
+                    ELSE ''
+                END;
         END IF;
     END LOOP;
 END
@@ -755,7 +763,6 @@ BEGIN
         WHERE
             message_files.conversation_id = deleted_messages.conversation_id
             AND message_files.chat_message_id = deleted_messages.id
-            AND (deleted_messages.files IS NOT NULL OR deleted_messages.steps IS NOT NULL)
         RETURNING message_files.file_id
     )
 
@@ -1954,12 +1961,28 @@ CREATE FUNCTION public.store_message_files(conversation_id uuid, user_id text, m
 #variable_conflict use_column
 DECLARE
     row_id bigint;
+    own_ids uuid[];
     found_count integer;
     message_bytes bigint;
     stored_bytes bigint;
     new_bytes bigint;
 BEGIN
-    SELECT chat_messages.id INTO row_id
+    SELECT
+        chat_messages.id,
+        CASE
+            WHEN store_message_files.turn_id IS NULL THEN file_ids
+            ELSE
+                array(
+                    SELECT given.id
+                    FROM unnest(file_ids) AS given (id)
+                    WHERE
+                        given.id IN (
+                            SELECT (file.content ->> 'id')::uuid
+                            FROM jsonb_array_elements(chat_messages.files) AS file (content)
+                        )
+                )
+        END
+    INTO row_id, own_ids
     FROM conversations
     INNER JOIN chat_messages ON conversations.id = chat_messages.conversation_id
     WHERE
@@ -1970,14 +1993,25 @@ BEGIN
         AND chat_messages.superseded_at IS NULL
         AND CASE
             WHEN store_message_files.turn_id IS NULL THEN chat_messages.role = 'assistant'
-            ELSE conversations.turn_id = store_message_files.turn_id AND chat_messages.role = 'user'
+            ELSE
+                conversations.turn_id = store_message_files.turn_id
+                AND conversations.turn_message_id = store_message_files.message_id
+                AND chat_messages.role = 'user'
         END;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
 
-    -- DO UPDATE locks a file that is there, so that no session deletes it at this moment. In the order of the ids, as
-    -- delete_files_of_messages locks them. A row without an earlier version (xmax) was made here.
+    -- In the order of the ids, as delete_files_of_messages locks them, before any of them is written.
+    PERFORM FROM chat_files
+    WHERE
+        chat_files.id = any(own_ids)
+        AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id
+    ORDER BY chat_files.id
+    FOR UPDATE;
+
+    -- DO UPDATE locks a file that another session stores at this moment. A row without an earlier version (xmax) was made
+    -- here.
     WITH given AS (
         SELECT
             file.id,
@@ -1987,7 +2021,7 @@ BEGIN
         FROM
             unnest(file_ids, media_types, filenames, contents)
             AS file (id, media_type, filename, bytes)
-        WHERE file.bytes IS NOT NULL
+        WHERE file.bytes IS NOT NULL AND file.id = any(own_ids)
         ORDER BY file.id
     ),
 
@@ -2015,19 +2049,22 @@ BEGIN
     -- A file without bytes must be there, and stay there; a file with bytes is by now.
     PERFORM FROM chat_files
     WHERE
-        chat_files.id = any(file_ids)
+        chat_files.id = any(own_ids)
         AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id
         AND (
             chat_files.user_id IS NOT NULL
             OR chat_files.conversation_id = store_message_files.conversation_id
         )
         AND chat_files.media_type = media_types[array_position(file_ids, chat_files.id)]
-        AND length(chat_files.bytes) = chat_files.size
+        AND NOT chat_files.is_upload
     ORDER BY chat_files.id
     FOR UPDATE;
     GET DIAGNOSTICS found_count = ROW_COUNT;
     -- Of an answer that a killed function has left, a file may be missing: it goes without.
-    IF found_count < cardinality(file_ids) AND store_message_files.turn_id IS NOT NULL THEN
+    IF
+        store_message_files.turn_id IS NOT NULL
+        AND found_count < cardinality(own_ids)
+    THEN
         RAISE EXCEPTION USING ERRCODE = 'PA010', MESSAGE = 'a file of the message is not there';
     END IF;
 
@@ -2063,13 +2100,14 @@ BEGIN
         IF store_message_files.user_id IS NOT NULL THEN
             SELECT sum(chat_files.size) INTO stored_bytes
             FROM chat_files
-            WHERE chat_files.user_id = store_message_files.user_id;
+            WHERE chat_files.user_id = store_message_files.user_id AND chat_files.file_id IS NULL;
         ELSE
             SELECT sum(chat_files.size) INTO stored_bytes
             FROM chat_files
             WHERE
                 chat_files.user_id IS NULL
-                AND chat_files.conversation_id = store_message_files.conversation_id;
+                AND chat_files.conversation_id = store_message_files.conversation_id
+                AND chat_files.file_id IS NULL;
         END IF;
         IF stored_bytes > max_user_bytes THEN
             RAISE EXCEPTION USING
@@ -2087,13 +2125,22 @@ BEGIN
         store_message_files.user_id
     FROM chat_files
     WHERE
-        chat_files.id = any(file_ids)
+        chat_files.id = any(own_ids)
         AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id
         AND (
             chat_files.user_id IS NOT NULL
             OR chat_files.conversation_id = store_message_files.conversation_id
         )
     ON CONFLICT DO NOTHING;
+    -- From now on a user's file goes with the last message that has it, whichever conversation that is in.
+    UPDATE chat_files
+    SET
+        is_used = TRUE,
+        conversation_id = CASE WHEN chat_files.user_id IS NULL THEN chat_files.conversation_id END
+    WHERE
+        chat_files.id = any(own_ids)
+        AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id
+        AND NOT chat_files.is_used;
     RETURN found_count;
 END
 $$;
@@ -2110,7 +2157,7 @@ DECLARE
     result json;
 BEGIN
     SELECT
-        sum(sizes.seen_count) <= max_seen
+        sum(least(sizes.seen_count, max_seen)) <= max_seen
         AND sum(least(sizes.seen_bytes, max_bytes)) <= max_bytes
         AND sum(least(sizes.text_bytes, max_text_bytes)) <= 2 * max_text_bytes
     INTO is_newest
@@ -2267,6 +2314,9 @@ CREATE TABLE public.chat_files (
     filename character varying(255),
     size bigint NOT NULL,
     bytes bytea NOT NULL,
+    is_upload boolean DEFAULT false NOT NULL,
+    file_id uuid,
+    is_used boolean DEFAULT false NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT chk_file_owner CHECK (((user_id IS NOT NULL) OR (conversation_id IS NOT NULL))),
     CONSTRAINT chk_file_size CHECK ((size > 0))
@@ -2275,11 +2325,11 @@ ALTER TABLE ONLY public.chat_files ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE public.chat_files IS 'Parley: the bytes of files in messages, each once for its owner; deleted with the last message that has it';
 
-COMMENT ON COLUMN public.chat_files.id IS 'Hash of the owner, the type and the bytes; random for an upload that is not complete';
+COMMENT ON COLUMN public.chat_files.id IS 'Hash of the owner, the type and the bytes; random for an upload in pieces';
 
 COMMENT ON COLUMN public.chat_files.user_id IS 'Owner; NULL: a guest';
 
-COMMENT ON COLUMN public.chat_files.conversation_id IS 'A guest''s conversation, to which the file belongs; NULL: it belongs to a user';
+COMMENT ON COLUMN public.chat_files.conversation_id IS 'A guest''s conversation, to which the file belongs; of a user, that of an answer in the making, until it is stored; NULL: none';
 
 COMMENT ON COLUMN public.chat_files.media_type IS 'Its type, which the first bytes have shown';
 
@@ -2287,9 +2337,15 @@ COMMENT ON COLUMN public.chat_files.filename IS 'The name under which it came fi
 
 COMMENT ON COLUMN public.chat_files.size IS 'Bytes of the whole file';
 
-COMMENT ON COLUMN public.chat_files.bytes IS 'The file; of an upload that is not complete, its beginning';
+COMMENT ON COLUMN public.chat_files.bytes IS 'The file; of an upload in pieces, its beginning, and nothing once it is complete';
 
-COMMENT ON COLUMN public.chat_files.created_at IS 'When it was stored; an upload that no message has is deleted a day later';
+COMMENT ON COLUMN public.chat_files.is_upload IS 'It is an upload in pieces, and no file: not checked yet, or another row by now';
+
+COMMENT ON COLUMN public.chat_files.file_id IS 'Of an upload that is complete: the file that it became, so that its last piece can be sent again';
+
+COMMENT ON COLUMN public.chat_files.is_used IS 'A message has it, or has had it';
+
+COMMENT ON COLUMN public.chat_files.created_at IS 'When it was stored last; one that no message has had is deleted a day later';
 
 ALTER TABLE public.chat_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.chat_messages_id_seq
@@ -2606,11 +2662,11 @@ ALTER TABLE ONLY public.users
 
 CREATE INDEX idx_account_attempts_ends_at ON public.account_attempts USING btree (ends_at);
 
-CREATE INDEX idx_chat_files_conversation_id ON public.chat_files USING btree (conversation_id, id) INCLUDE (size) WHERE (conversation_id IS NOT NULL);
+CREATE INDEX idx_chat_files_conversation_id ON public.chat_files USING btree (conversation_id, id) INCLUDE (size, file_id) WHERE (conversation_id IS NOT NULL);
 
-CREATE INDEX idx_chat_files_created_at ON public.chat_files USING btree (created_at);
+CREATE INDEX idx_chat_files_unused ON public.chat_files USING btree (created_at) WHERE (NOT is_used);
 
-CREATE INDEX idx_chat_files_user_id ON public.chat_files USING btree (user_id, id) INCLUDE (size);
+CREATE INDEX idx_chat_files_user_id ON public.chat_files USING btree (user_id, id) INCLUDE (size, file_id);
 
 CREATE INDEX idx_chat_messages_conversation_created ON public.chat_messages USING btree (conversation_id, created_at DESC);
 

@@ -362,7 +362,7 @@ class Upload(Answered):
     """The state of an upload."""
 
     id: UUID
-    """Of the upload, and of the file when it is complete."""
+    """Of the upload; when it is complete, of the file, which is another id."""
     url: str | None
     """The link for a message's `file` part, which opens the file, too; null: not complete."""
     media_type: str

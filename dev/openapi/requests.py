@@ -20,7 +20,10 @@ from lib.users import bodies as users
 
 # Text with more than spaces, and without NUL.
 WORDS = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
-FILE_URL = r"^(https://[a-z0-9\[]|data:[^,]{0,300}?;base64,[A-Za-z0-9+/]+={0,2}$)"
+FILE_URL = (
+    r"^(https://[a-z0-9\[]|/api/files\?id=[0-9a-f-]{36}"
+    r"|data:[^,]{0,300}?;base64,[A-Za-z0-9+/]+={0,2}$)"
+)
 # The default of MAX_MESSAGE_CHARS.
 MOST_MESSAGE_CHARS = 10_000
 

@@ -18,7 +18,7 @@ from lib.conversations.parts import Data, File, Text, ToolCall
 from lib.conversations.steps import SEPARATOR, Step
 from lib.conversations.user_parts import page_data
 from lib.files.kinds import SEEN_TYPES
-from lib.files.limits import BEGINNING_CHARS, MAX_BYTES, MAX_TEXT_CHARS, text_end
+from lib.files.limits import BEGINNING_CHARS, MAX_MESSAGE_BYTES, MAX_TEXT_CHARS, text_end
 from lib.model.request import (
     AssistantMessage,
     PromptCall,
@@ -180,16 +180,16 @@ type Weight = tuple[int, int, int]
 def _first_with_files(messages: list[Message]) -> int:
     """Return the place of the first message whose files are sent; those of all after it are, too.
 
-    A request has at most MAX_PROMPT_IMAGES images and documents, MAX_BYTES of them, and twice
-    MAX_TEXT_CHARS of texts. It should begin with the bytes of the one before, so the place moves
-    seldom. It is the first message of a block, as the window is made of them
+    A request has at most MAX_PROMPT_IMAGES images and documents, MAX_MESSAGE_BYTES of them, and
+    twice MAX_TEXT_CHARS of texts. It should begin with the bytes of the one before, so the place
+    moves seldom. It is the first message of a block, as the window is made of them
     (sql/functions/list_turn_messages.sql): then a file that was left out stays out, also when the
     window moves. Within a block that has too many files of its own, half of them are left out at
     once.
     """
     told = [place for place, message in enumerate(messages) if message.role != "system"]
     weights = [_weight(messages[place]) for place in told]
-    most = (settings().max_prompt_images, MAX_BYTES, 2 * MAX_TEXT_CHARS)
+    most = (settings().max_prompt_images, MAX_MESSAGE_BYTES, 2 * MAX_TEXT_CHARS)
     half = (most[0] // 2, most[1] // 2, most[2] // 2)
     blocks = range(0, len(told), (settings().history_messages + 1) // 2)
     first = next((start for start in blocks if _fit(weights[start:], most)), None)
@@ -225,7 +225,11 @@ def _weight(message: Message) -> Weight:
         else:
             seen += 1
             file_bytes += _size(file)
-    return seen, min(file_bytes, MAX_BYTES), min(chars, MAX_TEXT_CHARS)
+    return (
+        min(seen, settings().max_prompt_images),
+        min(file_bytes, MAX_MESSAGE_BYTES),
+        min(chars, MAX_TEXT_CHARS),
+    )
 
 
 def _content(message: Message, remark: str, *, has_files: bool) -> tuple[Told, ...]:
@@ -251,11 +255,11 @@ def _present(data: Data) -> dict[str, Any]:
 
 def _told(files: list[dict[str, Any]], *, has_files: bool) -> Iterator[Told]:
     """Yield the files of a message, whole or by their beginnings."""
-    texts = [_size(file) for file in files if _is_text(file)]
+    texts = [_size(file) for file in files if _is_text(file) and "url" in file]
     limits = iter(shares(texts, MAX_TEXT_CHARS))
     for file in files:
         media_type, filename = file["mediaType"], file.get("filename")
-        if _is_text(file):
+        if _is_text(file) and "url" in file:
             limit = next(limits) if has_files else BEGINNING_CHARS
             data = _beginning(file, text_end(limit))
             yield told_text(filename, data, _size(file), limit)

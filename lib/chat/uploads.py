@@ -6,6 +6,7 @@ that no message has is deleted a day later (`delete_unused_files`).
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,8 +18,8 @@ from lib.database.client import Database
 from lib.database.statements import Call, Nothing, Statement
 from lib.files.file import FileOwner
 from lib.files.kinds import FileType, check_beginning, check_file, clean_name, readable_type
-from lib.files.limits import MAX_BYTES
-from lib.files.reading import FILE_ID, FIND_FILE
+from lib.files.limits import MAX_MESSAGE_BYTES
+from lib.files.reading import FILE_ID
 from lib.files.storing import STORE_FILE
 from lib.http.bodies import read_bytes
 from lib.http.ids import CHAT_ID, conversation_id_of
@@ -30,8 +31,10 @@ from lib.problems import FileStorageFull, InvalidRequest, NotFound, Unauthentica
 from lib.settings import settings
 from lib.turns.quota import subjects_of
 
-# Of one piece: less than Vercel takes.
+# Of one piece: less than Vercel takes; and so many that an upload has few pieces, because each of
+# them writes those before it again.
 MAX_PIECE_BYTES = 4 * 1024 * 1024
+MIN_PIECE_BYTES = 1024 * 1024
 
 
 @query_string
@@ -50,9 +53,9 @@ class UploadQuery:
 
     media_type: str = parameter(text(0, 255), default="")
     filename: str | None = parameter(text(1, 255), default=None)
-    size: int | None = parameter(whole_number(1, MAX_BYTES), default=None)
+    size: int | None = parameter(whole_number(1, MAX_MESSAGE_BYTES), default=None)
     id: UUID | None = parameter(FILE_ID, default=None)
-    offset: int = parameter(whole_number(0, MAX_BYTES), default=0)
+    offset: int = parameter(whole_number(0, MAX_MESSAGE_BYTES), default=0)
     conversation_id: str | None = parameter(CHAT_ID, default=None)
 
     def __post_init__(self) -> None:
@@ -69,13 +72,17 @@ class Upload:
         media_type: of the file.
         filename: None: it has no name.
         size: bytes of the whole file.
+        file_id: the file that it has become; None: it is an upload still.
         received: bytes that have come by now.
+        whole: all of them, where the upload is complete and no file yet; None otherwise.
     """
 
     media_type: str
     filename: str | None
     size: int
+    file_id: UUID | None
     received: int
+    whole: bytes | None
 
 
 COUNT_BYTES = Statement("chat/count_bytes", Nothing)
@@ -86,7 +93,7 @@ FINISH_UPLOAD = Statement("chat/finish_upload", Nothing)
 async def upload_piece(database: Database, request: Request) -> Response:
     """Answer POST: store one piece of a file; with the last one, check the file.
 
-    One round trip; two more for the last of several pieces.
+    One round trip; one more for the last of several pieces.
 
     Raises:
         FileStorageFull: when the caller would have more than MAX_USER_BYTES of files.
@@ -110,7 +117,7 @@ async def upload_piece(database: Database, request: Request) -> Response:
 
 def _owner(caller: Caller, query: UploadQuery) -> FileOwner:
     if caller.user_id is not None:
-        # Of a user no conversation is read.
+        # For a user, the statements ignore the conversation, so any id will do.
         return FileOwner(caller.user_id, uuid4())
     if not settings().anonymous_files:
         raise Unauthenticated("Sign in to send files.")
@@ -137,6 +144,8 @@ class _Uploads:
         if len(content) > size:
             raise _invalid("size", f"is {size:,}, and the body has {len(content):,} bytes")
         is_whole = len(content) == size
+        if not is_whole:
+            _check_piece(content)
         name = clean_name(filename or "") or None
         found = _type_of(media_type, name)
         _check(found, content, is_whole=is_whole)
@@ -148,6 +157,8 @@ class _Uploads:
             filename=name,
             size=size,
             content=content,
+            is_upload=not is_whole,
+            is_of_answer=False,
             max_user_bytes=settings().max_user_bytes,
             now=None,
         )
@@ -162,39 +173,37 @@ class _Uploads:
     async def go_on(self, upload_id: UUID, offset: int, content: bytes) -> Response:
         """Store a later piece; with the last one, check the whole file."""
         add = ADD_UPLOAD_PIECE(
-            **self._owned(), file_id=upload_id, first_byte=offset, content=content
+            **self._owned(),
+            upload_id=upload_id,
+            first_byte=offset,
+            content=content,
+            min_piece_bytes=MIN_PIECE_BYTES,
         )
         _, uploads = await self._run(self._count(content), add)
         if not uploads:
             raise NotFound
         [upload] = uploads
         if upload.received != offset + len(content):
+            if upload.received == offset:
+                _check_piece(content)
             detail = f"the upload has {upload.received:,} bytes of {upload.size:,}: go on there"
             raise _invalid("offset", detail)
-        file_id = upload_id
-        if upload.received == upload.size:
-            file_id = await self._finish(upload_id, upload)
+        file_id = upload.file_id or upload_id
+        if upload.whole is not None:
+            file_id = await self._finish(upload_id, upload, upload.whole)
         return self._response(file_id, upload.media_type, upload.size, upload.received)
 
-    async def _finish(self, upload_id: UUID, upload: Upload) -> UUID:
-        """Check a file that is complete; name it by its bytes, or remove it."""
-        whole = FIND_FILE(
-            **self._owned(),
-            file_id=upload_id,
-            first_byte=0,
-            byte_count=upload.size,
-            retention_days=settings().retention_days,
-            now=None,
-        )
-        [[file]] = [await self._run(whole)]
+    async def _finish(self, upload_id: UUID, upload: Upload, whole: bytes) -> UUID:
+        """Check an upload that is complete; return the file that it becomes, or remove it."""
+        finish = partial(FINISH_UPLOAD, **self._owned(), upload_id=upload_id, now=None)
         try:
             found = _type_of(upload.media_type, upload.filename)
-            _check(found, file.content, is_whole=True)
+            _check(found, whole, is_whole=True)
         except InvalidRequest:
-            await self._run(FINISH_UPLOAD(**self._owned(), upload_id=upload_id, file_id=None))
+            await self._run(finish(file_id=None))
             raise
-        file_id = self.owner.file_id_of(upload.media_type, file.content)
-        await self._run(FINISH_UPLOAD(**self._owned(), upload_id=upload_id, file_id=file_id))
+        file_id = self.owner.file_id_of(upload.media_type, whole)
+        await self._run(finish(file_id=file_id))
         return file_id
 
     def _owned(self) -> dict[str, Any]:
@@ -242,6 +251,17 @@ def _check(found: FileType, content: bytes, *, is_whole: bool) -> None:
             check_beginning(content, found)
     except ValueError as error:
         raise _invalid("", str(error).replace("url ", "the body ", 1)) from error
+
+
+def _check_piece(content: bytes) -> None:
+    """Check the size of a piece that is not the last one.
+
+    Raises:
+        InvalidRequest: when it is too small.
+    """
+    if len(content) < MIN_PIECE_BYTES:
+        detail = f"a piece before the last one must have at least {MIN_PIECE_BYTES:,} bytes"
+        raise _invalid("", detail)
 
 
 def _type_of(media_type: str, filename: str | None) -> FileType:

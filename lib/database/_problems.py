@@ -42,10 +42,9 @@ RAISED: dict[str | None, Callable[[], Problem]] = {
     "PA006": NotFound,
     "PA007": SignOutUnavailable,
     "PA010": FileNotStored,
-    "PA011": lambda: StorageQuotaExceeded(NO_BYTES_LEFT),
 }
 # Those whose DETAIL is a number.
-WITH_NUMBER = {"PA005", "PA009", "PA012"}
+WITH_NUMBER = {"PA005", "PA009", "PA011", "PA012"}
 LOCKED = "The database is busy with another change to the same data. Try again in a moment."
 NO_ROLE = (
     "The role of DATABASE_URL may not act as parley_app. The operator grants it: GRANT parley_app "
@@ -92,6 +91,8 @@ def _raised_problem(error: psycopg.Error) -> Problem | None:
             return TooManyGuesses(retry_after_seconds=number or 60)
         case "PA009":
             return FileStorageFull.with_left(int(number), settings().max_user_bytes)
+        case "PA011":
+            return StorageQuotaExceeded(NO_BYTES_LEFT, retry_after_seconds=number or None)
         case "PA012":
             return FilesTooLarge.with_size(int(number))
         case code:

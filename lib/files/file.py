@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from lib.identity.callers import Caller
 from lib.identity.file_links import file_id_in
 
 
@@ -54,11 +53,6 @@ class FileOwner:
         return UUID(bytes=hashlib.sha256(name.encode()).digest()[:16])
 
 
-def owner_of(caller: Caller, conversation_id: UUID) -> FileOwner:
-    """Return the owner of the files of a caller's message in a conversation."""
-    return FileOwner(caller.user_id, conversation_id)
-
-
 @dataclass(frozen=True, slots=True)
 class MessageFiles:
     """The files of a message, apart from their bytes.
@@ -80,7 +74,7 @@ class MessageFiles:
 
 
 def message_files(owner: FileOwner, files: Iterable[Mapping[str, Any]] | None) -> MessageFiles:
-    """Part the files of a message from their bytes.
+    """Separate the bytes of a message's files from the message.
 
     Args:
         owner: the owner of the message.
@@ -98,7 +92,7 @@ def message_files(owner: FileOwner, files: Iterable[Mapping[str, Any]] | None) -
             continue
         named = {} if new.filename is None else {"filename": new.filename}
         stored.append({"id": str(new.id), "mediaType": new.media_type} | named)
-        # The bytes, if one of two equal files has them.
+        # Prefer the file with bytes if two are equal.
         if new.id not in found or found[new.id].data is None:
             found[new.id] = new
     return MessageFiles(stored, tuple(found[file_id] for file_id in sorted(found)))

@@ -89,8 +89,9 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# They reorder what stands around them, so that a name could show another ending than it has.
-BIDI_CONTROLS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Invisible, but parts of words and of emoji: the joiners of Persian and of families.
+JOINERS = {"\u200c", "\u200d"}
+INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def file_type(media_type: str, filename: str | None) -> FileType | None:
     if named := _named_type(media_type):
         return named
     ending = _type_of_name(filename or "")
-    # A type that is known to be something else stays that, but for text: see above.
+    # The ending overrules a known type only for text: browsers call `.ts` a video.
     is_unknown = media_type in UNKNOWN_TYPES
     return ending if ending and (is_unknown or ending.kind == "text") else None
 
@@ -196,8 +197,9 @@ def text_in(data: bytes, *, is_cut: bool = False) -> str:
 def clean_name(name: str) -> str:
     """Return a file's name without its folders and without characters that no name shows."""
     name = re.split(r"[/\\]", name)[-1]
-    name = BIDI_CONTROLS.sub("", name)
-    name = "".join(each for each in name if unicodedata.category(each) not in {"Cc", "Zl", "Zp"})
+    name = "".join(
+        each for each in name if each in JOINERS or unicodedata.category(each) not in INVISIBLE
+    )
     return name.strip()[:MAX_NAME_CHARS]
 
 

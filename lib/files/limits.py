@@ -11,7 +11,7 @@ from lib.files.kinds import SEEN_TYPES
 # Of one message: its files together. Of one request: images and documents, before base64 makes them
 # a third longer; providers refuse a request of more than 20 to 50 MB (Gemini 20, Anthropic 32,
 # OpenAI 50).
-MAX_BYTES = 14_000_000
+MAX_MESSAGE_BYTES = 14_000_000
 # Of the texts of one message, about 25,000 tokens; of one request, twice as many.
 MAX_TEXT_CHARS = 100_000
 # Of a text that is told by its beginning.
@@ -34,7 +34,8 @@ def told_limits(max_seen: int) -> dict[str, Any]:
     return {
         "seen_types": [*SEEN_TYPES],
         "max_seen": max_seen,
-        "max_bytes": MAX_BYTES,
+        "max_bytes": MAX_MESSAGE_BYTES,
+        # A byte counts as a character, whose number only the reader of the text knows.
         "max_text_bytes": MAX_TEXT_CHARS,
         "max_text_end": text_end(MAX_TEXT_CHARS),
         "max_beginning_end": text_end(BEGINNING_CHARS),

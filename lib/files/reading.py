@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lib.database.client import Database
 from lib.database.statements import Call, Statement
+from lib.files.images import READERS
 from lib.http.ids import CHAT_ID, conversation_id_of
 from lib.http.queries import Reader, parameter, parse_query, query_string, text, whole_number
 from lib.identity.callers import Caller, caller_of
@@ -21,7 +22,7 @@ from lib.settings import settings
 # Of one round trip. A response may be longer than Vercel's 4.5 MB, if it is streamed.
 PIECE_BYTES = 2 * 1024 * 1024
 # The types that a browser may show by themselves: they hold no script. All others are downloaded.
-SHOWN = {"image/png", "image/jpeg", "image/gif", "image/webp"}
+SHOWN = {*READERS}
 RANGE = re.compile(r"bytes=(\d{1,15})-(\d{0,15})")
 LINK_ENDED = "This link has ended. Load the page again for a new one."
 
@@ -59,7 +60,7 @@ class FileQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class FilePiece:
+class FileContent:
     """The row of find_file and find_linked_file.
 
     Attributes:
@@ -75,8 +76,8 @@ class FilePiece:
     content: bytes
 
 
-FIND_FILE = Statement("files/find_file", FilePiece)
-FIND_LINKED_FILE = Statement("files/find_linked_file", FilePiece)
+FIND_FILE = Statement("files/find_file", FileContent)
+FIND_LINKED_FILE = Statement("files/find_linked_file", FileContent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class FileReader:
     caller: Caller | None
     conversation_id: UUID | None
 
-    async def read(self, first_byte: int, byte_count: int) -> FilePiece:
+    async def read(self, first_byte: int, byte_count: int) -> FileContent:
         """Return some bytes of the file. One round trip.
 
         Raises:
@@ -109,7 +110,7 @@ class FileReader:
         else:
             caller, place = self.caller, self.conversation_id
             reachable = caller.reachable(place) if place is not None else None
-            call: Call[FilePiece] = FIND_FILE(
+            call: Call[FileContent] = FIND_FILE(
                 conversation_id=place, user_id=caller.user_id, **wanted, **retention
             )
             pieces = await self.database.run_as(caller, reachable, call)
@@ -158,16 +159,16 @@ async def read_file(database: Database, request: Request) -> ASGIApp:
         status = 206
         headers["content-range"] = f"bytes {first_byte}-{end - 1}/{piece.size}"
     headers["content-length"] = str(end - first_byte)
-    return FileResponse(reader.following(), piece, first_byte, end, status, headers)
+    return StoredFileResponse(reader.following(), piece, first_byte, end, status, headers)
 
 
-class FileResponse:
+class StoredFileResponse:
     """The response: reads each piece while it sends, so it needs the memory of one."""
 
     def __init__(
         self,
         reader: FileReader,
-        first_piece: FilePiece,
+        first_piece: FileContent,
         first_byte: int,
         end: int,
         status: int,
@@ -205,7 +206,7 @@ def _range(request: Request, etag: str) -> tuple[int, int]:
     return (first, last) if first <= last and first < 2**31 - 1 else (0, 2**31)
 
 
-def _headers(file: FilePiece, etag: str) -> dict[str, str]:
+def _headers(file: FileContent, etag: str) -> dict[str, str]:
     """Return the headers of a file. A file is the user's: no script of it may run here."""
     disposition = "inline" if file.media_type in SHOWN else "attachment"
     if file.filename is not None:
@@ -215,7 +216,7 @@ def _headers(file: FilePiece, etag: str) -> dict[str, str]:
         "content-disposition": disposition,
         "content-security-policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
         "x-content-type-options": "nosniff",
-        # As long as a link lasts at least. With another token the same address is another file.
+        # A link lasts at least an hour. With another token the same address is another file.
         "cache-control": "private, max-age=3600",
         "vary": "authorization, x-conversation-key",
         "etag": etag,

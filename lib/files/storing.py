@@ -7,7 +7,7 @@ from uuid import UUID
 from lib.database.client import Database
 from lib.database.statements import Call, Statement
 from lib.files.file import FileOwner, NewFile
-from lib.files.limits import MAX_BYTES
+from lib.files.limits import MAX_MESSAGE_BYTES
 from lib.identity.callers import Caller
 from lib.settings import settings
 
@@ -29,7 +29,7 @@ class StoredFile:
 
     Attributes:
         is_reached: False: the caller does not reach the conversation.
-        used_bytes: bytes of files that the owner had before.
+        used_bytes: bytes of the owner's other files.
         is_stored: the file is stored now; False: it is not reached, or the owner would have too
             many bytes.
     """
@@ -63,9 +63,9 @@ def store_call(
         media_types=[file.media_type for file in files],
         filenames=[file.filename for file in files],
         contents=[file.data for file in files],
-        # An answer is paid for, and is stored in any case.
+        # No limit for an answer: its tokens are paid for already.
         max_user_bytes=settings().max_user_bytes if turn_id is not None else 0,
-        max_message_bytes=MAX_BYTES,
+        max_message_bytes=MAX_MESSAGE_BYTES,
         now=None,
     )
 
@@ -87,6 +87,8 @@ async def store_file(database: Database, caller: Caller, owner: FileOwner, file:
             filename=file.filename,
             size=len(file.data or b""),
             content=file.data,
+            is_upload=False,
+            is_of_answer=True,
             max_user_bytes=0,
             now=None,
         ),

@@ -3,7 +3,8 @@
 --
 -- An upload is no message, so it uses none up; its bytes count with those of messages (count_use). It works outside the
 -- wall: callers may not write their counters.
--- Raises PA011 when a subject may not store so many bytes today; the transaction, which stores them, then stores none.
+-- Raises PA011 when a subject may not store so many bytes today (DETAIL: the seconds until its day ends; none, if a day
+-- is too short for them); the transaction, which stores them, then stores none.
 --
 -- Parameters
 --   counted_subjects  text[]       the subjects, in the order of count_use, so that no two sessions deadlock
@@ -22,6 +23,7 @@ RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CUR
 DECLARE
     counted_now CONSTANT timestamptz := coalesce(counted_at, now());
     day_bytes bigint;
+    day_ends timestamptz;
 BEGIN
     FOR number IN 1 .. coalesce(cardinality(counted_subjects), 0) LOOP
         INSERT INTO quotas AS already (subject, minute_count, minute_ends_at, day_count, day_ends_at, byte_count)
@@ -40,9 +42,16 @@ BEGIN
                 WHEN already.day_ends_at <= counted_now THEN stored_bytes
                 ELSE already.byte_count + stored_bytes
             END
-        RETURNING already.byte_count INTO day_bytes;
+        RETURNING already.byte_count, already.day_ends_at INTO day_bytes, day_ends;
         IF bytes_per_day[number] > 0 AND day_bytes > bytes_per_day[number] THEN
-            RAISE EXCEPTION USING ERRCODE = 'PA011', MESSAGE = 'the bytes of a day are used up';
+            RAISE EXCEPTION USING
+                ERRCODE = 'PA011',
+                MESSAGE = 'the bytes of a day are used up',
+                DETAIL = CASE
+                    WHEN stored_bytes <= bytes_per_day[number]
+                        THEN extract(EPOCH FROM day_ends - counted_now)::text
+                    ELSE ''
+                END;
         END IF;
     END LOOP;
 END

@@ -2,9 +2,10 @@
 -- Stores the files of a message, each once for its owner, and notes that the message has them.
 --
 -- Called in the transaction that stores the message: after begin_turn for a question, after finish_turn for an answer,
--- and only where there are files. Where that has stored no message, this stores nothing; and where a file cannot be
--- stored, the error takes the message back, with all that was counted for it. Safe to repeat. A function, because it
--- decides between its statements: each sees the rows that the one before has locked.
+-- and only where there are files. Where that has stored no message, this stores nothing; of a question that was stored
+-- before, only the files that it has. Where a file cannot be stored, the error takes the message back, with all that was
+-- counted for it. Safe to repeat. A function, because it decides between its statements: each sees the rows that the one
+-- before has locked.
 -- Raises PA009 when the owner would have more than max_user_bytes (DETAIL: the bytes that were left), PA010 when a file
 -- of a question has no bytes here, and is not the caller's, not complete, or of another type, PA012 when the files of a
 -- question have more than max_message_bytes (DETAIL: how many they have).
@@ -42,12 +43,28 @@ RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
     row_id bigint;
+    own_ids uuid[];
     found_count integer;
     message_bytes bigint;
     stored_bytes bigint;
     new_bytes bigint;
 BEGIN
-    SELECT chat_messages.id INTO row_id
+    SELECT
+        chat_messages.id,
+        CASE
+            WHEN store_message_files.turn_id IS NULL THEN file_ids
+            ELSE
+                array(
+                    SELECT given.id
+                    FROM unnest(file_ids) AS given (id)
+                    WHERE
+                        given.id IN (
+                            SELECT (file.content ->> 'id')::uuid
+                            FROM jsonb_array_elements(chat_messages.files) AS file (content)
+                        )
+                )
+        END
+    INTO row_id, own_ids
     FROM conversations
     INNER JOIN chat_messages ON conversations.id = chat_messages.conversation_id
     WHERE
@@ -58,14 +75,25 @@ BEGIN
         AND chat_messages.superseded_at IS NULL
         AND CASE
             WHEN store_message_files.turn_id IS NULL THEN chat_messages.role = 'assistant'
-            ELSE conversations.turn_id = store_message_files.turn_id AND chat_messages.role = 'user'
+            ELSE
+                conversations.turn_id = store_message_files.turn_id
+                AND conversations.turn_message_id = store_message_files.message_id
+                AND chat_messages.role = 'user'
         END;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
 
-    -- DO UPDATE locks a file that is there, so that no session deletes it at this moment. In the order of the ids, as
-    -- delete_files_of_messages locks them. A row without an earlier version (xmax) was made here.
+    -- In the order of the ids, as delete_files_of_messages locks them, before any of them is written.
+    PERFORM FROM chat_files
+    WHERE
+        chat_files.id = any(own_ids)
+        AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id
+    ORDER BY chat_files.id
+    FOR UPDATE;
+
+    -- DO UPDATE locks a file that another session stores at this moment. A row without an earlier version (xmax) was made
+    -- here.
     WITH given AS (
         SELECT
             file.id,
@@ -75,7 +103,7 @@ BEGIN
         FROM
             unnest(file_ids, media_types, filenames, contents)
             AS file (id, media_type, filename, bytes)
-        WHERE file.bytes IS NOT NULL
+        WHERE file.bytes IS NOT NULL AND file.id = any(own_ids)
         ORDER BY file.id
     ),
 
@@ -103,19 +131,22 @@ BEGIN
     -- A file without bytes must be there, and stay there; a file with bytes is by now.
     PERFORM FROM chat_files
     WHERE
-        chat_files.id = any(file_ids)
+        chat_files.id = any(own_ids)
         AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id
         AND (
             chat_files.user_id IS NOT NULL
             OR chat_files.conversation_id = store_message_files.conversation_id
         )
         AND chat_files.media_type = media_types[array_position(file_ids, chat_files.id)]
-        AND length(chat_files.bytes) = chat_files.size
+        AND NOT chat_files.is_upload
     ORDER BY chat_files.id
     FOR UPDATE;
     GET DIAGNOSTICS found_count = ROW_COUNT;
     -- Of an answer that a killed function has left, a file may be missing: it goes without.
-    IF found_count < cardinality(file_ids) AND store_message_files.turn_id IS NOT NULL THEN
+    IF
+        store_message_files.turn_id IS NOT NULL
+        AND found_count < cardinality(own_ids)
+    THEN
         RAISE EXCEPTION USING ERRCODE = 'PA010', MESSAGE = 'a file of the message is not there';
     END IF;
 
@@ -151,13 +182,14 @@ BEGIN
         IF store_message_files.user_id IS NOT NULL THEN
             SELECT sum(chat_files.size) INTO stored_bytes
             FROM chat_files
-            WHERE chat_files.user_id = store_message_files.user_id;
+            WHERE chat_files.user_id = store_message_files.user_id AND chat_files.file_id IS NULL;
         ELSE
             SELECT sum(chat_files.size) INTO stored_bytes
             FROM chat_files
             WHERE
                 chat_files.user_id IS NULL
-                AND chat_files.conversation_id = store_message_files.conversation_id;
+                AND chat_files.conversation_id = store_message_files.conversation_id
+                AND chat_files.file_id IS NULL;
         END IF;
         IF stored_bytes > max_user_bytes THEN
             RAISE EXCEPTION USING
@@ -175,13 +207,22 @@ BEGIN
         store_message_files.user_id
     FROM chat_files
     WHERE
-        chat_files.id = any(file_ids)
+        chat_files.id = any(own_ids)
         AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id
         AND (
             chat_files.user_id IS NOT NULL
             OR chat_files.conversation_id = store_message_files.conversation_id
         )
     ON CONFLICT DO NOTHING;
+    -- From now on a user's file goes with the last message that has it, whichever conversation that is in.
+    UPDATE chat_files
+    SET
+        is_used = TRUE,
+        conversation_id = CASE WHEN chat_files.user_id IS NULL THEN chat_files.conversation_id END
+    WHERE
+        chat_files.id = any(own_ids)
+        AND chat_files.user_id IS NOT DISTINCT FROM store_message_files.user_id
+        AND NOT chat_files.is_used;
     RETURN found_count;
 END
 $$;

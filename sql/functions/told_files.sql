@@ -13,7 +13,7 @@
 --   message_row_id       bigint   chat_messages.id of the message
 --   files                jsonb    its files, as the column has them
 --   seen_types           text[]   media types that providers read themselves; all others are texts
---   max_seen             integer  files of those types that the model gets at most
+--   max_seen             integer  files of those types that the model gets at most; one message alone always fits
 --   max_bytes            bigint   bytes of them that it gets at most; one message alone always fits
 --   max_text_bytes       bigint   bytes of texts that it gets at most of one message; of all together, twice as many
 --   max_text_end         integer  bytes of one text that it gets at most
@@ -42,7 +42,7 @@ DECLARE
     result json;
 BEGIN
     SELECT
-        sum(sizes.seen_count) <= max_seen
+        sum(least(sizes.seen_count, max_seen)) <= max_seen
         AND sum(least(sizes.seen_bytes, max_bytes)) <= max_bytes
         AND sum(least(sizes.text_bytes, max_text_bytes)) <= 2 * max_text_bytes
     INTO is_newest

@@ -14,6 +14,9 @@ CREATE TABLE IF NOT EXISTS chat_files (
     filename varchar(255),
     size bigint NOT NULL,
     bytes bytea NOT NULL,
+    is_upload boolean NOT NULL DEFAULT FALSE,
+    file_id uuid,
+    is_used boolean NOT NULL DEFAULT FALSE,
     created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT chk_file_owner CHECK (user_id IS NOT NULL OR conversation_id IS NOT NULL),
     CONSTRAINT chk_file_size CHECK (size > 0)
@@ -21,22 +24,25 @@ CREATE TABLE IF NOT EXISTS chat_files (
 -- Images, PDF files and the like are compressed already; and an uncompressed value is read in pieces, without the rest.
 ALTER TABLE chat_files ALTER COLUMN bytes SET STORAGE EXTERNAL;
 -- store_message_files, store_file: the bytes of one user; export_files; the ON DELETE CASCADE of users.
-CREATE INDEX IF NOT EXISTS idx_chat_files_user_id ON chat_files (user_id, id) INCLUDE (size);
+CREATE INDEX IF NOT EXISTS idx_chat_files_user_id ON chat_files (user_id, id) INCLUDE (size, file_id);
 -- The same for a guest's conversation; claim_conversation.
 CREATE INDEX IF NOT EXISTS idx_chat_files_conversation_id
-ON chat_files (conversation_id, id) INCLUDE (size) WHERE conversation_id IS NOT NULL;
+ON chat_files (conversation_id, id) INCLUDE (size, file_id) WHERE conversation_id IS NOT NULL;
 -- delete_unused_files: the oldest.
-CREATE INDEX IF NOT EXISTS idx_chat_files_created_at ON chat_files (created_at);
+CREATE INDEX IF NOT EXISTS idx_chat_files_unused ON chat_files (created_at) WHERE NOT is_used;
 
 COMMENT ON TABLE chat_files IS 'Parley: the bytes of files in messages, each once for its owner; deleted with the last message that has it';
-COMMENT ON COLUMN chat_files.id IS 'Hash of the owner, the type and the bytes; random for an upload that is not complete';
+COMMENT ON COLUMN chat_files.id IS 'Hash of the owner, the type and the bytes; random for an upload in pieces';
 COMMENT ON COLUMN chat_files.user_id IS 'Owner; NULL: a guest';
-COMMENT ON COLUMN chat_files.conversation_id IS 'A guest''s conversation, to which the file belongs; NULL: it belongs to a user';
+COMMENT ON COLUMN chat_files.conversation_id IS 'A guest''s conversation, to which the file belongs; of a user, that of an answer in the making, until it is stored; NULL: none';
 COMMENT ON COLUMN chat_files.media_type IS 'Its type, which the first bytes have shown';
 COMMENT ON COLUMN chat_files.filename IS 'The name under which it came first; NULL: none';
 COMMENT ON COLUMN chat_files.size IS 'Bytes of the whole file';
-COMMENT ON COLUMN chat_files.bytes IS 'The file; of an upload that is not complete, its beginning';
-COMMENT ON COLUMN chat_files.created_at IS 'When it was stored; an upload that no message has is deleted a day later';
+COMMENT ON COLUMN chat_files.bytes IS 'The file; of an upload in pieces, its beginning, and nothing once it is complete';
+COMMENT ON COLUMN chat_files.is_upload IS 'It is an upload in pieces, and no file: not checked yet, or another row by now';
+COMMENT ON COLUMN chat_files.file_id IS 'Of an upload that is complete: the file that it became, so that its last piece can be sent again';
+COMMENT ON COLUMN chat_files.is_used IS 'A message has it, or has had it';
+COMMENT ON COLUMN chat_files.created_at IS 'When it was stored last; one that no message has had is deleted a day later';
 
 CREATE TABLE IF NOT EXISTS message_files (
     conversation_id uuid NOT NULL,
@@ -45,7 +51,7 @@ CREATE TABLE IF NOT EXISTS message_files (
     user_id varchar(255),
     PRIMARY KEY (conversation_id, chat_message_id, file_id)
 );
--- delete_files_of_messages, find_file, delete_unused_files: the messages of a file.
+-- delete_files_of_messages, find_file: the messages of a file.
 CREATE INDEX IF NOT EXISTS idx_message_files_file_id ON message_files (file_id);
 
 COMMENT ON TABLE message_files IS 'Parley: which message has which file';
@@ -65,8 +71,9 @@ $$;
 
 -- Deletes the files of deleted messages which no other message has, in the transaction that deletes the messages:
 -- retention, an erasure, an account's end, or an operator's own DELETE.
--- The rows are locked before they are looked at again: a message that takes the same file at this moment waits, stores
--- the file once more, or has kept it. All sessions lock files in the order of their ids, so that no two deadlock.
+-- The rows are locked before they are looked at again. A message that takes a file at this moment waits, and then stores
+-- it once more; or it has committed, and the file stays. Like store_message_files, this locks files in the order of their
+-- ids, so that the two do not deadlock.
 -- With the rights of its owner, because the caller may not delete files, and sees only some messages.
 CREATE OR REPLACE FUNCTION delete_files_of_messages()
 RETURNS trigger LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -86,7 +93,6 @@ BEGIN
         WHERE
             message_files.conversation_id = deleted_messages.conversation_id
             AND message_files.chat_message_id = deleted_messages.id
-            AND (deleted_messages.files IS NOT NULL OR deleted_messages.steps IS NOT NULL)
         RETURNING message_files.file_id
     )
 
@@ -115,8 +121,8 @@ ALTER TABLE chat_files ENABLE ROW LEVEL SECURITY;
 ALTER TABLE message_files ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, INSERT, DELETE ON chat_files TO parley_app;
 GRANT SELECT, INSERT ON message_files TO parley_app;
--- claim_conversation; store_message_files, which locks a file by its name; finish_upload.
-GRANT UPDATE (id, user_id, conversation_id, filename, bytes) ON chat_files TO parley_app;
+-- claim_conversation; store_file and store_message_files, which lock a file by its name; uploads.
+GRANT UPDATE (user_id, conversation_id, filename, bytes, file_id, is_used, created_at) ON chat_files TO parley_app;
 GRANT UPDATE (user_id) ON message_files TO parley_app;
 
 DROP POLICY IF EXISTS own_chat_files ON chat_files;

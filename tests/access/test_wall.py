@@ -79,12 +79,13 @@ VICTIMS = """
     VALUES
         (%(victims)s, %(turn)s, 'victim', 0, 1, 'victim hears'),
         (%(strangers)s, %(turn)s, NULL, 0, 1, 'victim hears');
-    INSERT INTO chat_files (id, user_id, conversation_id, media_type, filename, size, bytes)
+    INSERT INTO chat_files (
+        id, user_id, conversation_id, media_type, filename, size, bytes, is_upload
+    )
     VALUES
-        (%(victims)s, 'victim', NULL, 'text/plain', 'victim', 6, 'victim'),
-        (%(strangers)s, NULL, %(strangers)s, 'text/plain', 'victim', 6, 'victim'),
-        -- An upload that is not complete.
-        (%(turn)s, 'victim', NULL, 'text/plain', 'victim', %(row)s, 'victim');
+        (%(victims)s, 'victim', NULL, 'text/plain', 'victim', 6, 'victim', FALSE),
+        (%(strangers)s, NULL, %(strangers)s, 'text/plain', 'victim', 6, 'victim', FALSE),
+        (%(turn)s, 'victim', NULL, 'text/plain', 'victim', %(row)s, 'victim', TRUE);
     INSERT INTO message_files (conversation_id, chat_message_id, file_id, user_id)
     VALUES
         (%(victims)s, %(row)s, %(victims)s, 'victim'),
@@ -182,6 +183,9 @@ class Asker:
             "size": 6,
             "media_type": "text/plain",
             "max_user_bytes": 0,
+            "is_upload": False,
+            "is_of_answer": False,
+            "min_piece_bytes": 0,
             "tool_call_id": "mine",
             "is_mistake": False,
             "title": "mine",

@@ -1,5 +1,6 @@
 """Files of messages: bytes stored once, behind links that their owner alone can open."""
 
+import asyncio
 import base64
 import json
 import re
@@ -11,9 +12,11 @@ import httpx2
 import psycopg
 import pytest
 
+from lib.files.file import FileOwner
 from tests.support.images import file_part, png_of_bytes
-from tests.support.model_server import ScriptedModel
+from tests.support.model_server import Reply, ScriptedModel, chunk
 from tests.support.product import CHAT_ID, Parley, headers_of, id_of, problem_of, text_of
+from tests.support.reading import sending, until
 
 PNG = png_of_bytes(3000)
 PICTURE = file_part("image/png", PNG)
@@ -410,8 +413,8 @@ async def test_ten_pictures_of_4_mb_make_a_page_of_history_under_100_kb(
 async def test_the_model_gets_the_newest_files_within_its_bound_of_bytes(
     parley: Parley, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lib.files.limits.MAX_BYTES", 7000)
-    monkeypatch.setattr("lib.answers._prompt.MAX_BYTES", 7000)
+    monkeypatch.setattr("lib.files.limits.MAX_MESSAGE_BYTES", 7000)
+    monkeypatch.setattr("lib.answers._prompt.MAX_MESSAGE_BYTES", 7000)
     for number, part in enumerate((PICTURE, OTHER, OTHER)):
         await _send(parley, part, message_id=f"message-{number}")
 
@@ -435,10 +438,71 @@ async def test_files_that_are_too_large_together_are_refused_and_the_message_wit
 ) -> None:
     await _send(parley, PICTURE)
     link = PICTURE | {"url": await _link(parley)}
-    monkeypatch.setattr("lib.files.storing.MAX_BYTES", 6999)
+    monkeypatch.setattr("lib.files.storing.MAX_MESSAGE_BYTES", 6999)
 
     for parts in ([link, OTHER], [link, link, link]):
         problem_of(await _send(parley, *parts, message_id="message-2"), 422, "files_too_large")
 
     assert database.execute("SELECT count(*) FROM chat_messages").fetchall() == [(2,)]
     assert text_of(await _send(parley, link, link, message_id="message-3"))
+
+
+async def test_files_beside_an_answer_that_is_made_again_are_not_stored(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    for number in (1, 2):
+        await parley.send("Hello!", message_id=f"message-{number}", user="ann")
+    answer = (await parley.history(user="ann"))["messages"][-1]["id"]
+    message = {"id": "message-1", "role": "user", "parts": [PICTURE]}
+    again = {"trigger": "regenerate-message", "messageId": answer}
+
+    assert text_of(await parley.send("", messages=[message], user="ann", **again))
+
+    assert _stored(database) == []
+
+
+async def test_an_erasure_takes_the_picture_of_an_answer_that_is_still_made(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    picture = chunk({"images": [{"image_url": PICTURE["url"]}]})
+    model.replies = [Reply(chunks=[picture, chunk({"content": "There"})], hangs_after=2)]
+    page = sending(parley.client, user="ann")
+    await page.has("There")
+    assert _stored(database) == [("ann", 3000, PNG)]
+
+    await parley.client.delete(f"/api/conversations?id={CHAT_ID}", headers=headers_of("ann"))
+    await page.end()
+
+    assert _stored(database) == []
+
+
+async def test_a_message_with_a_link_and_bytes_locks_files_in_the_order_of_their_ids(
+    parley: Parley, database: psycopg.Connection, database_url: str
+) -> None:
+    owner = FileOwner("ann", uuid4())
+    both = sorted(
+        (png_of_bytes(3000), png_of_bytes(4000)), key=lambda png: owner.file_id_of("image/png", png)
+    )
+    low, high = (file_part("image/png", png) for png in both)
+    low_id, high_id = (owner.file_id_of("image/png", png) for png in both)
+    await _send(parley, low, high)
+    [link] = [file["url"] for file in await _files(parley) if str(low_id) in file["url"]]
+    lock = "SELECT FROM chat_files WHERE id = %s FOR UPDATE"
+    with psycopg.connect(database_url) as other:
+        # As the trigger locks them that deletes the files of messages.
+        other.execute(lock, [low_id])
+        parts = (low | {"url": link}, high)
+        message = asyncio.create_task(_send(parley, *parts, message_id="message-2"))
+        await until(lambda: _waits(database))
+        await asyncio.to_thread(other.execute, lock, [high_id])
+
+    assert text_of(await message)
+
+
+def _waits(database: psycopg.Connection) -> bool:
+    """Tell whether a session waits for a lock."""
+    waiting = """
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
+    return bool(database.execute(waiting).fetchall())

@@ -1,5 +1,6 @@
 """Uploads: files in one piece or several, which messages name by their links."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,12 @@ from tests.support.product import Parley, headers_of, problem_of, text_of
 
 PNG = png_of_bytes(9000)
 GUESTS = pytest.mark.environment(ANONYMOUS_FILES="true")
+
+
+@pytest.fixture(autouse=True)
+def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pieces be small."""
+    monkeypatch.setattr("lib.chat.uploads.MIN_PIECE_BYTES", 1)
 
 
 async def _post(
@@ -60,7 +67,9 @@ async def test_a_file_comes_in_pieces_of_any_size_and_a_message_names_it(
     assert text_of(await _send(parley, uploaded["url"]))
     [image] = model.requests[0]["messages"][1]["content"]
     assert image["image_url"]["url"].startswith("data:image/png;base64,")
-    stored = database.execute("SELECT user_id, size, bytes, filename FROM chat_files").fetchall()
+    stored = database.execute(
+        "SELECT user_id, size, bytes, filename FROM chat_files WHERE NOT is_upload"
+    ).fetchall()
     assert stored == [("ann", 9000, PNG, "large.png")]
 
 
@@ -71,7 +80,9 @@ async def test_an_upload_of_the_same_bytes_is_stored_once(
     second = await _upload(parley, PNG, 3000)
 
     assert first["id"] == second["id"]
-    assert database.execute("SELECT count(*) FROM chat_files").fetchall() == [(1,)]
+    assert database.execute("SELECT count(*) FROM chat_files WHERE NOT is_upload").fetchall() == [
+        (1,)
+    ]
 
 
 async def test_a_piece_that_is_sent_again_changes_nothing(parley: Parley) -> None:
@@ -215,11 +226,93 @@ async def test_an_upload_without_a_message_is_deleted_a_day_later(
     await _send(parley, sent["url"])
 
     await parley.client.get(CLEANUP, headers=CRON)
-    assert database.execute("SELECT count(*) FROM chat_files").fetchall() == [(2,)]
+    # Each also has the row of its upload.
+    assert database.execute("SELECT count(*) FROM chat_files").fetchall() == [(4,)]
     database.execute("UPDATE chat_files SET created_at = now() - interval '25 hours'")
     await parley.client.get(CLEANUP, headers=CRON)
 
     assert database.execute("SELECT size FROM chat_files").fetchall() == [(5000,)]
+
+
+async def test_a_file_that_is_uploaded_again_is_kept_for_a_day_from_then(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    for piece in (9000, 4000):
+        await _upload(parley, PNG, piece)
+        database.execute("UPDATE chat_files SET created_at = now() - interval '25 hours'")
+        again = await _upload(parley, PNG, piece)
+
+        await parley.client.get(CLEANUP, headers=CRON)
+
+        assert text_of(await _send(parley, again["url"], message_id=f"message-{piece}"))
+
+
+@pytest.mark.environment(MAX_USER_BYTES="10000")
+async def test_a_file_that_is_there_already_needs_no_further_storage(parley: Parley) -> None:
+    first = await _upload(parley, PNG, 9000)
+
+    assert (await _upload(parley, PNG, 9000))["id"] == first["id"]
+
+
+async def test_the_last_piece_may_be_sent_again_after_the_file_is_complete(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    first = {"media_type": "image/png", "size": 9000}
+    upload = (await _post(parley, PNG[:5000], **first)).json()
+    last = {"id": upload["id"], "offset": 5000}
+
+    answers = await asyncio.gather(*(_post(parley, PNG[5000:], **last) for _ in range(4)))
+    answers.append(await _post(parley, PNG[5000:], **last))
+
+    assert [answer.status_code for answer in answers] == [201] * 5
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert (await parley.client.get(answers[-1].json()["url"])).content == PNG
+    assert database.execute("SELECT sum(length(bytes)) FROM chat_files").fetchall() == [(9000,)]
+
+
+async def test_a_piece_for_a_complete_file_changes_nothing(parley: Parley) -> None:
+    file = await _upload(parley, PNG, 9000)
+    assert text_of(await _send(parley, file["url"]))
+
+    refused = await _post(parley, b"x", id=file["id"], offset=8999)
+
+    problem_of(refused, 404, "not_found")
+    assert (await parley.client.get(file["url"])).content == PNG
+
+
+async def test_an_upload_whose_bytes_are_complete_is_no_file_before_it_is_checked(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    first = {"media_type": "text/plain", "size": 9000}
+    upload = (await _post(parley, b"a" * 5000, **first)).json()
+    # As if the function had been killed after it had added the last piece.
+    database.execute("UPDATE chat_files SET bytes = bytes || %s", [bytes(4000)])
+    part = {"type": "file", "mediaType": "text/plain", "url": f"/api/files?id={upload['id']}"}
+    message = {"id": "message-1", "role": "user", "parts": [part]}
+
+    sent = await parley.send("", messages=[message], user="ann")
+
+    problem_of(sent, 422, "file_not_stored")
+    problem_of(await parley.get("/api/files", user="ann", id=upload["id"]), 404, "not_found")
+    again = await _post(parley, bytes(4000), id=upload["id"], offset=5000)
+    problem_of(again, 422, "invalid_request")
+    assert database.execute("SELECT count(*) FROM chat_files").fetchall() == [(0,)]
+
+
+@pytest.mark.environment(BYTES_PER_DAY="10000")
+async def test_an_upload_over_the_bytes_of_the_day_is_told_when_to_come_back(
+    parley: Parley,
+) -> None:
+    await _upload(parley, PNG, 9000)
+
+    refused = await _post(parley, png_of_bytes(2000), media_type="image/png", size=2000)
+
+    problem_of(refused, 429, "storage_quota_exceeded")
+    assert 86_000 <= int(refused.headers["retry-after"]) <= 86_400
+    large = png_of_bytes(10_001)
+    refused = await _post(parley, large, media_type="image/png", size=len(large))
+    problem_of(refused, 429, "storage_quota_exceeded")
+    assert "retry-after" not in refused.headers
 
 
 async def test_an_account_that_ends_leaves_no_upload(

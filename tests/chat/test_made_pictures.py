@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lib.answers._files.made import MAX_BYTES
+from lib.answers._files.made import MAX_MADE_BYTES
 from tests.support.images import IMAGES, data_url, png_of_bytes
 from tests.support.logs import events_of
 from tests.support.model_server import Called, Reply, ScriptedModel, calling, chunk
@@ -143,7 +143,7 @@ async def test_an_answer_has_ten_pictures_and_sixteen_megabytes_at_most(
     parley: Parley, model: ScriptedModel
 ) -> None:
     many = [picture(png_of_bytes(1000 + number)) for number in range(12)]
-    large = [picture(png_of_bytes(MAX_BYTES // 3 + number)) for number in range(4)]
+    large = [picture(png_of_bytes(MAX_MADE_BYTES // 3 + number)) for number in range(4)]
     each_alone = [chunk({"images": [one]}) for one in large]
     model.replies = [drawing(*many), Reply(chunks=[*each_alone, chunk({}, "stop")])]
 

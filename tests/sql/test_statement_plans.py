@@ -191,7 +191,10 @@ SEARCHED = {
 }
 # A message with a new file, so that the owner's bytes are counted.
 OF_FILES = """
-    UPDATE conversations SET turn_id = {conversation} WHERE id = {conversation};
+    UPDATE conversations SET turn_id = {conversation}, turn_message_id = {message}
+    WHERE id = {conversation};
+    UPDATE chat_messages SET files = jsonb_build_array(jsonb_build_object('id', {conversation}))
+    WHERE conversation_id = {conversation} AND message_id = {message};
     SELECT store_message_files(
         {conversation}, {user}, {message}, {conversation}, ARRAY[{conversation}],
         ARRAY['image/png'], ARRAY[NULL], ARRAY['\\x01'::bytea], 999999, 9, now()

@@ -1,8 +1,8 @@
 """Files that an answer shows: stored before their part is written, so that readers can open it.
 
 A round trip of its own for each file. So the bytes are there, too, when the function is killed
-before the answer is stored. `finish_turn` then notes that the answer has the file, and sends those
-bytes again whose round trip has failed.
+before the answer is stored. `finish_turn` then records the file with the answer. If the round trip
+has failed, it sends the bytes again.
 """
 
 from uuid import UUID
@@ -48,7 +48,8 @@ class KeptFiles:
                 log("answer_file_not_stored", cause=type(error).__name__)
             else:
                 self._stored_ids.add(file_id)
-                del self._unstored[file_id]
+                # Two tools may show the same file at once.
+                self._unstored.pop(file_id, None)
         link = plain_link(file_id, turn.conversation_id)
         return File(url=link, media_type=media_type, filename=filename)
 

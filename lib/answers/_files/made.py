@@ -8,7 +8,7 @@ from lib.runtime.log import log
 
 # Of one answer.
 MAX_FILES = 10
-MAX_BYTES = 16_000_000
+MAX_MADE_BYTES = 16_000_000
 
 
 class MadeFiles:
@@ -26,7 +26,7 @@ class MadeFiles:
         """Show a file; return whether it could be shown: a broken one, or one too many, cannot."""
         media_type = image_type(piece.data)
         size = self._bytes + len(piece.data)
-        if media_type is None or self._count == MAX_FILES or size > MAX_BYTES:
+        if media_type is None or self._count == MAX_FILES or size > MAX_MADE_BYTES:
             self._left_out_count += 1
             return False
         try:

@@ -43,7 +43,7 @@ def told_whole(media_type: str, filename: str | None, url: str) -> Image | Docum
 def told_by_name(media_type: str, filename: str | None) -> str:
     """Return the words in the place of a file that is left out."""
     kind = "PDF" if media_type == PDF else "image" if media_type in READERS else "file"
-    return f"[{kind}: {filename}]" if filename else f"[{kind}]"
+    return f"[{kind}: {_quoted(filename)}]" if filename else f"[{kind}]"
 
 
 def shares(sizes: list[int], most: int) -> list[int]:
@@ -62,4 +62,5 @@ def shares(sizes: list[int], most: int) -> list[int]:
 
 
 def _quoted(filename: str) -> str:
-    return filename.replace('"', "'").replace("<", "(").replace(">", ")")
+    """Return a file's name without the marks that stand around it."""
+    return filename.translate(str.maketrans('"<>[]', "'()()"))

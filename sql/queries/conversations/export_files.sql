@@ -22,6 +22,9 @@ SELECT
         'media_type', chat_files.media_type,
         'filename', chat_files.filename,
         'size', chat_files.size,
+        'is_upload', chat_files.is_upload,
+        'file_id', chat_files.file_id,
+        'is_used', chat_files.is_used,
         'created_at', chat_files.created_at,
         'message_ids', coalesce(messages.ids, '{}')
     )::text AS content

@@ -11,7 +11,7 @@
 --   now              timestamptz  the time; null: the database's clock
 --
 -- Returns 0 or 1 row: media_type, filename, size (of the whole file) and content, the bytes. 0: there is no such file,
--- or its upload is not complete.
+-- or it is an upload that is not complete.
 -- Index chat_files_pkey, idx_message_files_file_id; of chat_messages any that begins with the conversation.
 SELECT
     chat_files.media_type,
@@ -25,7 +25,7 @@ WHERE
     chat_files.id = %(file_id)s::uuid
     AND chat_files.user_id IS NOT DISTINCT FROM %(user_id)s::text
     AND (chat_files.user_id IS NOT NULL OR chat_files.conversation_id = %(conversation_id)s::uuid)
-    AND length(chat_files.bytes) = chat_files.size
+    AND NOT chat_files.is_upload
     -- A file is shown as long as one of its messages; before it has one, until the clean-up.
     AND (
         EXISTS (
@@ -41,11 +41,5 @@ WHERE
                 AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
                 AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
         )
-        OR NOT EXISTS (
-            SELECT
-            FROM message_files
-            WHERE
-                message_files.file_id = chat_files.id
-                AND message_files.user_id IS NOT DISTINCT FROM %(user_id)s::text
-        )
+        OR NOT chat_files.is_used
     );

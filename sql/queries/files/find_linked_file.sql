@@ -9,7 +9,7 @@
 --   now              timestamptz  the time; null: the database's clock
 --
 -- Returns 0 or 1 row: media_type, filename, size (of the whole file) and content, the bytes. 0: there is no such file,
--- or its upload is not complete.
+-- or it is an upload that is not complete.
 -- For signed links alone, outside the wall: the request names no caller, and the id is a hash of its owner.
 -- Index chat_files_pkey, idx_message_files_file_id; of chat_messages any that begins with the conversation.
 SELECT
@@ -22,7 +22,7 @@ SELECT
 FROM chat_files
 WHERE
     chat_files.id = %(file_id)s::uuid
-    AND length(chat_files.bytes) = chat_files.size
+    AND NOT chat_files.is_upload
     -- A link lasts for hours; an account that is switched off shows nothing at once.
     AND (chat_files.user_id IS NULL OR user_state(chat_files.user_id, 'infinity') IS DISTINCT FROM 'inactive')
     -- A file is shown as long as one of its messages; before it has one, until the clean-up.
@@ -38,9 +38,5 @@ WHERE
                 message_files.file_id = chat_files.id
                 AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
         )
-        OR NOT EXISTS (
-            SELECT
-            FROM message_files
-            WHERE message_files.file_id = chat_files.id
-        )
+        OR NOT chat_files.is_used
     );

@@ -9,23 +9,17 @@
 --   now         timestamptz  the time; null: the database's clock
 --
 -- Returns 0 to batch_size rows: id, created_at; fewer than batch_size: no such file is left.
--- Index idx_chat_files_created_at, idx_message_files_file_id, chat_files_pkey.
--- The lock comes before the second look: a message that takes the file at this moment holds it.
+-- Index idx_chat_files_unused, chat_files_pkey.
+-- A file that a message takes at this moment is locked, and skipped; one that a message has just taken has is_used by
+-- the time of the lock, which looks at the row again.
 WITH
 unused AS MATERIALIZED (
-    SELECT
-        chat_files.id,
-        chat_files.created_at
+    SELECT chat_files.id
     FROM chat_files
     WHERE
-        chat_files.created_at >= coalesce(%(since)s::timestamptz, '-infinity')
+        NOT chat_files.is_used
+        AND chat_files.created_at >= coalesce(%(since)s::timestamptz, '-infinity')
         AND chat_files.created_at < coalesce(%(now)s::timestamptz, now()) - interval '1 day'
-        AND (
-            SELECT message_files.file_id
-            FROM message_files
-            WHERE message_files.file_id = chat_files.id
-            LIMIT 1
-        ) IS NULL
     ORDER BY chat_files.created_at
     LIMIT %(batch_size)s::integer
     FOR UPDATE SKIP LOCKED

@@ -1303,7 +1303,7 @@ export interface components {
         Upload: {
             /**
              * Format: uuid
-             * @description Of the upload, and of the file when it is complete.
+             * @description Of the upload; when it is complete, of the file, which is another id.
              */
             id: string;
             /** @description The link for a message's `file` part, which opens the file, too; null: not complete. */
