@@ -1,1 +1,1 @@
-"""POST /api/chat and its stream, from the request to the response."""
+"""POST /api/chat and its stream, and uploads, from the request to the response."""

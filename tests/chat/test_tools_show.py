@@ -264,6 +264,27 @@ async def test_calls_of_one_step_run_at_the_same_time_where_their_tools_allow_it
     assert told == ['"Oslo"', '"Rome"']
 
 
+async def test_two_calls_may_show_the_same_file_at_once(
+    parley: Parley, model: ScriptedModel, offer: Offer, database: psycopg.Connection
+) -> None:
+    async def draw(_city: City, context: ToolContext) -> object:
+        """Draw a map."""
+        await context.file("image/png", PNG)
+        return "drawn"
+
+    offer(side_by_side=True)(draw)
+    model.replies = [asking("Oslo", "Rome", name="draw"), DONE]
+
+    await parley.send("Draw both", user="ann")
+
+    kinds = [part["type"] for part in await parts_in_history(parley)]
+    assert kinds.count("file") == 2
+    assert [part.get("state") for part in (await parts_in_history(parley))[1:3]] == [
+        "output-available", "output-available",
+    ]  # fmt: skip
+    assert database.execute("SELECT count(*) FROM chat_files").fetchall() == [(1,)]
+
+
 async def test_a_call_waits_for_the_calls_before_it_unless_its_tool_says_otherwise(
     parley: Parley, model: ScriptedModel, offer: Offer
 ) -> None:

@@ -25,10 +25,12 @@ OPERATIONS = {
     ("POST", "/api/files"): Operation(
         name="uploadFile",
         summary="Upload a file, or a piece of one",
-        text="""The first piece has `media_type` and `size`, and each later one the `id` and the
-            `received` of the answer before, as `offset`. A piece has at most 4 MB. The `url` of the
-            complete file stands for it in a message; without a message it is deleted a day later.
-            Without a token `conversation_id` is needed, and files must be allowed for guests.""",
+        text="""The first piece has `size`, `media_type` and `filename`, and each later one the
+            `id` and the `received` of the answer before, as `offset`. A piece has at most 4 MB, and
+            all but the last at least 1 MB. The `url` of the complete file stands for it in a
+            message; without a message it is deleted a day later. Without a token `conversation_id`
+            is needed, of a conversation that has a message, and files must be allowed for
+            guests.""",
         caller="guest",
         query=UploadQuery,
         has_binary_body=True,

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lib.files.images import MAX_READS, READERS, check_image, read_base64
+from lib.files.limits import MAX_MESSAGE_BYTES
 from tests.support.images import IMAGES, png, png_chunk
 
 TYPES = sorted(READERS)
@@ -263,3 +264,10 @@ def test_base64_has_one_spelling(text: str) -> None:
         assert str(error) == "url must have canonical base64 behind the comma"  # noqa: PT017
         return
     assert base64.b64encode(content).decode() == text
+
+
+def test_a_whole_gif_of_the_largest_size_is_accepted() -> None:
+    comment = b"\x21\xfe" + (b"\xff" + bytes(255)) * (MAX_MESSAGE_BYTES // 256 - 10) + b"\0"
+    gif = IMAGES["GIF"][1]
+
+    check_image(gif[:-1] + comment + gif[-1:], "image/gif")

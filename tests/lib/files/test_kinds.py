@@ -131,6 +131,8 @@ def test_the_beginning_of_a_text_is_whole_characters(text: str, count: int) -> N
         ("../../etc/passwd", "passwd"),
         ("a\r\nb\t.txt", "ab.txt"),
         ("invoice\u202efdp.exe", "invoicefdp.exe"),
+        ("\u061ca\u200bb\u00adc\ufeff\U000e0041.txt", "abc.txt"),
+        ("👩\u200d👧.png", "👩\u200d👧.png"),
         (" notes.txt ", "notes.txt"),
         ("folder/", ""),
     ],

@@ -90,6 +90,7 @@ export function Chat(props: Props) {
         {chat.isAnswering ? 'An answer is being written.' : spoken}
       </p>
       <Composer
+        conversation={id}
         draft={draft}
         onDraft={onDraft}
         files={files}

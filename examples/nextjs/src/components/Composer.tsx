@@ -7,10 +7,11 @@ import { readFiles } from '@/lib/files'
 import { Attachments } from './Attachments'
 
 type Props = {
+  conversation: string
   draft: string
   onDraft: (text: string) => void
   files: FileUIPart[]
-  onFiles: (files: FileUIPart[]) => void
+  onFiles: (change: (files: FileUIPart[]) => FileUIPart[]) => void
   /** Files could not be attached. */
   onProblem: (error: unknown) => void
   isArchived: boolean
@@ -24,7 +25,7 @@ type Props = {
 
 /** The field for the next message. It can be written while an answer comes, and is sent after it. */
 export function Composer(props: Props) {
-  const { draft, onDraft, files, onFiles, onProblem, isArchived, isAnswering, isStopping, onSend, onStop, onLatest } = props
+  const { conversation, draft, onDraft, files, onFiles, onProblem, isArchived, isAnswering, isStopping, onSend, onStop, onLatest } = props
   // Until a stop is answered, Parley would refuse the next message.
   const isBusy = isAnswering || isStopping
   const field = useRef<HTMLTextAreaElement>(null)
@@ -44,15 +45,16 @@ export function Composer(props: Props) {
     if (isBusy || isEmpty || isAttaching) return
     onSend(draft.trim(), files)
     onDraft('')
-    onFiles([])
+    onFiles(() => [])
     field.current?.focus()
   }
 
   async function attach(chosen: FileList | null): Promise<void> {
-    if (!chosen?.length) return
+    if (!chosen?.length || isAttaching) return
     setAttaching(true)
     try {
-      onFiles([...files, ...(await readFiles([...chosen], files))])
+      const read = await readFiles([...chosen], files, conversation)
+      onFiles((now) => [...now, ...read])
     } catch (error) {
       onProblem(error)
     }
@@ -85,7 +87,7 @@ export function Composer(props: Props) {
           Jump to latest
         </button>
       )}
-      <Attachments files={files} onChange={onFiles} />
+      <Attachments files={files} onChange={(left) => onFiles(() => left)} />
       <input
         ref={picker}
         type="file"

@@ -4,6 +4,9 @@ import { convertFileListToFileUIParts, type FileUIPart } from 'ai'
 
 import { API_URL, query, request } from './api'
 import type { Message, Upload } from './api-types'
+import { keyOf } from './guest-keys'
+import { Problem } from './problem'
+import { session } from './session'
 
 /** Of all files of a message, so that the request stays below the 4 MB of its limit. */
 const MAX_INLINE_BYTES = 2_500_000
@@ -15,13 +18,17 @@ const LINK = '/api/files?'
  * The files of an input, of a drop or of the clipboard, as `useChat` sends them: small ones by their
  * bytes, others by the link that an upload has.
  */
-export async function readFiles(files: File[], attached: FileUIPart[]): Promise<FileUIPart[]> {
+export async function readFiles(
+  files: File[],
+  attached: FileUIPart[],
+  conversation: string,
+): Promise<FileUIPart[]> {
   let room = MAX_INLINE_BYTES - attached.reduce((sum, file) => sum + inlineBytes(file), 0)
   const read: FileUIPart[] = []
   for (const file of files) {
     const isInline = file.size <= room
     if (isInline) room -= file.size
-    read.push(...(isInline ? await inline(file) : [await upload(file)]))
+    read.push(...(isInline ? await inline(file) : [await upload(file, conversation)]))
   }
   return read
 }
@@ -36,8 +43,16 @@ function inlineBytes({ url }: FileUIPart): number {
   return url.startsWith('data:') ? url.length * 0.75 : 0
 }
 
-/** In pieces, each a request of its own. */
-async function upload(file: File): Promise<FileUIPart> {
+/** In pieces, each a request of its own. A guest's file belongs to the conversation, which must exist. */
+async function upload(file: File, conversation: string): Promise<FileUIPart> {
+  const isGuest = session.get() === null
+  if (isGuest && !keyOf(conversation)) {
+    throw new Problem(422, { detail: `Send a first message; then you can attach ${file.name}.` }, 0)
+  }
+  const whose = isGuest ? { conversation_id: conversation } : {}
+  const send = (place: Record<string, string | number>, piece: Blob): Promise<Upload> =>
+    request(`/api/files${query({ ...place, ...whose })}`, { method: 'POST', body: piece, conversation })
+
   const about = { media_type: file.type, filename: file.name, size: file.size }
   let sent = await send(about, file.slice(0, PIECE_BYTES))
   while (sent.url === null) {
@@ -45,10 +60,6 @@ async function upload(file: File): Promise<FileUIPart> {
     sent = await send(place, file.slice(sent.received, sent.received + PIECE_BYTES))
   }
   return { type: 'file', mediaType: sent.media_type, filename: file.name, url: sent.url }
-}
-
-function send(place: Record<string, string | number>, piece: Blob): Promise<Upload> {
-  return request<Upload>(`/api/files${query(place)}`, { method: 'POST', body: piece })
 }
 
 export function filesOf(message: Message): FileUIPart[] {

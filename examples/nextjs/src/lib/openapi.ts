@@ -130,7 +130,7 @@ export interface paths {
         put?: never;
         /**
          * Upload a file, or a piece of one
-         * @description The first piece has `media_type` and `size`, and each later one the `id` and the `received` of the answer before, as `offset`. A piece has at most 4 MB. The `url` of the complete file stands for it in a message; without a message it is deleted a day later. Without a token `conversation_id` is needed, and files must be allowed for guests.
+         * @description The first piece has `size`, `media_type` and `filename`, and each later one the `id` and the `received` of the answer before, as `offset`. A piece has at most 4 MB, and all but the last at least 1 MB. The `url` of the complete file stands for it in a message; without a message it is deleted a day later. Without a token `conversation_id` is needed, of a conversation that has a message, and files must be allowed for guests.
          */
         post: operations["uploadFile"];
         delete?: never;
