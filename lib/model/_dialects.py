@@ -82,14 +82,13 @@ def dialect() -> Dialect:
 
 
 def _send_chat(body: dict[str, Any]) -> SentRequest:
-    # The rest goes through `extra_body`, because the package refuses names that it does not know.
+    # All through `extra_body`, which the package sends as it is: it refuses names that it does not
+    # know, and looks through each message for fields to rename, which took a quarter of the
+    # processor's time of a turn.
     fields = dict(body)
     completions: Any = provider().chat.completions.with_streaming_response
     return completions.create(
-        model=fields.pop("model"),
-        messages=fields.pop("messages"),
-        stream=fields.pop("stream"),
-        extra_body=fields,
+        model=fields["model"], messages=(), stream=fields.pop("stream"), extra_body=fields
     )
 
 
