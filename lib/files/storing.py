@@ -9,6 +9,7 @@ from lib.database.statements import Call, Statement
 from lib.files.file import FileOwner, NewFile
 from lib.files.limits import MAX_MESSAGE_BYTES
 from lib.identity.callers import Caller
+from lib.problems import NotFound
 from lib.settings import settings
 
 
@@ -74,9 +75,10 @@ async def store_file(database: Database, caller: Caller, owner: FileOwner, file:
     """Store a file of an answer that is still being made. One round trip.
 
     Raises:
+        NotFound: when the caller does not reach the conversation (any more).
         Problem: see `Database.run_as`.
     """
-    await database.run_as(
+    [stored] = await database.run_as(
         caller,
         caller.reachable(owner.conversation_id),
         STORE_FILE(
@@ -93,3 +95,5 @@ async def store_file(database: Database, caller: Caller, owner: FileOwner, file:
             now=None,
         ),
     )
+    if not stored.is_stored:
+        raise NotFound

@@ -151,6 +151,7 @@ async def begin_turn(
         turn_id,
         deadline,
         takes_turn,
+        owner,
         message_files(owner, request.files),
     )
     decision, messages, tool_runs = await _decide(database, attempt)
@@ -213,6 +214,7 @@ class _Attempt:
     turn_id: UUID
     deadline: float
     takes_turn: bool
+    owner: FileOwner
     files: MessageFiles
 
     async def decide(self, database: Database) -> DecisionStep:
@@ -297,8 +299,7 @@ class _Attempt:
         files, message_id = self.files.new, self.request.message_id
         if not files or message_id is None:
             return []
-        owner = FileOwner(self.caller.user_id, self.conversation_id)
-        return [store_call(owner, message_id, files, self.turn_id)]
+        return [store_call(self.owner, message_id, files, self.turn_id)]
 
     def _messages_call(self) -> Call[Message]:
         return LIST_TURN_MESSAGES(
