@@ -38,7 +38,7 @@ BEGIN
         AND chat_messages.user_id = list_tool_runs.user_id
         AND tool_runs.user_id = list_tool_runs.user_id
         AND conversations.turn_id = list_tool_runs.turn_id
-    ORDER BY tool_runs.created_at;
+    ORDER BY tool_runs.created_at, tool_runs.run_key;
 END
 $$;
 COMMENT ON FUNCTION list_tool_runs(uuid, text, uuid)

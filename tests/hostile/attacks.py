@@ -347,7 +347,8 @@ async def guesses(world: World) -> None:
     async def guess(number: int) -> None:
         nonlocal opened
         people = [each for each in world.people.values() if each is not person]
-        others = [chat for each in people for chat in each.keys]
+        # With a key; a message to one that is made, but not begun, would begin it.
+        others = [chat for each in people for chat in each.keys if chat in each.begun]
         chat = world.random.choice(others) if others and number % 2 else id_of(f"guess {number}")
         methods = [
             ("GET", f"/api/history?conversation_id={chat}"),
@@ -360,9 +361,6 @@ async def guesses(world: World) -> None:
         method, path = world.random.choice(methods if chat in others else methods[:-1])
         if method == "POST":
             status = (await person.send(person.question(), chat, "message")).status
-            if chat in person.keys:
-                # Its owner has deleted it meanwhile: this began another, and guessed nothing.
-                return
         else:
             response = await world.http.request(method, path, headers=person.headers())
             status = response.status_code

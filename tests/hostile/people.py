@@ -40,6 +40,7 @@ class Person:
         address: network address that the platform forwards.
         token: of the user; None: a guest.
         keys: the keys of a guest's conversations, by id.
+        begun: the conversations that have an answer, or a part of one.
         sent: messages that were sent.
         sent_bytes: the size of their bodies.
         codes: number of responses to them by code of the problem.
@@ -50,6 +51,7 @@ class Person:
     address: str
     token: str | None = None
     keys: dict[str, str] = field(default_factory=dict[str, str])
+    begun: set[str] = field(default_factory=set[str])
     sent: int = 0
     sent_bytes: int = 0
     codes: dict[str, int] = field(default_factory=dict[str, int])
@@ -104,9 +106,8 @@ class Person:
         self.sent_bytes += len(content)
         headers = self.headers(chat_id, address) | {"content-type": "application/json"}
         response = await self.http.post("/api/chat", content=content, headers=headers)
-        if key := response.headers.get("x-conversation-key"):
-            # The message has begun a conversation.
-            self.keys[chat_id] = key
+        if response.status_code == 200:
+            self.begun.add(chat_id)
         read = _read(response)
         self.codes[read.code] = self.codes.get(read.code, 0) + 1
         return read

@@ -15,4 +15,4 @@ FROM
         user_id => %(user_id)s::text,
         turn_id => %(turn_id)s::uuid
     ) AS listed
-ORDER BY listed.created_at;
+ORDER BY listed.created_at, listed.run_key;

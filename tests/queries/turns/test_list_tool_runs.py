@@ -1,5 +1,6 @@
 """list_tool_runs."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -16,6 +17,7 @@ async def test_the_next_attempt_gets_the_tool_runs_of_earlier_attempts_in_order(
         begun = await turns.begin(user_id="ada")
         await begin_run(turns, begun, run_key)
         await turns.release(begun)
+        turns.now += timedelta(milliseconds=1)
     await finish_run(turns, begun, "run-1")
 
     again = await turns.begin(user_id="ada")
