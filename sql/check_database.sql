@@ -47,13 +47,13 @@ BEGIN
         AND coalesce(obj_description(pg_proc.oid, 'pg_proc'), '') NOT LIKE 'Parley:%'
         AND pg_proc.proname = any(ARRAY[
             'act_as_caller', 'begin_turn', 'change_password', 'count_account_attempt',
-            'count_guess', 'count_tokens', 'count_use', 'delete_old_chat_messages',
+            'count_guess', 'count_tokens', 'count_use', 'decide_turn', 'delete_old_chat_messages',
             'delete_old_conversations', 'delete_own_account', 'erase_conversation',
-            'find_account', 'finish_log_in', 'finish_turn', 'is_kept', 'list_slow_statements',
+            'find_account', 'finish_log_in', 'finish_turn', 'is_kept', 'list_conversations', 'list_slow_statements',
             'list_tool_runs', 'list_turn_messages', 'own_quota', 'own_user',
             'reach_conversation', 'register_account', 'remember_user', 'replace_old_titles',
             'search_conversations', 'search_vector', 'sign_out_everywhere', 'user_state',
-            'count_bytes', 'delete_files_of_messages', 'store_message_files', 'told_files'
+            'count_bytes', 'delete_files_of_messages', 'forget_message_counts', 'check_chat_message', 'store_message_files', 'told_files'
         ]);
     IF foreign_functions IS NOT NULL THEN
         RAISE EXCEPTION USING

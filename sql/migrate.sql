@@ -81,6 +81,7 @@ SELECT NOT EXISTS (
     \ir functions/count_guess.sql
     \ir functions/count_tokens.sql
     \ir functions/count_use.sql
+    \ir functions/decide_turn.sql
     \ir functions/delete_old_chat_messages.sql
     \ir functions/delete_old_conversations.sql
     \ir functions/delete_own_account.sql
@@ -89,6 +90,7 @@ SELECT NOT EXISTS (
     \ir functions/finish_log_in.sql
     \ir functions/finish_turn.sql
     \ir functions/is_kept.sql
+    \ir functions/list_conversations.sql
     \ir functions/list_slow_statements.sql
     \ir functions/list_tool_runs.sql
     \ir functions/list_turn_messages.sql

@@ -4,13 +4,14 @@ CREATE FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_a
 DECLARE
     state text;
     reached_id uuid;
+    setting text;
 BEGIN
     -- Here, and not as a setting of the session, which PgBouncer would give to other clients. The limits are those of
     -- sql/queries/database/limit_time.sql, which says what each is for.
-    PERFORM
-        set_config('statement_timeout', timeout_ms::text, TRUE),
-        set_config('lock_timeout', (timeout_ms * 9 / 10)::text, TRUE),
-        set_config('client_connection_check_interval', '2000', TRUE);
+    -- Assignments, because each PERFORM would be a query of its own.
+    setting := set_config('statement_timeout', timeout_ms::text, TRUE);
+    setting := set_config('lock_timeout', (timeout_ms * 9 / 10)::text, TRUE);
+    setting := set_config('client_connection_check_interval', '2000', TRUE);
     -- After the limits: the lock of a migration holds this one up.
     state := user_state(user_id, token_issued_at);
     IF state = 'inactive' THEN
@@ -23,306 +24,121 @@ BEGIN
     IF conversation_id IS NOT NULL THEN
         reached_id := reach_conversation(conversation_id, user_id, key_hash, client_subject, approach);
     END IF;
-    PERFORM set_config('parley.user_id', coalesce(user_id, ''), TRUE);
-    PERFORM set_config('parley.conversation_id', coalesce(reached_id::text, ''), TRUE);
-    PERFORM set_config('parley.key_hash', coalesce(encode(key_hash, 'hex'), ''), TRUE);
+    setting := set_config('parley.user_id', coalesce(user_id, ''), TRUE);
+    setting := set_config('parley.conversation_id', coalesce(reached_id::text, ''), TRUE);
+    setting := set_config('parley.key_hash', coalesce(encode(key_hash, 'hex'), ''), TRUE);
     -- Last: from here on the transaction has the rights of parley_app.
-    PERFORM set_config('role', 'parley_app', TRUE);
+    setting := set_config('role', 'parley_app', TRUE);
 END
 $$;
 
 COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text) IS 'Parley: limits the rest of the transaction to the rows of this caller';
 
-CREATE FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying)
+CREATE FUNCTION public.begin_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, user_email text, user_name text, conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying, tool_runs json)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
+DECLARE
+    began_at CONSTANT timestamptz := coalesce(begin_turn.now, now());
+    conversation record;
+    quota record;
+    decision record;
 BEGIN
-    -- The lock comes first, in a statement of its own. In READ COMMITTED a statement keeps the snapshot that it took
-    -- before it waited for a lock: a statement that locked and decided at once would not see the answer of the
-    -- request before it, and the model would answer a second time. (NO KEY: the foreign keys of messages that are
-    -- being inserted need not wait.)
-    PERFORM FROM conversations
+    IF approach IS NOT NULL THEN
+        PERFORM act_as_caller(
+            caller_id, reachable_id, needs_account, token_issued_at, key_hash, client_subject, timeout_ms, approach
+        );
+    END IF;
+    -- A user with a local account is stored already, or was deleted and must not come back.
+    IF caller_id IS NOT NULL AND NOT needs_account THEN
+        PERFORM remember_user(caller_id, user_email, user_name);
+    END IF;
+
+    -- The lock comes before each look at the messages, in a statement of its own. In READ COMMITTED a statement keeps
+    -- the snapshot that it took before it waited for a lock: a statement that locked and decided at once would not see
+    -- the answer of the request before it, and the model would answer a second time. (NO KEY: the foreign keys of
+    -- messages that are being inserted need not wait.)
+    SELECT
+        conversations.status,
+        conversations.turn_id,
+        conversations.title,
+        conversations.message_count,
+        is_kept(conversations.titled_at, begin_turn.retention_days, begin_turn.now)
+        AND is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_kept
+    INTO conversation
+    FROM conversations
     WHERE
         conversations.id = begin_turn.conversation_id
         AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id
     FOR NO KEY UPDATE;
+    IF conversation.turn_id IS NULL AND conversation.message_count IS NULL THEN
+        conversation.message_count := (
+            SELECT count(*)
+            FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = begin_turn.conversation_id
+                AND chat_messages.user_id IS NOT DISTINCT FROM begin_turn.user_id
+                AND chat_messages.superseded_at IS NULL
+                AND chat_messages.role <> 'system'
+                AND is_kept(chat_messages.created_at, begin_turn.retention_days, begin_turn.now)
+        );
+    END IF;
 
-    RETURN QUERY
-    WITH
-    clock AS (
-        SELECT
-            coalesce(begin_turn.now, now()) AS now,
-            coalesce(begin_turn.now, now())
-            + make_interval(secs => begin_turn.lease_seconds) AS lease_ends_at
-    ),
-
-    conversation AS (
-        SELECT
-            conversations.id,
-            conversations.status,
-            conversations.turn_id,
-            conversations.turn_message_id,
-            conversations.turn_expires_at,
-            coalesce(conversations.turn_expires_at > clock.now, FALSE) AS has_running_turn,
-            coalesce(conversations.turn_expires_at <= clock.now, FALSE) AS has_lapsed_turn,
-            CASE
-                WHEN is_kept(conversations.titled_at, begin_turn.retention_days, begin_turn.now)
-                    THEN conversations.title
-            END AS title,
-            -- Not deleted yet, but hidden from all readers: the conversation begins again.
-            NOT is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_expired,
-            -- Not used since the attempt that created it, or with which it began again.
-            conversations.created_at = conversations.updated_at AS is_new
-        FROM conversations
-        CROSS JOIN clock
-        WHERE
-            conversations.id = begin_turn.conversation_id
-            AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id
-    ),
-
-    current_messages AS NOT MATERIALIZED (
-        SELECT
-            chat_messages.id,
-            chat_messages.message_id,
-            chat_messages.role,
-            chat_messages.content,
-            chat_messages.files,
-            chat_messages.steps,
-            chat_messages.reply_to,
-            chat_messages.finish_reason,
-            chat_messages.failed_attempts,
-            chat_messages.owed_attempt
-        FROM chat_messages
-        WHERE
-            chat_messages.conversation_id = begin_turn.conversation_id
-            AND chat_messages.user_id IS NOT DISTINCT FROM begin_turn.user_id
-            AND chat_messages.superseded_at IS NULL
-            AND is_kept(chat_messages.created_at, begin_turn.retention_days, begin_turn.now)
-    ),
-
-    -- The message that the request names, of any role.
-    named_message AS (
-        SELECT
-            current_messages.id,
-            current_messages.role
-        FROM current_messages
-        WHERE current_messages.message_id = begin_turn.message_id
-    ),
-
-    -- The stored question of the request: the question of the answer to be replaced, else the named message, else
-    -- the message to be replaced, else the last question. None: the message is new.
-    question AS (
-        SELECT
-            current_messages.id,
-            current_messages.message_id,
-            CASE
-                WHEN current_messages.message_id = begin_turn.message_id
-                    THEN
-                        current_messages.content <> begin_turn.content
-                        OR coalesce(current_messages.files, '[]') <> coalesce(begin_turn.files, '[]')
-                        -- As text where it is the same: a conversion to jsonb costs more.
-                        OR (
-                            current_messages.steps::text IS DISTINCT FROM begin_turn.steps::text
-                            AND current_messages.steps::jsonb IS DISTINCT FROM begin_turn.steps::jsonb
-                        )
-                -- Another id: the question is the message to be replaced.
-                ELSE NOT begin_turn.regenerates
-            END AS is_edited,
-            coalesce(current_messages.owed_attempt AND current_messages.failed_attempts <= 3, FALSE) AS has_owed_attempt
-        FROM current_messages
-        WHERE
-            current_messages.role = 'user'
-            AND current_messages.id = coalesce(
-                (
-                    SELECT replaced.reply_to
-                    FROM current_messages AS replaced
-                    WHERE
-                        begin_turn.regenerates
-                        AND replaced.message_id = begin_turn.answer_message_id
-                ),
-                (SELECT named_message.id FROM named_message),
-                (
-                    SELECT replaced.id
-                    FROM current_messages AS replaced
-                    WHERE replaced.message_id = begin_turn.replaced_message_id
-                ),
-                (
-                    SELECT last_message.id
-                    FROM current_messages AS last_message
-                    WHERE begin_turn.message_id IS NULL AND last_message.role = 'user'
-                    ORDER BY last_message.id DESC
-                    LIMIT 1
-                )
-            )
-    ),
-
-    decision AS (
-        SELECT
-            question.id AS question_id,
-            coalesce(question.is_edited, FALSE) AS is_edited,
-            coalesce(question.has_owed_attempt AND NOT question.is_edited, FALSE) AS is_owed,
-            -- A failed answer has begun, and so has the request for its title.
-            answer.id IS NOT NULL AS has_answer,
-            question.id IS NULL OR question.is_edited AS stores_message,
-            CASE
-                WHEN conversation.turn_id = begin_turn.turn_id THEN 'taken'
-                WHEN question.id IS NULL AND begin_turn.message_id IS NULL THEN 'nothing_to_answer'
-                WHEN conversation.id IS NULL THEN 'new_conversation'
-                WHEN conversation.has_lapsed_turn THEN 'lapsed'
-                -- Before 'answered', because the old answer stays while a new one is made.
-                WHEN
-                    NOT question.is_edited
-                    AND conversation.has_running_turn
-                    AND conversation.turn_message_id = question.message_id
-                    THEN 'being_answered'
-                WHEN
-                    NOT begin_turn.regenerates AND NOT question.is_edited
-                    AND answer.id IS NOT NULL
-                    AND coalesce(answer.finish_reason, 'stop') NOT IN ('error', 'interrupted')
-                    THEN 'answered'
-                WHEN
-                    NOT begin_turn.regenerates AND NOT question.is_edited
-                    AND EXISTS (
-                        SELECT FROM current_messages AS later
-                        WHERE later.role = 'user' AND later.id > question.id
-                    )
-                    THEN 'moved_on'
-                WHEN conversation.has_running_turn THEN 'turn_in_progress'
-                WHEN conversation.status = 'archived' AND NOT conversation.is_expired THEN 'archived'
-                WHEN question.id IS NULL AND EXISTS (SELECT FROM named_message) THEN 'message_id_taken'
-                WHEN
-                    question.id IS NULL
-                    AND begin_turn.max_messages <= (
-                        SELECT count(*)
-                        FROM (
-                            SELECT FROM current_messages LIMIT begin_turn.max_messages
-                        ) AS counted
-                    )
-                    THEN 'full'
-                WHEN NOT begin_turn.takes_turn THEN 'unanswered'
-                ELSE 'free'
-            END AS verdict
-        FROM clock
-        LEFT JOIN conversation ON TRUE
-        LEFT JOIN question ON TRUE
-        LEFT JOIN current_messages AS answer ON question.id = answer.reply_to
-    ),
-
-    -- Counts only a message that is about to be answered, in the transaction that stores it. (CASE, so that no plan
-    -- calls the function before the decision is known.)
-    quota AS MATERIALIZED (
-        SELECT
-            counted.is_allowed,
-            counted.subject_number,
-            counted.refusal,
-            counted.minute_remaining,
-            counted.minute_reset_seconds,
-            counted.day_remaining,
-            counted.day_reset_seconds
-        FROM decision
-        CROSS JOIN clock
-        CROSS JOIN
-            LATERAL count_use(
-                CASE WHEN NOT decision.is_owed THEN begin_turn.quota_subjects END,
+    IF
+        -- The conversation is there and free.
+        conversation.turn_id IS NULL
+        AND conversation.status = 'active'
+        AND conversation.is_kept
+        AND conversation.title IS NOT NULL
+        AND conversation.message_count < begin_turn.max_messages
+        -- The request is a message, which replaces none.
+        AND begin_turn.takes_turn
+        AND NOT begin_turn.regenerates
+        AND begin_turn.message_id IS NOT NULL
+        AND begin_turn.replaced_message_id IS NULL
+        -- The message is new.
+        AND NOT EXISTS (
+            SELECT FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = begin_turn.conversation_id
+                AND chat_messages.user_id IS NOT DISTINCT FROM begin_turn.user_id
+                AND chat_messages.message_id = begin_turn.message_id
+                AND chat_messages.superseded_at IS NULL
+        )
+    THEN
+        may_ask_title := FALSE;
+        current_title := conversation.title;
+        IF cardinality(begin_turn.quota_subjects) > 0 THEN
+            quota := count_use(
+                begin_turn.quota_subjects,
                 begin_turn.messages_per_minute,
                 begin_turn.messages_per_day,
                 begin_turn.bytes_per_day,
                 begin_turn.tokens_per_day,
-                CASE
-                    WHEN decision.stores_message
-                        THEN
-                            octet_length(begin_turn.content)
-                            + begin_turn.file_bytes
-                            + coalesce(pg_column_size(begin_turn.files), 0)
-                            + coalesce(pg_column_size(begin_turn.steps), 0)
-                            + coalesce(pg_column_size(begin_turn.metadata), 0)
-                    ELSE 0
-                END,
-                clock.now
-            ) AS counted
-        WHERE
-            decision.verdict IN ('free', 'new_conversation')
-            AND NOT decision.is_owed
-            AND cardinality(begin_turn.quota_subjects) > 0
-    ),
-
-    answerable AS (
-        SELECT
-            decision.question_id,
-            decision.is_edited,
-            decision.is_owed,
-            decision.has_answer,
-            decision.stores_message,
-            decision.verdict
-        FROM decision
-        LEFT JOIN quota ON TRUE
-        WHERE
-            decision.verdict IN ('free', 'new_conversation')
-            AND coalesce(quota.is_allowed, TRUE)
-    ),
-
-    created_conversation AS (
-        INSERT INTO conversations (
-            id, user_id, key_hash, title, titled_at, turn_id, turn_message_id, turn_expires_at, created_at, updated_at
-        )
-        SELECT
-            begin_turn.conversation_id,
-            begin_turn.user_id,
-            -- Of act_as_caller; empty without a key, as for every user.
-            decode(nullif(current_setting('parley.key_hash', TRUE), ''), 'hex'),
-            begin_turn.title,
-            clock.now,
-            begin_turn.turn_id,
-            begin_turn.message_id,
-            clock.lease_ends_at,
-            clock.now,
-            clock.now
-        FROM answerable
-        CROSS JOIN clock
-        WHERE answerable.verdict = 'new_conversation'
-        RETURNING conversations.id, conversations.title
-    ),
-
-    -- An edit replaces the question and all messages after it. (finish_turn replaces an answer, when there is a new
-    -- one.)
-    -- Another attempt is owed once, so the mark goes. (One UPDATE for both, because a second one would cost every turn.)
-    marked_messages AS (
-        UPDATE chat_messages
-        SET
-            superseded_at = CASE WHEN answerable.is_owed THEN chat_messages.superseded_at ELSE clock.now END,
-            owed_attempt = NULL
-        FROM answerable
-        CROSS JOIN clock
-        WHERE
-            answerable.verdict = 'free'
-            AND chat_messages.conversation_id = begin_turn.conversation_id
-            AND chat_messages.user_id IS NOT DISTINCT FROM begin_turn.user_id
-            AND chat_messages.superseded_at IS NULL
-            AND chat_messages.role <> 'system'
-            AND (
-                (answerable.is_edited AND chat_messages.id >= answerable.question_id)
-                OR (answerable.is_owed AND chat_messages.id = answerable.question_id)
-                -- A message that has expired but is not deleted yet gives up its id.
-                OR (
-                    answerable.stores_message
-                    AND chat_messages.message_id = begin_turn.message_id
-                )
-            )
-        RETURNING chat_messages.id
-    ),
-
-    -- Counted, so that the replaced message gives up its id before the new message takes it.
-    marked AS (
-        SELECT count(marked_messages.id) AS message_count FROM marked_messages
-    ),
-
-    stored_message AS (
+                octet_length(begin_turn.content)
+                + begin_turn.file_bytes
+                + coalesce(pg_column_size(begin_turn.files), 0)
+                + coalesce(pg_column_size(begin_turn.steps), 0)
+                + coalesce(pg_column_size(begin_turn.metadata), 0),
+                began_at
+            );
+            quota_number := quota.subject_number;
+            quota_refusal := quota.refusal;
+            minute_remaining := quota.minute_remaining;
+            minute_reset_seconds := quota.minute_reset_seconds;
+            day_remaining := quota.day_remaining;
+            day_reset_seconds := quota.day_reset_seconds;
+            IF NOT quota.is_allowed THEN
+                verdict := 'over_quota';
+                RETURN NEXT;
+                RETURN;
+            END IF;
+        END IF;
         INSERT INTO chat_messages (
             conversation_id, user_id, message_id, role, content, files, steps, metadata, created_at, updated_at
         )
-        SELECT
+        VALUES (
             begin_turn.conversation_id,
             begin_turn.user_id,
             begin_turn.message_id,
@@ -331,95 +147,63 @@ BEGIN
             begin_turn.files,
             begin_turn.steps,
             begin_turn.metadata,
-            clock.now,
-            clock.now
-        FROM answerable
-        CROSS JOIN clock
-        CROSS JOIN marked
-        WHERE
-            (answerable.verdict = 'free' AND answerable.stores_message)
-            OR EXISTS (SELECT FROM created_conversation)
-        RETURNING chat_messages.message_id
-    ),
-
-    taken_turn AS (
+            began_at,
+            began_at
+        );
         UPDATE conversations
         SET
             turn_id = begin_turn.turn_id,
-            turn_message_id = coalesce(
-                (SELECT stored_message.message_id FROM stored_message),
-                (SELECT question.message_id FROM question)
-            ),
-            turn_expires_at = clock.lease_ends_at,
-            title = CASE WHEN new_title.is_taken THEN begin_turn.title ELSE conversations.title END,
-            titled_at = CASE WHEN new_title.is_taken THEN clock.now ELSE conversations.titled_at END,
-            status = CASE WHEN conversation.is_expired THEN 'active' ELSE conversations.status END,
-            created_at = CASE WHEN conversation.is_expired THEN clock.now ELSE conversations.created_at END,
-            updated_at = clock.now
-        FROM answerable
-        CROSS JOIN clock
-        CROSS JOIN conversation
-        -- A title that has expired gives way to the new message. A message that is stored already cannot be the title
-        -- from now on: it expires earlier.
-        CROSS JOIN
-            LATERAL (
-                SELECT
-                    conversation.is_expired OR (
-                        conversation.title IS NULL
-                        AND begin_turn.title <> ''
-                        AND EXISTS (SELECT FROM stored_message)
-                    ) AS is_taken
-            ) AS new_title
+            turn_message_id = begin_turn.message_id,
+            turn_expires_at = began_at + make_interval(secs => begin_turn.lease_seconds),
+            updated_at = began_at,
+            message_count = conversation.message_count + 1,
+            last_message = left(begin_turn.content, 120)
         WHERE
-            answerable.verdict = 'free'
-            AND conversations.id = begin_turn.conversation_id
-            AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id
-        RETURNING CASE WHEN new_title.is_taken THEN conversations.title END AS title
-    )
+            conversations.id = begin_turn.conversation_id
+            AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id;
+        verdict := 'taken';
+        RETURN NEXT;
+        RETURN;
+    END IF;
 
-    SELECT
-        quota.subject_number AS quota_number,
-        quota.refusal AS quota_refusal,
-        quota.minute_remaining,
-        quota.minute_reset_seconds,
-        quota.day_remaining,
-        quota.day_reset_seconds,
-        conversation.turn_id AS held_turn_id,
-        CASE
-            WHEN answerable.verdict IS NOT NULL THEN 'taken'
-            WHEN decision.verdict IN ('free', 'new_conversation') THEN 'over_quota'
-            ELSE decision.verdict
-        END AS verdict,
-        CASE
-            WHEN answerable.verdict IS NOT NULL
-                THEN
-                    answerable.verdict = 'new_conversation'
-                    OR conversation.is_expired
-                    OR (answerable.is_owed AND NOT answerable.has_answer)
-            -- This attempt's own retry, after a first try that was carried out.
-            ELSE coalesce(decision.verdict = 'taken' AND conversation.is_new, FALSE)
-        END AS may_ask_title,
-        CASE
-            WHEN conversation.has_running_turn
-                THEN extract(EPOCH FROM conversation.turn_expires_at - clock.now)::double precision
-        END AS lease_remaining_seconds,
-        coalesce(
-            taken_turn.title,
-            CASE WHEN NOT conversation.is_expired THEN conversation.title END,
-            created_conversation.title
-        ) AS title
-    FROM decision
-    CROSS JOIN clock
-    LEFT JOIN answerable ON TRUE
-    LEFT JOIN quota ON TRUE
-    LEFT JOIN conversation ON TRUE
-    LEFT JOIN created_conversation ON TRUE
-    -- Joined, so that the turn is taken in every plan.
-    LEFT JOIN taken_turn ON TRUE;
+    SELECT decided.* INTO decision
+    FROM decide_turn(
+        begin_turn.conversation_id, begin_turn.user_id, begin_turn.message_id, begin_turn.content, begin_turn.files,
+        file_bytes, begin_turn.steps, begin_turn.metadata, replaced_message_id, regenerates, answer_message_id,
+        begin_turn.title, begin_turn.turn_id, lease_seconds, takes_turn, max_messages, quota_subjects,
+        messages_per_minute, messages_per_day, bytes_per_day, tokens_per_day, retention_days, begin_turn.now
+    ) AS decided;
+    quota_number := decision.quota_number;
+    quota_refusal := decision.quota_refusal;
+    minute_remaining := decision.minute_remaining;
+    minute_reset_seconds := decision.minute_reset_seconds;
+    day_remaining := decision.day_remaining;
+    day_reset_seconds := decision.day_reset_seconds;
+    held_turn_id := decision.held_turn_id;
+    verdict := decision.verdict;
+    may_ask_title := decision.may_ask_title;
+    lease_remaining_seconds := decision.lease_remaining_seconds;
+    current_title := decision.current_title;
+    IF begin_turn.user_id IS NOT NULL AND verdict = 'taken' THEN
+        SELECT
+            json_agg(
+                json_build_object(
+                    'run_key', listed.run_key,
+                    'tool_call_id', listed.tool_call_id,
+                    'tool_name', listed.tool_name,
+                    'arguments', listed.arguments,
+                    'output', listed.output
+                )
+                ORDER BY listed.created_at, listed.run_key
+            )
+        INTO tool_runs
+        FROM list_tool_runs(begin_turn.conversation_id, begin_turn.user_id, begin_turn.turn_id) AS listed;
+    END IF;
+    RETURN NEXT;
 END
 $$;
 
-COMMENT ON FUNCTION public.begin_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
+COMMENT ON FUNCTION public.begin_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, user_email text, user_name text, conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) IS 'Parley: begins a turn: the wall, the decision, the message and the lease';
 
 CREATE FUNCTION public.change_password(account_id text, checked_hash text, password_hash text, network_subject text) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -448,6 +232,157 @@ END
 $$;
 
 COMMENT ON FUNCTION public.change_password(account_id text, checked_hash text, password_hash text, network_subject text) IS 'Parley: gives a local account another password, and returns the time from which tokens are valid';
+
+CREATE TABLE public.chat_messages (
+    id bigint NOT NULL,
+    conversation_id uuid NOT NULL,
+    user_id character varying(255),
+    message_id character varying(255) DEFAULT (gen_random_uuid())::text NOT NULL,
+    role character varying(20) NOT NULL,
+    content text NOT NULL,
+    reply_to bigint,
+    finish_reason character varying(20),
+    model_name text,
+    prompt_tokens integer,
+    completion_tokens integer,
+    reasoning_tokens integer,
+    reasoning_seconds double precision,
+    tool_calls json,
+    steps json,
+    metadata jsonb,
+    persona text,
+    tone text,
+    behavior text,
+    context_type text,
+    confidence double precision,
+    signal_strength double precision,
+    context_clarity boolean,
+    needs_knowledge boolean DEFAULT false NOT NULL,
+    is_mistake boolean DEFAULT false NOT NULL,
+    mistake_note text,
+    superseded_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    files jsonb,
+    refusal character varying(50),
+    provider_state json,
+    failed_attempts integer,
+    owed_attempt boolean
+)
+WITH (autovacuum_vacuum_scale_factor='0.02');
+
+COMMENT ON TABLE public.chat_messages IS 'Parley: messages, append-only; a replaced one is marked, never changed';
+
+COMMENT ON COLUMN public.chat_messages.id IS 'Order of the messages, and the cursor of a page';
+
+COMMENT ON COLUMN public.chat_messages.conversation_id IS 'The conversation; named session_id by some clients';
+
+COMMENT ON COLUMN public.chat_messages.user_id IS 'Owner of the conversation (NULL for anonymous)';
+
+COMMENT ON COLUMN public.chat_messages.message_id IS 'The id that clients see: the client''s own for a user message';
+
+COMMENT ON COLUMN public.chat_messages.role IS 'Message author: user, assistant, or system';
+
+COMMENT ON COLUMN public.chat_messages.content IS 'Message text content';
+
+COMMENT ON COLUMN public.chat_messages.reply_to IS 'chat_messages.id of the question that this answers';
+
+COMMENT ON COLUMN public.chat_messages.finish_reason IS 'Why the answer ended: the model''s reason (stop, length, content_filter, tool_calls, other), or aborted (stopped by the user), timeout (cut before the deadline), error (the model failed), interrupted (the function was killed)';
+
+COMMENT ON COLUMN public.chat_messages.model_name IS 'Model that answered, as the provider names it';
+
+COMMENT ON COLUMN public.chat_messages.prompt_tokens IS 'Tokens read by the model, as the provider counts; of a question: by requests for it whose cost is in no stored answer (titles, analyses, attempts without an answer), estimated where the provider does not count; never shown to a client with the question';
+
+COMMENT ON COLUMN public.chat_messages.completion_tokens IS 'Tokens written by the model; of a question: see prompt_tokens';
+
+COMMENT ON COLUMN public.chat_messages.reasoning_tokens IS 'Those of completion_tokens with which the model thought, as the provider counts; NULL: unknown';
+
+COMMENT ON COLUMN public.chat_messages.reasoning_seconds IS 'How long the model''s thoughts came, over all steps, with one decimal; NULL: none came, or the function was killed';
+
+COMMENT ON COLUMN public.chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
+
+COMMENT ON COLUMN public.chat_messages.steps IS 'Steps of the answer, each a list of its parts in order: reasoning, source, file and data whole, text as its number of characters in content, call as the next one in tool_calls; NULL: content and tool_calls tell the steps. Of a user message: one list of its parts in order, file as the next one in files; NULL: one text, then the files';
+
+COMMENT ON COLUMN public.chat_messages.metadata IS 'Free metadata of the client that sent the message';
+
+COMMENT ON COLUMN public.chat_messages.persona IS 'Persona used for the answer';
+
+COMMENT ON COLUMN public.chat_messages.tone IS 'Tone of the answer: casual, technical';
+
+COMMENT ON COLUMN public.chat_messages.behavior IS 'Behavior of the answer: normal, cautious';
+
+COMMENT ON COLUMN public.chat_messages.context_type IS 'Kind of context that the question was about';
+
+COMMENT ON COLUMN public.chat_messages.confidence IS 'Version 1''s score, 0 to 1; kept for rows brought over';
+
+COMMENT ON COLUMN public.chat_messages.signal_strength IS 'How clear the question''s intent was, 0 to 1; replaces confidence';
+
+COMMENT ON COLUMN public.chat_messages.context_clarity IS 'Was the context clear?';
+
+COMMENT ON COLUMN public.chat_messages.needs_knowledge IS 'Did the question need knowledge from elsewhere?';
+
+COMMENT ON COLUMN public.chat_messages.is_mistake IS 'Marked as a mistake by the user';
+
+COMMENT ON COLUMN public.chat_messages.mistake_note IS 'The user''s note on the mistake';
+
+COMMENT ON COLUMN public.chat_messages.superseded_at IS 'When an edit or a new answer replaced it; NULL: current';
+
+COMMENT ON COLUMN public.chat_messages.created_at IS 'When it was stored; retention counts from here';
+
+COMMENT ON COLUMN public.chat_messages.updated_at IS 'Moves only when a flag is set: content never changes';
+
+COMMENT ON COLUMN public.chat_messages.files IS 'Files of a user message, each as the AI SDK has it: mediaType, url (https, or data), filename';
+
+COMMENT ON COLUMN public.chat_messages.refusal IS 'Code of the problem for which the provider refused this message alone, so that no later request tells it; NULL: it did not, or it has answered since';
+
+COMMENT ON COLUMN public.chat_messages.provider_state IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls, or sealed, the same encrypted (REASONING=hide); never shown to a client; NULL: nothing';
+
+COMMENT ON COLUMN public.chat_messages.failed_attempts IS 'How often the provider itself has failed to answer this message; NULL: never';
+
+COMMENT ON COLUMN public.chat_messages.owed_attempt IS 'TRUE: the provider failed the last attempt at this message, so the next one is not counted; NULL: it is';
+
+CREATE FUNCTION public.check_chat_message(message public.chat_messages) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+DECLARE
+    violated CONSTANT text := CASE
+        WHEN message.role NOT IN ('user', 'assistant', 'system') THEN 'chk_message_role'
+        -- The most that MAX_MESSAGE_CHARS may allow.
+        WHEN message.role = 'user' AND length(message.content) > 100000 THEN 'chk_user_message_length'
+        WHEN message.reply_to IS NOT NULL AND message.role <> 'assistant' THEN 'chk_reply_to'
+        WHEN
+            message.finish_reason NOT IN (
+                'stop', 'length', 'content_filter', 'tool_calls', 'other',
+                'aborted', 'timeout', 'error', 'interrupted'
+            )
+            THEN 'chk_finish_reason'
+        WHEN message.refusal IS NOT NULL AND message.role <> 'user' THEN 'chk_refusal'
+        WHEN
+            message.failed_attempts IS NOT NULL AND (message.role <> 'user' OR message.failed_attempts <= 0)
+            THEN 'chk_failed_attempts'
+        WHEN message.owed_attempt IS NOT NULL AND message.role <> 'user' THEN 'chk_owed_attempt'
+        WHEN message.provider_state IS NOT NULL AND message.role <> 'assistant' THEN 'chk_provider_state'
+        WHEN message.prompt_tokens < 0 THEN 'chk_prompt_tokens'
+        WHEN message.completion_tokens < 0 THEN 'chk_completion_tokens'
+        WHEN message.reasoning_tokens < 0 THEN 'chk_reasoning_tokens'
+        WHEN message.reasoning_seconds < 0 THEN 'chk_reasoning_seconds'
+        WHEN message.confidence NOT BETWEEN 0 AND 1 THEN 'chk_confidence'
+        WHEN message.signal_strength NOT BETWEEN 0 AND 1 THEN 'chk_signal_strength'
+        WHEN length(message.mistake_note) > 1000 THEN 'chk_mistake_note_length'
+    END;
+BEGIN
+    IF violated IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'check_violation',
+            MESSAGE = format('new row for relation "chat_messages" violates check constraint "%s"', violated),
+            TABLE = 'chat_messages',
+            CONSTRAINT = violated;
+    END IF;
+    RETURN TRUE;
+END
+$$;
+
+COMMENT ON FUNCTION public.check_chat_message(message public.chat_messages) IS 'Parley: the rules of a message, as a CHECK';
 
 CREATE FUNCTION public.count_account_attempt(subjects text[], free_counts integer[], first_delays integer[], longest_delays integer[], known_days integer, counted_at timestamp with time zone, OUT is_known boolean, OUT retry_after_seconds double precision) RETURNS record
     LANGUAGE plpgsql
@@ -743,6 +678,410 @@ $$;
 
 COMMENT ON FUNCTION public.count_use(counted_subjects text[], per_minute integer[], per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], stored_bytes bigint, counted_at timestamp with time zone, OUT is_allowed boolean, OUT subject_number integer, OUT refusal text, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) IS 'Parley: counts one use for all of several subjects, or for none; returns the uses left of the tightest';
 
+CREATE FUNCTION public.decide_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH
+    clock AS (
+        SELECT
+            coalesce(decide_turn.now, now()) AS now,
+            coalesce(decide_turn.now, now())
+            + make_interval(secs => decide_turn.lease_seconds) AS lease_ends_at
+    ),
+
+    conversation AS (
+        SELECT
+            conversations.id,
+            conversations.status,
+            conversations.turn_id,
+            conversations.turn_message_id,
+            conversations.turn_expires_at,
+            coalesce(conversations.turn_expires_at > clock.now, FALSE) AS has_running_turn,
+            coalesce(conversations.turn_expires_at <= clock.now, FALSE) AS has_lapsed_turn,
+            CASE
+                WHEN is_kept(conversations.titled_at, decide_turn.retention_days, decide_turn.now)
+                    THEN conversations.title
+            END AS title,
+            -- Not deleted yet, but hidden from all readers: the conversation begins again.
+            NOT is_kept(conversations.updated_at, decide_turn.retention_days, decide_turn.now) AS is_expired,
+            -- Not used since the attempt that created it, or with which it began again.
+            conversations.created_at = conversations.updated_at AS is_new
+        FROM conversations
+        CROSS JOIN clock
+        WHERE
+            conversations.id = decide_turn.conversation_id
+            AND conversations.user_id IS NOT DISTINCT FROM decide_turn.user_id
+    ),
+
+    current_messages AS NOT MATERIALIZED (
+        SELECT
+            chat_messages.id,
+            chat_messages.message_id,
+            chat_messages.role,
+            chat_messages.content,
+            chat_messages.files,
+            chat_messages.steps,
+            chat_messages.reply_to,
+            chat_messages.finish_reason,
+            chat_messages.failed_attempts,
+            chat_messages.owed_attempt
+        FROM chat_messages
+        WHERE
+            chat_messages.conversation_id = decide_turn.conversation_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM decide_turn.user_id
+            AND chat_messages.superseded_at IS NULL
+            AND is_kept(chat_messages.created_at, decide_turn.retention_days, decide_turn.now)
+    ),
+
+    -- The message that the request names, of any role.
+    named_message AS (
+        SELECT
+            current_messages.id,
+            current_messages.role
+        FROM current_messages
+        WHERE current_messages.message_id = decide_turn.message_id
+    ),
+
+    -- The stored question of the request: the question of the answer to be replaced, else the named message, else
+    -- the message to be replaced, else the last question. None: the message is new.
+    question AS (
+        SELECT
+            current_messages.id,
+            current_messages.message_id,
+            CASE
+                WHEN current_messages.message_id = decide_turn.message_id
+                    THEN
+                        current_messages.content <> decide_turn.content
+                        OR coalesce(current_messages.files, '[]') <> coalesce(decide_turn.files, '[]')
+                        -- As text where it is the same: a conversion to jsonb costs more.
+                        OR (
+                            current_messages.steps::text IS DISTINCT FROM decide_turn.steps::text
+                            AND current_messages.steps::jsonb IS DISTINCT FROM decide_turn.steps::jsonb
+                        )
+                -- Another id: the question is the message to be replaced.
+                ELSE NOT decide_turn.regenerates
+            END AS is_edited,
+            coalesce(current_messages.owed_attempt AND current_messages.failed_attempts <= 3, FALSE) AS has_owed_attempt
+        FROM current_messages
+        WHERE
+            current_messages.role = 'user'
+            AND current_messages.id = coalesce(
+                (
+                    SELECT replaced.reply_to
+                    FROM current_messages AS replaced
+                    WHERE
+                        decide_turn.regenerates
+                        AND replaced.message_id = decide_turn.answer_message_id
+                ),
+                (SELECT named_message.id FROM named_message),
+                (
+                    SELECT replaced.id
+                    FROM current_messages AS replaced
+                    WHERE replaced.message_id = decide_turn.replaced_message_id
+                ),
+                (
+                    SELECT last_message.id
+                    FROM current_messages AS last_message
+                    WHERE decide_turn.message_id IS NULL AND last_message.role = 'user'
+                    ORDER BY last_message.id DESC
+                    LIMIT 1
+                )
+            )
+    ),
+
+    decision AS (
+        SELECT
+            question.id AS question_id,
+            coalesce(question.is_edited, FALSE) AS is_edited,
+            coalesce(question.has_owed_attempt AND NOT question.is_edited, FALSE) AS is_owed,
+            -- A failed answer has begun, and so has the request for its title.
+            answer.id IS NOT NULL AS has_answer,
+            question.id IS NULL OR question.is_edited AS stores_message,
+            CASE
+                WHEN conversation.turn_id = decide_turn.turn_id THEN 'taken'
+                WHEN question.id IS NULL AND decide_turn.message_id IS NULL THEN 'nothing_to_answer'
+                WHEN conversation.id IS NULL THEN 'new_conversation'
+                WHEN conversation.has_lapsed_turn THEN 'lapsed'
+                -- Before 'answered', because the old answer stays while a new one is made.
+                WHEN
+                    NOT question.is_edited
+                    AND conversation.has_running_turn
+                    AND conversation.turn_message_id = question.message_id
+                    THEN 'being_answered'
+                WHEN
+                    NOT decide_turn.regenerates AND NOT question.is_edited
+                    AND answer.id IS NOT NULL
+                    AND coalesce(answer.finish_reason, 'stop') NOT IN ('error', 'interrupted')
+                    THEN 'answered'
+                WHEN
+                    NOT decide_turn.regenerates AND NOT question.is_edited
+                    AND EXISTS (
+                        SELECT FROM current_messages AS later
+                        WHERE later.role = 'user' AND later.id > question.id
+                    )
+                    THEN 'moved_on'
+                WHEN conversation.has_running_turn THEN 'turn_in_progress'
+                WHEN conversation.status = 'archived' AND NOT conversation.is_expired THEN 'archived'
+                WHEN question.id IS NULL AND EXISTS (SELECT FROM named_message) THEN 'message_id_taken'
+                WHEN
+                    question.id IS NULL
+                    AND decide_turn.max_messages <= (
+                        SELECT count(*)
+                        FROM (
+                            SELECT
+                            FROM current_messages
+                            WHERE current_messages.role <> 'system'
+                            LIMIT decide_turn.max_messages
+                        ) AS counted
+                    )
+                    THEN 'full'
+                WHEN NOT decide_turn.takes_turn THEN 'unanswered'
+                ELSE 'free'
+            END AS verdict
+        FROM clock
+        LEFT JOIN conversation ON TRUE
+        LEFT JOIN question ON TRUE
+        LEFT JOIN current_messages AS answer ON question.id = answer.reply_to
+    ),
+
+    -- Counts only a message that is about to be answered, in the transaction that stores it. (CASE, so that no plan
+    -- calls the function before the decision is known.)
+    quota AS MATERIALIZED (
+        SELECT
+            counted.is_allowed,
+            counted.subject_number,
+            counted.refusal,
+            counted.minute_remaining,
+            counted.minute_reset_seconds,
+            counted.day_remaining,
+            counted.day_reset_seconds
+        FROM decision
+        CROSS JOIN clock
+        CROSS JOIN
+            LATERAL count_use(
+                CASE WHEN NOT decision.is_owed THEN decide_turn.quota_subjects END,
+                decide_turn.messages_per_minute,
+                decide_turn.messages_per_day,
+                decide_turn.bytes_per_day,
+                decide_turn.tokens_per_day,
+                CASE
+                    WHEN decision.stores_message
+                        THEN
+                            octet_length(decide_turn.content)
+                            + decide_turn.file_bytes
+                            + coalesce(pg_column_size(decide_turn.files), 0)
+                            + coalesce(pg_column_size(decide_turn.steps), 0)
+                            + coalesce(pg_column_size(decide_turn.metadata), 0)
+                    ELSE 0
+                END,
+                clock.now
+            ) AS counted
+        WHERE
+            decision.verdict IN ('free', 'new_conversation')
+            AND NOT decision.is_owed
+            AND cardinality(decide_turn.quota_subjects) > 0
+    ),
+
+    answerable AS (
+        SELECT
+            decision.question_id,
+            decision.is_edited,
+            decision.is_owed,
+            decision.has_answer,
+            decision.stores_message,
+            decision.verdict
+        FROM decision
+        LEFT JOIN quota ON TRUE
+        WHERE
+            decision.verdict IN ('free', 'new_conversation')
+            AND coalesce(quota.is_allowed, TRUE)
+    ),
+
+    created_conversation AS (
+        INSERT INTO conversations (
+            id, user_id, key_hash, title, titled_at, turn_id, turn_message_id, turn_expires_at, created_at, updated_at,
+            message_count, last_message
+        )
+        SELECT
+            decide_turn.conversation_id,
+            decide_turn.user_id,
+            -- Of act_as_caller; empty without a key, as for every user.
+            decode(nullif(current_setting('parley.key_hash', TRUE), ''), 'hex'),
+            decide_turn.title,
+            clock.now,
+            decide_turn.turn_id,
+            decide_turn.message_id,
+            clock.lease_ends_at,
+            clock.now,
+            clock.now,
+            1,
+            left(decide_turn.content, 120)
+        FROM answerable
+        CROSS JOIN clock
+        WHERE answerable.verdict = 'new_conversation'
+        RETURNING conversations.id, conversations.title
+    ),
+
+    -- An edit replaces the question and all messages after it. (finish_turn replaces an answer, when there is a new
+    -- one.)
+    -- Another attempt is owed once, so the mark goes. (One UPDATE for both, because a second one would cost every turn.)
+    marked_messages AS (
+        UPDATE chat_messages
+        SET
+            superseded_at = CASE WHEN answerable.is_owed THEN chat_messages.superseded_at ELSE clock.now END,
+            owed_attempt = NULL
+        FROM answerable
+        CROSS JOIN clock
+        WHERE
+            answerable.verdict = 'free'
+            AND chat_messages.conversation_id = decide_turn.conversation_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM decide_turn.user_id
+            AND chat_messages.superseded_at IS NULL
+            AND chat_messages.role <> 'system'
+            AND (
+                (answerable.is_edited AND chat_messages.id >= answerable.question_id)
+                OR (answerable.is_owed AND chat_messages.id = answerable.question_id)
+                -- A message that has expired but is not deleted yet gives up its id.
+                OR (
+                    answerable.stores_message
+                    AND chat_messages.message_id = decide_turn.message_id
+                )
+            )
+        RETURNING chat_messages.id
+    ),
+
+    -- Counted, so that the replaced message gives up its id before the new message takes it.
+    marked AS (
+        SELECT count(marked_messages.id) AS message_count FROM marked_messages
+    ),
+
+    stored_message AS (
+        INSERT INTO chat_messages (
+            conversation_id, user_id, message_id, role, content, files, steps, metadata, created_at, updated_at
+        )
+        SELECT
+            decide_turn.conversation_id,
+            decide_turn.user_id,
+            decide_turn.message_id,
+            'user',
+            decide_turn.content,
+            decide_turn.files,
+            decide_turn.steps,
+            decide_turn.metadata,
+            clock.now,
+            clock.now
+        FROM answerable
+        CROSS JOIN clock
+        CROSS JOIN marked
+        WHERE
+            (answerable.verdict = 'free' AND answerable.stores_message)
+            OR EXISTS (SELECT FROM created_conversation)
+        RETURNING chat_messages.message_id
+    ),
+
+    taken_turn AS (
+        UPDATE conversations
+        SET
+            turn_id = decide_turn.turn_id,
+            turn_message_id = coalesce(
+                (SELECT stored_message.message_id FROM stored_message),
+                (SELECT question.message_id FROM question)
+            ),
+            turn_expires_at = clock.lease_ends_at,
+            title = CASE WHEN new_title.is_taken THEN decide_turn.title ELSE conversations.title END,
+            titled_at = CASE WHEN new_title.is_taken THEN clock.now ELSE conversations.titled_at END,
+            status = CASE WHEN conversation.is_expired THEN 'active' ELSE conversations.status END,
+            created_at = CASE WHEN conversation.is_expired THEN clock.now ELSE conversations.created_at END,
+            updated_at = clock.now,
+            message_count = kept_messages.message_count + answerable.stores_message::integer,
+            last_message = CASE
+                WHEN answerable.stores_message THEN left(decide_turn.content, 120)
+                ELSE (
+                    SELECT left(current_messages.content, 120)
+                    FROM current_messages
+                    WHERE current_messages.id = kept_messages.last_id
+                )
+            END
+        FROM answerable
+        CROSS JOIN clock
+        CROSS JOIN conversation
+        -- Those that an edit leaves.
+        CROSS JOIN
+            LATERAL (
+                SELECT
+                    count(*)::integer AS message_count,
+                    max(current_messages.id) AS last_id
+                FROM current_messages
+                WHERE
+                    current_messages.role <> 'system'
+                    AND NOT (answerable.is_edited AND current_messages.id >= answerable.question_id)
+            ) AS kept_messages
+        -- A title that has expired gives way to the new message. A message that is stored already cannot be the title
+        -- from now on: it expires earlier.
+        CROSS JOIN
+            LATERAL (
+                SELECT
+                    conversation.is_expired OR (
+                        conversation.title IS NULL
+                        AND decide_turn.title <> ''
+                        AND EXISTS (SELECT FROM stored_message)
+                    ) AS is_taken
+            ) AS new_title
+        WHERE
+            answerable.verdict = 'free'
+            AND conversations.id = decide_turn.conversation_id
+            AND conversations.user_id IS NOT DISTINCT FROM decide_turn.user_id
+        RETURNING CASE WHEN new_title.is_taken THEN conversations.title END AS title
+    )
+
+    SELECT
+        quota.subject_number AS quota_number,
+        quota.refusal AS quota_refusal,
+        quota.minute_remaining,
+        quota.minute_reset_seconds,
+        quota.day_remaining,
+        quota.day_reset_seconds,
+        conversation.turn_id AS held_turn_id,
+        CASE
+            WHEN answerable.verdict IS NOT NULL THEN 'taken'
+            WHEN decision.verdict IN ('free', 'new_conversation') THEN 'over_quota'
+            ELSE decision.verdict
+        END AS verdict,
+        CASE
+            WHEN answerable.verdict IS NOT NULL
+                THEN
+                    answerable.verdict = 'new_conversation'
+                    OR conversation.is_expired
+                    OR (answerable.is_owed AND NOT answerable.has_answer)
+            -- This attempt's own retry, after a first try that was carried out.
+            ELSE coalesce(decision.verdict = 'taken' AND conversation.is_new, FALSE)
+        END AS may_ask_title,
+        CASE
+            WHEN conversation.has_running_turn
+                THEN extract(EPOCH FROM conversation.turn_expires_at - clock.now)::double precision
+        END AS lease_remaining_seconds,
+        coalesce(
+            taken_turn.title,
+            CASE WHEN NOT conversation.is_expired THEN conversation.title END,
+            created_conversation.title
+        ) AS title
+    FROM decision
+    CROSS JOIN clock
+    LEFT JOIN answerable ON TRUE
+    LEFT JOIN quota ON TRUE
+    LEFT JOIN conversation ON TRUE
+    LEFT JOIN created_conversation ON TRUE
+    -- Joined, so that the turn is taken in every plan.
+    LEFT JOIN taken_turn ON TRUE;
+END
+$$;
+
+COMMENT ON FUNCTION public.decide_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
+
 CREATE FUNCTION public.delete_files_of_messages() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -828,32 +1167,63 @@ DECLARE
     started_at CONSTANT timestamptz := clock_timestamp();
     -- least() ignores NULL.
     expired_before CONSTANT timestamptz := least(now() - retention, until);
+    expired_ctids tid[];
+    expired_ids uuid[];
+    held_ids uuid[];
     conversation_ids uuid[];
     question_ids bigint[];
 BEGIN
+    SELECT
+        array_agg(expired.ctid),
+        array_agg(DISTINCT expired.conversation_id),
+        CASE WHEN count(*) = batch THEN max(expired.created_at) END
+    INTO expired_ctids, expired_ids, resume_at
+    FROM (
+        SELECT
+            chat_messages.ctid,
+            chat_messages.conversation_id,
+            chat_messages.created_at
+        FROM chat_messages
+        WHERE
+            chat_messages.created_at >= since
+            AND chat_messages.created_at < expired_before
+        ORDER BY chat_messages.created_at
+        LIMIT batch
+        FOR UPDATE SKIP LOCKED
+    ) AS expired;
+
+    -- A conversation's number of messages, and its last one, become unknown; once for each conversation, until the
+    -- next turn in it. One that a turn holds keeps its messages until the next clean-up.
+    UPDATE conversations
+    SET
+        message_count = NULL,
+        last_message = NULL
+    WHERE conversations.id = ANY(ARRAY(
+        SELECT counted.id
+        FROM conversations AS counted
+        WHERE counted.id = ANY(expired_ids) AND counted.message_count IS NOT NULL
+        FOR NO KEY UPDATE SKIP LOCKED
+    ));
+    SELECT coalesce(array_agg(conversations.id), '{}') INTO held_ids
+    FROM conversations
+    WHERE conversations.id = ANY(expired_ids) AND conversations.message_count IS NOT NULL;
+
     -- By ctid, so that the rows of the batch are not looked up a second time.
     WITH gone AS (
         DELETE FROM chat_messages
-        WHERE chat_messages.ctid = ANY(ARRAY(
-            SELECT expired.ctid
-            FROM chat_messages AS expired
-            WHERE
-                expired.created_at >= since
-                AND expired.created_at < expired_before
-            ORDER BY expired.created_at
-            LIMIT batch
-            FOR UPDATE SKIP LOCKED
-        ))
+        WHERE
+            -- A subquery, so that each row is read by its place in every plan.
+            chat_messages.ctid = ANY(ARRAY(SELECT unnest(expired_ctids)))
+            AND chat_messages.conversation_id <> ALL(held_ids)
         RETURNING
-            chat_messages.conversation_id, chat_messages.id, chat_messages.role, chat_messages.created_at
+            chat_messages.conversation_id, chat_messages.id, chat_messages.role
     )
 
     SELECT
         count(*),
-        CASE WHEN count(*) = batch THEN max(gone.created_at) END,
         array_agg(gone.conversation_id) FILTER (WHERE gone.role = 'user'),
         array_agg(gone.id) FILTER (WHERE gone.role = 'user')
-    INTO deleted, resume_at, conversation_ids, question_ids
+    INTO deleted, conversation_ids, question_ids
     FROM gone;
 
     -- Tool runs of questions that were never answered. (OFFSET 0: each question is looked up by the key in every
@@ -1032,94 +1402,163 @@ $$;
 
 COMMENT ON FUNCTION public.finish_log_in(account_id text, checked_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
 
-CREATE FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
+CREATE FUNCTION public.finish_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
+DECLARE
+    finished_at CONSTANT timestamptz := coalesce(finish_turn.now, now());
+    -- A try that failed for another reason than a refusal, or was cut before it had text, tells nothing of one: it may
+    -- have no more than earlier tool calls.
+    is_refusal_known CONSTANT boolean := finish_turn.refusal IS NOT NULL
+    OR CASE coalesce(finish_turn.finish_reason, 'stop')
+        WHEN 'error' THEN FALSE
+        WHEN 'interrupted' THEN FALSE
+        WHEN 'aborted' THEN finish_turn.content <> ''
+        ELSE TRUE
+    END;
+    existing record;
+    superseded_count integer;
+    earlier_parts text;
 BEGIN
-    -- First, as in begin_turn: a repeated call that waited for its own first try within the statement would not see
-    -- the answer that the first try stored.
-    PERFORM FROM conversations
+    IF approach IS NOT NULL THEN
+        PERFORM act_as_caller(
+            caller_id, reachable_id, needs_account, token_issued_at, key_hash, client_subject, timeout_ms, approach
+        );
+    END IF;
+
+    -- Locks the conversation until the end. A repeated call that has waited here for its own first try finds the turn
+    -- given back.
+    UPDATE conversations
+    SET
+        turn_id = NULL,
+        turn_message_id = NULL,
+        turn_expires_at = NULL,
+        title = CASE
+            WHEN conversations.title = finish_turn.first_title
+                THEN coalesce(finish_turn.title, conversations.title)
+            ELSE conversations.title
+        END,
+        -- The model's title tells the question, and expires with it.
+        titled_at = CASE
+            WHEN conversations.title = finish_turn.first_title AND finish_turn.title IS NOT NULL
+                THEN coalesce(
+                    (
+                        SELECT chat_messages.created_at
+                        FROM chat_messages
+                        WHERE
+                            chat_messages.conversation_id = finish_turn.conversation_id
+                            AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
+                            AND chat_messages.id = finish_turn.question_id
+                    ),
+                    conversations.titled_at
+                )
+            ELSE conversations.titled_at
+        END,
+        message_count = conversations.message_count + 1,
+        last_message = left(finish_turn.content, 120)
     WHERE
         conversations.id = finish_turn.conversation_id
         AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id
-    FOR NO KEY UPDATE;
+        AND conversations.turn_id = finish_turn.turn_id
+    RETURNING conversations.title INTO current_title;
 
-    RETURN QUERY
-    WITH
-    released_turn AS (
-        UPDATE conversations
-        SET
-            turn_id = NULL,
-            turn_message_id = NULL,
-            turn_expires_at = NULL,
-            title = CASE
-                WHEN conversations.title = finish_turn.first_title
-                    THEN coalesce(finish_turn.title, conversations.title)
-                ELSE conversations.title
-            END,
-            -- The model's title tells the question, and expires with it.
-            titled_at = CASE
-                WHEN conversations.title = finish_turn.first_title AND finish_turn.title IS NOT NULL
-                    THEN coalesce(
-                        (
-                            SELECT chat_messages.created_at
-                            FROM chat_messages
-                            WHERE
-                                chat_messages.conversation_id = finish_turn.conversation_id
-                                AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
-                                AND chat_messages.id = finish_turn.question_id
-                        ),
-                        conversations.titled_at
-                    )
-                ELSE conversations.titled_at
-            END,
-            updated_at = coalesce(finish_turn.now, now())
+    IF NOT FOUND THEN
+        -- The answer that an earlier try of this call stored; not the one that another attempt stored under the same id
+        -- after the lease ran out.
+        RETURN QUERY
+        SELECT
+            chat_messages.id,
+            chat_messages.created_at,
+            conversations.title
+        FROM chat_messages
+        INNER JOIN conversations ON chat_messages.conversation_id = conversations.id
         WHERE
-            conversations.id = finish_turn.conversation_id
+            chat_messages.conversation_id = finish_turn.conversation_id
+            AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
             AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id
-            AND conversations.turn_id = finish_turn.turn_id
-        RETURNING
-            conversations.id, conversations.user_id, conversations.title, conversations.updated_at
-    ),
+            AND chat_messages.message_id = finish_turn.answer_message_id
+            AND chat_messages.content = finish_turn.content
+            AND chat_messages.finish_reason IS NOT DISTINCT FROM finish_turn.finish_reason
+            AND chat_messages.superseded_at IS NULL;
+        RETURN;
+    END IF;
 
-    superseded_messages AS (
+    -- Nearly every turn finds no more to do than to store its answer. One look at all of it, because each further
+    -- statement of this function costs as much as what it finds.
+    SELECT
+        EXISTS (
+            SELECT FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = finish_turn.conversation_id
+                AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
+                AND chat_messages.id > finish_turn.question_id
+                AND chat_messages.superseded_at IS NULL
+                AND chat_messages.role <> 'system'
+        ) AS has_later_messages,
+        EXISTS (
+            SELECT FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = finish_turn.conversation_id
+                AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
+                AND chat_messages.id = finish_turn.question_id
+                AND (
+                    chat_messages.owed_attempt IS NOT NULL
+                    OR (is_refusal_known AND chat_messages.refusal IS DISTINCT FROM finish_turn.refusal)
+                )
+        ) AS has_marked_question,
+        EXISTS (
+            SELECT FROM tool_runs
+            WHERE
+                tool_runs.conversation_id = finish_turn.conversation_id
+                AND tool_runs.user_id = finish_turn.user_id
+                AND tool_runs.question_id = finish_turn.question_id
+        ) AS has_tool_runs,
+        EXISTS (
+            SELECT FROM stream_batches
+            WHERE
+                stream_batches.conversation_id = finish_turn.conversation_id
+                AND stream_batches.user_id IS NOT DISTINCT FROM finish_turn.user_id
+        ) AS has_batches,
+        EXISTS (
+            SELECT FROM finished_streams
+            WHERE
+                finished_streams.conversation_id = finish_turn.conversation_id
+                AND finished_streams.user_id IS NOT DISTINCT FROM finish_turn.user_id
+                AND finished_streams.ended_at < finished_at - interval '1 minute'
+        ) AS has_ended_streams
+    INTO existing;
+
+    -- The answer that this one replaces, and the messages after it.
+    IF existing.has_later_messages THEN
         UPDATE chat_messages
-        SET superseded_at = released_turn.updated_at
-        FROM released_turn
+        SET superseded_at = finished_at
         WHERE
             chat_messages.conversation_id = finish_turn.conversation_id
             AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
             AND chat_messages.superseded_at IS NULL
             AND chat_messages.role <> 'system'
-            AND chat_messages.id > finish_turn.question_id
-        RETURNING chat_messages.id
-    ),
-
-    -- Counted, so that the replaced answer gives up its place before the new answer takes it.
-    superseded AS (
-        SELECT count(superseded_messages.id) AS message_count FROM superseded_messages
-    ),
-
-    -- A try that failed for another reason than a refusal, or was cut before it had text, tells nothing of one: it may
-    -- have no more than earlier tool calls.
-    refusal AS (
-        SELECT
-            finish_turn.refusal IS NOT NULL OR CASE coalesce(finish_turn.finish_reason, 'stop')
-                WHEN 'error' THEN FALSE
-                WHEN 'interrupted' THEN FALSE
-                WHEN 'aborted' THEN finish_turn.content <> ''
-                ELSE TRUE
-            END AS is_known
-    ),
+            AND chat_messages.id > finish_turn.question_id;
+        GET DIAGNOSTICS superseded_count = ROW_COUNT;
+        UPDATE conversations
+        SET message_count = conversations.message_count - superseded_count
+        WHERE
+            conversations.id = finish_turn.conversation_id
+            AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id;
+    END IF;
 
     -- Seldom: a question that was refused is answered, or refused after tools were run for it; its attempt failed, or
     -- the attempt before; or the attempt has cost more than its answer, such as a title.
-    marked_question AS (
+    IF
+        existing.has_marked_question
+        OR finish_turn.has_provider_failed
+        OR finish_turn.paid_prompt_tokens > 0
+        OR finish_turn.paid_completion_tokens > 0
+    THEN
         UPDATE chat_messages
         SET
-            refusal = CASE WHEN refusal.is_known THEN finish_turn.refusal ELSE chat_messages.refusal END,
+            refusal = CASE WHEN is_refusal_known THEN finish_turn.refusal ELSE chat_messages.refusal END,
             failed_attempts = CASE
                 WHEN finish_turn.has_provider_failed
                     THEN least(coalesce(chat_messages.failed_attempts, 0) + 1, 32767)
@@ -1139,191 +1578,262 @@ BEGIN
                 ),
                 0
             )
-        FROM released_turn
-        CROSS JOIN refusal
         WHERE
             chat_messages.conversation_id = finish_turn.conversation_id
             AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
-            AND chat_messages.id = finish_turn.question_id
-            AND (
-                (refusal.is_known AND chat_messages.refusal IS DISTINCT FROM finish_turn.refusal)
-                OR finish_turn.has_provider_failed
-                OR chat_messages.owed_attempt IS NOT NULL
-                OR finish_turn.paid_prompt_tokens > 0
-                OR finish_turn.paid_completion_tokens > 0
-            )
-        RETURNING chat_messages.id
-    ),
+            AND chat_messages.id = finish_turn.question_id;
+    END IF;
 
     -- The answer has the tool calls now. A failed answer is tried again, and must not run its tools again.
-    forgotten_tool_runs AS (
+    IF existing.has_tool_runs AND finish_turn.finish_reason NOT IN ('error', 'interrupted') THEN
         DELETE FROM tool_runs
-        USING released_turn
         WHERE
-            tool_runs.conversation_id = released_turn.id
+            tool_runs.conversation_id = finish_turn.conversation_id
             AND tool_runs.user_id = finish_turn.user_id
-            AND tool_runs.question_id = finish_turn.question_id
-            AND finish_turn.finish_reason NOT IN ('error', 'interrupted')
-        RETURNING tool_runs.run_key
-    ),
+            AND tool_runs.question_id = finish_turn.question_id;
+    END IF;
 
     -- The batches of every attempt: the attempt that stores the answer is the last.
-    removed_batches AS (
-        DELETE FROM stream_batches
-        USING released_turn
+    IF existing.has_batches THEN
+        WITH removed_batches AS (
+            DELETE FROM stream_batches
+            WHERE
+                stream_batches.conversation_id = finish_turn.conversation_id
+                AND stream_batches.user_id IS NOT DISTINCT FROM finish_turn.user_id
+            RETURNING stream_batches.turn_id, stream_batches.first_part, stream_batches.parts
+        )
+
+        SELECT string_agg(removed_batches.parts, '' ORDER BY removed_batches.first_part) INTO earlier_parts
+        FROM removed_batches
         WHERE
-            stream_batches.conversation_id = released_turn.id
-            AND stream_batches.user_id IS NOT DISTINCT FROM finish_turn.user_id
-        RETURNING stream_batches.turn_id, stream_batches.first_part, stream_batches.parts
-    ),
+            removed_batches.turn_id = finish_turn.turn_id
+            AND removed_batches.first_part < finish_turn.stored_parts;
+    END IF;
 
     -- Readers come back within a minute, or not at all.
-    removed_streams AS (
+    IF existing.has_ended_streams THEN
         DELETE FROM finished_streams
-        USING released_turn
         WHERE
-            finished_streams.conversation_id = released_turn.id
+            finished_streams.conversation_id = finish_turn.conversation_id
             AND finished_streams.user_id IS NOT DISTINCT FROM finish_turn.user_id
-            AND finished_streams.ended_at < released_turn.updated_at - interval '1 minute'
-        RETURNING finished_streams.turn_id
-    ),
+            AND finished_streams.ended_at < finished_at - interval '1 minute';
+    END IF;
+    INSERT INTO finished_streams (conversation_id, turn_id, user_id, answer_message_id, parts, ended_at)
+    VALUES (
+        finish_turn.conversation_id,
+        finish_turn.turn_id,
+        finish_turn.user_id,
+        finish_turn.answer_message_id,
+        coalesce(earlier_parts, '')
+        || finish_turn.parts
+        || CASE WHEN current_title = finish_turn.title THEN finish_turn.title_parts ELSE '' END
+        || finish_turn.last_parts,
+        finished_at
+    );
 
-    finished_stream AS (
-        INSERT INTO finished_streams (
-            conversation_id, turn_id, user_id, answer_message_id, parts, ended_at
-        )
-        SELECT
-            released_turn.id,
-            finish_turn.turn_id,
-            released_turn.user_id,
-            finish_turn.answer_message_id,
-            coalesce(
-                (
-                    SELECT string_agg(removed_batches.parts, '' ORDER BY removed_batches.first_part)
-                    FROM removed_batches
-                    WHERE
-                        removed_batches.turn_id = finish_turn.turn_id
-                        AND removed_batches.first_part < finish_turn.stored_parts
-                ),
-                ''
-            )
-            || finish_turn.parts
-            || CASE WHEN released_turn.title = finish_turn.title THEN finish_turn.title_parts ELSE '' END
-            || finish_turn.last_parts,
-            released_turn.updated_at
-        FROM released_turn
-        RETURNING finished_streams.conversation_id
-    ),
-
-    stored_answer AS (
-        INSERT INTO chat_messages (
-            conversation_id,
-            user_id,
-            message_id,
-            role,
-            content,
-            reply_to,
-            finish_reason,
-            model_name,
-            prompt_tokens,
-            completion_tokens,
-            reasoning_tokens,
-            reasoning_seconds,
-            tool_calls,
-            steps,
-            provider_state,
-            persona,
-            tone,
-            behavior,
-            context_type,
-            signal_strength,
-            context_clarity,
-            needs_knowledge,
-            created_at,
-            updated_at
-        )
-        SELECT
-            released_turn.id,
-            released_turn.user_id,
-            finish_turn.answer_message_id,
-            'assistant',
-            finish_turn.content,
-            finish_turn.question_id,
-            finish_turn.finish_reason,
-            finish_turn.model_name,
-            finish_turn.prompt_tokens,
-            finish_turn.completion_tokens,
-            finish_turn.reasoning_tokens,
-            finish_turn.reasoning_seconds,
-            finish_turn.tool_calls,
-            finish_turn.steps,
-            finish_turn.provider_state,
-            finish_turn.persona,
-            finish_turn.tone,
-            finish_turn.behavior,
-            finish_turn.context_type,
-            finish_turn.signal_strength,
-            finish_turn.context_clarity,
-            coalesce(finish_turn.needs_knowledge, FALSE),
-            released_turn.updated_at,
-            released_turn.updated_at
-        FROM released_turn
-        CROSS JOIN superseded
-        RETURNING chat_messages.id, chat_messages.created_at
+    INSERT INTO chat_messages (
+        conversation_id,
+        user_id,
+        message_id,
+        role,
+        content,
+        reply_to,
+        finish_reason,
+        model_name,
+        prompt_tokens,
+        completion_tokens,
+        reasoning_tokens,
+        reasoning_seconds,
+        tool_calls,
+        steps,
+        provider_state,
+        persona,
+        tone,
+        behavior,
+        context_type,
+        signal_strength,
+        context_clarity,
+        needs_knowledge,
+        created_at,
+        updated_at
     )
+    VALUES (
+        finish_turn.conversation_id,
+        finish_turn.user_id,
+        finish_turn.answer_message_id,
+        'assistant',
+        finish_turn.content,
+        finish_turn.question_id,
+        finish_turn.finish_reason,
+        finish_turn.model_name,
+        finish_turn.prompt_tokens,
+        finish_turn.completion_tokens,
+        finish_turn.reasoning_tokens,
+        finish_turn.reasoning_seconds,
+        finish_turn.tool_calls,
+        finish_turn.steps,
+        finish_turn.provider_state,
+        finish_turn.persona,
+        finish_turn.tone,
+        finish_turn.behavior,
+        finish_turn.context_type,
+        finish_turn.signal_strength,
+        finish_turn.context_clarity,
+        coalesce(finish_turn.needs_knowledge, FALSE),
+        finished_at,
+        finished_at
+    )
+    RETURNING chat_messages.id, chat_messages.created_at INTO id, created_at;
 
-    SELECT
-        stored_answer.id,
-        stored_answer.created_at,
-        released_turn.title
-    FROM stored_answer
-    CROSS JOIN released_turn
-    -- The call costs a tenth of this function, so it is left out where
-    -- no quota counts.
-    LEFT JOIN
-        LATERAL (
-            SELECT
-                count_tokens(
-                    finish_turn.quota_subjects,
-                    least(
-                        coalesce(finish_turn.prompt_tokens, 0)::bigint
-                        + coalesce(finish_turn.completion_tokens, 0)
-                        + finish_turn.paid_prompt_tokens
-                        + finish_turn.paid_completion_tokens,
-                        2147483647
-                    )::integer,
-                    released_turn.updated_at
-                )
-            WHERE cardinality(finish_turn.quota_subjects) > 0
-        ) AS counted
-        ON TRUE
-    UNION ALL
-    -- The answer that an earlier try of this call stored; not the one that another attempt stored under the same id
-    -- after the lease ran out.
-    SELECT
-        chat_messages.id,
-        chat_messages.created_at,
-        conversations.title
-    FROM chat_messages
-    INNER JOIN conversations ON chat_messages.conversation_id = conversations.id
-    WHERE
-        chat_messages.conversation_id = finish_turn.conversation_id
-        AND chat_messages.user_id IS NOT DISTINCT FROM finish_turn.user_id
-        AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id
-        AND chat_messages.message_id = finish_turn.answer_message_id
-        AND chat_messages.content = finish_turn.content
-        AND chat_messages.finish_reason IS NOT DISTINCT FROM finish_turn.finish_reason
-        AND chat_messages.superseded_at IS NULL;
+    IF cardinality(finish_turn.quota_subjects) > 0 THEN
+        PERFORM count_tokens(
+            finish_turn.quota_subjects,
+            least(
+                coalesce(finish_turn.prompt_tokens, 0)::bigint
+                + coalesce(finish_turn.completion_tokens, 0)
+                + finish_turn.paid_prompt_tokens
+                + finish_turn.paid_completion_tokens,
+                2147483647
+            )::integer,
+            finished_at
+        );
+    END IF;
+    RETURN NEXT;
 END
 $$;
 
-COMMENT ON FUNCTION public.finish_turn(conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
+COMMENT ON FUNCTION public.finish_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
+
+CREATE FUNCTION public.forget_message_counts() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE conversations
+    SET
+        message_count = NULL,
+        last_message = NULL
+    WHERE
+        -- An array, so that each is looked up by its key in every plan.
+        conversations.id = ANY(ARRAY(SELECT DISTINCT deleted_messages.conversation_id FROM deleted_messages))
+        AND conversations.message_count IS NOT NULL;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.forget_message_counts() IS 'Parley: makes the number and the last of a conversation''s messages unknown when some are deleted';
 
 CREATE FUNCTION public.is_kept(stored_at timestamp with time zone, retention_days integer, now timestamp with time zone) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN ((retention_days = 0) OR (stored_at >= (COALESCE(now, now()) - make_interval(days => retention_days))));
 
 COMMENT ON FUNCTION public.is_kept(stored_at timestamp with time zone, retention_days integer, now timestamp with time zone) IS 'Parley: does a retention period of so many days (0: keep all) still keep a row stored at that time?';
+
+CREATE FUNCTION public.list_conversations(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, user_id text, shown_status text, retention_days integer, cursor_updated_at timestamp with time zone, cursor_id uuid, page_size integer, now timestamp with time zone) RETURNS TABLE(id uuid, title character varying, status character varying, created_at timestamp with time zone, updated_at timestamp with time zone, message_count integer, last_message text)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    IF approach IS NOT NULL THEN
+        PERFORM act_as_caller(
+            caller_id, reachable_id, needs_account, token_issued_at, key_hash, client_subject, timeout_ms, approach
+        );
+    END IF;
+
+    RETURN QUERY
+    SELECT
+        page.id,
+        CASE
+            WHEN is_kept(page.titled_at, list_conversations.retention_days, list_conversations.now) THEN page.title
+        END,
+        page.status,
+        page.created_at,
+        page.updated_at,
+        CASE
+            WHEN page.is_counted THEN page.message_count
+            ELSE (
+                SELECT count(*)::integer
+                FROM chat_messages
+                WHERE
+                    chat_messages.conversation_id = page.id
+                    AND chat_messages.user_id = list_conversations.user_id
+                    AND chat_messages.superseded_at IS NULL
+                    AND chat_messages.role <> 'system'
+                    AND is_kept(
+                        chat_messages.created_at, list_conversations.retention_days, list_conversations.now
+                    )
+            )
+        END,
+        CASE
+            WHEN page.is_counted THEN page.last_message
+            ELSE (
+                SELECT left(chat_messages.content, 120)
+                FROM chat_messages
+                WHERE
+                    chat_messages.conversation_id = page.id
+                    -- CASE: see the policy own_conversations.
+                    AND CASE
+                        WHEN chat_messages.user_id = list_conversations.user_id
+                            THEN
+                                chat_messages.superseded_at IS NULL
+                                AND chat_messages.role <> 'system'
+                                AND is_kept(
+                                    chat_messages.created_at,
+                                    list_conversations.retention_days,
+                                    list_conversations.now
+                                )
+                    END
+                ORDER BY chat_messages.id DESC
+                LIMIT 1
+            )
+        END
+    FROM (
+        -- Of one status, or of all: one of the two finds no row without a look. Each has an index for its order.
+        (
+            SELECT
+                conversations.*,
+                conversations.message_count IS NOT NULL
+                AND is_kept(conversations.created_at, list_conversations.retention_days, list_conversations.now)
+                    AS is_counted
+            FROM conversations
+            WHERE
+                conversations.user_id = list_conversations.user_id
+                AND conversations.status = list_conversations.shown_status
+                -- A row comparison is an index condition in every plan; `cursor IS NULL OR ...` only in custom plans.
+                AND (conversations.updated_at, conversations.id) < (
+                    coalesce(list_conversations.cursor_updated_at, 'infinity'),
+                    coalesce(list_conversations.cursor_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+                )
+                AND is_kept(conversations.updated_at, list_conversations.retention_days, list_conversations.now)
+            ORDER BY conversations.updated_at DESC, conversations.id DESC
+            LIMIT list_conversations.page_size
+        )
+        UNION ALL
+        (
+            SELECT
+                conversations.*,
+                conversations.message_count IS NOT NULL
+                AND is_kept(conversations.created_at, list_conversations.retention_days, list_conversations.now)
+                    AS is_counted
+            FROM conversations
+            WHERE
+                list_conversations.shown_status = 'all'
+                AND conversations.user_id = list_conversations.user_id
+                AND (conversations.updated_at, conversations.id) < (
+                    coalesce(list_conversations.cursor_updated_at, 'infinity'),
+                    coalesce(list_conversations.cursor_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+                )
+                AND is_kept(conversations.updated_at, list_conversations.retention_days, list_conversations.now)
+            ORDER BY conversations.updated_at DESC, conversations.id DESC
+            LIMIT list_conversations.page_size
+        )
+    ) AS page
+    ORDER BY page.updated_at DESC, page.id DESC;
+END
+$$;
+
+COMMENT ON FUNCTION public.list_conversations(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, user_id text, shown_status text, retention_days integer, cursor_updated_at timestamp with time zone, cursor_id uuid, page_size integer, now timestamp with time zone) IS 'Parley: one page of the caller''s conversations';
 
 CREATE FUNCTION public.list_slow_statements(most integer) RETURNS TABLE(statement text, calls bigint, total_seconds double precision, mean_seconds double precision, row_count bigint)
     LANGUAGE plpgsql STABLE
@@ -1431,229 +1941,228 @@ $$;
 
 COMMENT ON FUNCTION public.list_tool_runs(conversation_id uuid, user_id text, turn_id uuid) IS 'Parley: the tool runs of earlier attempts at the question of a turn';
 
-CREATE TABLE public.chat_messages (
-    id bigint NOT NULL,
-    conversation_id uuid NOT NULL,
-    user_id character varying(255),
-    message_id character varying(255) DEFAULT (gen_random_uuid())::text NOT NULL,
-    role character varying(20) NOT NULL,
-    content text NOT NULL,
-    reply_to bigint,
-    finish_reason character varying(20),
-    model_name text,
-    prompt_tokens integer,
-    completion_tokens integer,
-    reasoning_tokens integer,
-    reasoning_seconds double precision,
-    tool_calls json,
-    steps json,
-    metadata jsonb,
-    persona text,
-    tone text,
-    behavior text,
-    context_type text,
-    confidence double precision,
-    signal_strength double precision,
-    context_clarity boolean,
-    needs_knowledge boolean DEFAULT false NOT NULL,
-    is_mistake boolean DEFAULT false NOT NULL,
-    mistake_note text,
-    superseded_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    files jsonb,
-    refusal character varying(50),
-    provider_state json,
-    failed_attempts integer,
-    owed_attempt boolean,
-    CONSTRAINT chk_completion_tokens CHECK ((completion_tokens >= 0)),
-    CONSTRAINT chk_confidence CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
-    CONSTRAINT chk_failed_attempts CHECK (((failed_attempts IS NULL) OR (((role)::text = 'user'::text) AND (failed_attempts > 0)))),
-    CONSTRAINT chk_finish_reason CHECK (((finish_reason)::text = ANY ((ARRAY['stop'::character varying, 'length'::character varying, 'content_filter'::character varying, 'tool_calls'::character varying, 'other'::character varying, 'aborted'::character varying, 'timeout'::character varying, 'error'::character varying, 'interrupted'::character varying])::text[]))),
-    CONSTRAINT chk_message_role CHECK (((role)::text = ANY ((ARRAY['user'::character varying, 'assistant'::character varying, 'system'::character varying])::text[]))),
-    CONSTRAINT chk_mistake_note_length CHECK ((length(mistake_note) <= 1000)),
-    CONSTRAINT chk_owed_attempt CHECK (((owed_attempt IS NULL) OR ((role)::text = 'user'::text))),
-    CONSTRAINT chk_prompt_tokens CHECK ((prompt_tokens >= 0)),
-    CONSTRAINT chk_provider_state CHECK (((provider_state IS NULL) OR ((role)::text = 'assistant'::text))),
-    CONSTRAINT chk_reasoning_seconds CHECK ((reasoning_seconds >= (0)::double precision)),
-    CONSTRAINT chk_reasoning_tokens CHECK ((reasoning_tokens >= 0)),
-    CONSTRAINT chk_refusal CHECK (((refusal IS NULL) OR ((role)::text = 'user'::text))),
-    CONSTRAINT chk_reply_to CHECK (((reply_to IS NULL) OR ((role)::text = 'assistant'::text))),
-    CONSTRAINT chk_signal_strength CHECK (((signal_strength >= (0)::double precision) AND (signal_strength <= (1)::double precision))),
-    CONSTRAINT chk_user_message_length CHECK ((((role)::text <> 'user'::text) OR (length(content) <= 100000)))
-)
-WITH (autovacuum_vacuum_scale_factor='0.02');
-
-COMMENT ON TABLE public.chat_messages IS 'Parley: messages, append-only; a replaced one is marked, never changed';
-
-COMMENT ON COLUMN public.chat_messages.id IS 'Order of the messages, and the cursor of a page';
-
-COMMENT ON COLUMN public.chat_messages.conversation_id IS 'The conversation; named session_id by some clients';
-
-COMMENT ON COLUMN public.chat_messages.user_id IS 'Owner of the conversation (NULL for anonymous)';
-
-COMMENT ON COLUMN public.chat_messages.message_id IS 'The id that clients see: the client''s own for a user message';
-
-COMMENT ON COLUMN public.chat_messages.role IS 'Message author: user, assistant, or system';
-
-COMMENT ON COLUMN public.chat_messages.content IS 'Message text content';
-
-COMMENT ON COLUMN public.chat_messages.reply_to IS 'chat_messages.id of the question that this answers';
-
-COMMENT ON COLUMN public.chat_messages.finish_reason IS 'Why the answer ended: the model''s reason (stop, length, content_filter, tool_calls, other), or aborted (stopped by the user), timeout (cut before the deadline), error (the model failed), interrupted (the function was killed)';
-
-COMMENT ON COLUMN public.chat_messages.model_name IS 'Model that answered, as the provider names it';
-
-COMMENT ON COLUMN public.chat_messages.prompt_tokens IS 'Tokens read by the model, as the provider counts; of a question: by requests for it whose cost is in no stored answer (titles, analyses, attempts without an answer), estimated where the provider does not count; never shown to a client with the question';
-
-COMMENT ON COLUMN public.chat_messages.completion_tokens IS 'Tokens written by the model; of a question: see prompt_tokens';
-
-COMMENT ON COLUMN public.chat_messages.reasoning_tokens IS 'Those of completion_tokens with which the model thought, as the provider counts; NULL: unknown';
-
-COMMENT ON COLUMN public.chat_messages.reasoning_seconds IS 'How long the model''s thoughts came, over all steps, with one decimal; NULL: none came, or the function was killed';
-
-COMMENT ON COLUMN public.chat_messages.tool_calls IS 'Tool calls of the answer, with arguments and results';
-
-COMMENT ON COLUMN public.chat_messages.steps IS 'Steps of the answer, each a list of its parts in order: reasoning, source, file and data whole, text as its number of characters in content, call as the next one in tool_calls; NULL: content and tool_calls tell the steps. Of a user message: one list of its parts in order, file as the next one in files; NULL: one text, then the files';
-
-COMMENT ON COLUMN public.chat_messages.metadata IS 'Free metadata of the client that sent the message';
-
-COMMENT ON COLUMN public.chat_messages.persona IS 'Persona used for the answer';
-
-COMMENT ON COLUMN public.chat_messages.tone IS 'Tone of the answer: casual, technical';
-
-COMMENT ON COLUMN public.chat_messages.behavior IS 'Behavior of the answer: normal, cautious';
-
-COMMENT ON COLUMN public.chat_messages.context_type IS 'Kind of context that the question was about';
-
-COMMENT ON COLUMN public.chat_messages.confidence IS 'Version 1''s score, 0 to 1; kept for rows brought over';
-
-COMMENT ON COLUMN public.chat_messages.signal_strength IS 'How clear the question''s intent was, 0 to 1; replaces confidence';
-
-COMMENT ON COLUMN public.chat_messages.context_clarity IS 'Was the context clear?';
-
-COMMENT ON COLUMN public.chat_messages.needs_knowledge IS 'Did the question need knowledge from elsewhere?';
-
-COMMENT ON COLUMN public.chat_messages.is_mistake IS 'Marked as a mistake by the user';
-
-COMMENT ON COLUMN public.chat_messages.mistake_note IS 'The user''s note on the mistake';
-
-COMMENT ON COLUMN public.chat_messages.superseded_at IS 'When an edit or a new answer replaced it; NULL: current';
-
-COMMENT ON COLUMN public.chat_messages.created_at IS 'When it was stored; retention counts from here';
-
-COMMENT ON COLUMN public.chat_messages.updated_at IS 'Moves only when a flag is set: content never changes';
-
-COMMENT ON COLUMN public.chat_messages.files IS 'Files of a user message, each as the AI SDK has it: mediaType, url (https, or data), filename';
-
-COMMENT ON COLUMN public.chat_messages.refusal IS 'Code of the problem for which the provider refused this message alone, so that no later request tells it; NULL: it did not, or it has answered since';
-
-COMMENT ON COLUMN public.chat_messages.provider_state IS 'What goes back to the provider of the answer with it: model, base_url and api, from which it came, and steps, each with the step''s own state and those of its calls, or sealed, the same encrypted (REASONING=hide); never shown to a client; NULL: nothing';
-
-COMMENT ON COLUMN public.chat_messages.failed_attempts IS 'How often the provider itself has failed to answer this message; NULL: never';
-
-COMMENT ON COLUMN public.chat_messages.owed_attempt IS 'TRUE: the provider failed the last attempt at this message, so the next one is not counted; NULL: it is';
-
-CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, retention_days integer, now timestamp with time zone) RETURNS SETOF public.chat_messages
+CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer, retention_days integer, now timestamp with time zone) RETURNS TABLE(id bigint, listed_message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files json, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, provider_state json)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
+DECLARE
+    block_size CONSTANT integer := (history_messages + 1) / 2;
+    known_count integer;
+    first_id bigint;
+    other_ids bigint[];
 BEGIN
+    -- Known where the turn is this attempt's, no message is later than the question, and all messages are kept.
+    SELECT conversations.message_count INTO known_count
+    FROM conversations
+    CROSS JOIN
+        LATERAL (
+            SELECT chat_messages.message_id
+            FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = list_turn_messages.conversation_id
+                AND CASE WHEN chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id THEN TRUE END
+            ORDER BY chat_messages.id DESC
+            LIMIT 1
+        ) AS newest
+    WHERE
+        conversations.id = list_turn_messages.conversation_id
+        AND conversations.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+        AND conversations.turn_id = list_turn_messages.turn_id
+        AND conversations.turn_message_id = newest.message_id
+        AND is_kept(conversations.created_at, list_turn_messages.retention_days, list_turn_messages.now);
+    IF known_count IS NOT NULL THEN
+        -- The messages before the window are whole blocks: the fewest that leave history_messages or less.
+        first_id := (
+            SELECT chat_messages.id
+            FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = list_turn_messages.conversation_id
+                -- CASE, because the planner makes no estimate of it, and so takes the order of the key instead of
+                -- sorting.
+                AND CASE
+                    WHEN chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                        THEN chat_messages.superseded_at IS NULL AND chat_messages.role <> 'system'
+                END
+            ORDER BY chat_messages.id DESC
+            OFFSET greatest(
+                known_count - 1 - block_size * greatest(
+                    (known_count - history_messages + block_size - 1) / block_size, 0
+                ),
+                0
+            )
+            LIMIT 1
+        );
+        other_ids := ARRAY(
+            SELECT chat_messages.id
+            FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = list_turn_messages.conversation_id
+                AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                AND chat_messages.role = 'system'
+                AND chat_messages.superseded_at IS NULL
+                AND is_kept(chat_messages.created_at, list_turn_messages.retention_days, list_turn_messages.now)
+        );
+    ELSE
+        other_ids := ARRAY(
+            WITH
+            current_messages AS NOT MATERIALIZED (
+                SELECT
+                    chat_messages.id,
+                    chat_messages.message_id,
+                    chat_messages.role,
+                    chat_messages.reply_to
+                FROM chat_messages
+                WHERE
+                    chat_messages.conversation_id = list_turn_messages.conversation_id
+                    AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                    AND chat_messages.superseded_at IS NULL
+                    AND is_kept(chat_messages.created_at, list_turn_messages.retention_days, list_turn_messages.now)
+            ),
+
+            question AS (
+                SELECT current_messages.id
+                FROM current_messages
+                WHERE
+                    current_messages.role = 'user'
+                    AND current_messages.message_id = coalesce(
+                        (
+                            SELECT conversations.turn_message_id
+                            FROM conversations
+                            WHERE
+                                conversations.id = list_turn_messages.conversation_id
+                                AND conversations.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                                AND (
+                                    conversations.turn_id = list_turn_messages.turn_id
+                                    OR list_turn_messages.message_id IS NULL
+                                )
+                        ),
+                        list_turn_messages.message_id
+                    )
+            ),
+
+            -- Read once, from the index alone: to count, and to choose.
+            past_messages AS MATERIALIZED (
+                SELECT
+                    current_messages.id,
+                    current_messages.role
+                FROM current_messages
+                WHERE current_messages.id <= (SELECT question.id FROM question)
+            ),
+
+            -- The number of messages that may be told.
+            conversation AS (
+                SELECT count(*) AS message_count
+                FROM past_messages
+                WHERE past_messages.role <> 'system'
+            ),
+
+            -- The messages before the window are whole blocks: the fewest that leave history_messages or less.
+            history AS (
+                SELECT
+                    conversation.message_count - block_size * greatest(
+                        (conversation.message_count - history_messages + block_size - 1) / block_size, 0
+                    ) AS message_count
+                FROM conversation
+            ),
+
+            wanted AS (
+                (
+                    SELECT past_messages.id
+                    FROM past_messages
+                    WHERE past_messages.role <> 'system'
+                    ORDER BY past_messages.id DESC
+                    LIMIT (SELECT history.message_count FROM history)
+                )
+                UNION ALL
+                SELECT past_messages.id
+                FROM past_messages
+                WHERE past_messages.role = 'system'
+                UNION ALL
+                SELECT current_messages.id
+                FROM current_messages
+                WHERE current_messages.reply_to = (SELECT question.id FROM question)
+            )
+
+            SELECT wanted.id FROM wanted
+        );
+    END IF;
+
     RETURN QUERY
-    WITH
-    current_messages AS NOT MATERIALIZED (
-        SELECT
-            chat_messages.id,
-            chat_messages.message_id,
-            chat_messages.role,
-            chat_messages.reply_to
+    SELECT
+        listed.id,
+        listed.message_id,
+        listed.role,
+        listed.content,
+        listed.created_at,
+        listed.updated_at,
+        listed.reply_to,
+        listed.finish_reason,
+        listed.model_name,
+        listed.prompt_tokens,
+        listed.completion_tokens,
+        listed.tool_calls,
+        listed.metadata,
+        -- A turn without files costs no call.
+        CASE
+            WHEN listed.files IS NOT NULL
+                THEN
+                    told_files(
+                        list_turn_messages.conversation_id,
+                        list_turn_messages.user_id,
+                        list_turn_messages.turn_id,
+                        listed.id,
+                        listed.files,
+                        seen_types,
+                        max_seen,
+                        max_bytes,
+                        max_text_bytes,
+                        max_text_end,
+                        max_beginning_end
+                    )
+        END AS files,
+        listed.persona,
+        listed.tone,
+        listed.behavior,
+        listed.context_type,
+        listed.confidence,
+        listed.signal_strength,
+        listed.context_clarity,
+        listed.needs_knowledge,
+        listed.is_mistake,
+        listed.mistake_note,
+        listed.superseded_at,
+        listed.refusal,
+        listed.steps,
+        listed.reasoning_tokens,
+        listed.reasoning_seconds,
+        listed.provider_state
+    FROM (
+        SELECT chat_messages.*
+        FROM chat_messages
+        WHERE
+            chat_messages.conversation_id = list_turn_messages.conversation_id
+            AND chat_messages.id >= first_id
+            AND CASE
+                WHEN chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                    THEN
+                        chat_messages.superseded_at IS NULL
+                        AND chat_messages.role <> 'system'
+                        AND is_kept(chat_messages.created_at, list_turn_messages.retention_days, list_turn_messages.now)
+            END
+        UNION ALL
+        SELECT chat_messages.*
         FROM chat_messages
         WHERE
             chat_messages.conversation_id = list_turn_messages.conversation_id
             AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
-            AND chat_messages.superseded_at IS NULL
-            AND is_kept(chat_messages.created_at, list_turn_messages.retention_days, list_turn_messages.now)
-    ),
-
-    question AS (
-        SELECT current_messages.id
-        FROM current_messages
-        WHERE
-            current_messages.role = 'user'
-            AND current_messages.message_id = coalesce(
-                (
-                    SELECT conversations.turn_message_id
-                    FROM conversations
-                    WHERE
-                        conversations.id = list_turn_messages.conversation_id
-                        AND conversations.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
-                        AND (
-                            conversations.turn_id = list_turn_messages.turn_id
-                            OR list_turn_messages.message_id IS NULL
-                        )
-                ),
-                list_turn_messages.message_id
-            )
-    ),
-
-    -- Read once, from the index alone: to count, and to choose.
-    past_messages AS MATERIALIZED (
-        SELECT
-            current_messages.id,
-            current_messages.role
-        FROM current_messages
-        WHERE current_messages.id <= (SELECT question.id FROM question)
-    ),
-
-    -- How many messages that may be told there are, and by how many at a time the window moves.
-    conversation AS (
-        SELECT
-            count(*) AS message_count,
-            (list_turn_messages.history_messages + 1) / 2 AS block_size
-        FROM past_messages
-        WHERE past_messages.role <> 'system'
-    ),
-
-    -- The messages before the window are whole blocks: the fewest that leave history_messages or less.
-    history AS (
-        SELECT
-            conversation.message_count - conversation.block_size * greatest(
-                (conversation.message_count - list_turn_messages.history_messages + conversation.block_size - 1)
-                / conversation.block_size,
-                0
-            ) AS message_count
-        FROM conversation
-    ),
-
-    wanted AS (
-        (
-            SELECT past_messages.id
-            FROM past_messages
-            WHERE past_messages.role <> 'system'
-            ORDER BY past_messages.id DESC
-            LIMIT (SELECT history.message_count FROM history)
-        )
-        UNION ALL
-        SELECT past_messages.id
-        FROM past_messages
-        WHERE past_messages.role = 'system'
-        UNION ALL
-        SELECT current_messages.id
-        FROM current_messages
-        WHERE current_messages.reply_to = (SELECT question.id FROM question)
-    )
-
-    SELECT chat_messages.*
-    FROM chat_messages
-    WHERE
-        chat_messages.conversation_id = list_turn_messages.conversation_id
-        AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
-        AND chat_messages.id = any(array(SELECT wanted.id FROM wanted));
+            AND chat_messages.id = any(other_ids)
+    ) AS listed
+    ORDER BY listed.id;
 END
 $$;
 
-COMMENT ON FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, retention_days integer, now timestamp with time zone) IS 'Parley: the messages that a turn reads';
+COMMENT ON FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer, retention_days integer, now timestamp with time zone) IS 'Parley: the messages that a turn reads';
 
 CREATE FUNCTION public.own_quota(quota_subject text, at timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1725,43 +2234,49 @@ CREATE FUNCTION public.register_account(account_id text, account_email text, acc
 COMMENT ON FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) IS 'Parley: makes a local account, unless the address has one; does not tell which';
 
 CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name text) RETURNS void
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
-            -- The address of another account is not taken over; the user is stored without it.
-            WITH profile AS (
-                SELECT
-                    remember_user.user_name AS name,
-                    CASE
-                        WHEN NOT EXISTS (
-                            SELECT FROM users AS other
-                            WHERE other.email = remember_user.user_email AND other.id <> remember_user.user_id
-                        ) THEN remember_user.user_email
-                    END AS email
-            ),
-            refreshed_user AS (
-                UPDATE users
-                SET
-                    email = coalesce(profile.email, users.email),
-                    name = coalesce(profile.name, users.name),
-                    updated_at = now()
-                FROM profile
+        #variable_conflict use_variable
+        DECLARE
+            free_email text;
+        BEGIN
+            -- Nearly every turn.
+            IF EXISTS (
+                SELECT FROM users
                 WHERE
                     users.id = remember_user.user_id
-                    AND (users.email, users.name) IS DISTINCT FROM
-                    (coalesce(profile.email, users.email), coalesce(profile.name, users.name))
-            )
+                    AND users.email IS NOT DISTINCT FROM coalesce(remember_user.user_email, users.email)
+                    AND users.name IS NOT DISTINCT FROM coalesce(remember_user.user_name, users.name)
+            ) THEN
+                RETURN;
+            END IF;
+            -- The address of another account is not taken over; the user is stored without it.
+            IF NOT EXISTS (
+                SELECT FROM users
+                WHERE users.email = remember_user.user_email AND users.id <> remember_user.user_id
+            ) THEN
+                free_email := remember_user.user_email;
+            END IF;
+            UPDATE users
+            SET
+                email = coalesce(free_email, users.email),
+                name = coalesce(remember_user.user_name, users.name),
+                updated_at = now()
+            WHERE
+                users.id = remember_user.user_id
+                AND (users.email, users.name) IS DISTINCT FROM
+                (coalesce(free_email, users.email), coalesce(remember_user.user_name, users.name));
             INSERT INTO users (id, email, name)
-            SELECT remember_user.user_id, profile.email, profile.name
-            FROM profile
+            SELECT remember_user.user_id, free_email, remember_user.user_name
             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
-
             -- Only if another session stored the address at this moment: the INSERT above then did nothing.
             INSERT INTO users (id, name)
             SELECT remember_user.user_id, remember_user.user_name
             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
+        END
         $$;
 
 COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_name text) IS 'Parley: stores a token''s user, or refreshes email and name';
@@ -2259,30 +2774,26 @@ $$;
 COMMENT ON FUNCTION public.told_files(conversation_id uuid, user_id text, turn_id uuid, message_row_id bigint, files jsonb, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer) IS 'Parley: the files of a message with what the model may need of their bytes';
 
 CREATE FUNCTION public.user_state(user_id text, token_issued_at timestamp with time zone) RETURNS text
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
-    AS $_$
-    SELECT
-        CASE
-            WHEN stored_user.fields ->> 'is_active' <> 'true' THEN 'inactive'
-            -- Of an application's own column only a time counts, so that no other value locks the user out.
-            WHEN
-                coalesce(user_state.token_issued_at, '-infinity') < CASE
-                    WHEN stored_user.fields ->> 'tokens_valid_from' ~ '^(infinity$|\d+-\d\d-\d\d)'
-                        THEN (stored_user.fields ->> 'tokens_valid_from')::timestamptz
-                END
-                THEN 'signed_out'
-            ELSE 'active'
+    AS $$
+        DECLARE
+            stored_user record;
+        BEGIN
+            SELECT
+                users.is_active,
+                users.tokens_valid_from
+            INTO stored_user
+            FROM users
+            WHERE users.id = user_state.user_id;
+            RETURN CASE
+                WHEN NOT FOUND THEN NULL
+                WHEN NOT stored_user.is_active THEN 'inactive'
+                WHEN coalesce(token_issued_at, '-infinity') < stored_user.tokens_valid_from THEN 'signed_out'
+                ELSE 'active'
+            END;
         END
-    FROM (
-        -- The parameter with the function's name: the table may have a column `user_id`, which would take precedence.
-        -- OFFSET keeps the row from becoming JSON once for each field.
-        SELECT to_jsonb(users) AS fields
-        FROM users
-        WHERE users.id = user_state.user_id
-        OFFSET 0
-    ) AS stored_user;
-$_$;
+        $$;
 
 COMMENT ON FUNCTION public.user_state(user_id text, token_issued_at timestamp with time zone) IS 'Parley: may this user use the product with a token issued then? NULL: there is no such user';
 
@@ -2370,10 +2881,12 @@ CREATE TABLE public.conversations (
     stopped_turn_id uuid,
     key_hash bytea,
     claimed_at timestamp with time zone,
+    message_count integer,
+    last_message character varying(120),
     CONSTRAINT chk_conversation_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'archived'::character varying])::text[]))),
     CONSTRAINT chk_key_hash CHECK ((length(key_hash) = 32))
 )
-WITH (autovacuum_vacuum_scale_factor='0.02');
+WITH (autovacuum_vacuum_scale_factor='0.02', fillfactor='80');
 
 COMMENT ON TABLE public.conversations IS 'Parley: a thread of messages';
 
@@ -2389,7 +2902,7 @@ COMMENT ON COLUMN public.conversations.status IS 'active, or archived: refuses n
 
 COMMENT ON COLUMN public.conversations.created_at IS 'When the first message came';
 
-COMMENT ON COLUMN public.conversations.updated_at IS 'When it was last used; orders the list';
+COMMENT ON COLUMN public.conversations.updated_at IS 'When its last question came; orders the list';
 
 COMMENT ON COLUMN public.conversations.turn_id IS 'Token of the attempt that is answering: only that attempt writes; NULL: the turn is free';
 
@@ -2402,6 +2915,10 @@ COMMENT ON COLUMN public.conversations.stopped_turn_id IS 'Token of the last att
 COMMENT ON COLUMN public.conversations.key_hash IS 'SHA-256 of the key that reaches it while it has no owner, and deletes it afterwards; NULL: it has no key';
 
 COMMENT ON COLUMN public.conversations.claimed_at IS 'When its owner took it over; NULL: it has none, or was made by its owner';
+
+COMMENT ON COLUMN public.conversations.message_count IS 'Current messages, without system messages; NULL: unknown, so readers count: set it to NULL when you write messages by hand';
+
+COMMENT ON COLUMN public.conversations.last_message IS 'The beginning of the last of them; unknown with message_count';
 
 CREATE TABLE public.finished_streams (
     conversation_id uuid NOT NULL,
@@ -2627,6 +3144,9 @@ ALTER TABLE ONLY public.chat_files
 ALTER TABLE ONLY public.chat_messages
     ADD CONSTRAINT chat_messages_pkey PRIMARY KEY (conversation_id, id);
 
+ALTER TABLE public.chat_messages
+    ADD CONSTRAINT chk_chat_message CHECK (public.check_chat_message(chat_messages.*));
+
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT conversations_pkey PRIMARY KEY (id);
 
@@ -2670,13 +3190,13 @@ CREATE INDEX idx_chat_files_user_id ON public.chat_files USING btree (user_id, i
 
 CREATE INDEX idx_chat_messages_conversation_created ON public.chat_messages USING btree (conversation_id, created_at DESC);
 
-CREATE INDEX idx_chat_messages_conversation_order ON public.chat_messages USING btree (conversation_id, id DESC) INCLUDE (user_id, role, superseded_at, created_at);
-
 CREATE INDEX idx_chat_messages_created_at ON public.chat_messages USING btree (created_at DESC);
 
 CREATE INDEX idx_chat_messages_mistakes ON public.chat_messages USING btree (user_id, created_at DESC, id DESC) WHERE is_mistake;
 
 CREATE INDEX idx_chat_messages_search ON public.chat_messages USING gin (public.search_vector((user_id)::text, content)) WHERE ((user_id IS NOT NULL) AND (superseded_at IS NULL));
+
+CREATE INDEX idx_chat_messages_system ON public.chat_messages USING btree (conversation_id) WHERE ((role)::text = 'system'::text);
 
 CREATE INDEX idx_chat_messages_user_id ON public.chat_messages USING btree (user_id, created_at);
 
@@ -2686,13 +3206,9 @@ CREATE INDEX idx_conversations_search ON public.conversations USING gin (public.
 
 CREATE INDEX idx_conversations_titled_at ON public.conversations USING btree (titled_at) WHERE (title IS NOT NULL);
 
-CREATE INDEX idx_conversations_turn_expires_at ON public.conversations USING btree (turn_expires_at) WHERE (turn_expires_at IS NOT NULL);
-
 CREATE INDEX idx_conversations_updated_at ON public.conversations USING btree (updated_at DESC);
 
-CREATE INDEX idx_conversations_user_id ON public.conversations USING btree (user_id);
-
-CREATE INDEX idx_conversations_user_recent ON public.conversations USING btree (user_id, updated_at DESC, id DESC);
+CREATE INDEX idx_conversations_user_id ON public.conversations USING btree (user_id, updated_at DESC, id DESC);
 
 CREATE INDEX idx_conversations_user_status ON public.conversations USING btree (user_id, status, updated_at DESC, id DESC);
 
@@ -2720,11 +3236,13 @@ CREATE UNIQUE INDEX ix_users_email ON public.users USING btree (email);
 
 CREATE UNIQUE INDEX uq_chat_messages_message_id ON public.chat_messages USING btree (conversation_id, message_id) WHERE (superseded_at IS NULL);
 
-CREATE UNIQUE INDEX uq_chat_messages_reply_to ON public.chat_messages USING btree (reply_to) WHERE ((superseded_at IS NULL) AND (reply_to IS NOT NULL));
+CREATE UNIQUE INDEX uq_chat_messages_reply_to ON public.chat_messages USING btree (conversation_id, reply_to) WHERE ((superseded_at IS NULL) AND (reply_to IS NOT NULL));
 
 CREATE TRIGGER delete_files_of_messages AFTER DELETE ON public.chat_messages REFERENCING OLD TABLE AS deleted_messages FOR EACH STATEMENT EXECUTE FUNCTION public.delete_files_of_messages();
 
 COMMENT ON TRIGGER delete_files_of_messages ON public.chat_messages IS 'Parley: files go with the last message that has them, in the same transaction';
+
+CREATE TRIGGER forget_message_counts AFTER DELETE ON public.chat_messages REFERENCING OLD TABLE AS deleted_messages FOR EACH STATEMENT EXECUTE FUNCTION public.forget_message_counts();
 
 ALTER TABLE ONLY public.chat_files
     ADD CONSTRAINT chat_files_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
@@ -2780,59 +3298,59 @@ ALTER TABLE public.metric_counters ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own_chat_files ON public.chat_files TO parley_app USING (
 CASE
-    WHEN (user_id IS NULL) THEN (conversation_id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif"))
-    ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+    WHEN (user_id IS NULL) THEN (conversation_id = (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid)
+    ELSE ((user_id)::text = NULLIF(current_setting('parley.user_id'::text, true), ''::text))
 END);
 
 COMMENT ON POLICY own_chat_files ON public.chat_files IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
 
 CREATE POLICY own_chat_messages ON public.chat_messages TO parley_app USING (
 CASE
-    WHEN (user_id IS NULL) THEN (conversation_id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif"))
-    ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+    WHEN (user_id IS NULL) THEN (conversation_id = (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid)
+    ELSE ((user_id)::text = NULLIF(current_setting('parley.user_id'::text, true), ''::text))
 END);
 
 COMMENT ON POLICY own_chat_messages ON public.chat_messages IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
 
 CREATE POLICY own_conversations ON public.conversations TO parley_app USING (
 CASE
-    WHEN (user_id IS NULL) THEN ((id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif")) AND (NOT (key_hash IS DISTINCT FROM ( SELECT decode(NULLIF(current_setting('parley.key_hash'::text, true), ''::text), 'hex'::text) AS decode))))
-    ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+    WHEN (user_id IS NULL) THEN ((id = (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid) AND (NOT (key_hash IS DISTINCT FROM decode(NULLIF(current_setting('parley.key_hash'::text, true), ''::text), 'hex'::text))))
+    ELSE ((user_id)::text = NULLIF(current_setting('parley.user_id'::text, true), ''::text))
 END);
 
 COMMENT ON POLICY own_conversations ON public.conversations IS 'The caller''s, and the conversation without an owner that the caller reaches by its key or its id';
 
 CREATE POLICY own_finished_streams ON public.finished_streams TO parley_app USING (
 CASE
-    WHEN (user_id IS NULL) THEN (conversation_id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif"))
-    ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+    WHEN (user_id IS NULL) THEN (conversation_id = (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid)
+    ELSE ((user_id)::text = NULLIF(current_setting('parley.user_id'::text, true), ''::text))
 END);
 
 COMMENT ON POLICY own_finished_streams ON public.finished_streams IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
 
-CREATE POLICY own_known_networks ON public.known_networks TO parley_app USING (((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif")));
+CREATE POLICY own_known_networks ON public.known_networks TO parley_app USING (((user_id)::text = NULLIF(current_setting('parley.user_id'::text, true), ''::text)));
 
 COMMENT ON POLICY own_known_networks ON public.known_networks IS 'The caller''s, to read; only the log-in writes';
 
 CREATE POLICY own_message_files ON public.message_files TO parley_app USING (
 CASE
-    WHEN (user_id IS NULL) THEN (conversation_id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif"))
-    ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+    WHEN (user_id IS NULL) THEN (conversation_id = (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid)
+    ELSE ((user_id)::text = NULLIF(current_setting('parley.user_id'::text, true), ''::text))
 END);
 
 COMMENT ON POLICY own_message_files ON public.message_files IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
 
 CREATE POLICY own_stream_batches ON public.stream_batches TO parley_app USING (
 CASE
-    WHEN (user_id IS NULL) THEN (conversation_id = ( SELECT (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid AS "nullif"))
-    ELSE ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+    WHEN (user_id IS NULL) THEN (conversation_id = (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid)
+    ELSE ((user_id)::text = NULLIF(current_setting('parley.user_id'::text, true), ''::text))
 END);
 
 COMMENT ON POLICY own_stream_batches ON public.stream_batches IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
 
 CREATE POLICY own_tasks ON public.tasks TO parley_app USING (
 CASE
-    WHEN true THEN ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+    WHEN true THEN ((user_id)::text = NULLIF(current_setting('parley.user_id'::text, true), ''::text))
     ELSE NULL::boolean
 END);
 
@@ -2840,7 +3358,7 @@ COMMENT ON POLICY own_tasks ON public.tasks IS 'The caller''s';
 
 CREATE POLICY own_tool_runs ON public.tool_runs TO parley_app USING (
 CASE
-    WHEN true THEN ((user_id)::text = ( SELECT NULLIF(current_setting('parley.user_id'::text, true), ''::text) AS "nullif"))
+    WHEN true THEN ((user_id)::text = NULLIF(current_setting('parley.user_id'::text, true), ''::text))
     ELSE NULL::boolean
 END);
 

@@ -45,7 +45,9 @@ class FoundConversation(Conversation):
         return Conversation.to_json(self) | {"excerpt": marked}
 
 
-LIST_CONVERSATIONS = Statement("conversations/list_conversations", ConversationSummary)
+LIST_CONVERSATIONS = Statement(
+    "conversations/list_conversations", ConversationSummary, is_entrance=True
+)
 # Words that stand in very many messages take long, and the user waits.
 SEARCH_CONVERSATIONS = Statement(
     "conversations/search_conversations", FoundConversation, timeout_ms=3000
@@ -84,7 +86,7 @@ async def list_conversations(
         None,
         LIST_CONVERSATIONS(
             user_id=caller.user_id,
-            status=query.status,
+            shown_status=query.status,
             retention_days=settings().retention_days,
             cursor_updated_at=updated_at,
             cursor_id=last_id,

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from lib.database.statements import Call, Nothing, Statement
@@ -21,6 +22,20 @@ class TimeLimits:
 
 LIMIT_TIME = Statement("database/limit_time", TimeLimits)
 ACT_AS_CALLER = Statement("database/act_as_caller", Nothing)
+# The parameters of act_as_caller, by their names in an entrance. They stand beside the entrance's
+# own `user_id` and `conversation_id`, so the wall holds where a statement names another caller.
+ENTRANCE = {
+    "caller_id": "user_id",
+    "reachable_id": "conversation_id",
+    "needs_account": "needs_account",
+    "token_issued_at": "token_issued_at",
+    "key_hash": "key_hash",
+    "client_subject": "client_subject",
+    "timeout_ms": "timeout_ms",
+    "approach": "approach",
+}
+# The entrance does not call act_as_caller.
+NO_WALL = dict.fromkeys(ENTRANCE)
 REMEMBER_USER = Statement("database/remember_user", Nothing)
 # The time of a statement that declares none. Less than a connection waits for an answer
 # (ANSWER_TIMEOUT_SECONDS in lib/database/_pool.py), so a statement is over in the database before
@@ -53,6 +68,22 @@ def act_as(caller: Caller, reachable: UUID | None, timeout_ms: int = TIMEOUT_MS)
         timeout_ms=timeout_ms,
         approach=caller.approach,
     )
+
+
+def opened(opening: Call[Any], calls: tuple[Call[Any], ...]) -> tuple[Call[Any], ...]:
+    """Return the calls of a step, with the call that must come before them.
+
+    An entrance that is the first call of a caller's step calls act_as_caller itself, and takes the
+    parameters of that call instead. Any other entrance finds the wall, or needs none.
+    """
+    first, *others = [
+        Call(call.statement, NO_WALL | call.parameters) if call.statement.is_entrance else call
+        for call in calls
+    ]
+    if not first.statement.is_entrance or opening.statement is not ACT_AS_CALLER:
+        return (opening, first, *others)
+    wall = {name: opening.parameters[given] for name, given in ENTRANCE.items()}
+    return (Call(first.statement, first.parameters | wall), *others)
 
 
 def _guesser(caller: Caller, conversation_id: UUID, key: str | None) -> str | None:

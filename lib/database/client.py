@@ -19,7 +19,7 @@ import psycopg
 from lib.database._pool import ANSWER_TIMEOUT_SECONDS, Connection, Connections, is_lost, shut
 from lib.database._problems import TRANSIENT, as_problem, hide_row
 from lib.database._rows import rows_as
-from lib.database.acting import TIMEOUT_MS, act_as, limit_time
+from lib.database.acting import TIMEOUT_MS, act_as, limit_time, opened
 from lib.database.statements import Call, Nothing
 from lib.identity.callers import Caller
 from lib.runtime.counting import note_round_trip
@@ -229,15 +229,15 @@ class Database:
         patience = min(
             max(ANSWER_TIMEOUT_SECONDS, _declared_seconds(calls)), give_up_at - started_at
         )
-        sent = (opening(_timeout_ms(calls, patience)), *calls)
+        sent = opened(opening(_timeout_ms(calls, patience)), calls)
         watchdog = asyncio.get_running_loop().call_later(patience, shut, connection)
         try:
             async with connection.pipeline():
-                _, *cursors = [await _execute(connection, call) for call in sent]
+                cursors = [await _execute(connection, call) for call in sent]
             # After the block: fetched within, the first would cost a round trip of its own.
             rows = [
                 [] if call.statement.row is Nothing else await cursor.fetchall()
-                for call, cursor in zip(calls, cursors, strict=True)
+                for call, cursor in zip(calls, cursors[-len(calls) :], strict=True)
             ]
             has_failed = False
         except psycopg.Error as error:

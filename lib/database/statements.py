@@ -24,11 +24,20 @@ class Statement[Row]:
         row: a dataclass whose fields are the statement's columns, by name.
         timeout_ms: milliseconds that the statement may take in the database; None: as long as any
             other. Of several statements in a step the largest counts, for each of them.
+        is_entrance: the statement takes the parameters of act_as_caller and calls it first, so that
+            the step needs no call before it.
     """
 
-    __slots__ = ("name", "row", "sql", "timeout_ms")
+    __slots__ = ("is_entrance", "name", "row", "sql", "timeout_ms")
 
-    def __init__(self, path: str, row: type[Row], *, timeout_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        row: type[Row],
+        *,
+        timeout_ms: int | None = None,
+        is_entrance: bool = False,
+    ) -> None:
         """Load `sql/queries/<path>.sql`; a path is a room and a name, such as `turns/begin_turn`.
 
         Raises:
@@ -37,6 +46,7 @@ class Statement[Row]:
         self.name = name = path.rpartition("/")[2]
         self.row = row
         self.timeout_ms = timeout_ms
+        self.is_entrance = is_entrance
         text = (QUERIES / f"{path}.sql").read_text(encoding="utf-8")
         # Without the header, which is for people: the server need not parse it with each call.
         lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]

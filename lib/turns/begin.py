@@ -7,14 +7,13 @@ own, and an attempt that has lost the lease writes nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 from uuid import UUID
 
 import psycopg
 
 from lib.conversations.conversation import retry_after, title_of
 from lib.conversations.message import Message
-from lib.database.acting import remember_user
 from lib.database.client import Database
 from lib.database.statements import Call, Statement
 from lib.files.file import FileOwner, MessageFiles, message_files
@@ -34,7 +33,7 @@ from lib.problems import (
 from lib.settings import settings
 from lib.texts import json_text, jsonb
 from lib.turns.quota import Quota, Refusal, Subject, subjects_of
-from lib.turns.tool_runs import LIST_TOOL_RUNS, ToolRun
+from lib.turns.tool_runs import ToolRun
 from lib.turns.turn import Turn, TurnLapsedError, TurnVerdict, lease_seconds
 
 if TYPE_CHECKING:
@@ -70,6 +69,7 @@ class Decision:
     may_ask_title: bool
     lease_remaining_seconds: float | None
     title: str | None
+    tool_runs: list[dict[str, Any]] | None
 
     def quota(self, subjects: Sequence[Subject]) -> Quota | None:
         """Return the quota after this request; None: the request was not counted.
@@ -95,10 +95,10 @@ class Decision:
         )
 
 
-BEGIN_TURN = Statement("turns/begin_turn", Decision)
+BEGIN_TURN = Statement("turns/begin_turn", Decision, is_entrance=True)
 LIST_TURN_MESSAGES = Statement("turns/list_turn_messages", Message)
-# The decision, the messages up to the question and its answer, and the tools that were run for it.
-type DecisionStep = tuple[Decision, list[Message], list[ToolRun]]
+# The decision, and the messages up to the question and its answer.
+type DecisionStep = tuple[Decision, list[Message]]
 
 
 async def begin_turn(
@@ -154,10 +154,10 @@ async def begin_turn(
         owner,
         message_files(owner, request.files),
     )
-    decision, messages, tool_runs = await _decide(database, attempt)
+    decision, messages = await _decide(database, attempt)
     match decision.verdict:
         case "taken" | "answered" | "being_answered" | "unanswered" as verdict:
-            return attempt.turn(verdict, decision, messages, tool_runs)
+            return attempt.turn(verdict, decision, messages)
         case "lapsed":
             assert decision.held_turn_id is not None
             raise TurnLapsedError(decision.held_turn_id)
@@ -189,7 +189,7 @@ async def _decide(database: Database, attempt: "_Attempt") -> DecisionStep:
     """
     try:
         step = await attempt.decide(database)
-        decision, _, _ = step
+        decision, _ = step
         if decision.verdict == "over_quota" and decision.title is None:
             # There was no conversation, or its title has expired. The same message, sent twice at
             # once, may have just created it and used up the quota: then the second try joins it.
@@ -225,25 +225,16 @@ class _Attempt:
                 creates it at this moment.
         """
         reachable = self.caller.reachable(self.conversation_id)
-        begin = (self._begin_call(), *self._file_calls())
-        list_messages = self._messages_call()
-        if self.caller.user_id is None:
-            [decision], *_, messages = await database.run_as(
-                self.caller, reachable, *begin, list_messages
-            )
-            return decision, messages, []
-        remember = remember_user(self.caller)
-        _, [decision], *_, messages, tool_runs = await database.run_as(
-            self.caller, reachable, remember, *begin, list_messages, self._runs_call()
+        [decision], *_, messages = await database.run_as(
+            self.caller, reachable, self._begin_call(), *self._file_calls(), self._messages_call()
         )
-        return decision, messages, tool_runs
+        return decision, messages
 
     def turn(
         self,
         verdict: TurnVerdict,
         decision: Decision,
         messages: list[Message],
-        tool_runs: list[ToolRun],
     ) -> Turn:
         """Return the turn that a decision gives to this attempt."""
         question = next(message for message in reversed(messages) if message.role == "user")
@@ -259,7 +250,7 @@ class _Attempt:
             messages=[message for message in messages if message.id <= question.id],
             answer=next(answers, None),
             quota=decision.quota(self.subjects),
-            tool_runs=tool_runs,
+            tool_runs=[ToolRun(**run) for run in decision.tool_runs or []],
             may_ask_title=decision.may_ask_title,
             quota_subjects=tuple(subject.name for subject in self.subjects),
         )
@@ -267,6 +258,8 @@ class _Attempt:
     def _begin_call(self) -> Call[Decision]:
         configuration, request, subjects = settings(), self.request, self.subjects
         return BEGIN_TURN(
+            user_email=self.caller.email,
+            user_name=self.caller.name,
             conversation_id=self.conversation_id,
             user_id=self.caller.user_id,
             message_id=request.message_id,
@@ -311,11 +304,4 @@ class _Attempt:
             **told_limits(settings().max_prompt_images),
             retention_days=settings().retention_days,
             now=None,
-        )
-
-    def _runs_call(self) -> Call[ToolRun]:
-        return LIST_TOOL_RUNS(
-            conversation_id=self.conversation_id,
-            user_id=self.caller.user_id,
-            turn_id=self.turn_id,
         )

@@ -49,7 +49,7 @@ class AddedCost:
     question_id: int | None
 
 
-FINISH_TURN = Statement("turns/finish_turn", StoredAnswer)
+FINISH_TURN = Statement("turns/finish_turn", StoredAnswer, is_entrance=True)
 RELEASE_TURN = Statement("turns/release_turn", ConversationId)
 ADD_COST = Statement("turns/add_cost", AddedCost)
 

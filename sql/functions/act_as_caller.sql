@@ -1,7 +1,8 @@
 -- act_as_caller
 -- Limits the rest of the transaction to the rows of one caller.
 --
--- Sent first, in the round trip of the caller's statements. Row-level security then shows parley_app the rows of
+-- Sent first, in the round trip of the caller's statements, or called first by the function that is the whole step
+-- (begin_turn, finish_turn). Row-level security then shows parley_app the rows of
 -- this caller alone. Nothing of it outlives the transaction, so it works through PgBouncer in transaction mode.
 -- Raises PA001 when the account is switched off, PA002 when an account is needed and was deleted, PA004 when the token
 -- was issued before the user signed out everywhere or changed the password, and what reach_conversation raises; each
@@ -33,13 +34,14 @@ RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     state text;
     reached_id uuid;
+    setting text;
 BEGIN
     -- Here, and not as a setting of the session, which PgBouncer would give to other clients. The limits are those of
     -- sql/queries/database/limit_time.sql, which says what each is for.
-    PERFORM
-        set_config('statement_timeout', timeout_ms::text, TRUE),
-        set_config('lock_timeout', (timeout_ms * 9 / 10)::text, TRUE),
-        set_config('client_connection_check_interval', '2000', TRUE);
+    -- Assignments, because each PERFORM would be a query of its own.
+    setting := set_config('statement_timeout', timeout_ms::text, TRUE);
+    setting := set_config('lock_timeout', (timeout_ms * 9 / 10)::text, TRUE);
+    setting := set_config('client_connection_check_interval', '2000', TRUE);
     -- After the limits: the lock of a migration holds this one up.
     state := user_state(user_id, token_issued_at);
     IF state = 'inactive' THEN
@@ -52,11 +54,11 @@ BEGIN
     IF conversation_id IS NOT NULL THEN
         reached_id := reach_conversation(conversation_id, user_id, key_hash, client_subject, approach);
     END IF;
-    PERFORM set_config('parley.user_id', coalesce(user_id, ''), TRUE);
-    PERFORM set_config('parley.conversation_id', coalesce(reached_id::text, ''), TRUE);
-    PERFORM set_config('parley.key_hash', coalesce(encode(key_hash, 'hex'), ''), TRUE);
+    setting := set_config('parley.user_id', coalesce(user_id, ''), TRUE);
+    setting := set_config('parley.conversation_id', coalesce(reached_id::text, ''), TRUE);
+    setting := set_config('parley.key_hash', coalesce(encode(key_hash, 'hex'), ''), TRUE);
     -- Last: from here on the transaction has the rights of parley_app.
-    PERFORM set_config('role', 'parley_app', TRUE);
+    setting := set_config('role', 'parley_app', TRUE);
 END
 $$;
 COMMENT ON FUNCTION act_as_caller(text, uuid, boolean, timestamptz, bytea, text, integer, text)

@@ -19,7 +19,7 @@
 --
 -- Returns 1 row: deleted; resume_at, where the next batch begins (null: nothing is left); is_incomplete (true: other
 -- sessions held some of the messages); duration_ms. The second function: the number of messages.
--- Index idx_chat_messages_created_at, tool_runs_pkey, idx_tool_runs_created_at.
+-- Index idx_chat_messages_created_at, conversations_pkey, tool_runs_pkey, idx_tool_runs_created_at.
 CREATE OR REPLACE FUNCTION delete_old_chat_messages(
     retention interval,
     batch integer,
@@ -35,32 +35,63 @@ DECLARE
     started_at CONSTANT timestamptz := clock_timestamp();
     -- least() ignores NULL.
     expired_before CONSTANT timestamptz := least(now() - retention, until);
+    expired_ctids tid[];
+    expired_ids uuid[];
+    held_ids uuid[];
     conversation_ids uuid[];
     question_ids bigint[];
 BEGIN
+    SELECT
+        array_agg(expired.ctid),
+        array_agg(DISTINCT expired.conversation_id),
+        CASE WHEN count(*) = batch THEN max(expired.created_at) END
+    INTO expired_ctids, expired_ids, resume_at
+    FROM (
+        SELECT
+            chat_messages.ctid,
+            chat_messages.conversation_id,
+            chat_messages.created_at
+        FROM chat_messages
+        WHERE
+            chat_messages.created_at >= since
+            AND chat_messages.created_at < expired_before
+        ORDER BY chat_messages.created_at
+        LIMIT batch
+        FOR UPDATE SKIP LOCKED
+    ) AS expired;
+
+    -- A conversation's number of messages, and its last one, become unknown; once for each conversation, until the
+    -- next turn in it. One that a turn holds keeps its messages until the next clean-up.
+    UPDATE conversations
+    SET
+        message_count = NULL,
+        last_message = NULL
+    WHERE conversations.id = ANY(ARRAY(
+        SELECT counted.id
+        FROM conversations AS counted
+        WHERE counted.id = ANY(expired_ids) AND counted.message_count IS NOT NULL
+        FOR NO KEY UPDATE SKIP LOCKED
+    ));
+    SELECT coalesce(array_agg(conversations.id), '{}') INTO held_ids
+    FROM conversations
+    WHERE conversations.id = ANY(expired_ids) AND conversations.message_count IS NOT NULL;
+
     -- By ctid, so that the rows of the batch are not looked up a second time.
     WITH gone AS (
         DELETE FROM chat_messages
-        WHERE chat_messages.ctid = ANY(ARRAY(
-            SELECT expired.ctid
-            FROM chat_messages AS expired
-            WHERE
-                expired.created_at >= since
-                AND expired.created_at < expired_before
-            ORDER BY expired.created_at
-            LIMIT batch
-            FOR UPDATE SKIP LOCKED
-        ))
+        WHERE
+            -- A subquery, so that each row is read by its place in every plan.
+            chat_messages.ctid = ANY(ARRAY(SELECT unnest(expired_ctids)))
+            AND chat_messages.conversation_id <> ALL(held_ids)
         RETURNING
-            chat_messages.conversation_id, chat_messages.id, chat_messages.role, chat_messages.created_at
+            chat_messages.conversation_id, chat_messages.id, chat_messages.role
     )
 
     SELECT
         count(*),
-        CASE WHEN count(*) = batch THEN max(gone.created_at) END,
         array_agg(gone.conversation_id) FILTER (WHERE gone.role = 'user'),
         array_agg(gone.id) FILTER (WHERE gone.role = 'user')
-    INTO deleted, resume_at, conversation_ids, question_ids
+    INTO deleted, conversation_ids, question_ids
     FROM gone;
 
     -- Tool runs of questions that were never answered. (OFFSET 0: each question is looked up by the key in every

@@ -1,7 +1,7 @@
 -- remember_user
 -- Stores a token's user at the first turn; refreshes email and name when the token has new ones.
 --
--- Called before begin_turn, in the same round trip. It works outside the wall, because parley_app has no access to
+-- begin_turn calls it, and other steps that store rows of a user send it before them. It works outside the wall, because parley_app has no access to
 -- `users`. There are two definitions, for a `users` table with and without a profile: a statement that names a
 -- column which an application's own table lacks would fail on every call. The names of parameters stand with the
 -- function's name, because a column of the same name would take precedence.
@@ -22,49 +22,56 @@ BEGIN
             AND NOT pg_attribute.attisdropped
     ) THEN
         CREATE OR REPLACE FUNCTION remember_user(user_id text, user_email text, user_name text)
-        RETURNS void LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
-            -- The address of another account is not taken over; the user is stored without it.
-            WITH profile AS (
-                SELECT
-                    remember_user.user_name AS name,
-                    CASE
-                        WHEN NOT EXISTS (
-                            SELECT FROM users AS other
-                            WHERE other.email = remember_user.user_email AND other.id <> remember_user.user_id
-                        ) THEN remember_user.user_email
-                    END AS email
-            ),
-            refreshed_user AS (
-                UPDATE users
-                SET
-                    email = coalesce(profile.email, users.email),
-                    name = coalesce(profile.name, users.name),
-                    updated_at = now()
-                FROM profile
+        RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+        #variable_conflict use_variable
+        DECLARE
+            free_email text;
+        BEGIN
+            -- Nearly every turn.
+            IF EXISTS (
+                SELECT FROM users
                 WHERE
                     users.id = remember_user.user_id
-                    AND (users.email, users.name) IS DISTINCT FROM
-                    (coalesce(profile.email, users.email), coalesce(profile.name, users.name))
-            )
+                    AND users.email IS NOT DISTINCT FROM coalesce(remember_user.user_email, users.email)
+                    AND users.name IS NOT DISTINCT FROM coalesce(remember_user.user_name, users.name)
+            ) THEN
+                RETURN;
+            END IF;
+            -- The address of another account is not taken over; the user is stored without it.
+            IF NOT EXISTS (
+                SELECT FROM users
+                WHERE users.email = remember_user.user_email AND users.id <> remember_user.user_id
+            ) THEN
+                free_email := remember_user.user_email;
+            END IF;
+            UPDATE users
+            SET
+                email = coalesce(free_email, users.email),
+                name = coalesce(remember_user.user_name, users.name),
+                updated_at = now()
+            WHERE
+                users.id = remember_user.user_id
+                AND (users.email, users.name) IS DISTINCT FROM
+                (coalesce(free_email, users.email), coalesce(remember_user.user_name, users.name));
             INSERT INTO users (id, email, name)
-            SELECT remember_user.user_id, profile.email, profile.name
-            FROM profile
+            SELECT remember_user.user_id, free_email, remember_user.user_name
             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
-
             -- Only if another session stored the address at this moment: the INSERT above then did nothing.
             INSERT INTO users (id, name)
             SELECT remember_user.user_id, remember_user.user_name
             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
+        END
         $$;
     ELSE
         CREATE OR REPLACE FUNCTION remember_user(user_id text, user_email text, user_name text)
-        RETURNS void LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
-            INSERT INTO users (id)
-            SELECT remember_user.user_id
-            WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
-            ON CONFLICT DO NOTHING;
+        RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+        BEGIN
+            IF NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id) THEN
+                INSERT INTO users (id) VALUES (remember_user.user_id) ON CONFLICT DO NOTHING;
+            END IF;
+        END
         $$;
     END IF;
 END

@@ -83,5 +83,5 @@ ALTER TABLE known_networks ENABLE ROW LEVEL SECURITY;
 GRANT SELECT ON known_networks TO parley_app;
 DROP POLICY IF EXISTS own_known_networks ON known_networks;
 CREATE POLICY own_known_networks ON known_networks TO parley_app
-USING (user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), '')));
+USING (user_id = nullif(current_setting('parley.user_id', TRUE), ''));
 COMMENT ON POLICY own_known_networks ON known_networks IS 'The caller''s, to read; only the log-in writes';

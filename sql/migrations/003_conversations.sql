@@ -17,30 +17,31 @@ CREATE TABLE IF NOT EXISTS conversations (
     stopped_turn_id uuid,
     key_hash bytea,
     claimed_at timestamptz,
+    message_count integer,
+    last_message varchar(120),
     CONSTRAINT chk_key_hash CHECK (length(key_hash) = 32),
     CONSTRAINT chk_conversation_status CHECK (status IN ('active', 'archived'))
     -- The clean-up deletes a thirtieth each night. Vacuumed the same night, not after a fifth is gone: until then
-    -- the next clean-up and the list read over the dead rows.
-) WITH (autovacuum_vacuum_scale_factor = 0.02);
+    -- the next clean-up and the list read over the dead rows. A fifth of each page stays free, so that an update which
+    -- changes no indexed column finds room in the page of its row, and writes to no index (HOT).
+) WITH (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 80);
 
--- list_conversations: the order of the page; delete_conversations: the batch.
-CREATE INDEX IF NOT EXISTS idx_conversations_user_recent
+-- Each turn updates its conversation twice. No index has a column that the second update changes, nor one of the lease.
+-- list_conversations: the order of the page; delete_conversations: the batch; export_conversations; the ON DELETE
+-- CASCADE of users.
+CREATE INDEX IF NOT EXISTS idx_conversations_user_id
 ON conversations (user_id, updated_at DESC, id DESC);
--- export_conversations, and the ON DELETE CASCADE of users; narrow, so it stays cached.
-CREATE INDEX IF NOT EXISTS idx_conversations_user_id ON conversations (user_id);
 -- list_conversations of one status.
 CREATE INDEX IF NOT EXISTS idx_conversations_user_status
 ON conversations (user_id, status, updated_at DESC, id DESC);
--- delete_old_conversations, count_old_conversations: the conversations unused for longest.
+-- delete_old_conversations, count_old_conversations: the conversations unused for longest; count_backlog: those used
+-- just now.
 CREATE INDEX IF NOT EXISTS idx_conversations_updated_at ON conversations (updated_at DESC);
 -- replace_old_titles, count_old_titles: the oldest titles.
 CREATE INDEX IF NOT EXISTS idx_conversations_titled_at
 ON conversations (titled_at) WHERE title IS NOT NULL;
 -- For an operator: the conversations of a period.
 CREATE INDEX IF NOT EXISTS idx_conversations_created_at ON conversations (created_at);
--- count_backlog, list_lapsed_turns: running and lapsed turns. Few conversations have one, so it is small.
-CREATE INDEX IF NOT EXISTS idx_conversations_turn_expires_at
-ON conversations (turn_expires_at) WHERE turn_expires_at IS NOT NULL;
 
 COMMENT ON TABLE conversations IS 'Parley: a thread of messages';
 COMMENT ON COLUMN conversations.id IS 'Random, or UUIDv5 of the owner and the client''s own id';
@@ -50,7 +51,7 @@ COMMENT ON COLUMN conversations.titled_at
 IS 'When the message was stored that the title tells, or when the user set the title; retention counts from here';
 COMMENT ON COLUMN conversations.status IS 'active, or archived: refuses new messages';
 COMMENT ON COLUMN conversations.created_at IS 'When the first message came';
-COMMENT ON COLUMN conversations.updated_at IS 'When it was last used; orders the list';
+COMMENT ON COLUMN conversations.updated_at IS 'When its last question came; orders the list';
 COMMENT ON COLUMN conversations.turn_id
 IS 'Token of the attempt that is answering: only that attempt writes; NULL: the turn is free';
 COMMENT ON COLUMN conversations.turn_message_id IS 'message_id of the question being answered';
@@ -60,27 +61,28 @@ COMMENT ON COLUMN conversations.stopped_turn_id
 IS 'Token of the last attempt that was asked to stop: the attempt stops if it is still turn_id';
 COMMENT ON COLUMN conversations.key_hash
 IS 'SHA-256 of the key that reaches it while it has no owner, and deletes it afterwards; NULL: it has no key';
+COMMENT ON COLUMN conversations.message_count
+IS 'Current messages, without system messages; NULL: unknown, so readers count: set it to NULL when you write messages by hand';
+COMMENT ON COLUMN conversations.last_message IS 'The beginning of the last of them; unknown with message_count';
 COMMENT ON COLUMN conversations.claimed_at IS 'When its owner took it over; NULL: it has none, or was made by its owner';
 
 ALTER TABLE conversations ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, INSERT, UPDATE, DELETE ON conversations TO parley_app;
 
--- In this policy and those of the other tables each setting is a subquery, so that it is read once a statement, not
--- once a row. CASE, because the planner makes no estimate of it: it would take the same condition as OR for a filter
--- that leaves one row, on top of the WHERE that names the caller already, and sort a whole conversation to show a
--- page.
+-- In this policy and those of the other tables each setting is read once a row: as a subquery, read once a statement,
+-- it cost a turn more than the rows of a turn do. CASE, because the planner makes no estimate of it: it would take the
+-- same condition as OR for a filter that leaves one row, on top of the WHERE that names the caller already, and sort a
+-- whole conversation to show a page.
 DROP POLICY IF EXISTS own_conversations ON conversations;
 CREATE POLICY own_conversations ON conversations TO parley_app
 USING (
     CASE
         WHEN user_id IS NULL
             THEN
-                id = (SELECT nullif(current_setting('parley.conversation_id', TRUE), '')::uuid)
+                id = nullif(current_setting('parley.conversation_id', TRUE), '')::uuid
                 -- act_as_caller has compared it: this is for one that is made in the moment between.
-                AND key_hash IS NOT DISTINCT FROM (
-                    SELECT decode(nullif(current_setting('parley.key_hash', TRUE), ''), 'hex')
-                )
-        ELSE user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), ''))
+                AND key_hash IS NOT DISTINCT FROM decode(nullif(current_setting('parley.key_hash', TRUE), ''), 'hex')
+        ELSE user_id = nullif(current_setting('parley.user_id', TRUE), '')
     END
 );
 COMMENT ON POLICY own_conversations ON conversations

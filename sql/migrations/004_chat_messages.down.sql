@@ -10,11 +10,14 @@ BEGIN
         FROM pg_proc
         WHERE
             pg_proc.pronamespace = current_schema()::regnamespace
-            AND pg_proc.proname IN ('delete_old_conversations', 'replace_old_titles', 'list_turn_messages')
+            AND pg_proc.proname IN (
+                'delete_old_conversations', 'list_conversations', 'list_turn_messages', 'replace_old_titles'
+            )
             AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
     LOOP
         EXECUTE format('DROP FUNCTION %s', signature);
     END LOOP;
 END
 $$;
-DROP TABLE IF EXISTS chat_messages;
+DROP TABLE IF EXISTS chat_messages CASCADE;
+DROP FUNCTION IF EXISTS forget_message_counts();

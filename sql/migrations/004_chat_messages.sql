@@ -40,47 +40,71 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     owed_attempt boolean,
     -- Not of id alone. A message is read only within its conversation; and with an index on id the planner would
     -- at times walk down all messages of all users to find the last 20 of one conversation.
-    PRIMARY KEY (conversation_id, id),
-    CONSTRAINT chk_message_role CHECK (role IN ('user', 'assistant', 'system')),
-    -- The most that MAX_MESSAGE_CHARS may allow.
-    CONSTRAINT chk_user_message_length CHECK (role <> 'user' OR length(content) <= 100000),
-    CONSTRAINT chk_reply_to CHECK (reply_to IS NULL OR role = 'assistant'),
-    CONSTRAINT chk_finish_reason CHECK (
-        finish_reason IN (
-            'stop', 'length', 'content_filter', 'tool_calls', 'other',
-            'aborted', 'timeout', 'error', 'interrupted'
-        )
-    ),
-    CONSTRAINT chk_refusal CHECK (refusal IS NULL OR role = 'user'),
-    CONSTRAINT chk_failed_attempts CHECK (failed_attempts IS NULL OR (role = 'user' AND failed_attempts > 0)),
-    CONSTRAINT chk_owed_attempt CHECK (owed_attempt IS NULL OR role = 'user'),
-    CONSTRAINT chk_provider_state CHECK (provider_state IS NULL OR role = 'assistant'),
-    CONSTRAINT chk_prompt_tokens CHECK (prompt_tokens >= 0),
-    CONSTRAINT chk_completion_tokens CHECK (completion_tokens >= 0),
-    CONSTRAINT chk_reasoning_tokens CHECK (reasoning_tokens >= 0),
-    CONSTRAINT chk_reasoning_seconds CHECK (reasoning_seconds >= 0),
-    CONSTRAINT chk_confidence CHECK (confidence BETWEEN 0 AND 1),
-    CONSTRAINT chk_signal_strength CHECK (signal_strength BETWEEN 0 AND 1),
-    CONSTRAINT chk_mistake_note_length CHECK (length(mistake_note) <= 1000)
+    PRIMARY KEY (conversation_id, id)
     -- As for conversations: vacuumed in the night in which the clean-up deletes.
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
+
+-- The rules of a message, all in one function whose plan is kept: as CHECKs of their own they are parsed for each INSERT,
+-- which took a twelfth of a turn. An error has the name of the rule, as that of a CHECK has.
+CREATE OR REPLACE FUNCTION check_chat_message(message chat_messages)
+RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    violated CONSTANT text := CASE
+        WHEN message.role NOT IN ('user', 'assistant', 'system') THEN 'chk_message_role'
+        -- The most that MAX_MESSAGE_CHARS may allow.
+        WHEN message.role = 'user' AND length(message.content) > 100000 THEN 'chk_user_message_length'
+        WHEN message.reply_to IS NOT NULL AND message.role <> 'assistant' THEN 'chk_reply_to'
+        WHEN
+            message.finish_reason NOT IN (
+                'stop', 'length', 'content_filter', 'tool_calls', 'other',
+                'aborted', 'timeout', 'error', 'interrupted'
+            )
+            THEN 'chk_finish_reason'
+        WHEN message.refusal IS NOT NULL AND message.role <> 'user' THEN 'chk_refusal'
+        WHEN
+            message.failed_attempts IS NOT NULL AND (message.role <> 'user' OR message.failed_attempts <= 0)
+            THEN 'chk_failed_attempts'
+        WHEN message.owed_attempt IS NOT NULL AND message.role <> 'user' THEN 'chk_owed_attempt'
+        WHEN message.provider_state IS NOT NULL AND message.role <> 'assistant' THEN 'chk_provider_state'
+        WHEN message.prompt_tokens < 0 THEN 'chk_prompt_tokens'
+        WHEN message.completion_tokens < 0 THEN 'chk_completion_tokens'
+        WHEN message.reasoning_tokens < 0 THEN 'chk_reasoning_tokens'
+        WHEN message.reasoning_seconds < 0 THEN 'chk_reasoning_seconds'
+        WHEN message.confidence NOT BETWEEN 0 AND 1 THEN 'chk_confidence'
+        WHEN message.signal_strength NOT BETWEEN 0 AND 1 THEN 'chk_signal_strength'
+        WHEN length(message.mistake_note) > 1000 THEN 'chk_mistake_note_length'
+    END;
+BEGIN
+    IF violated IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'check_violation',
+            MESSAGE = format('new row for relation "chat_messages" violates check constraint "%s"', violated),
+            TABLE = 'chat_messages',
+            CONSTRAINT = violated;
+    END IF;
+    RETURN TRUE;
+END
+$$;
+COMMENT ON FUNCTION check_chat_message(chat_messages) IS 'Parley: the rules of a message, as a CHECK';
+REVOKE EXECUTE ON FUNCTION check_chat_message(chat_messages) FROM public;
+GRANT EXECUTE ON FUNCTION check_chat_message(chat_messages) TO parley_app;
+ALTER TABLE chat_messages ADD CONSTRAINT chk_chat_message CHECK (check_chat_message(chat_messages));
 
 -- begin_turn: is the message stored already? It also keeps a message from being stored twice.
 CREATE UNIQUE INDEX IF NOT EXISTS uq_chat_messages_message_id
 ON chat_messages (conversation_id, message_id) WHERE superseded_at IS NULL;
--- finish_turn, list_turn_messages: a question has one current answer, even if the code is wrong.
+-- decide_turn, list_turn_messages: a question has one current answer, even if the code is wrong.
 CREATE UNIQUE INDEX IF NOT EXISTS uq_chat_messages_reply_to
-ON chat_messages (reply_to) WHERE superseded_at IS NULL AND reply_to IS NOT NULL;
+ON chat_messages (conversation_id, reply_to) WHERE superseded_at IS NULL AND reply_to IS NOT NULL;
 -- export_messages, sum_usage, and the ON DELETE CASCADE of users.
 CREATE INDEX IF NOT EXISTS idx_chat_messages_user_id ON chat_messages (user_id, created_at);
 -- delete_old_chat_messages, count_old_chat_messages, count_backlog: the oldest.
 CREATE INDEX IF NOT EXISTS idx_chat_messages_created_at ON chat_messages (created_at DESC);
--- count_old_conversations: the newest message of a conversation.
+-- count_old_conversations, count_old_titles: the newest message of a conversation.
 CREATE INDEX IF NOT EXISTS idx_chat_messages_conversation_created
 ON chat_messages (conversation_id, created_at DESC);
--- list_conversations, find_conversation_summary: count messages; list_messages: choose a page of them.
-CREATE INDEX IF NOT EXISTS idx_chat_messages_conversation_order
-ON chat_messages (conversation_id, id DESC) INCLUDE (user_id, role, superseded_at, created_at);
+-- list_turn_messages: the system messages of a conversation. Few conversations have one, so it is small.
+CREATE INDEX IF NOT EXISTS idx_chat_messages_system ON chat_messages (conversation_id) WHERE role = 'system';
 -- list_mistakes: the order of the page. Few answers are marked, so it is small.
 CREATE INDEX IF NOT EXISTS idx_chat_messages_mistakes
 ON chat_messages (user_id, created_at DESC, id DESC) WHERE is_mistake;
@@ -164,9 +188,43 @@ CREATE POLICY own_chat_messages ON chat_messages TO parley_app
 USING (
     CASE
         WHEN user_id IS NULL
-            THEN conversation_id = (SELECT nullif(current_setting('parley.conversation_id', TRUE), '')::uuid)
-        ELSE user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), ''))
+            THEN conversation_id = nullif(current_setting('parley.conversation_id', TRUE), '')::uuid
+        ELSE user_id = nullif(current_setting('parley.user_id', TRUE), '')
     END
 );
 COMMENT ON POLICY own_chat_messages ON chat_messages
 IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
+
+-- The path that SET search_path FROM CURRENT fixes, as in migrate.sql.
+DO $$
+BEGIN
+    PERFORM set_config('search_path', format('%I, pg_temp', current_schema()), TRUE);
+END
+$$;
+
+-- Makes the number and the last of a conversation's messages unknown when some are deleted, until the next turn counts
+-- them again. delete_old_chat_messages has done so before, in an order of locks that no turn waits for; this is for an
+-- operator's own DELETE.
+CREATE OR REPLACE FUNCTION forget_message_counts()
+RETURNS trigger LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE conversations
+    SET
+        message_count = NULL,
+        last_message = NULL
+    WHERE
+        -- An array, so that each is looked up by its key in every plan.
+        conversations.id = ANY(ARRAY(SELECT DISTINCT deleted_messages.conversation_id FROM deleted_messages))
+        AND conversations.message_count IS NOT NULL;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION forget_message_counts()
+IS 'Parley: makes the number and the last of a conversation''s messages unknown when some are deleted';
+REVOKE EXECUTE ON FUNCTION forget_message_counts() FROM public;
+
+DROP TRIGGER IF EXISTS forget_message_counts ON chat_messages;
+CREATE TRIGGER forget_message_counts
+AFTER DELETE ON chat_messages
+REFERENCING OLD TABLE AS deleted_messages
+FOR EACH STATEMENT EXECUTE FUNCTION forget_message_counts();

@@ -45,7 +45,7 @@ BEGIN
         DROP POLICY IF EXISTS own_tasks ON tasks;
         CREATE POLICY own_tasks ON tasks TO parley_app
         USING (
-            CASE WHEN TRUE THEN user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), '')) END
+            CASE WHEN TRUE THEN user_id = nullif(current_setting('parley.user_id', TRUE), '') END
         );
         COMMENT ON POLICY own_tasks ON tasks IS 'The caller''s';
     ELSIF sequence IS NOT NULL THEN

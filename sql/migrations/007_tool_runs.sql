@@ -42,5 +42,5 @@ GRANT SELECT, INSERT, DELETE ON tool_runs TO parley_app;
 GRANT UPDATE (output) ON tool_runs TO parley_app;
 DROP POLICY IF EXISTS own_tool_runs ON tool_runs;
 CREATE POLICY own_tool_runs ON tool_runs TO parley_app
-USING (CASE WHEN TRUE THEN user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), '')) END);
+USING (CASE WHEN TRUE THEN user_id = nullif(current_setting('parley.user_id', TRUE), '') END);
 COMMENT ON POLICY own_tool_runs ON tool_runs IS 'The caller''s';

@@ -66,8 +66,8 @@ CREATE POLICY own_stream_batches ON stream_batches TO parley_app
 USING (
     CASE
         WHEN user_id IS NULL
-            THEN conversation_id = (SELECT nullif(current_setting('parley.conversation_id', TRUE), '')::uuid)
-        ELSE user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), ''))
+            THEN conversation_id = nullif(current_setting('parley.conversation_id', TRUE), '')::uuid
+        ELSE user_id = nullif(current_setting('parley.user_id', TRUE), '')
     END
 );
 COMMENT ON POLICY own_stream_batches ON stream_batches
@@ -78,8 +78,8 @@ CREATE POLICY own_finished_streams ON finished_streams TO parley_app
 USING (
     CASE
         WHEN user_id IS NULL
-            THEN conversation_id = (SELECT nullif(current_setting('parley.conversation_id', TRUE), '')::uuid)
-        ELSE user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), ''))
+            THEN conversation_id = nullif(current_setting('parley.conversation_id', TRUE), '')::uuid
+        ELSE user_id = nullif(current_setting('parley.user_id', TRUE), '')
     END
 );
 COMMENT ON POLICY own_finished_streams ON finished_streams

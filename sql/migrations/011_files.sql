@@ -130,8 +130,8 @@ CREATE POLICY own_chat_files ON chat_files TO parley_app
 USING (
     CASE
         WHEN user_id IS NULL
-            THEN conversation_id = (SELECT nullif(current_setting('parley.conversation_id', TRUE), '')::uuid)
-        ELSE user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), ''))
+            THEN conversation_id = nullif(current_setting('parley.conversation_id', TRUE), '')::uuid
+        ELSE user_id = nullif(current_setting('parley.user_id', TRUE), '')
     END
 );
 COMMENT ON POLICY own_chat_files ON chat_files
@@ -142,8 +142,8 @@ CREATE POLICY own_message_files ON message_files TO parley_app
 USING (
     CASE
         WHEN user_id IS NULL
-            THEN conversation_id = (SELECT nullif(current_setting('parley.conversation_id', TRUE), '')::uuid)
-        ELSE user_id = (SELECT nullif(current_setting('parley.user_id', TRUE), ''))
+            THEN conversation_id = nullif(current_setting('parley.conversation_id', TRUE), '')::uuid
+        ELSE user_id = nullif(current_setting('parley.user_id', TRUE), '')
     END
 );
 COMMENT ON POLICY own_message_files ON message_files

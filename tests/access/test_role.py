@@ -280,7 +280,7 @@ def list_call(page_size: int = 20) -> Call[ConversationSummary]:
     """Return the call for Ann's list, for any caller."""
     return LIST_CONVERSATIONS(
         user_id="ann",
-        status="all",
+        shown_status="all",
         retention_days=0,
         cursor_updated_at=None,
         cursor_id=None,

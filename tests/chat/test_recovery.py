@@ -249,7 +249,7 @@ async def test_a_dead_attempt_without_text_leaves_no_answer(
     await first.leave()
 
 
-async def test_the_cron_releases_the_turn_of_a_dead_attempt_without_text(
+async def test_the_next_message_takes_the_turn_of_a_dead_attempt_without_text(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     model.replies = [Reply(seconds_before=3600)]
@@ -257,12 +257,14 @@ async def test_the_cron_releases_the_turn_of_a_dead_attempt_without_text(
     await until(lambda: len(model.requests) == 1)
     leave_behind(database)
 
-    # No answer was stored.
+    # There is nothing to store, so the cron leaves it.
     assert await the_cron(parley) == 0
-
-    turns = database.execute("SELECT turn_id, turn_expires_at FROM conversations").fetchall()
-    assert turns == [(None, None)]
     await first.leave()
+
+    model.replies = [Reply(pieces=("Hello",))]
+    second = sending(parley.client, "And now?", message_id="message-2", user="ann")
+    await second.has("Hello")
+    await second.leave()
 
 
 async def test_a_recovered_answer_counts_as_interrupted_in_the_metrics(

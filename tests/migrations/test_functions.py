@@ -21,13 +21,10 @@ STATE = """
     ORDER BY oid::regprocedure::text
 """
 OTHER_BODY = """
-    CREATE OR REPLACE FUNCTION list_turn_messages(
-        conversation_id uuid, user_id text, turn_id uuid, message_id text,
-        history_messages integer, retention_days integer, now timestamptz
-    )
-    RETURNS SETOF chat_messages LANGUAGE plpgsql AS $$ BEGIN RAISE 'another body'; END $$
+    CREATE OR REPLACE FUNCTION list_tool_runs(conversation_id uuid, user_id text, turn_id uuid)
+    RETURNS SETOF tool_runs LANGUAGE plpgsql AS $$ BEGIN RAISE 'another body'; END $$
 """
-BODY = "SELECT prosrc LIKE '%another body%' FROM pg_proc WHERE proname = 'list_turn_messages'"
+BODY = "SELECT prosrc LIKE '%another body%' FROM pg_proc WHERE proname = 'list_tool_runs'"
 NEW_SIGNATURE = """
     CREATE OR REPLACE FUNCTION find_account(account_email text, seen_at timestamptz)
     RETURNS text LANGUAGE sql STABLE AS $$ SELECT 'of the new code' $$;

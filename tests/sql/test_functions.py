@@ -1,14 +1,17 @@
 """The files of `sql/functions/`: each function of the database has one, and its header is true."""
 
 import re
+from collections import Counter
 
 import psycopg
 import pytest
 
-from tests.support.statement_files import FUNCTIONS, read_function
+from tests.support.statement_files import FUNCTIONS, TOUCHED, read_function
 
 NAMES = sorted(path.stem for path in FUNCTIONS.glob("*.sql"))
-# Parley's functions but those that an index or a trigger uses.
+# Functions that do the work of a caller's step, behind the wall, but with conditions of their own.
+STEPS = {"begin_turn", "decide_turn", "finish_turn", "list_conversations", "list_turn_messages"}
+# Parley's functions but those that an index, a rule or a trigger uses.
 CATALOG = """
     SELECT pg_proc.proname, pg_get_function_identity_arguments(pg_proc.oid)
     FROM pg_proc
@@ -18,7 +21,7 @@ CATALOG = """
         AND NOT EXISTS (
             SELECT FROM pg_depend
             WHERE
-                pg_depend.classid = 'pg_class'::regclass
+                pg_depend.classid IN ('pg_class'::regclass, 'pg_constraint'::regclass)
                 AND pg_depend.refclassid = 'pg_proc'::regclass
                 AND pg_depend.refobjid = pg_proc.oid
         )
@@ -39,7 +42,7 @@ ARGUMENTS = """
 """
 
 
-def test_each_function_of_the_database_has_a_file_unless_an_index_or_a_trigger_uses_it(
+def test_each_function_of_the_database_has_a_file_unless_an_index_a_rule_or_a_trigger_uses_it(
     database: psycopg.Connection,
 ) -> None:
     assert sorted({name for name, _ in database.execute(CATALOG).fetchall()}) == NAMES
@@ -75,6 +78,16 @@ def test_a_function_header_says_purpose_parameters_result_and_index(
     returns = " ".join(function.header).partition("-- Returns ")[2]
     assert [each for each, mode, _ in arguments if mode != "i" and each not in returns] == []
     assert [line for line in function.header if line.startswith("-- Index ")] != []
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_a_function_of_a_step_reads_and_writes_only_what_is_the_callers(name: str) -> None:
+    body = read_function(name).body
+
+    touched = Counter(alias or table for table, alias in TOUCHED.findall(body))
+    condition = rf"\b(\w+)\.user_id (?:=|IS NOT DISTINCT FROM) {name}\.user_id\b"
+    assert Counter(re.findall(rf"\b(?:WHERE|AND|WHEN)\s+{condition}", body)) == touched
+    assert touched != {}
 
 
 @pytest.mark.parametrize("name", NAMES)

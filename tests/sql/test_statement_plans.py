@@ -172,9 +172,9 @@ FEW_PAGES = 5000
 TOSS_UP = {
     "chat_messages_pkey",
     "idx_chat_messages_conversation_created",
-    "idx_chat_messages_conversation_order",
     "idx_tasks_title",
     "idx_tasks_user_id",
+    "uq_chat_messages_message_id",
 }
 AS_CALLER = "SELECT act_as_caller('user-7', NULL, FALSE, NULL, NULL, NULL, 8000, 'read')"
 # A guess at a conversation that is not there.
@@ -200,7 +200,55 @@ OF_FILES = """
         ARRAY['image/png'], ARRAY[NULL], ARRAY['\\x01'::bytea], 999999, 9, now()
     )
 """
+# The wall, as an entrance takes it; and that it stands already.
+WALL = "'user-7', NULL, FALSE, NULL, NULL, NULL, 8000, 'follow'"
+NO_WALL = "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+# A conversation of user-7 that is free, and one whose turn is taken.
+FREE = "md5('107')::uuid"
+TAKEN = "md5('7')::uuid"
+UNLIMITED = "'{}', '{}', '{}', '{}', '{}', 0, NULL"
+BEGIN_NEW = f"""
+    SELECT begin_turn(
+        {WALL}, NULL, NULL, {FREE}, 'user-7', 'new', 'word', NULL, 0, NULL, NULL, NULL, FALSE, NULL,
+        'Title', md5('turn')::uuid, 60, TRUE, 1000, {UNLIMITED}
+    )
+"""
+BEGIN_AGAIN = f"""
+    UPDATE conversations SET turn_message_id = 'message-140' WHERE id = {TAKEN};
+    SELECT begin_turn(
+        {WALL}, NULL, NULL, {TAKEN}, 'user-7', 'message-140', 'word', NULL, 0, NULL, NULL, NULL,
+        FALSE, NULL, 'Title', {TAKEN}, 60, TRUE, 1000, {UNLIMITED}
+    )
+"""
+# With the tokens, texts and marks of an answer that has hardly any.
+FINISH = f"""
+    SELECT finish_turn(
+        {NO_WALL}, {FREE}, 'user-7', md5('turn')::uuid, 'answer', (
+            SELECT max(id) FROM chat_messages WHERE conversation_id = {FREE} AND message_id = 'new'
+        ), 'word', 'stop', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, FALSE, 0, 0, '{{}}', NULL, NULL, 0, '', '', '', NULL
+    )
+"""
+
+
+def _listed(conversation: str, message_id: str) -> str:
+    return f"""
+        SELECT list_turn_messages(
+            {conversation}, 'user-7', md5('turn')::uuid, '{message_id}', 20, '{{image/png}}', 5, 5,
+            5, 5, 5, 0, NULL
+        )
+    """
+
+
+def _page(status: str) -> str:
+    return f"SELECT list_conversations({NO_WALL}, 'user-7', '{status}', 0, NULL, NULL, 20, NULL)"
+
+
 CALLS = {
+    "begin_turn": f"{BEGIN_NEW}; RESET ROLE; {BEGIN_AGAIN}",
+    "list_turn_messages": f"{BEGIN_NEW}; {_listed(FREE, 'new')}; {_listed(TAKEN, 'message-140')}",
+    "finish_turn": f"{BEGIN_NEW}; {FINISH}; {FINISH}",
+    "list_conversations": f"{AS_CALLER}; {_page('active')}; {_page('all')}",
     "count_bytes": "SELECT count_bytes('{subject-1}', '{0}', 1, now())",
     "store_message_files": OF_FILES.format(
         conversation="md5('0')::uuid", user="NULL", message="'message-0'"
@@ -246,6 +294,17 @@ CALLS_WITHIN = {
         "SELECT count_use('{subject-1}', '{1}', '{1}', '{0}', '{0}', 0, now())",
         {"quotas_pkey"},
     ),
+    # For an answer that is made again.
+    "decide_turn": (
+        f"""
+        {AS_CALLER};
+        SELECT decide_turn(
+            {FREE}, 'user-7', NULL, NULL, NULL, 0, NULL, NULL, NULL, TRUE, 'message-2141', 'Title',
+            md5('turn')::uuid, 60, TRUE, 1000, {UNLIMITED}
+        )
+        """,
+        {"conversations_pkey", "uq_chat_messages_message_id"},
+    ),
     "own_user": (f"{AS_CALLER}; SELECT own_user()", {"users_pkey"}),
     "delete_old_chat_messages()": (
         "SELECT delete_old_chat_messages('25 days')",
@@ -263,7 +322,7 @@ CALLS_WITHIN = {
     ),
 }
 # Read no table.
-WITHOUT_TABLES = {"search_vector", "is_kept"}
+WITHOUT_TABLES = {"search_vector", "is_kept", "check_chat_message"}
 # A call of is_kept, and the condition that Postgres puts in its place.
 IS_KEPT = re.compile(r"\bis_kept\(([\w.]+), (\$\d+::integer), (\$\d+::timestamptz)\)")
 CONDITION = r"(\2 = 0 OR \1 >= coalesce(\3, now()) - make_interval(days => \2))"
@@ -324,7 +383,7 @@ def test_no_statement_writes_out_the_retention_condition_that_is_kept_has() -> N
     ]
 
 
-@pytest.mark.parametrize("name", ["list_conversations", "list_messages", "list_lapsed_turns"])
+@pytest.mark.parametrize("name", ["list_messages", "list_lapsed_turns"])
 def test_a_page_comes_from_its_index_in_order_so_nothing_is_sorted(
     name: str, large: psycopg.Connection
 ) -> None:
@@ -383,7 +442,7 @@ def test_every_table_that_grows_and_every_function_is_looked_at(large: psycopg.C
     # Within act_as_caller, and no more than that.
     looked_at = WITHOUT_TABLES | PLANNED_ONCE | {"user_state", "reach_conversation", "count_guess"}
     # The trigger of each deletion of messages.
-    looked_at |= {"delete_files_of_messages"}
+    looked_at |= {"delete_files_of_messages", "forget_message_counts"}
     assert [
         name for (name,) in functions if f"{name}(" not in calls and name not in looked_at
     ] == []

@@ -19,20 +19,16 @@ from tests.support.statement_files import (
     FOR_THE_CRON,
     FOR_THE_METRICS,
     NAMES,
+    OWNED,
     PATHS,
+    TOUCHED,
     WITHOUT_CALLER,
     loaded_statements,
     read_statement,
     read_work,
 )
 
-OWNED = (
-    "conversations|chat_messages|tasks|quotas|tool_runs|stream_batches|finished_streams"
-    "|known_networks|chat_files|message_files"
-)
-# What reads or changes a table, with the name that it goes by there.
 OUTSIDE = FOR_THE_CRON | FOR_THE_METRICS | FOR_SEVERAL_CALLERS | FOR_SIGNED_LINKS
-TOUCHED = re.compile(rf"\b(?:FROM|JOIN|UPDATE)\s+({OWNED})\b(?:\s+AS\s+(\w+))?")
 SOURCES = sorted(
     str(path.relative_to(ROOT))
     for folder in ("api", "lib")

@@ -14,14 +14,22 @@ from lib.database.statements import QUERIES, Statement
 PARAMETER = re.compile(r"--   (?P<name>\w+) {2,}(?P<type>\S+(?: \S+)?) {2,}\S.*")
 PLACEHOLDER = re.compile(r"%\((\w+)\)s(?:::((?:double precision|[a-z]+)(?:\[\])?))?")
 INDEX = re.compile(r"\b(?:\w+_pkey|(?:idx|ix|uq)_\w+)\b")
+# The tables whose rows are a caller's.
+OWNED = (
+    "conversations|chat_messages|tasks|quotas|tool_runs|stream_batches|finished_streams"
+    "|known_networks|chat_files|message_files"
+)
+# A table that a statement reads or changes, with the name that it goes by there.
+TOUCHED = re.compile(rf"\b(?:FROM|JOIN|UPDATE)\s+({OWNED})\b(?:\s+AS\s+(\w+))?")
 FUNCTIONS = QUERIES.parent / "functions"
 # The last line of the header of a statement that only calls a function of the same name.
 POINTER = "-- Parameters, result and indexes: sql/functions/{name}.sql."
 # Statements whose work is one statement in a function of the same name, whose plan is kept.
-PLANNED_ONCE = {"begin_turn", "finish_turn", "list_tool_runs", "list_turn_messages"}
+PLANNED_ONCE = {"list_tool_runs"}
 # Statements whose work is done inside a function of the database, which no plan shows.
 FUNCTION_CALLS = {
     "act_as_caller",
+    "begin_turn",
     "change_password",
     "count_account_attempt",
     "count_bytes",
@@ -31,7 +39,10 @@ FUNCTION_CALLS = {
     "erase_conversation",
     "find_account",
     "finish_log_in",
+    "finish_turn",
+    "list_conversations",
     "list_slow_statements",
+    "list_turn_messages",
     "register_account",
     "remember_user",
     "replace_old_titles",

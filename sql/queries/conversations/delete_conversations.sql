@@ -6,7 +6,7 @@
 --   batch_size  integer  rows to delete at most
 --
 -- Returns 0 to batch_size rows: id. Fewer than batch_size: no conversation is left.
--- Index idx_conversations_user_recent.
+-- Index idx_conversations_user_id.
 -- FOR UPDATE while choosing: a row that another session is deleting makes room for the next one instead of
 -- shortening the batch. The order of the index lets two deleting sessions wait in turn, without a deadlock.
 WITH

@@ -8,15 +8,43 @@
 --   now              timestamptz  the time; null: the database's clock
 --
 -- Returns 0 or 1 row: the columns of list_conversations.
--- Index conversations_pkey, idx_chat_messages_conversation_order, chat_messages_pkey.
+-- Index conversations_pkey; of chat_messages any that begins with the conversation.
 SELECT
     conversations.id,
     shown.title,
     conversations.status,
     conversations.created_at,
     conversations.updated_at,
-    counted.message_count,
-    left(last_message.content, 120) AS last_message
+    CASE
+        WHEN known.is_counted THEN conversations.message_count
+        ELSE (
+            SELECT count(*)::integer
+            FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = conversations.id
+                AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+                AND chat_messages.superseded_at IS NULL
+                AND chat_messages.role <> 'system'
+                AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
+        )
+    END AS message_count,
+    CASE
+        WHEN known.is_counted THEN conversations.last_message
+        ELSE (
+            SELECT left(chat_messages.content, 120)
+            FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = conversations.id
+                AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
+                -- CASE: see the policy own_conversations.
+                AND CASE
+                    WHEN chat_messages.superseded_at IS NULL AND chat_messages.role <> 'system'
+                        THEN is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
+                END
+            ORDER BY chat_messages.id DESC
+            LIMIT 1
+        )
+    END AS last_message
 FROM conversations
 CROSS JOIN
     LATERAL (
@@ -29,32 +57,11 @@ CROSS JOIN
     ) AS shown (title)
 CROSS JOIN
     LATERAL (
-        SELECT count(*)::integer AS message_count
-        FROM chat_messages
-        WHERE
-            chat_messages.conversation_id = conversations.id
-            AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
-            AND chat_messages.superseded_at IS NULL
-            AND chat_messages.role <> 'system'
-            AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
-    ) AS counted
-LEFT JOIN LATERAL (
-    SELECT chat_messages.id
-    FROM chat_messages
-    WHERE
-        chat_messages.conversation_id = conversations.id
-        AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
-        AND chat_messages.superseded_at IS NULL
-        AND chat_messages.role <> 'system'
-        AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
-    ORDER BY chat_messages.id DESC
-    LIMIT 1
-) AS newest ON TRUE
-LEFT JOIN chat_messages AS last_message
-    ON
-        conversations.id = last_message.conversation_id
-        AND newest.id = last_message.id
-        AND last_message.user_id IS NOT DISTINCT FROM %(user_id)s::text
+        VALUES (
+            conversations.message_count IS NOT NULL
+            AND is_kept(conversations.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
+        )
+    ) AS known (is_counted)
 WHERE
     conversations.id = %(conversation_id)s::uuid
     AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text

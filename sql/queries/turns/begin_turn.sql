@@ -1,6 +1,7 @@
 -- begin_turn :one
 -- Decide whether a message is answered now; if so, store it and take the turn.
 --
+-- The whole step of a plain message but for its messages: the wall, the caller's row of users, the decision.
 -- The function decides; this calls it, and returns current_title as title.
 -- Parameters, result and indexes: sql/functions/begin_turn.sql.
 SELECT
@@ -14,8 +15,19 @@ SELECT
     begun.verdict,
     begun.may_ask_title,
     begun.lease_remaining_seconds,
-    begun.current_title AS title
+    begun.current_title AS title,
+    begun.tool_runs
 FROM begin_turn(
+    caller_id => %(caller_id)s::text,
+    reachable_id => %(reachable_id)s::uuid,
+    needs_account => %(needs_account)s::boolean,
+    token_issued_at => %(token_issued_at)s::timestamptz,
+    key_hash => %(key_hash)s::bytea,
+    client_subject => %(client_subject)s::text,
+    timeout_ms => %(timeout_ms)s::integer,
+    approach => %(approach)s::text,
+    user_email => %(user_email)s::text,
+    user_name => %(user_name)s::text,
     conversation_id => %(conversation_id)s::uuid,
     user_id => %(user_id)s::text,
     message_id => %(message_id)s::text,

@@ -8,6 +8,14 @@ SELECT
     finished.created_at,
     finished.current_title AS title
 FROM finish_turn(
+    caller_id => %(caller_id)s::text,
+    reachable_id => %(reachable_id)s::uuid,
+    needs_account => %(needs_account)s::boolean,
+    token_issued_at => %(token_issued_at)s::timestamptz,
+    key_hash => %(key_hash)s::bytea,
+    client_subject => %(client_subject)s::text,
+    timeout_ms => %(timeout_ms)s::integer,
+    approach => %(approach)s::text,
     conversation_id => %(conversation_id)s::uuid,
     user_id => %(user_id)s::text,
     turn_id => %(turn_id)s::uuid,

@@ -130,7 +130,7 @@ async def _told(turns: Turns, **parameters: Any) -> tuple[int, str | None]:
 async def _summaries(turns: Turns, **parameters: Any) -> list[ConversationSummary]:
     """Return the rows of find_conversation_summary, which list_conversations must return too."""
     summaries = await _find(turns, **parameters)
-    page = {"status": "all", "cursor_updated_at": None, "cursor_id": None, "page_size": 20}
+    page = {"shown_status": "all", "cursor_updated_at": None, "cursor_id": None, "page_size": 20}
     defaults = {"user_id": "ada", "retention_days": 0, "now": turns.now} | parameters
     _, listed = await turns.database.run(act_as("ada"), LIST_CONVERSATIONS(**page, **defaults))
     assert summaries == listed

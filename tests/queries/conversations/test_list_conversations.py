@@ -45,7 +45,7 @@ async def test_archived_conversations_are_listed_only_when_asked_for(
     rows.run("UPDATE conversations SET status = 'archived' WHERE id = %s", archived)
 
     listed = {
-        status: [conversation.id for conversation in await _list(turns, status=status)]
+        status: [conversation.id for conversation in await _list(turns, shown_status=status)]
         for status in ("active", "archived", "all")
     }
 
@@ -86,7 +86,7 @@ async def _talk(turns: Turns, user_id: str | None = "ada") -> UUID:
 async def _list(turns: Turns, **parameters: Any) -> list[ConversationSummary]:
     defaults: dict[str, object] = {
         "user_id": "ada",
-        "status": "all",
+        "shown_status": "all",
         "retention_days": 0,
         "cursor_updated_at": None,
         "cursor_id": None,

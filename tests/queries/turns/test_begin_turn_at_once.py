@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from lib.database.acting import NO_WALL
 from lib.database.statements import Call
 from lib.identity.callers import Caller
 from lib.identity.clients import hashed
@@ -152,6 +153,9 @@ async def _stored(finishing: Awaitable[list[StoredAnswer]]) -> str:
 
 def _begin_call(conversation_id: UUID) -> Call[Any]:
     return BEGIN_TURN(
+        **NO_WALL,
+        user_email=None,
+        user_name=None,
         conversation_id=conversation_id,
         user_id="ada",
         message_id="question-1",

@@ -16,6 +16,7 @@ async def test_finish_turn_stores_the_answer_with_its_columns_and_frees_the_turn
     turns: Turns, rows: Rows
 ) -> None:
     begun = await turns.begin(user_id="ada")
+    began_at = turns.now
     turns.wait(seconds=3)
 
     [stored] = await turns.finish(begun, "Hello, how are you?")
@@ -30,7 +31,7 @@ async def test_finish_turn_stores_the_answer_with_its_columns_and_frees_the_turn
          "test-model", 7, 4, turns.now, turns.now),
     ]  # fmt: skip
     turn = "turn_id, turn_message_id, turn_expires_at, updated_at"
-    assert rows.run(f"SELECT {turn} FROM conversations") == [(None, None, None, turns.now)]
+    assert rows.run(f"SELECT {turn} FROM conversations") == [(None, None, None, began_at)]
 
 
 async def test_finish_turn_sent_twice_returns_the_stored_answer(turns: Turns, rows: Rows) -> None:

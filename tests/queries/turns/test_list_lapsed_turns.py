@@ -35,13 +35,14 @@ async def test_a_turn_whose_lease_runs_is_not_listed(turns: Turns, streams: Stre
     assert await streams.list_lapsed() == []
 
 
-async def test_a_lapsed_turn_without_parts_is_listed_too_so_that_it_is_released(
+async def test_a_lapsed_turn_without_parts_is_left_to_the_next_message(
     turns: Turns, streams: Streams
 ) -> None:
     begun = await turns.begin()
     turns.wait(seconds=LEASE_SECONDS)
 
-    assert await streams.list_lapsed() == [lapsed(begun)]
+    assert await streams.list_lapsed() == []
+    assert (await turns.begin("And now?", message_id="question-2")).held_turn_id == begun.turn_id
 
 
 async def test_recovered_and_released_turns_are_not_listed(turns: Turns, streams: Streams) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from lib.conversations.message import Message
 from lib.database import acting
-from lib.database.acting import REMEMBER_USER
+from lib.database.acting import NO_WALL, REMEMBER_USER
 from lib.database.client import Database
 from lib.database.statements import Call
 from lib.files.limits import told_limits
@@ -159,7 +159,7 @@ class Turns:
             await self.database.run(remember)
         _, [decision], messages = await self.database.run(
             act_as(user_id, conversation_id, approach="create"),
-            BEGIN_TURN(**conversation, **begin),
+            BEGIN_TURN(user_email=None, user_name=None, **conversation, **begin),
             LIST_TURN_MESSAGES(
                 **conversation,
                 turn_id=token,
@@ -207,6 +207,7 @@ class Turns:
         defaults |= NO_UNSTORED_PARTS | QuestionMarks().parameters()
         defaults |= {"quota_subjects": begun.quota_subjects}
         return FINISH_TURN(
+            **NO_WALL,
             conversation_id=begun.conversation_id,
             user_id=begun.user_id,
             turn_id=begun.turn_id,
