@@ -1712,6 +1712,82 @@ $$;
 
 COMMENT ON FUNCTION public.reach_conversation(conversation_id uuid, user_id text, key_hash bytea, client_subject text, approach text) IS 'Parley: the id of an anonymous conversation if the caller reaches it; NULL: the caller does not';
 
+CREATE FUNCTION public.read_history(conversation_id uuid, user_id text, include_superseded boolean, include_system boolean, retention_days integer, cursor_id bigint, page_size integer, now timestamp with time zone) RETURNS TABLE(id bigint, found_conversation_id uuid, message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files jsonb, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, has_message boolean, title character varying, status character varying, conversation_created_at timestamp with time zone, conversation_updated_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT
+        page.id,
+        conversations.id,
+        page.message_id,
+        page.role,
+        page.content,
+        page.created_at,
+        page.updated_at,
+        page.reply_to,
+        page.finish_reason,
+        page.model_name,
+        page.prompt_tokens,
+        page.completion_tokens,
+        page.tool_calls,
+        page.metadata,
+        page.files,
+        page.persona,
+        page.tone,
+        page.behavior,
+        page.context_type,
+        page.confidence,
+        page.signal_strength,
+        page.context_clarity,
+        page.needs_knowledge,
+        page.is_mistake,
+        page.mistake_note,
+        page.superseded_at,
+        page.refusal,
+        page.steps,
+        page.reasoning_tokens,
+        page.reasoning_seconds,
+        page.id IS NOT NULL,
+        CASE
+            WHEN is_kept(conversations.titled_at, read_history.retention_days, read_history.now)
+                THEN conversations.title
+        END,
+        conversations.status,
+        conversations.created_at,
+        conversations.updated_at
+    FROM conversations
+    LEFT JOIN LATERAL (
+        SELECT chat_messages.*
+        FROM chat_messages
+        WHERE
+            chat_messages.conversation_id = read_history.conversation_id
+            -- CASE, not coalesce, which Postgres takes for leaky: behind the wall it would not be a condition of the index.
+            AND chat_messages.id
+            < CASE WHEN read_history.cursor_id IS NULL THEN 9223372036854775807 ELSE read_history.cursor_id END
+            -- Within CASE, which the planner takes for true of every second message. Of the bare conditions it thinks that
+            -- they leave few, and so it would sort the conversation instead of walking down its key.
+            AND CASE
+                WHEN chat_messages.user_id IS NOT DISTINCT FROM read_history.user_id
+                    THEN
+                        (read_history.include_superseded OR chat_messages.superseded_at IS NULL)
+                        AND (read_history.include_system OR chat_messages.role <> 'system')
+                        AND is_kept(chat_messages.created_at, read_history.retention_days, read_history.now)
+            END
+        ORDER BY chat_messages.id DESC
+        LIMIT read_history.page_size
+    ) AS page ON TRUE
+    WHERE
+        conversations.id = read_history.conversation_id
+        AND conversations.user_id IS NOT DISTINCT FROM read_history.user_id
+        AND is_kept(conversations.updated_at, read_history.retention_days, read_history.now);
+END
+$$;
+
+COMMENT ON FUNCTION public.read_history(conversation_id uuid, user_id text, include_superseded boolean, include_system boolean, retention_days integer, cursor_id bigint, page_size integer, now timestamp with time zone) IS 'Parley: a conversation of the caller, and one page of its messages';
+
 CREATE FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) RETURNS void
     LANGUAGE sql
     AS $$

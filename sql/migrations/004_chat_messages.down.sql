@@ -10,7 +10,9 @@ BEGIN
         FROM pg_proc
         WHERE
             pg_proc.pronamespace = current_schema()::regnamespace
-            AND pg_proc.proname IN ('delete_old_conversations', 'replace_old_titles', 'list_turn_messages')
+            AND pg_proc.proname IN (
+                'delete_old_conversations', 'replace_old_titles', 'list_turn_messages', 'read_history'
+            )
             AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
     LOOP
         EXECUTE format('DROP FUNCTION %s', signature);

@@ -78,7 +78,7 @@ CREATE INDEX IF NOT EXISTS idx_chat_messages_created_at ON chat_messages (create
 -- count_old_conversations: the newest message of a conversation.
 CREATE INDEX IF NOT EXISTS idx_chat_messages_conversation_created
 ON chat_messages (conversation_id, created_at DESC);
--- list_conversations, find_conversation_summary: count messages; list_messages: choose a page of them.
+-- list_conversations, find_conversation_summary, list_turn_messages: count messages.
 CREATE INDEX IF NOT EXISTS idx_chat_messages_conversation_order
 ON chat_messages (conversation_id, id DESC) INCLUDE (user_id, role, superseded_at, created_at);
 -- list_mistakes: the order of the page. Few answers are marked, so it is small.

@@ -15,6 +15,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres
+from lib.conversations.history import READ_HISTORY
 from lib.database.statements import Call
 from lib.files.limits import told_limits
 from lib.turns.begin import LIST_TURN_MESSAGES
@@ -162,7 +163,7 @@ LONG_CONVERSATION = """
     INSERT INTO chat_messages (conversation_id, user_id, message_id, role, content)
     SELECT
         %(conversation_id)s, 'user-7', 'long-' || n,
-        CASE n %% 2 WHEN 0 THEN 'user' ELSE 'assistant' END, 'word'
+        CASE n %% 2 WHEN 0 THEN 'user' ELSE 'assistant' END, repeat('word ', 300)
     FROM generate_series(1, 1000) AS n;
 """
 # Enough to look at each message of such a conversation a few times, and for little more.
@@ -324,7 +325,7 @@ def test_no_statement_writes_out_the_retention_condition_that_is_kept_has() -> N
     ]
 
 
-@pytest.mark.parametrize("name", ["list_conversations", "list_messages", "list_lapsed_turns"])
+@pytest.mark.parametrize("name", ["list_conversations", "read_history", "list_lapsed_turns"])
 def test_a_page_comes_from_its_index_in_order_so_nothing_is_sorted(
     name: str, large: psycopg.Connection
 ) -> None:
@@ -342,6 +343,25 @@ def test_a_long_conversation_is_not_read_again_for_each_of_its_messages(
 
     assert plan["Actual Rows"] == 20
     assert plan["Shared Hit Blocks"] < FEW_PAGES
+
+
+@pytest.mark.parametrize("messages_after", [0, 500, 970])
+@pytest.mark.parametrize("is_analyzed", [False, True])
+def test_a_page_of_history_reads_no_other_messages_wherever_in_a_long_conversation_it_lies(
+    large: psycopg.Connection, messages_after: int, *, is_analyzed: bool
+) -> None:
+    with _long_conversation(large, is_analyzed=is_analyzed) as whose:
+        [(newest,)] = large.execute("SELECT max(id) FROM chat_messages").fetchall()
+        named = {"include_superseded": False, "include_system": False, "retention_days": 30}
+        named |= {"cursor_id": newest + 1 - messages_after, "page_size": 20, "now": None}
+        large.execute(AS_CALLER)
+        page = READ_HISTORY(**whose, **named)
+        # The first time, making the plan reads the catalog.
+        _, plan = _run(large, page), _run(large, page)
+
+    assert plan["Actual Rows"] == 20
+    # Five messages lie on a page of the table; the whole conversation on 200.
+    assert plan["Shared Hit Blocks"] < 100
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
