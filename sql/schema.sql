@@ -1907,9 +1907,10 @@ $$;
 
 COMMENT ON FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) IS 'Parley: replaces one batch of the titles older than the retention period by the beginning of the oldest kept message; resume_at: where the next batch begins (NULL: nothing is left)';
 
-CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) RETURNS TABLE(conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision)
+CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer, by_index boolean) RETURNS TABLE(conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $_$
 DECLARE
     caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
@@ -1917,6 +1918,19 @@ DECLARE
     owned_words tsquery;
     -- Only the newest messages are ranked, because ranking reads each of them.
     most_ranked CONSTANT integer := 500;
+    is_indexed CONSTANT boolean := by_index AND (
+        SELECT count(*) = 2
+        FROM pg_index
+        WHERE
+            pg_index.indexrelid
+            = any(ARRAY[to_regclass('idx_chat_messages_search'), to_regclass('idx_conversations_search')])
+            AND pg_index.indisvalid
+    );
+    -- For a text without index: what it certainly has if it has the words. To look for that costs a tenth of making
+    -- its words. Compared by the 26 letters alone, and not by any language's rules for capital letters; the two other
+    -- letters of Unicode that become one of the 26 may be any of them.
+    needed text[] := '{}';
+    odd_letters CONSTANT text[] := ARRAY['%' || chr(304) || '%', '%' || chr(8490) || '%'];
 BEGIN
     IF caller_id IS NULL OR numnode(words) = 0 THEN
         RETURN;
@@ -1929,22 +1943,84 @@ BEGIN
     -- would be a word, and the text after it operators.)
     owned_words := words
         && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
+    -- Of alternatives and of exclusions, no word is certain. The numbers of <2> are no word.
+    IF NOT is_indexed AND words::text !~ '[|!]' THEN
+        needed := array(
+            SELECT '%' || run[1] || '%'
+            FROM regexp_matches(regexp_replace(words::text, '<\d+>', '', 'g'), '[a-z0-9]+', 'g') AS run
+        );
+    END IF;
     RETURN QUERY
     WITH
     found_messages AS (
         SELECT
-            chat_messages.conversation_id,
-            chat_messages.id,
-            left(chat_messages.content, 100000) AS content
-        FROM chat_messages
+            matches.conversation_id,
+            matches.id,
+            left(matches.content, 100000) AS content
+        FROM (
+            SELECT
+                chat_messages.conversation_id,
+                chat_messages.id,
+                chat_messages.content,
+                chat_messages.role,
+                chat_messages.created_at
+            FROM chat_messages
+            WHERE
+                is_indexed
+                AND search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
+                -- Not `=`, and time and order outside of OFFSET: so no other index serves.
+                AND chat_messages.user_id IS NOT DISTINCT FROM caller_id
+                AND chat_messages.user_id IS NOT NULL
+                AND chat_messages.superseded_at IS NULL
+            UNION ALL
+            SELECT
+                chat_messages.conversation_id,
+                chat_messages.id,
+                chat_messages.content,
+                chat_messages.role,
+                chat_messages.created_at
+            FROM chat_messages
+            WHERE
+                NOT is_indexed
+                AND chat_messages.user_id = caller_id
+                AND chat_messages.superseded_at IS NULL
+                AND chat_messages.created_at >= oldest
+                AND (
+                    lower(chat_messages.content COLLATE "C") LIKE ALL (needed)
+                    OR chat_messages.content LIKE ANY (odd_letters)
+                )
+                AND to_tsvector('pg_catalog.simple', left(chat_messages.content, 100000)) @@ words
+            OFFSET 0
+        ) AS matches
         WHERE
-            search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
-            AND chat_messages.user_id = caller_id
-            AND chat_messages.superseded_at IS NULL
-            AND chat_messages.role <> 'system'
-            AND chat_messages.created_at >= oldest
-        ORDER BY chat_messages.created_at DESC
+            matches.role <> 'system'
+            AND matches.created_at >= oldest
+        ORDER BY matches.created_at DESC, matches.id DESC
         LIMIT most_ranked
+    ),
+
+    found_titles AS (
+        SELECT
+            conversations.id,
+            conversations.title,
+            conversations.titled_at
+        FROM conversations
+        WHERE
+            is_indexed
+            AND search_vector(conversations.user_id, conversations.title) @@ owned_words
+            AND conversations.user_id IS NOT DISTINCT FROM caller_id
+            AND conversations.user_id IS NOT NULL
+        UNION ALL
+        SELECT
+            conversations.id,
+            conversations.title,
+            conversations.titled_at
+        FROM conversations
+        WHERE
+            NOT is_indexed
+            AND conversations.user_id = caller_id
+            AND to_tsvector('pg_catalog.simple', left(conversations.title, 100000)) @@ words
+        OFFSET 0
     ),
 
     ranked AS (
@@ -1956,14 +2032,11 @@ BEGIN
         UNION ALL
         -- A title counts twice as much as a message.
         SELECT
-            conversations.id,
+            found_titles.id,
             NULL,
-            2 * ts_rank(to_tsvector('pg_catalog.simple', conversations.title), words)
-        FROM conversations
-        WHERE
-            search_vector(conversations.user_id, conversations.title) @@ owned_words
-            AND conversations.user_id = caller_id
-            AND conversations.titled_at >= oldest
+            2 * ts_rank(to_tsvector('pg_catalog.simple', found_titles.title), words)
+        FROM found_titles
+        WHERE found_titles.titled_at >= oldest
     ),
 
     best AS (
@@ -1972,7 +2045,7 @@ BEGIN
             ranked.chat_message_id,
             sum(ranked.score) OVER (PARTITION BY ranked.conversation_id) AS score
         FROM ranked
-        ORDER BY ranked.conversation_id, ranked.score DESC
+        ORDER BY ranked.conversation_id, ranked.score DESC, ranked.chat_message_id DESC
     )
 
     SELECT
@@ -1983,7 +2056,7 @@ BEGIN
     FROM best
     INNER JOIN conversations ON best.conversation_id = conversations.id
     WHERE
-        conversations.user_id = caller_id
+        conversations.user_id IS NOT DISTINCT FROM caller_id
         AND (wanted_status = 'all' OR conversations.status = wanted_status)
         AND conversations.updated_at >= oldest
     ORDER BY best.score DESC, conversations.updated_at DESC, conversations.id DESC
@@ -1991,7 +2064,7 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) IS 'Parley: the caller''s conversations that hold these words, each with the best message (NULL: the title)';
+COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer, by_index boolean) IS 'Parley: the caller''s conversations that hold these words, each with the best message (NULL: the title)';
 
 CREATE FUNCTION public.search_vector(owner_id text, content text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -2752,13 +2825,13 @@ CREATE INDEX idx_chat_messages_created_at ON public.chat_messages USING btree (c
 
 CREATE INDEX idx_chat_messages_mistakes ON public.chat_messages USING btree (user_id, created_at DESC, id DESC) WHERE is_mistake;
 
-CREATE INDEX idx_chat_messages_search ON public.chat_messages USING gin (public.search_vector((user_id)::text, content)) WHERE ((user_id IS NOT NULL) AND (superseded_at IS NULL));
+CREATE INDEX idx_chat_messages_search ON public.chat_messages USING gin (public.search_vector((user_id)::text, content)) WITH (gin_pending_list_limit='128') WHERE ((user_id IS NOT NULL) AND (superseded_at IS NULL));
 
 CREATE INDEX idx_chat_messages_user_id ON public.chat_messages USING btree (user_id, created_at);
 
 CREATE INDEX idx_conversations_created_at ON public.conversations USING btree (created_at);
 
-CREATE INDEX idx_conversations_search ON public.conversations USING gin (public.search_vector((user_id)::text, (title)::text)) WHERE (user_id IS NOT NULL);
+CREATE INDEX idx_conversations_search ON public.conversations USING gin (public.search_vector((user_id)::text, (title)::text)) WITH (gin_pending_list_limit='128') WHERE (user_id IS NOT NULL);
 
 CREATE INDEX idx_conversations_titled_at ON public.conversations USING btree (titled_at) WHERE (title IS NOT NULL);
 

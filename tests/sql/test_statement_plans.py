@@ -188,8 +188,10 @@ SEARCHED = {
     "status": "'all'",
     "retention_days": "0",
     "page_size": "20",
+    "by_index": "TRUE",
     "now": "NULL",
 }
+SEARCH = read_statement("search_conversations").body.rstrip().rstrip(";")
 # A message with a new file, so that the owner's bytes are counted.
 OF_FILES = """
     UPDATE conversations SET turn_id = {conversation}, turn_message_id = {message}
@@ -235,7 +237,7 @@ CALLS = {
     "delete_own_account": f"{AS_CALLER}; SELECT delete_own_account()",
     "list_slow_statements": "SELECT list_slow_statements(20)",
     "search_conversations": f"""
-        {AS_CALLER}; {read_statement("search_conversations").body % SEARCHED}
+        {AS_CALLER}; {SEARCH % SEARCHED}
     """,
 }
 
@@ -248,6 +250,10 @@ CALLS_WITHIN = {
         {"quotas_pkey"},
     ),
     "own_user": (f"{AS_CALLER}; SELECT own_user()", {"users_pkey"}),
+    "search_conversations, without the search indexes": (
+        f"{AS_CALLER}; {SEARCH % (SEARCHED | {'by_index': 'FALSE'})}",
+        {"idx_chat_messages_user_id", "conversations_pkey"},
+    ),
     "delete_old_chat_messages()": (
         "SELECT delete_old_chat_messages('25 days')",
         {"idx_chat_messages_created_at", "idx_conversations_updated_at"},
@@ -372,9 +378,46 @@ def test_a_function_uses_the_indexes_that_the_header_names_and_reads_no_large_ta
     whole, used = _scans(large, CALLS[name], mode)
 
     assert whole & LARGE_TABLES == set()
-    # Of words that are not known, it is a toss-up whether to begin with them or with the user.
-    toss_up = {"idx_chat_messages_search"} if mode == "force_generic_plan" else set[str]()
-    assert read_statement(name).indexes <= used | toss_up
+    # One takes the place of the search indexes where there are none.
+    instead = {"idx_chat_messages_user_id"} if name == "search_conversations" else set[str]()
+    assert read_statement(name).indexes <= used | instead
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [
+        # As the rows are.
+        "",
+        # Of very many users with few texts each: a plan for any user takes the index of users.
+        "ALTER TABLE {} ALTER COLUMN user_id SET (n_distinct = -0.5)",
+        # And so does one for a user that is not known to have more.
+        """
+        ALTER TABLE {} ALTER COLUMN user_id SET (n_distinct = -0.5),
+        ALTER COLUMN user_id SET STATISTICS 0
+        """,
+    ],
+    ids=["few users", "many users", "many users, of which none is known"],
+)
+def test_each_search_of_a_connection_uses_the_search_index_and_no_other_to_find_messages(
+    large: psycopg.Connection, statistics: str
+) -> None:
+    search = f"{AS_CALLER}; {SEARCH % SEARCHED}; RESET ROLE"
+    count = """
+        SELECT
+            pg_stat_get_xact_numscans('idx_chat_messages_search'::regclass),
+            pg_stat_get_xact_numscans('idx_chat_messages_user_id'::regclass)
+    """
+    scans: list[tuple[int, int]] = []
+    # A new one, which has no plans yet.
+    with psycopg.connect(large.info.dsn) as connection:
+        for table in ("chat_messages", "conversations"):
+            connection.execute(f"{statistics.format(table)}; ANALYZE {table}".encode())
+        for _ in range(8):
+            connection.execute(search.encode())
+            scans += connection.execute(count).fetchall()
+        connection.rollback()
+
+    assert scans == [(number, 0) for number in range(1, 9)]
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
