@@ -1764,11 +1764,11 @@ BEGIN
         FROM chat_messages
         WHERE
             chat_messages.conversation_id = read_history.conversation_id
-            -- CASE, not coalesce, which Postgres takes for leaky: behind the wall it would not be a condition of the index.
+            -- CASE, not coalesce: Postgres takes coalesce for leaky, and so lets no index use it behind the wall.
             AND chat_messages.id
             < CASE WHEN read_history.cursor_id IS NULL THEN 9223372036854775807 ELSE read_history.cursor_id END
-            -- Within CASE, which the planner takes for true of every second message. Of the bare conditions it thinks that
-            -- they leave few, and so it would sort the conversation instead of walking down its key.
+            -- Within CASE, which the planner expects to be true of every second message. From the bare conditions it
+            -- expects few messages, and so it would sort the whole conversation instead of walking down its key.
             AND CASE
                 WHEN chat_messages.user_id IS NOT DISTINCT FROM read_history.user_id
                     THEN
@@ -1926,9 +1926,9 @@ DECLARE
             = any(ARRAY[to_regclass('idx_chat_messages_search'), to_regclass('idx_conversations_search')])
             AND pg_index.indisvalid
     );
-    -- For a text without index: what it certainly has if it has the words. To look for that costs a tenth of making
-    -- its words. Compared by the 26 letters alone, and not by any language's rules for capital letters; the two other
-    -- letters of Unicode that become one of the 26 may be any of them.
+    -- Patterns that a text certainly matches if it has the words. Comparing them costs a tenth of taking the text
+    -- apart, which then only few texts need. They consist of digits and the letters from a to z, and so hold in every
+    -- language, with two exceptions (odd_letters): the only other letters of Unicode whose small form is one of these.
     needed text[] := '{}';
     odd_letters CONSTANT text[] := ARRAY['%' || chr(304) || '%', '%' || chr(8490) || '%'];
 BEGIN
@@ -1943,7 +1943,7 @@ BEGIN
     -- would be a word, and the text after it operators.)
     owned_words := words
         && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
-    -- Of alternatives and of exclusions, no word is certain. The numbers of <2> are no word.
+    -- No word is certain where there are alternatives or exclusions. The number in <2> is a distance, not a word.
     IF NOT is_indexed AND words::text !~ '[|!]' THEN
         needed := array(
             SELECT '%' || run[1] || '%'
@@ -1968,7 +1968,7 @@ BEGIN
             WHERE
                 is_indexed
                 AND search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
-                -- Not `=`, and time and order outside of OFFSET: so no other index serves.
+                -- Not `=`, and time and order outside of OFFSET, so that no other index serves.
                 AND chat_messages.user_id IS NOT DISTINCT FROM caller_id
                 AND chat_messages.user_id IS NOT NULL
                 AND chat_messages.superseded_at IS NULL

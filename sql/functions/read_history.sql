@@ -116,11 +116,11 @@ BEGIN
         FROM chat_messages
         WHERE
             chat_messages.conversation_id = read_history.conversation_id
-            -- CASE, not coalesce, which Postgres takes for leaky: behind the wall it would not be a condition of the index.
+            -- CASE, not coalesce: Postgres takes coalesce for leaky, and so lets no index use it behind the wall.
             AND chat_messages.id
             < CASE WHEN read_history.cursor_id IS NULL THEN 9223372036854775807 ELSE read_history.cursor_id END
-            -- Within CASE, which the planner takes for true of every second message. Of the bare conditions it thinks that
-            -- they leave few, and so it would sort the conversation instead of walking down its key.
+            -- Within CASE, which the planner expects to be true of every second message. From the bare conditions it
+            -- expects few messages, and so it would sort the whole conversation instead of walking down its key.
             AND CASE
                 WHEN chat_messages.user_id IS NOT DISTINCT FROM read_history.user_id
                     THEN

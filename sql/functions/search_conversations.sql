@@ -5,8 +5,8 @@
 -- because it is not leakproof, and Postgres then checks the policy of each row first. It returns the place of the
 -- words, not the text: the calling statement reads the text within the wall.
 --
--- It finds the texts by the search indexes or, where the deployment has none (SEARCH=scan), by reading all texts of
--- the caller. Both find the same. While an index is missing or being built, the texts are read, too.
+-- It finds the texts by the search indexes or, with SEARCH=scan and while an index is missing or being built, by
+-- reading all texts of the caller. Both ways find the same.
 --
 -- Parameters
 --   query          text         words, "a phrase", or, -not, as in a search engine; the last may be unfinished
@@ -24,9 +24,9 @@ CREATE OR REPLACE FUNCTION search_conversations(
 RETURNS TABLE (
     conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision
 )
--- One plan for all words and callers, and with it one way to the texts. A plan for some words or some caller may take
--- another index, by a guess that is wrong for a caller with many messages: it read 20,000 messages in 1,000 ms
--- where the search index needs 3.
+-- One plan serves all words and callers, and its conditions fit no other index. Left to choose, the planner took the
+-- index of users from the sixth search of a connection on, because the average user has few messages: for a user with
+-- 20,000 it read all of them, in 1,000 ms instead of 3.
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
 SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -43,9 +43,9 @@ DECLARE
             = any(ARRAY[to_regclass('idx_chat_messages_search'), to_regclass('idx_conversations_search')])
             AND pg_index.indisvalid
     );
-    -- For a text without index: what it certainly has if it has the words. To look for that costs a tenth of making
-    -- its words. Compared by the 26 letters alone, and not by any language's rules for capital letters; the two other
-    -- letters of Unicode that become one of the 26 may be any of them.
+    -- Patterns that a text certainly matches if it has the words. Comparing them costs a tenth of taking the text
+    -- apart, which then only few texts need. They consist of digits and the letters from a to z, and so hold in every
+    -- language, with two exceptions (odd_letters): the only other letters of Unicode whose small form is one of these.
     needed text[] := '{}';
     odd_letters CONSTANT text[] := ARRAY['%' || chr(304) || '%', '%' || chr(8490) || '%'];
 BEGIN
@@ -60,7 +60,7 @@ BEGIN
     -- would be a word, and the text after it operators.)
     owned_words := words
         && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
-    -- Of alternatives and of exclusions, no word is certain. The numbers of <2> are no word.
+    -- No word is certain where there are alternatives or exclusions. The number in <2> is a distance, not a word.
     IF NOT is_indexed AND words::text !~ '[|!]' THEN
         needed := array(
             SELECT '%' || run[1] || '%'
@@ -85,7 +85,7 @@ BEGIN
             WHERE
                 is_indexed
                 AND search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
-                -- Not `=`, and time and order outside of OFFSET: so no other index serves.
+                -- Not `=`, and time and order outside of OFFSET, so that no other index serves.
                 AND chat_messages.user_id IS NOT DISTINCT FROM caller_id
                 AND chat_messages.user_id IS NOT NULL
                 AND chat_messages.superseded_at IS NULL
