@@ -8,7 +8,7 @@ Answers   POST 201 {"id", "key"}, of which an anonymous caller's first message m
           200 {"conversations", "next_cursor"}; with id the conversation; DELETE 204;
           export JSON lines {"type", …}: all data of the caller
 Problems  401 unauthenticated (an anonymous caller reaches one, by its key), 403 account_inactive,
-          conversation_key_required (claim), 404 not_found (not yours or not there),
+          conversation_key_required (claim), 404 not_found (not yours, not there, or SEARCH is off),
           409 turn_in_progress (claim), 422 invalid_request, 429 too_many_guesses
 Database  POST none; 1 round trip: list_conversations.sql and the like; more for export and
           DELETE ?all=true

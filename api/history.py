@@ -4,7 +4,7 @@ Accepts   ?conversation_id=<uuid or chat id>  &limit=1..200 (50)  &before=<curso
           &include=superseded|system|all
 Answers   200 {"conversation", "messages", "next_cursor"}; messages fit useChat({messages})
 Problems  401 unauthenticated, 404 not_found (not yours, or it does not exist), 422 invalid_request
-Database  1 round trip: find_conversation.sql, list_messages.sql
+Database  1 round trip: read_history.sql
 """
 
 from starlette.requests import Request

@@ -97,6 +97,7 @@ SELECT NOT EXISTS (
     \ir functions/own_quota.sql
     \ir functions/own_user.sql
     \ir functions/reach_conversation.sql
+    \ir functions/read_history.sql
     \ir functions/register_account.sql
     \ir functions/remember_user.sql
     \ir functions/replace_old_titles.sql

@@ -2221,6 +2221,82 @@ $$;
 
 COMMENT ON FUNCTION public.reach_conversation(conversation_id uuid, user_id text, key_hash bytea, client_subject text, approach text) IS 'Parley: the id of an anonymous conversation if the caller reaches it; NULL: the caller does not';
 
+CREATE FUNCTION public.read_history(conversation_id uuid, user_id text, include_superseded boolean, include_system boolean, retention_days integer, cursor_id bigint, page_size integer, now timestamp with time zone) RETURNS TABLE(id bigint, found_conversation_id uuid, message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files jsonb, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, has_message boolean, title character varying, status character varying, conversation_created_at timestamp with time zone, conversation_updated_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT
+        page.id,
+        conversations.id,
+        page.message_id,
+        page.role,
+        page.content,
+        page.created_at,
+        page.updated_at,
+        page.reply_to,
+        page.finish_reason,
+        page.model_name,
+        page.prompt_tokens,
+        page.completion_tokens,
+        page.tool_calls,
+        page.metadata,
+        page.files,
+        page.persona,
+        page.tone,
+        page.behavior,
+        page.context_type,
+        page.confidence,
+        page.signal_strength,
+        page.context_clarity,
+        page.needs_knowledge,
+        page.is_mistake,
+        page.mistake_note,
+        page.superseded_at,
+        page.refusal,
+        page.steps,
+        page.reasoning_tokens,
+        page.reasoning_seconds,
+        page.id IS NOT NULL,
+        CASE
+            WHEN is_kept(conversations.titled_at, read_history.retention_days, read_history.now)
+                THEN conversations.title
+        END,
+        conversations.status,
+        conversations.created_at,
+        conversations.updated_at
+    FROM conversations
+    LEFT JOIN LATERAL (
+        SELECT chat_messages.*
+        FROM chat_messages
+        WHERE
+            chat_messages.conversation_id = read_history.conversation_id
+            -- CASE, not coalesce: Postgres takes coalesce for leaky, and so lets no index use it behind the wall.
+            AND chat_messages.id
+            < CASE WHEN read_history.cursor_id IS NULL THEN 9223372036854775807 ELSE read_history.cursor_id END
+            -- Within CASE, which the planner expects to be true of every second message. From the bare conditions it
+            -- expects few messages, and so it would sort the whole conversation instead of walking down its key.
+            AND CASE
+                WHEN chat_messages.user_id IS NOT DISTINCT FROM read_history.user_id
+                    THEN
+                        (read_history.include_superseded OR chat_messages.superseded_at IS NULL)
+                        AND (read_history.include_system OR chat_messages.role <> 'system')
+                        AND is_kept(chat_messages.created_at, read_history.retention_days, read_history.now)
+            END
+        ORDER BY chat_messages.id DESC
+        LIMIT read_history.page_size
+    ) AS page ON TRUE
+    WHERE
+        conversations.id = read_history.conversation_id
+        AND conversations.user_id IS NOT DISTINCT FROM read_history.user_id
+        AND is_kept(conversations.updated_at, read_history.retention_days, read_history.now);
+END
+$$;
+
+COMMENT ON FUNCTION public.read_history(conversation_id uuid, user_id text, include_superseded boolean, include_system boolean, retention_days integer, cursor_id bigint, page_size integer, now timestamp with time zone) IS 'Parley: a conversation of the caller, and one page of its messages';
+
 CREATE FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) RETURNS void
     LANGUAGE sql
     AS $$
@@ -2346,9 +2422,10 @@ $$;
 
 COMMENT ON FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) IS 'Parley: replaces one batch of the titles older than the retention period by the beginning of the oldest kept message; resume_at: where the next batch begins (NULL: nothing is left)';
 
-CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) RETURNS TABLE(conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision)
+CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer, by_index boolean) RETURNS TABLE(conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $_$
 DECLARE
     caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
@@ -2356,6 +2433,19 @@ DECLARE
     owned_words tsquery;
     -- Only the newest messages are ranked, because ranking reads each of them.
     most_ranked CONSTANT integer := 500;
+    is_indexed CONSTANT boolean := by_index AND (
+        SELECT count(*) = 2
+        FROM pg_index
+        WHERE
+            pg_index.indexrelid
+            = any(ARRAY[to_regclass('idx_chat_messages_search'), to_regclass('idx_conversations_search')])
+            AND pg_index.indisvalid
+    );
+    -- Patterns that a text certainly matches if it has the words. Comparing them costs a tenth of taking the text
+    -- apart, which then only few texts need. They consist of digits and the letters from a to z, and so hold in every
+    -- language, with two exceptions (odd_letters): the only other letters of Unicode whose small form is one of these.
+    needed text[] := '{}';
+    odd_letters CONSTANT text[] := ARRAY['%' || chr(304) || '%', '%' || chr(8490) || '%'];
 BEGIN
     IF caller_id IS NULL OR numnode(words) = 0 THEN
         RETURN;
@@ -2368,22 +2458,84 @@ BEGIN
     -- would be a word, and the text after it operators.)
     owned_words := words
         && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
+    -- No word is certain where there are alternatives or exclusions. The number in <2> is a distance, not a word.
+    IF NOT is_indexed AND words::text !~ '[|!]' THEN
+        needed := array(
+            SELECT '%' || run[1] || '%'
+            FROM regexp_matches(regexp_replace(words::text, '<\d+>', '', 'g'), '[a-z0-9]+', 'g') AS run
+        );
+    END IF;
     RETURN QUERY
     WITH
     found_messages AS (
         SELECT
-            chat_messages.conversation_id,
-            chat_messages.id,
-            left(chat_messages.content, 100000) AS content
-        FROM chat_messages
+            matches.conversation_id,
+            matches.id,
+            left(matches.content, 100000) AS content
+        FROM (
+            SELECT
+                chat_messages.conversation_id,
+                chat_messages.id,
+                chat_messages.content,
+                chat_messages.role,
+                chat_messages.created_at
+            FROM chat_messages
+            WHERE
+                is_indexed
+                AND search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
+                -- Not `=`, and time and order outside of OFFSET, so that no other index serves.
+                AND chat_messages.user_id IS NOT DISTINCT FROM caller_id
+                AND chat_messages.user_id IS NOT NULL
+                AND chat_messages.superseded_at IS NULL
+            UNION ALL
+            SELECT
+                chat_messages.conversation_id,
+                chat_messages.id,
+                chat_messages.content,
+                chat_messages.role,
+                chat_messages.created_at
+            FROM chat_messages
+            WHERE
+                NOT is_indexed
+                AND chat_messages.user_id = caller_id
+                AND chat_messages.superseded_at IS NULL
+                AND chat_messages.created_at >= oldest
+                AND (
+                    lower(chat_messages.content COLLATE "C") LIKE ALL (needed)
+                    OR chat_messages.content LIKE ANY (odd_letters)
+                )
+                AND to_tsvector('pg_catalog.simple', left(chat_messages.content, 100000)) @@ words
+            OFFSET 0
+        ) AS matches
         WHERE
-            search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
-            AND chat_messages.user_id = caller_id
-            AND chat_messages.superseded_at IS NULL
-            AND chat_messages.role <> 'system'
-            AND chat_messages.created_at >= oldest
-        ORDER BY chat_messages.created_at DESC
+            matches.role <> 'system'
+            AND matches.created_at >= oldest
+        ORDER BY matches.created_at DESC, matches.id DESC
         LIMIT most_ranked
+    ),
+
+    found_titles AS (
+        SELECT
+            conversations.id,
+            conversations.title,
+            conversations.titled_at
+        FROM conversations
+        WHERE
+            is_indexed
+            AND search_vector(conversations.user_id, conversations.title) @@ owned_words
+            AND conversations.user_id IS NOT DISTINCT FROM caller_id
+            AND conversations.user_id IS NOT NULL
+        UNION ALL
+        SELECT
+            conversations.id,
+            conversations.title,
+            conversations.titled_at
+        FROM conversations
+        WHERE
+            NOT is_indexed
+            AND conversations.user_id = caller_id
+            AND to_tsvector('pg_catalog.simple', left(conversations.title, 100000)) @@ words
+        OFFSET 0
     ),
 
     ranked AS (
@@ -2395,14 +2547,11 @@ BEGIN
         UNION ALL
         -- A title counts twice as much as a message.
         SELECT
-            conversations.id,
+            found_titles.id,
             NULL,
-            2 * ts_rank(to_tsvector('pg_catalog.simple', conversations.title), words)
-        FROM conversations
-        WHERE
-            search_vector(conversations.user_id, conversations.title) @@ owned_words
-            AND conversations.user_id = caller_id
-            AND conversations.titled_at >= oldest
+            2 * ts_rank(to_tsvector('pg_catalog.simple', found_titles.title), words)
+        FROM found_titles
+        WHERE found_titles.titled_at >= oldest
     ),
 
     best AS (
@@ -2411,7 +2560,7 @@ BEGIN
             ranked.chat_message_id,
             sum(ranked.score) OVER (PARTITION BY ranked.conversation_id) AS score
         FROM ranked
-        ORDER BY ranked.conversation_id, ranked.score DESC
+        ORDER BY ranked.conversation_id, ranked.score DESC, ranked.chat_message_id DESC
     )
 
     SELECT
@@ -2422,7 +2571,7 @@ BEGIN
     FROM best
     INNER JOIN conversations ON best.conversation_id = conversations.id
     WHERE
-        conversations.user_id = caller_id
+        conversations.user_id IS NOT DISTINCT FROM caller_id
         AND (wanted_status = 'all' OR conversations.status = wanted_status)
         AND conversations.updated_at >= oldest
     ORDER BY best.score DESC, conversations.updated_at DESC, conversations.id DESC
@@ -2430,7 +2579,7 @@ BEGIN
 END
 $_$;
 
-COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer) IS 'Parley: the caller''s conversations that hold these words, each with the best message (NULL: the title)';
+COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer, by_index boolean) IS 'Parley: the caller''s conversations that hold these words, each with the best message (NULL: the title)';
 
 CREATE FUNCTION public.search_vector(owner_id text, content text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -3194,7 +3343,7 @@ CREATE INDEX idx_chat_messages_created_at ON public.chat_messages USING btree (c
 
 CREATE INDEX idx_chat_messages_mistakes ON public.chat_messages USING btree (user_id, created_at DESC, id DESC) WHERE is_mistake;
 
-CREATE INDEX idx_chat_messages_search ON public.chat_messages USING gin (public.search_vector((user_id)::text, content)) WHERE ((user_id IS NOT NULL) AND (superseded_at IS NULL));
+CREATE INDEX idx_chat_messages_search ON public.chat_messages USING gin (public.search_vector((user_id)::text, content)) WITH (gin_pending_list_limit='128') WHERE ((user_id IS NOT NULL) AND (superseded_at IS NULL));
 
 CREATE INDEX idx_chat_messages_system ON public.chat_messages USING btree (conversation_id) WHERE ((role)::text = 'system'::text);
 
@@ -3202,7 +3351,7 @@ CREATE INDEX idx_chat_messages_user_id ON public.chat_messages USING btree (user
 
 CREATE INDEX idx_conversations_created_at ON public.conversations USING btree (created_at);
 
-CREATE INDEX idx_conversations_search ON public.conversations USING gin (public.search_vector((user_id)::text, (title)::text)) WHERE (user_id IS NOT NULL);
+CREATE INDEX idx_conversations_search ON public.conversations USING gin (public.search_vector((user_id)::text, (title)::text)) WITH (gin_pending_list_limit='128') WHERE (user_id IS NOT NULL);
 
 CREATE INDEX idx_conversations_titled_at ON public.conversations USING btree (titled_at) WHERE (title IS NOT NULL);
 

@@ -1,8 +1,10 @@
 """History: the messages of one conversation, page by page."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
-from lib.conversations.conversation import FIND_CONVERSATION
+from lib.conversations.conversation import Conversation, ConversationStatus
 from lib.conversations.message import Message
 from lib.database.client import Database
 from lib.database.statements import Statement
@@ -13,7 +15,34 @@ from lib.identity.callers import Caller
 from lib.problems import NotFound
 from lib.settings import settings
 
-LIST_MESSAGES = Statement("conversations/list_messages", Message)
+
+@dataclass(slots=True, kw_only=True)
+class HistoryRow(Message):
+    """A row of read_history: a message, and its conversation beside it.
+
+    Attributes:
+        has_message: False: the page is empty, and the row is the conversation alone.
+    """
+
+    has_message: bool
+    title: str | None
+    status: ConversationStatus
+    conversation_created_at: datetime
+    conversation_updated_at: datetime
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation, as its owner sees it."""
+        return Conversation(
+            id=self.conversation_id,
+            title=self.title,
+            status=self.status,
+            created_at=self.conversation_created_at,
+            updated_at=self.conversation_updated_at,
+        )
+
+
+READ_HISTORY = Statement("conversations/read_history", HistoryRow)
 
 
 @query_string
@@ -35,7 +64,7 @@ class HistoryQuery:
 async def read_history(database: Database, caller: Caller, query: HistoryQuery) -> dict[str, Any]:
     """Return one page of a conversation's messages, oldest first, and the conversation.
 
-    One round trip: find_conversation and list_messages.
+    One round trip: read_history.
 
     Raises:
         NotFound: when the caller has no such conversation.
@@ -43,31 +72,27 @@ async def read_history(database: Database, caller: Caller, query: HistoryQuery) 
     """
     conversation_id = conversation_id_of(query.conversation_id, caller)
     [last_id] = query.before or [None]
-    conversations, messages = await database.run_as(
+    rows = await database.run_as(
         caller,
         caller.reachable(conversation_id),
-        FIND_CONVERSATION(
-            conversation_id=conversation_id,
-            user_id=caller.user_id,
-            retention_days=settings().retention_days,
-            now=None,
-        ),
-        LIST_MESSAGES(
+        READ_HISTORY(
             conversation_id=conversation_id,
             user_id=caller.user_id,
             include_superseded=query.include in {"superseded", "all"},
             include_system=query.include in {"system", "all"},
             retention_days=settings().retention_days,
             cursor_id=last_id,
+            # One row more than the page shows whether there is a next page.
             page_size=query.limit + 1,
             now=None,
         ),
     )
-    if not conversations:
+    if not rows:
         raise NotFound
+    messages = rows if rows[0].has_message else []
     page, next_cursor = page_of(messages, query.limit, lambda row: (row.id,))
     return {
-        "conversation": conversations[0],
+        "conversation": rows[0].conversation,
         "messages": page[::-1],
         "next_cursor": next_cursor,
     }

@@ -12,7 +12,7 @@ from lib.database.statements import Statement
 from lib.http.cursors import cursor, page_of
 from lib.http.queries import one_of, parameter, query_string, text, whole_number
 from lib.identity.callers import Caller
-from lib.problems import DatabaseTooSlow, SearchTooSlow
+from lib.problems import DatabaseTooSlow, NotFound, SearchTooSlow
 from lib.settings import settings
 
 
@@ -48,6 +48,7 @@ class FoundConversation(Conversation):
 LIST_CONVERSATIONS = Statement(
     "conversations/list_conversations", ConversationSummary, is_entrance=True
 )
+NO_SEARCH = "The operator has switched the search off."
 # Words that stand in very many messages take long, and the user waits.
 SEARCH_CONVERSATIONS = Statement(
     "conversations/search_conversations", FoundConversation, timeout_ms=3000
@@ -107,15 +108,19 @@ async def search_conversations(
     One round trip: search_conversations.
 
     Raises:
+        NotFound: when SEARCH is off.
         SearchTooSlow: when the words stand in too many messages.
         Problem: see `Database.run_as`.
     """
+    if settings().search == "off":
+        raise NotFound(NO_SEARCH)
     call = SEARCH_CONVERSATIONS(
         user_id=caller.user_id,
         words=query.q,
         status=query.status,
         retention_days=settings().retention_days,
         page_size=query.limit,
+        by_index=settings().search == "index",
         now=None,
     )
     try:

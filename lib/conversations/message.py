@@ -30,7 +30,7 @@ FinishReason = Literal[
 # (lib/database/_rows.py) and a page has up to 200.
 @dataclass(slots=True)
 class Message:
-    """A row of list_messages, find_message and list_turn_messages.
+    """A row of find_message and list_turn_messages, and with its conversation of read_history.
 
     Its fields are columns of `chat_messages`, which COMMENT ON explains in the migrations.
     """

@@ -11,7 +11,8 @@ BEGIN
         WHERE
             pg_proc.pronamespace = current_schema()::regnamespace
             AND pg_proc.proname IN (
-                'delete_old_conversations', 'list_conversations', 'list_turn_messages', 'replace_old_titles'
+                'delete_old_conversations', 'list_conversations', 'list_turn_messages', 'read_history',
+                'replace_old_titles'
             )
             AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
     LOOP

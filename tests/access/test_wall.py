@@ -11,7 +11,7 @@ import pytest
 from lib.database.acting import act_as
 from lib.identity.callers import Caller
 from tests.support.access.catalog import snapshot_query
-from tests.support.statement_files import NAMES, WITHOUT_CALLER, read_statement
+from tests.support.statement_files import NAMES, WITHOUT_CALLER, read_work
 
 OWNED = re.compile(
     r"\b(?:FROM|JOIN|UPDATE) (?:conversations|chat_messages|tasks|tool_runs"
@@ -24,7 +24,7 @@ RETURNS_NO_ROWS = {"begin_tool_run", "finish_upload"}
 STATEMENTS = [
     name
     for name in NAMES
-    if name not in {*WITHOUT_CALLER, *ADDS} and OWNED.search(read_statement(name).body)
+    if name not in {*WITHOUT_CALLER, *ADDS} and OWNED.search(read_work(name).body)
 ]
 # The conditions of a statement on the owner and on the conversation.
 CONDITION = re.compile(r"""
@@ -113,10 +113,10 @@ SPECIAL: dict[str, dict[str, object]] = {
 
 
 # The conditions of search_conversations are in this function, which runs outside the wall.
-SEARCH = "search_conversations(text, text, timestamptz, integer)"
+SEARCH = "search_conversations(text, text, timestamptz, integer, boolean)"
 UNGUARDED_SEARCH = {
     r"search_vector\(\w+\.user_id, (\w+\.\w+)\) @@ owned_words": r"to_tsvector(\1) @@ words",
-    r"\w+\.user_id = caller_id": "TRUE",
+    r"\w+\.user_id (=|IS NOT DISTINCT FROM) caller_id": "TRUE",
     r"caller_id IS NULL OR": "",
     r"owned_words := [^;]+;": "",
 }
@@ -208,6 +208,7 @@ class Asker:
             "regenerates": False,
             "include_superseded": True,
             "include_system": True,
+            "by_index": True,
         }
 
 
@@ -242,14 +243,20 @@ def forget_conditions_of_search(database: psycopg.Connection) -> None:
 
 
 def ask(
-    database: psycopg.Connection, name: str, asker: Asker, stored: Stored, *, is_within: bool
+    database: psycopg.Connection,
+    name: str,
+    asker: Asker,
+    stored: Stored,
+    *,
+    is_within: bool,
+    **special: object,
 ) -> list[tuple[object, ...]]:
     """Run a statement within the wall or outside it; a refusal returns no rows."""
-    statement = read_statement(name)
+    statement = read_work(name)
     unguarded = CONDITION.sub("TRUE", statement.body)
     assert unguarded != statement.body
     parameters = dict.fromkeys(statement.declared) | asker.parameters(stored)
-    parameters |= SPECIAL.get(name, {})
+    parameters |= SPECIAL.get(name, {}) | special
     try:
         with database.transaction():
             if is_within:
@@ -297,3 +304,14 @@ def test_outside_the_wall_a_statement_without_conditions_reaches_other_callers_r
     rows = ask(database, name, Asker("bob"), stored, is_within=False)
 
     assert stored.is_in(rows)
+
+
+def test_the_wall_holds_as_well_where_a_search_reads_texts_instead_of_an_index(
+    database: psycopg.Connection, stored: Stored
+) -> None:
+    name, bob = "search_conversations", Asker("bob")
+
+    outside = ask(database, name, bob, stored, is_within=False, by_index=False)
+    within = ask(database, name, bob, stored, is_within=True, by_index=False)
+
+    assert (stored.is_in(outside), stored.is_in(within)) == (True, False)

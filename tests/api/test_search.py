@@ -98,6 +98,30 @@ async def test_a_search_does_not_find_expired_messages(
     assert titles_of(await listed(parley, q="walrus")) == []
 
 
+@pytest.mark.environment(SEARCH="scan")
+async def test_a_deployment_may_search_by_reading_the_users_messages(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    database.execute("DROP INDEX idx_chat_messages_search, idx_conversations_search")
+    for user in ("ann", "bob"):
+        await parley.say(f"A walrus of {user}", user=user)
+
+    assert titles_of(await listed(parley, q="walr")) == ["A walrus of ann"]
+    assert titles_of(await listed(parley, q="seal")) == []
+
+
+@pytest.mark.environment(SEARCH="off")
+async def test_a_deployment_may_have_no_search(parley: Parley) -> None:
+    await parley.say("A walrus", user="ann")
+
+    problem = problem_of(await parley.get(PATH, user="ann", q="walrus"), 404, "not_found")
+
+    assert problem["detail"] == "The operator has switched the search off."
+    assert titles_of(await listed(parley)) == ["A walrus"]
+    problem_of(await parley.get(PATH, q="walrus"), 401, "unauthenticated")
+    problem_of(await parley.get(PATH, user="ann", q=""), 422, "invalid_request")
+
+
 @pytest.mark.parametrize(
     "q", [" ", "...", '"', "a:*b & | ! ( ) <->", "'); --", "x" * 200, "日" * 200]
 )

@@ -30,7 +30,8 @@ APPLICATION = """
 """
 TABLES = ("users", "tasks", "conversations", "chat_messages", "schema_migrations")
 PATHS = """
-    SELECT DISTINCT proconfig[array_upper(proconfig, 1)] FROM pg_proc
+    SELECT DISTINCT (SELECT each FROM unnest(proconfig) AS each WHERE each LIKE 'search_path=%')
+    FROM pg_proc
     WHERE pronamespace = 'parley'::regnamespace AND prosecdef
 """
 

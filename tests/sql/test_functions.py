@@ -114,7 +114,7 @@ def test_a_function_with_more_rights_than_its_caller_finds_parleys_tables_and_no
     """).fetchall()
 
     assert paths != []
-    assert [name for name, path in paths if path != ["search_path=public, pg_temp"]] == []
+    assert [name for name, settings in paths if "search_path=public, pg_temp" not in settings] == []
 
 
 def _canonical(database: psycopg.Connection, declared: str) -> str:

@@ -15,6 +15,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres
+from lib.conversations.history import READ_HISTORY
 from lib.database.statements import Call
 from lib.files.limits import told_limits
 from lib.turns.begin import LIST_TURN_MESSAGES
@@ -162,7 +163,7 @@ LONG_CONVERSATION = """
     INSERT INTO chat_messages (conversation_id, user_id, message_id, role, content)
     SELECT
         %(conversation_id)s, 'user-7', 'long-' || n,
-        CASE n %% 2 WHEN 0 THEN 'user' ELSE 'assistant' END, 'word'
+        CASE n %% 2 WHEN 0 THEN 'user' ELSE 'assistant' END, repeat('word ', 300)
     FROM generate_series(1, 1000) AS n;
 """
 # Enough to look at each message of such a conversation a few times, and for little more.
@@ -187,8 +188,10 @@ SEARCHED = {
     "status": "'all'",
     "retention_days": "0",
     "page_size": "20",
+    "by_index": "TRUE",
     "now": "NULL",
 }
+SEARCH = read_statement("search_conversations").body.rstrip().rstrip(";")
 # A message with a new file, so that the owner's bytes are counted.
 OF_FILES = """
     UPDATE conversations SET turn_id = {conversation}, turn_message_id = {message}
@@ -282,7 +285,7 @@ CALLS = {
     "delete_own_account": f"{AS_CALLER}; SELECT delete_own_account()",
     "list_slow_statements": "SELECT list_slow_statements(20)",
     "search_conversations": f"""
-        {AS_CALLER}; {read_statement("search_conversations").body % SEARCHED}
+        {AS_CALLER}; {SEARCH % SEARCHED}
     """,
 }
 
@@ -306,6 +309,10 @@ CALLS_WITHIN = {
         {"conversations_pkey", "uq_chat_messages_message_id"},
     ),
     "own_user": (f"{AS_CALLER}; SELECT own_user()", {"users_pkey"}),
+    "search_conversations, without the search indexes": (
+        f"{AS_CALLER}; {SEARCH % (SEARCHED | {'by_index': 'FALSE'})}",
+        {"idx_chat_messages_user_id", "conversations_pkey"},
+    ),
     "delete_old_chat_messages()": (
         "SELECT delete_old_chat_messages('25 days')",
         {"idx_chat_messages_created_at", "idx_conversations_updated_at"},
@@ -383,7 +390,7 @@ def test_no_statement_writes_out_the_retention_condition_that_is_kept_has() -> N
     ]
 
 
-@pytest.mark.parametrize("name", ["list_messages", "list_lapsed_turns"])
+@pytest.mark.parametrize("name", ["read_history", "list_lapsed_turns"])
 def test_a_page_comes_from_its_index_in_order_so_nothing_is_sorted(
     name: str, large: psycopg.Connection
 ) -> None:
@@ -403,6 +410,25 @@ def test_a_long_conversation_is_not_read_again_for_each_of_its_messages(
     assert plan["Shared Hit Blocks"] < FEW_PAGES
 
 
+@pytest.mark.parametrize("messages_after", [0, 500, 970])
+@pytest.mark.parametrize("is_analyzed", [False, True])
+def test_a_page_of_history_reads_no_other_messages_wherever_in_a_long_conversation_it_lies(
+    large: psycopg.Connection, messages_after: int, *, is_analyzed: bool
+) -> None:
+    with _long_conversation(large, is_analyzed=is_analyzed) as whose:
+        [(newest,)] = large.execute("SELECT max(id) FROM chat_messages").fetchall()
+        named = {"include_superseded": False, "include_system": False, "retention_days": 30}
+        named |= {"cursor_id": newest + 1 - messages_after, "page_size": 20, "now": None}
+        large.execute(AS_CALLER)
+        page = READ_HISTORY(**whose, **named)
+        # The first time, making the plan reads the catalog.
+        _, plan = _run(large, page), _run(large, page)
+
+    assert plan["Actual Rows"] == 20
+    # Five messages lie on a page of the table; the whole conversation on 200.
+    assert plan["Shared Hit Blocks"] < 100
+
+
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("name", sorted(FUNCTION_CALLS))
 def test_a_function_uses_the_indexes_that_the_header_names_and_reads_no_large_table_whole(
@@ -411,9 +437,46 @@ def test_a_function_uses_the_indexes_that_the_header_names_and_reads_no_large_ta
     whole, used = _scans(large, CALLS[name], mode)
 
     assert whole & LARGE_TABLES == set()
-    # Of words that are not known, it is a toss-up whether to begin with them or with the user.
-    toss_up = {"idx_chat_messages_search"} if mode == "force_generic_plan" else set[str]()
-    assert read_statement(name).indexes <= used | toss_up
+    # One takes the place of the search indexes where there are none.
+    instead = {"idx_chat_messages_user_id"} if name == "search_conversations" else set[str]()
+    assert read_statement(name).indexes <= used | instead
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [
+        # As the rows are.
+        "",
+        # Of very many users with few texts each: a plan for any user takes the index of users.
+        "ALTER TABLE {} ALTER COLUMN user_id SET (n_distinct = -0.5)",
+        # And so does one for a user that is not known to have more.
+        """
+        ALTER TABLE {} ALTER COLUMN user_id SET (n_distinct = -0.5),
+        ALTER COLUMN user_id SET STATISTICS 0
+        """,
+    ],
+    ids=["few users", "many users", "many users, of which none is known"],
+)
+def test_each_search_of_a_connection_uses_the_search_index_and_no_other_to_find_messages(
+    large: psycopg.Connection, statistics: str
+) -> None:
+    search = f"{AS_CALLER}; {SEARCH % SEARCHED}; RESET ROLE"
+    count = """
+        SELECT
+            pg_stat_get_xact_numscans('idx_chat_messages_search'::regclass),
+            pg_stat_get_xact_numscans('idx_chat_messages_user_id'::regclass)
+    """
+    scans: list[tuple[int, int]] = []
+    # A new one, which has no plans yet.
+    with psycopg.connect(large.info.dsn) as connection:
+        for table in ("chat_messages", "conversations"):
+            connection.execute(f"{statistics.format(table)}; ANALYZE {table}".encode())
+        for _ in range(8):
+            connection.execute(search.encode())
+            scans += connection.execute(count).fetchall()
+        connection.rollback()
+
+    assert scans == [(number, 0) for number in range(1, 9)]
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])

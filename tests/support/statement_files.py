@@ -25,7 +25,7 @@ FUNCTIONS = QUERIES.parent / "functions"
 # The last line of the header of a statement that only calls a function of the same name.
 POINTER = "-- Parameters, result and indexes: sql/functions/{name}.sql."
 # Statements whose work is one statement in a function of the same name, whose plan is kept.
-PLANNED_ONCE = {"list_tool_runs"}
+PLANNED_ONCE = {"list_tool_runs", "read_history"}
 # Statements whose work is done inside a function of the database, which no plan shows.
 FUNCTION_CALLS = {
     "act_as_caller",

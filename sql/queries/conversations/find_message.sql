@@ -8,7 +8,7 @@
 --   retention_days   integer      older rows are not there; 0: no limit
 --   now              timestamptz  the time; null: the database's clock
 --
--- Returns 0 or 1 row: the columns of list_messages.
+-- Returns 0 or 1 row: the columns of chat_messages but user_id and provider_state.
 -- Index uq_chat_messages_message_id.
 SELECT
     chat_messages.id,

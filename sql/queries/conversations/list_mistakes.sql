@@ -9,7 +9,7 @@
 --   page_size          integer      answers wanted, 1 to 200
 --   now                timestamptz  the time; null: the database's clock
 --
--- Returns at most page_size answers: the columns of list_messages, question, the text of the question, and
+-- Returns at most page_size answers: the columns of find_message, question, the text of the question, and
 -- question_message_id (both null: the question was deleted, or has expired).
 -- Index idx_chat_messages_mistakes: gives the order, so there is no sort; chat_messages_pkey.
 SELECT

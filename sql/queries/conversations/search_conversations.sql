@@ -7,6 +7,7 @@
 --   status          text         'active', 'archived', or 'all'
 --   retention_days  integer      older messages, titles and conversations are not found; 0: all are
 --   page_size       integer      rows wanted, 1 to 200
+--   by_index        boolean      false: read the texts of the caller, even if there are indexes
 --   now             timestamptz  null: the database's clock
 --
 -- Returns 0 to page_size rows: id, title (null: none, or it has expired), status, created_at, updated_at, and
@@ -40,12 +41,13 @@ FROM
             WHEN %(retention_days)s::integer = 0 THEN '-infinity'
             ELSE coalesce(%(now)s::timestamptz, now()) - make_interval(days => %(retention_days)s::integer)
         END,
-        %(page_size)s::integer
+        %(page_size)s::integer,
+        %(by_index)s::boolean
     ) AS found
 INNER JOIN conversations
     ON
         found.conversation_id = conversations.id
-        AND conversations.user_id = %(user_id)s::text
+        AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
 CROSS JOIN
     LATERAL (
         VALUES (
@@ -59,5 +61,5 @@ LEFT JOIN chat_messages
     ON
         found.conversation_id = chat_messages.conversation_id
         AND found.chat_message_id = chat_messages.id
-        AND chat_messages.user_id = %(user_id)s::text
+        AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
 ORDER BY found.score DESC, conversations.updated_at DESC, conversations.id DESC;

@@ -1,5 +1,5 @@
 -- list_turn_messages :many
--- List the messages that a turn reads, oldest first, with the columns of list_messages and provider_state.
+-- List the messages that a turn reads, oldest first, with the columns of find_message and provider_state.
 --
 -- The function lists them, in their order.
 -- Parameters, result and indexes: sql/functions/list_turn_messages.sql.

@@ -29,7 +29,7 @@ SLOW_SEARCH = """
     CREATE SEQUENCE runs;
     GRANT USAGE ON SEQUENCE runs TO parley_app;
     CREATE OR REPLACE FUNCTION search_conversations(
-        query text, wanted_status text, oldest timestamptz, page_size integer
+        query text, wanted_status text, oldest timestamptz, page_size integer, by_index boolean
     )
     RETURNS TABLE (
         conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision

@@ -61,7 +61,7 @@ READING = Reading(
     # In the future, so the age is 0 at any time of the test.
     backlog=Backlog(datetime(9000, 1, 1, tzinfo=UTC), 4, 5, 6),
     slow_statements=[
-        SlowStatement("list_messages", 10, 1.5, 0.15, 500),
+        SlowStatement("read_history", 10, 1.5, 0.15, 500),
         SlowStatement(None, None, None, None, None),
     ],
 )

@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from lib.conversations.history import LIST_MESSAGES
+from lib.conversations.history import READ_HISTORY
 from lib.conversations.message import Message
 from lib.conversations.mistakes import FIND_MESSAGE
 from tests.support.steps.turns import Turns, act_as
@@ -15,9 +15,9 @@ async def test_find_message_returns_a_message_as_history_shows_it(
     turns: Turns, user_id: str | None
 ) -> None:
     await turns.exchange(1, user_id=user_id, metadata='{"a": 1}', files='[{"url": "x"}]')
-    _, listed = await turns.database.run(
+    _, history = await turns.database.run(
         act_as(user_id, turns.conversation_id),
-        LIST_MESSAGES(
+        READ_HISTORY(
             conversation_id=turns.conversation_id,
             user_id=user_id,
             include_superseded=False,
@@ -31,7 +31,7 @@ async def test_find_message_returns_a_message_as_history_shows_it(
 
     messages = [await _find(turns, name, user_id=user_id) for name in ("answer-1", "question-1")]
 
-    assert messages == [[message] for message in listed]
+    assert [message.to_json() for [message] in messages] == [row.to_json() for row in history]
 
 
 @pytest.mark.parametrize(("owner", "intruder"), [("ada", "eve"), ("ada", None), (None, "eve")])

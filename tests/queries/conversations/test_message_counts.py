@@ -1,4 +1,4 @@
-"""The number of messages that a conversation keeps, and its last message: those that a count finds."""
+"""The number of messages that a conversation keeps, and the last one: as a count finds them."""
 
 from typing import Any
 from uuid import uuid4

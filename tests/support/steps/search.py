@@ -19,11 +19,13 @@ class Searched:
         database: the database, as the functions open it.
         rows: the rows of the same database.
         names: the test's names of its conversations, by id.
+        by_index: use the search indexes; False: read the texts (SEARCH=scan).
     """
 
     database: Database
     rows: Rows
     names: dict[UUID, str] = field(default_factory=dict[UUID, str])
+    by_index: bool = True
 
     def add(
         self,
@@ -74,6 +76,7 @@ class Searched:
     ) -> list[FoundConversation]:
         """Run search_conversations as a user."""
         defaults = {"status": "all", "retention_days": 30, "page_size": 20, "now": NOON}
+        defaults["by_index"] = self.by_index
         _, conversations = await self.database.run(
             act_as(user_id),
             SEARCH_CONVERSATIONS(user_id=user_id, words=words, **defaults | parameters),
