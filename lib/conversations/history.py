@@ -42,7 +42,7 @@ class HistoryRow(Message):
         )
 
 
-READ_HISTORY = Statement("conversations/read_history", HistoryRow)
+READ_HISTORY = Statement("conversations/read_history", HistoryRow, is_entrance=True)
 
 
 @query_string

@@ -24,8 +24,8 @@
 --   now                timestamptz  null: the database's clock
 --
 -- Returns at most history_messages rows up to the question, the system messages before it, and its current answer if
--- there is one; oldest first: columns of chat_messages, which are id, listed_message_id (message_id), role, content,
--- created_at, updated_at, reply_to, finish_reason, model_name, prompt_tokens, completion_tokens, tool_calls, metadata,
+-- there is one; oldest first: columns of chat_messages, which are id, listed_conversation_id, listed_message_id, role,
+-- content, created_at, updated_at, reply_to, finish_reason, model_name, prompt_tokens, completion_tokens, tool_calls, metadata,
 -- files, persona, tone, behavior, context_type, confidence, signal_strength, context_clarity, needs_knowledge,
 -- is_mistake, mistake_note, superseded_at, refusal, steps, reasoning_tokens, reasoning_seconds, provider_state. In files
 -- of a turn that is this attempt's each file has its size and, if the model gets it, its bytes as a data URL.
@@ -48,6 +48,7 @@ CREATE OR REPLACE FUNCTION list_turn_messages(
 )
 RETURNS TABLE (
     id bigint,
+    listed_conversation_id uuid,
     listed_message_id varchar,
     role varchar,
     content text,
@@ -225,6 +226,7 @@ BEGIN
     RETURN QUERY
     SELECT
         listed.id,
+        listed.conversation_id,
         listed.message_id,
         listed.role,
         listed.content,

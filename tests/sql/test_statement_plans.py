@@ -16,6 +16,7 @@ from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres
 from lib.conversations.history import READ_HISTORY
+from lib.database import acting
 from lib.database.statements import Call
 from lib.files.limits import told_limits
 from lib.turns.begin import LIST_TURN_MESSAGES
@@ -420,7 +421,7 @@ def test_a_page_of_history_reads_no_other_messages_wherever_in_a_long_conversati
         named = {"include_superseded": False, "include_system": False, "retention_days": 30}
         named |= {"cursor_id": newest + 1 - messages_after, "page_size": 20, "now": None}
         large.execute(AS_CALLER)
-        page = READ_HISTORY(**whose, **named)
+        page = READ_HISTORY(**acting.NO_WALL, **whose, **named)
         # The first time, making the plan reads the catalog.
         _, plan = _run(large, page), _run(large, page)
 

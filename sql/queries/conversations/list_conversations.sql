@@ -1,16 +1,10 @@
 -- list_conversations :many
 -- One page of the caller's conversations, most recently used first.
 --
--- The whole step, the wall included. The function lists them, in their order.
+-- The whole step, the wall included. The function lists them, in their order. `*`, because it names its columns: see
+-- read_history.
 -- Parameters, result and indexes: sql/functions/list_conversations.sql.
-SELECT
-    listed.id,
-    listed.title,
-    listed.status,
-    listed.created_at,
-    listed.updated_at,
-    listed.message_count,
-    listed.last_message
+SELECT listed.* -- noqa: AM04
 FROM
     list_conversations(
         caller_id => %(caller_id)s::text,

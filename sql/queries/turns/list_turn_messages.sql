@@ -1,40 +1,9 @@
 -- list_turn_messages :many
--- List the messages that a turn reads, oldest first, with the columns of find_message and provider_state.
+-- List the messages that a turn reads, oldest first, with the columns of read_history and provider_state.
 --
--- The function lists them, in their order.
+-- The function lists them, in their order. `*`, because it names its columns: see read_history.
 -- Parameters, result and indexes: sql/functions/list_turn_messages.sql.
-SELECT -- noqa: ST06
-    listed.id,
-    %(conversation_id)s::uuid AS conversation_id,
-    listed.listed_message_id AS message_id,
-    listed.role,
-    listed.content,
-    listed.created_at,
-    listed.updated_at,
-    listed.reply_to,
-    listed.finish_reason,
-    listed.model_name,
-    listed.prompt_tokens,
-    listed.completion_tokens,
-    listed.tool_calls,
-    listed.metadata,
-    listed.files,
-    listed.persona,
-    listed.tone,
-    listed.behavior,
-    listed.context_type,
-    listed.confidence,
-    listed.signal_strength,
-    listed.context_clarity,
-    listed.needs_knowledge,
-    listed.is_mistake,
-    listed.mistake_note,
-    listed.superseded_at,
-    listed.refusal,
-    listed.steps,
-    listed.reasoning_tokens,
-    listed.reasoning_seconds,
-    listed.provider_state
+SELECT listed.* -- noqa: AM04
 FROM
     list_turn_messages(
         conversation_id => %(conversation_id)s::uuid,
@@ -50,4 +19,4 @@ FROM
         max_beginning_end => %(max_beginning_end)s::integer,
         retention_days => %(retention_days)s::integer,
         now => %(now)s::timestamptz
-    ) AS listed;
+    ) AS listed (id, conversation_id, message_id);
