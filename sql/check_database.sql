@@ -53,7 +53,7 @@ BEGIN
             'list_tool_runs', 'list_turn_messages', 'own_quota', 'own_user',
             'reach_conversation', 'register_account', 'remember_user', 'replace_old_titles',
             'search_conversations', 'search_vector', 'sign_out_everywhere', 'user_state',
-            'count_bytes', 'delete_files_of_messages', 'store_message_files', 'told_files'
+            'count_bytes', 'delete_files_of_messages', 'store_message_files', 'store_stream_batches', 'told_files'
         ]);
     IF foreign_functions IS NOT NULL THEN
         RAISE EXCEPTION USING

@@ -44,6 +44,8 @@
 --
 -- Returns 0 or 1 row: id and created_at of the answer; current_title, the conversation's title. 0 rows: the lease
 -- is lost, or the conversation is deleted, and nothing was stored.
+-- Raises PA013 when the batches do not have all of stored_parts, and stores nothing: a crash of the database may lose
+-- batches (store_stream_batches). Call again with stored_parts 0 and all parts.
 -- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, tool_runs_pkey,
 -- stream_batches_pkey, finished_streams_pkey.
 CREATE OR REPLACE FUNCTION finish_turn(
@@ -93,6 +95,30 @@ BEGIN
         conversations.id = finish_turn.conversation_id
         AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id
     FOR NO KEY UPDATE;
+
+    -- Not before the lock, which a batch on its way holds. A repeated call finds no batches, and is no longer of this
+    -- turn.
+    IF
+        finish_turn.stored_parts > 0
+        AND finish_turn.stored_parts <> (
+            SELECT coalesce(sum(stream_batches.part_count), 0)
+            FROM stream_batches
+            WHERE
+                stream_batches.conversation_id = finish_turn.conversation_id
+                AND stream_batches.user_id IS NOT DISTINCT FROM finish_turn.user_id
+                AND stream_batches.turn_id = finish_turn.turn_id
+                AND stream_batches.first_part < finish_turn.stored_parts
+        )
+        AND EXISTS (
+            SELECT FROM conversations
+            WHERE
+                conversations.id = finish_turn.conversation_id
+                AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id
+                AND conversations.turn_id = finish_turn.turn_id
+        )
+    THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA013', MESSAGE = 'stored parts of the answer are missing';
+    END IF;
 
     RETURN QUERY
     WITH
