@@ -2612,6 +2612,7 @@ COMMENT ON COLUMN public.message_files.file_id IS 'The file';
 COMMENT ON COLUMN public.message_files.user_id IS 'Owner of the conversation; NULL: anonymous';
 
 CREATE TABLE public.metric_counters (
+    shard smallint NOT NULL,
     metric character varying(100) NOT NULL,
     function character varying(100) NOT NULL,
     label character varying(100) NOT NULL,
@@ -2625,6 +2626,8 @@ CREATE TABLE public.metric_counters (
 WITH (fillfactor='50');
 
 COMMENT ON TABLE public.metric_counters IS 'Parley: the metrics that all instances have counted; empty it to begin again';
+
+COMMENT ON COLUMN public.metric_counters.shard IS 'One of 16, by chance; the count of a cell is the sum over all of them';
 
 COMMENT ON COLUMN public.metric_counters.metric IS 'The metric, as lib/runtime/counting.py names it';
 
@@ -2797,7 +2800,7 @@ ALTER TABLE ONLY public.message_files
     ADD CONSTRAINT message_files_pkey PRIMARY KEY (conversation_id, chat_message_id, file_id);
 
 ALTER TABLE ONLY public.metric_counters
-    ADD CONSTRAINT metric_counters_pkey PRIMARY KEY (metric, function, label, bound);
+    ADD CONSTRAINT metric_counters_pkey PRIMARY KEY (shard, metric, function, label, bound);
 
 ALTER TABLE ONLY public.quotas
     ADD CONSTRAINT quotas_pkey PRIMARY KEY (subject);

@@ -12,7 +12,7 @@ from typing import Literal, assert_never
 from uuid import UUID, uuid4
 
 from lib.database.client import Database
-from lib.database.statements import Call, Nothing, Statement
+from lib.database.statements import Call, Statement
 from lib.identity.callers import Caller
 from lib.problems import AnswerNotStored, DatabaseTooSlow, DatabaseUnavailable, ModelFailed, Problem
 from lib.runtime.log import log
@@ -54,8 +54,19 @@ class StoredParts:
     parts: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class FollowedStream:
+    """The row of mark_stream_followed.
+
+    Attributes:
+        turn_id: token of the attempt that makes the answer.
+    """
+
+    turn_id: UUID
+
+
 READ_STREAM = Statement("answers/read_stream", StoredParts)
-MARK_STREAM_FOLLOWED = Statement("answers/mark_stream_followed", Nothing)
+MARK_STREAM_FOLLOWED = Statement("answers/mark_stream_followed", FollowedStream)
 
 
 async def read_stream(
@@ -202,8 +213,9 @@ class Follower:
             turn_id=self._turn_id,
             now=None,
         )
-        rows, _ = await self._database.run_as(self._caller, reachable, read, mark)
-        self._mark_at = time.monotonic() + MARK_SECONDS
+        rows, marked = await self._database.run_as(self._caller, reachable, read, mark)
+        if marked:
+            self._mark_at = time.monotonic() + MARK_SECONDS
         return rows
 
 

@@ -1,8 +1,8 @@
--- mark_stream_followed :exec
+-- mark_stream_followed :one
 -- Note that a reader in another process follows a running answer, so that its parts are stored more often.
 --
 -- Sent with read_stream every few seconds. The mark is on the newest batch, where store_stream_batches finds it with
--- the next one. A row that is locked at this moment is left out, so that reading never waits.
+-- the next one. A row that is locked at this moment is passed over, so that reading never waits.
 --
 -- Parameters
 --   conversation_id  uuid         the conversation
@@ -10,6 +10,7 @@
 --   turn_id          uuid         token of the attempt
 --   now              timestamptz  the time; null: the database's clock
 --
+-- Returns 0 or 1 row: turn_id. 0: the answer has no batch that is not locked.
 -- Index stream_batches_pkey.
 WITH
 newest_batch AS (
@@ -33,4 +34,5 @@ WHERE
     stream_batches.conversation_id = newest_batch.conversation_id
     AND stream_batches.turn_id = %(turn_id)s::uuid
     AND stream_batches.first_part = newest_batch.first_part
-    AND stream_batches.user_id IS NOT DISTINCT FROM %(user_id)s::text;
+    AND stream_batches.user_id IS NOT DISTINCT FROM %(user_id)s::text
+RETURNING stream_batches.turn_id;
