@@ -54,7 +54,7 @@ BEGIN
             'reach_conversation', 'register_account', 'remember_user', 'replace_old_titles',
             'search_conversations', 'search_vector', 'sign_out_everywhere', 'user_state',
             'count_bytes', 'check_chat_message', 'delete_files_of_messages', 'forget_message_counts',
-            'read_history', 'store_message_files', 'told_files'
+            'read_history', 'store_message_files', 'store_stream_batches', 'told_files'
         ]);
     IF foreign_functions IS NOT NULL THEN
         RAISE EXCEPTION USING

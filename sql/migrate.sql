@@ -104,6 +104,7 @@ SELECT NOT EXISTS (
     \ir functions/search_conversations.sql
     \ir functions/sign_out_everywhere.sql
     \ir functions/store_message_files.sql
+    \ir functions/store_stream_batches.sql
     \ir functions/told_files.sql
     \ir functions/user_state.sql
 \else

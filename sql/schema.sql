@@ -1421,6 +1421,7 @@ DECLARE
     existing record;
     superseded_count integer;
     earlier_parts text;
+    earlier_count integer;
 BEGIN
     IF approach IS NOT NULL THEN
         PERFORM act_as_caller(
@@ -1600,14 +1601,21 @@ BEGIN
             WHERE
                 stream_batches.conversation_id = finish_turn.conversation_id
                 AND stream_batches.user_id IS NOT DISTINCT FROM finish_turn.user_id
-            RETURNING stream_batches.turn_id, stream_batches.first_part, stream_batches.parts
+            RETURNING
+                stream_batches.turn_id, stream_batches.first_part, stream_batches.part_count, stream_batches.parts
         )
 
-        SELECT string_agg(removed_batches.parts, '' ORDER BY removed_batches.first_part) INTO earlier_parts
+        SELECT
+            string_agg(removed_batches.parts, '' ORDER BY removed_batches.first_part),
+            sum(removed_batches.part_count)
+        INTO earlier_parts, earlier_count
         FROM removed_batches
         WHERE
             removed_batches.turn_id = finish_turn.turn_id
             AND removed_batches.first_part < finish_turn.stored_parts;
+    END IF;
+    IF finish_turn.stored_parts <> coalesce(earlier_count, 0) THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA013', MESSAGE = 'stored parts of the answer are missing';
     END IF;
 
     -- Readers come back within a minute, or not at all.
@@ -2818,6 +2826,136 @@ $$;
 
 COMMENT ON FUNCTION public.store_message_files(conversation_id uuid, user_id text, message_id text, turn_id uuid, file_ids uuid[], media_types text[], filenames text[], contents bytea[], max_user_bytes bigint, max_message_bytes bigint, now timestamp with time zone) IS 'Parley: stores the files of a message, each once for its owner';
 
+CREATE FUNCTION public.store_stream_batches(conversation_ids uuid[], user_ids text[], turn_ids uuid[], lease_seconds double precision[], first_parts integer[], part_counts integer[], parts text[], now timestamp with time zone) RETURNS TABLE(turn_id uuid, is_held boolean, is_stopped boolean, is_stored boolean, is_followed boolean, lost_from integer)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    at CONSTANT timestamptz := coalesce(store_stream_batches.now, now());
+    stopped_id uuid;
+    expires_at timestamptz;
+    is_locked boolean;
+    newest_part integer;
+    newest_count integer;
+    followed_at timestamptz;
+BEGIN
+    -- Until the end of the transaction: a SET of the function would be over before the commit.
+    PERFORM set_config('synchronous_commit', 'off', TRUE);
+
+    FOR answer IN 1 .. coalesce(cardinality(conversation_ids), 0) LOOP
+        turn_id := turn_ids[answer];
+        is_stopped := FALSE;
+        is_stored := FALSE;
+        is_followed := FALSE;
+        lost_from := NULL;
+        is_locked := FALSE;
+        IF part_counts[answer] > 0 THEN
+            SELECT
+                conversations.stopped_turn_id,
+                conversations.turn_expires_at
+            INTO stopped_id, expires_at
+            FROM conversations
+            WHERE
+                conversations.id = conversation_ids[answer]
+                AND conversations.turn_id = turn_ids[answer]
+                AND conversations.user_id IS NOT DISTINCT FROM user_ids[answer]
+            FOR NO KEY UPDATE SKIP LOCKED;
+            is_locked := FOUND;
+        END IF;
+        is_held := is_locked;
+        IF NOT is_locked THEN
+            SELECT
+                conversations.stopped_turn_id,
+                conversations.turn_expires_at
+            INTO stopped_id, expires_at
+            FROM conversations
+            WHERE
+                conversations.id = conversation_ids[answer]
+                AND conversations.turn_id = turn_ids[answer]
+                AND conversations.user_id IS NOT DISTINCT FROM user_ids[answer];
+            is_held := FOUND;
+        END IF;
+        IF NOT is_held THEN
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        is_stopped := stopped_id IS NOT DISTINCT FROM turn_ids[answer];
+
+        IF expires_at < at + make_interval(secs => lease_seconds[answer] / 2) THEN
+            UPDATE conversations
+            SET turn_expires_at = at + make_interval(secs => lease_seconds[answer])
+            WHERE
+                conversations.id = conversation_ids[answer]
+                AND conversations.turn_id = turn_ids[answer]
+                AND conversations.user_id IS NOT DISTINCT FROM user_ids[answer]
+                AND conversations.id = any(ARRAY(
+                    SELECT unlocked.id
+                    FROM conversations AS unlocked
+                    WHERE
+                        unlocked.id = conversation_ids[answer]
+                        AND unlocked.turn_id = turn_ids[answer]
+                        AND unlocked.user_id IS NOT DISTINCT FROM user_ids[answer]
+                    FOR NO KEY UPDATE SKIP LOCKED
+                ));
+        END IF;
+
+        -- The newest batch: the one before, or an earlier try of this one.
+        SELECT
+            stream_batches.first_part,
+            stream_batches.part_count,
+            stream_batches.followed_at
+        INTO newest_part, newest_count, followed_at
+        FROM stream_batches
+        WHERE
+            stream_batches.conversation_id = conversation_ids[answer]
+            AND stream_batches.turn_id = turn_ids[answer]
+            AND stream_batches.user_id IS NOT DISTINCT FROM user_ids[answer]
+            AND stream_batches.first_part <= first_parts[answer]
+        ORDER BY stream_batches.first_part DESC
+        LIMIT 1;
+        is_followed := coalesce(followed_at > at - interval '5 seconds', FALSE);
+        IF NOT is_locked THEN
+            NULL;
+        ELSIF newest_part = first_parts[answer] THEN
+            UPDATE stream_batches
+            SET
+                part_count = part_counts[answer],
+                parts = store_stream_batches.parts[answer]
+            WHERE
+                stream_batches.conversation_id = conversation_ids[answer]
+                AND stream_batches.turn_id = turn_ids[answer]
+                AND stream_batches.user_id IS NOT DISTINCT FROM user_ids[answer]
+                AND stream_batches.first_part = first_parts[answer]
+                AND stream_batches.part_count <= part_counts[answer];
+            is_stored := FOUND;
+        ELSIF coalesce(newest_part + newest_count, 0) = first_parts[answer] THEN
+            -- Without ON CONFLICT, which costs more: the lock keeps other tries of this batch away.
+            INSERT INTO stream_batches (
+                conversation_id, turn_id, user_id, first_part, part_count, parts, followed_at
+            )
+            VALUES (
+                conversation_ids[answer],
+                turn_ids[answer],
+                user_ids[answer],
+                first_parts[answer],
+                part_counts[answer],
+                store_stream_batches.parts[answer],
+                followed_at
+            );
+            is_stored := TRUE;
+        ELSE
+            lost_from := coalesce(newest_part + newest_count, 0);
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.store_stream_batches(conversation_ids uuid[], user_ids text[], turn_ids uuid[], lease_seconds double precision[], first_parts integer[], part_counts integer[], parts text[], now timestamp with time zone) IS 'Parley: stores the new parts of running answers, and prolongs their leases';
+
 CREATE FUNCTION public.told_files(conversation_id uuid, user_id text, turn_id uuid, message_row_id bigint, files jsonb, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer) RETURNS json
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
@@ -3131,6 +3269,7 @@ COMMENT ON COLUMN public.message_files.file_id IS 'The file';
 COMMENT ON COLUMN public.message_files.user_id IS 'Owner of the conversation; NULL: anonymous';
 
 CREATE TABLE public.metric_counters (
+    shard smallint NOT NULL,
     metric character varying(100) NOT NULL,
     function character varying(100) NOT NULL,
     label character varying(100) NOT NULL,
@@ -3144,6 +3283,8 @@ CREATE TABLE public.metric_counters (
 WITH (fillfactor='50');
 
 COMMENT ON TABLE public.metric_counters IS 'Parley: the metrics that all instances have counted; empty it to begin again';
+
+COMMENT ON COLUMN public.metric_counters.shard IS 'One of 16, by chance; the count of a cell is the sum over all of them';
 
 COMMENT ON COLUMN public.metric_counters.metric IS 'The metric, as lib/runtime/counting.py names it';
 
@@ -3207,7 +3348,8 @@ CREATE TABLE public.stream_batches (
     first_part integer NOT NULL,
     part_count integer NOT NULL,
     parts text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    followed_at timestamp with time zone
 );
 
 COMMENT ON TABLE public.stream_batches IS 'Parley: the parts of answers that are not stored yet, in batches; finish_turn stores the answer and deletes them';
@@ -3225,6 +3367,8 @@ COMMENT ON COLUMN public.stream_batches.part_count IS 'Parts in the batch';
 COMMENT ON COLUMN public.stream_batches.parts IS 'The parts: server-sent events as they are sent, but one line for a run of pieces of one text, thought or call (lib/streams/compact.py)';
 
 COMMENT ON COLUMN public.stream_batches.created_at IS 'When the batch was stored';
+
+COMMENT ON COLUMN public.stream_batches.followed_at IS 'When another process last said that it follows the answer, as known with this batch; NULL: none has';
 
 CREATE TABLE public.tasks (
     id bigint NOT NULL,
@@ -3316,7 +3460,7 @@ ALTER TABLE ONLY public.message_files
     ADD CONSTRAINT message_files_pkey PRIMARY KEY (conversation_id, chat_message_id, file_id);
 
 ALTER TABLE ONLY public.metric_counters
-    ADD CONSTRAINT metric_counters_pkey PRIMARY KEY (metric, function, label, bound);
+    ADD CONSTRAINT metric_counters_pkey PRIMARY KEY (shard, metric, function, label, bound);
 
 ALTER TABLE ONLY public.quotas
     ADD CONSTRAINT quotas_pkey PRIMARY KEY (subject);

@@ -133,6 +133,7 @@ async def test_an_analysis_that_is_there_with_the_answer_costs_none(
 ) -> None:
     # Beside a slow answer, its parts are stored; that is another matter.
     monkeypatch.setattr(lib.answers._batches, "BATCH_SECONDS", 60)
+    monkeypatch.setattr(lib.answers._batches, "UNFOLLOWED_SECONDS", 60)
     model.default, model.analysis_reply = SLOW, analysis_reply()
 
     await parley.say("Hello!")

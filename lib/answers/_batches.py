@@ -4,6 +4,9 @@ Readers in other processes read them, and recovery stores them as the answer if 
 task of its own stores the new parts of all answers of the process in one statement, so that the
 live streams do not wait. The statement also prolongs their leases, and tells each answer whether it
 must stop: so it is sent even while no model says a word.
+
+The first parts of an answer are stored at once, so that a reader finds it, and later ones every
+second; every quarter of a second while a reader in another process follows the answer.
 """
 
 import asyncio
@@ -23,10 +26,16 @@ from lib.streams.compact import compact
 from lib.streams.stream import Stream
 from lib.turns.turn import LEASE_SECONDS, Turn, lease_seconds
 
+# Of an answer that another process follows.
 BATCH_SECONDS = 0.25
 BATCH_BYTES = 2048
+# Of the others: what a killed function loses of them at most.
+UNFOLLOWED_SECONDS = 1.0
+UNFOLLOWED_BYTES = 16 * 1024
 # The pause between two looks whether a batch is due, and so the shortest between two batches.
 TICK_SECONDS = 0.05
+# The part of its pause after which an answer may share the statement of one that is due.
+SHARE_DUE_SOON = 0.5
 # The pause while `finish_turn` stores an answer: it may wait for the database, and only the lease
 # is left to do.
 FINISHING_SECONDS = LEASE_SECONDS / 8
@@ -34,7 +43,7 @@ FINISHING_SECONDS = LEASE_SECONDS / 8
 type BatchCutReason = Literal["aborted", "lost"]
 
 
-# Not frozen: there is one row for each answer, four times a second (lib/database/_rows.py).
+# Not frozen: there is one row for each answer and batch (lib/database/_rows.py).
 @dataclass(slots=True)
 class BatchOutcome:
     """A row of store_stream_batches.
@@ -44,12 +53,17 @@ class BatchOutcome:
         is_held: the turn is still that attempt's.
         is_stopped: the answer must stop.
         is_stored: the batch is stored.
+        is_followed: a reader in another process follows the answer.
+        lost_from: number of the first part that the database has lost in a crash; None: it has lost
+            none.
     """
 
     turn_id: UUID
     is_held: bool
     is_stopped: bool
     is_stored: bool
+    is_followed: bool
+    lost_from: int | None
 
 
 STORE_STREAM_BATCHES = Statement("answers/store_stream_batches", BatchOutcome)
@@ -65,6 +79,7 @@ class BatchedStream:
         cut: cuts the answer.
         deadline: of the function, on the clock of `time.monotonic()`, in seconds.
         is_finishing: the model has ended, and `finish_turn` stores the parts that are left.
+        is_followed: a reader in another process follows the answer.
         sent_at: when the stream was last in a batch, on the same clock.
         stored_parts: number of stored parts.
         stored_bytes: their size, as readers get them.
@@ -75,13 +90,18 @@ class BatchedStream:
     cut: Callable[[BatchCutReason], None]
     deadline: float
     is_finishing: bool = False
+    is_followed: bool = False
     sent_at: float = field(default_factory=time.monotonic)
     stored_parts: int = 0
     stored_bytes: int = 0
 
     def unstored(self) -> bytes:
         """Return the parts that are not stored, in the form in which they are stored."""
-        return compact(self.stream.parts[self.stored_parts :])
+        return self.parts_from(self.stored_parts)
+
+    def parts_from(self, number: int) -> bytes:
+        """Return the parts from a number on, in the form in which they are stored."""
+        return compact(self.stream.parts[number:])
 
     def new_parts(self) -> tuple[int, bytes]:
         """Return the parts for the next batch, and their number."""
@@ -89,17 +109,36 @@ class BatchedStream:
             return 0, b""
         return len(self.stream.parts) - self.stored_parts, self.unstored()
 
-    def is_due(self, now: float) -> bool:
-        """Return whether the next batch is due, by the clock of `time.monotonic()`."""
+    def is_due(self, now: float, share: float = 1.0) -> bool:
+        """Return whether the next batch is due.
+
+        Args:
+            now: on the clock of `time.monotonic()`, in seconds.
+            share: part of the time and of the bytes between two batches that is enough.
+        """
+        seconds, byte_count = self._pause
+        has_much = self.stream.size - self.stored_bytes >= byte_count * share
+        return now - self.sent_at >= seconds * share or (has_much and not self.is_finishing)
+
+    @property
+    def _pause(self) -> tuple[float, int]:
+        """The longest time between two batches, in seconds, and the most bytes."""
         if self.is_finishing:
-            return now - self.sent_at >= FINISHING_SECONDS
-        has_much = self.stream.size - self.stored_bytes >= BATCH_BYTES
-        return has_much or now - self.sent_at >= BATCH_SECONDS
+            return FINISHING_SECONDS, BATCH_BYTES
+        is_new = bool(self.stream.parts) and not self.stored_parts
+        if self.is_followed or is_new:
+            return BATCH_SECONDS, BATCH_BYTES
+        return UNFOLLOWED_SECONDS, UNFOLLOWED_BYTES
 
     def update(self, outcome: BatchOutcome, part_count: int, size: int) -> None:
         """Take the outcome of a batch that reaches up to `part_count` parts and `size` bytes."""
+        self.is_followed = outcome.is_followed
         if outcome.is_stored:
             self.stored_parts, self.stored_bytes = part_count, size
+        elif outcome.lost_from is not None:
+            log("stream_parts_lost", count=self.stored_parts - outcome.lost_from)
+            self.stored_parts = outcome.lost_from
+            self.stored_bytes = sum(map(len, self.stream.parts[: outcome.lost_from]))
         if not outcome.is_held:
             self.cut("lost")
         elif outcome.is_stopped:
@@ -194,8 +233,9 @@ class _BatchTask:
 
     async def _store(self) -> None:
         now = time.monotonic()
-        # All at once, so that one statement serves them; but those that end only when they are due.
-        streams = [each for each in self._streams if not each.is_finishing or each.is_due(now)]
+        # Those that are due soon as well: so answers that began at different times come to share
+        # one statement, and an answer that is followed does not make a row a batch of the others.
+        streams = [each for each in self._streams if each.is_due(now, SHARE_DUE_SOON)]
         for batched in streams:
             batched.sent_at = now
         ends = [(len(batched.stream.parts), batched.stream.size) for batched in streams]

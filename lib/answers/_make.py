@@ -5,8 +5,9 @@ Imported with the first message, because `_ask` imports `openai`, which is slow.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from lib.answers._analysis import begin_analysis, end_analysis, finish_analysis, with_analysis
@@ -17,6 +18,7 @@ from lib.answers._title import requesting_title, wait_for_title
 from lib.answers.answer import Answer, running_answers
 from lib.conversations.message import Message
 from lib.database.client import Database
+from lib.files.file import NewFile
 from lib.model.cost import Cost, Spending
 from lib.problems import AnswerNotStored, DatabaseTooSlow, DatabaseUnavailable, ModelFailed, Problem
 from lib.runtime.deadlines import Deadline
@@ -24,6 +26,7 @@ from lib.runtime.log import log
 from lib.streams import parts as ui_stream
 from lib.turns.finish import (
     QuestionMarks,
+    StoredPartsLostError,
     UnstoredParts,
     add_cost,
     finish_turn,
@@ -37,6 +40,10 @@ NOTHING = ModelAnswer(None, None, None)
 # The answer as stored, and the conversation's title after that.
 type StoredWithTitle = tuple[Message, str | None]
 type Store = Callable[[], Awaitable[StoredWithTitle]]
+# finish_turn, but for the parts of the stream, the question's marks, and the files.
+type Finish = Callable[
+    [UnstoredParts, QuestionMarks, Sequence[NewFile]], Awaitable[StoredWithTitle]
+]
 
 
 async def make_answer(database: Database, answer: Answer, deadline: Deadline) -> None:
@@ -67,9 +74,8 @@ async def make_answer(database: Database, answer: Answer, deadline: Deadline) ->
                 rest = cost.beyond(message.prompt_tokens, message.completion_tokens)
                 marks = _marks(model_answer, rest)
                 shown = files.files(answer.parts.steps)
-                store = partial(
-                    finish_turn, database, answer.turn, message, title, unstored, marks, shown
-                )
+                finish = partial(finish_turn, database, answer.turn, message, title)
+                store = partial(_finish, finish, unstored, stream, marks, shown)
                 stored, title_now = await _store(store, deadline.last_words_at)
         if model_answer.failure is None:
             title_parts = unstored.title_parts if title == title_now else b""
@@ -190,6 +196,22 @@ def _unstored_parts(
     end = ui_stream.finish(message) if failure is None else ui_stream.error(failure.detail)
     last_parts = end + ui_stream.DONE
     return UnstoredParts(stream.stored_parts, stream.unstored(), title_parts, last_parts)
+
+
+async def _finish(
+    finish: Finish,
+    unstored: UnstoredParts,
+    stream: BatchedStream,
+    marks: QuestionMarks,
+    files: Sequence[NewFile],
+) -> StoredWithTitle:
+    """Run `finish_turn`; if the database has lost batches in a crash, again with all parts."""
+    try:
+        return await finish(unstored, marks, files)
+    except StoredPartsLostError:
+        log("stream_parts_lost", count=unstored.stored_parts)
+        everything = replace(unstored, stored_parts=0, parts=stream.parts_from(0))
+        return await finish(everything, marks, files)
 
 
 async def _store(store: Store, give_up_at: float) -> StoredWithTitle:

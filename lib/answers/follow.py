@@ -5,13 +5,14 @@ readers of one answer in a process share one poll.
 """
 
 import asyncio
+import time
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Literal, assert_never
 from uuid import UUID, uuid4
 
 from lib.database.client import Database
-from lib.database.statements import Statement
+from lib.database.statements import Call, Statement
 from lib.identity.callers import Caller
 from lib.problems import AnswerNotStored, DatabaseTooSlow, DatabaseUnavailable, ModelFailed, Problem
 from lib.runtime.log import log
@@ -19,15 +20,18 @@ from lib.runtime.trace import begin_background
 from lib.settings import settings
 from lib.streams import parts as ui_stream
 from lib.streams.compact import expand
-from lib.streams.stream import Stream
+from lib.streams.stream import END_PARTS, Stream
 from lib.turns.recover import recover_turn
 
-# A running answer stores its new parts in batches, one each quarter of a second.
+# A running answer that is followed stores its new parts in batches, one each quarter of a second.
 SHORTEST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 0.5
 LENGTHENING = 1.5
 # The poll goes on for so long after the last reader has left.
 READERLESS_SECONDS = 2.0
+# How often the process that makes the answer is told that it is followed. A mark counts for 5
+# seconds (sql/functions/store_stream_batches.sql).
+MARK_SECONDS = 2.0
 LAST_PART = 2**31 - 1
 StreamState = Literal["running", "lapsed", "ended", "stopped"]
 
@@ -50,7 +54,19 @@ class StoredParts:
     parts: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class FollowedStream:
+    """The row of mark_stream_followed.
+
+    Attributes:
+        turn_id: token of the attempt that makes the answer.
+    """
+
+    turn_id: UUID
+
+
 READ_STREAM = Statement("answers/read_stream", StoredParts)
+MARK_STREAM_FOLLOWED = Statement("answers/mark_stream_followed", FollowedStream)
 
 
 async def read_stream(
@@ -73,17 +89,20 @@ async def read_stream(
     Raises:
         DatabaseUnavailable: see `Database.run`.
     """
-    return await database.run_as(
-        caller,
-        caller.reachable(conversation_id),
-        READ_STREAM(
-            conversation_id=conversation_id,
-            user_id=caller.user_id,
-            turn_id=turn_id,
-            first_part=first_part,
-            retention_days=settings().retention_days,
-            now=None,
-        ),
+    call = _read_call(caller, conversation_id, turn_id, first_part)
+    return await database.run_as(caller, caller.reachable(conversation_id), call)
+
+
+def _read_call(
+    caller: Caller, conversation_id: UUID, turn_id: UUID | None, first_part: int
+) -> Call[StoredParts]:
+    return READ_STREAM(
+        conversation_id=conversation_id,
+        user_id=caller.user_id,
+        turn_id=turn_id,
+        first_part=first_part,
+        retention_days=settings().retention_days,
+        now=None,
     )
 
 
@@ -105,23 +124,35 @@ class Follower:
         self.was_stopped = False
         self.has_begun = False
         self._readerless_seconds = 0.0
+        self._mark_at = 0.0
         self._database = database
         self._caller = caller
         self._conversation_id = conversation_id
         self._turn_id = turn_id
 
     def add(self, rows: list[StoredParts]) -> bool:
-        """Add the new parts in rows of read_stream; return whether there were any."""
+        """Add the new parts in rows of read_stream; return whether there were any.
+
+        A crash of the database may lose the last batches. Parts behind a gap wait until the process
+        that makes the answer has stored the missing ones again.
+        """
         count_before = len(self.stream.parts)
         for row in rows:
-            if row.parts is not None and row.first_part is not None:
-                parts = expand(row.parts.encode())
-                new = parts[len(self.stream.parts) - row.first_part :]
+            if row.parts is None or row.first_part is None:
+                continue
+            known = len(self.stream.parts) - row.first_part
+            if known < 0:
+                break
+            parts = expand(row.parts.encode())
+            if row.state == "ended":
+                # An answer that was recovered after such a crash may be shorter than its readers
+                # know it, and still needs its end.
+                new = parts[min(known, max(0, len(parts) - END_PARTS)) :]
                 self.has_begun = self.has_begun or bool(new)
-                if row.state == "ended":
-                    self.stream.end(*new)
-                elif new:
-                    self.stream.add(*new)
+                self.stream.end(*new)
+            elif new := parts[known:]:
+                self.has_begun = True
+                self.stream.add(*new)
         return len(self.stream.parts) > count_before
 
     def expect_reader(self) -> None:
@@ -170,13 +201,22 @@ class Follower:
         return False
 
     async def _read(self) -> list[StoredParts]:
-        return await read_stream(
-            self._database,
-            self._caller,
-            self._conversation_id,
-            self._turn_id,
-            first_part=len(self.stream.parts),
+        read = _read_call(
+            self._caller, self._conversation_id, self._turn_id, len(self.stream.parts)
         )
+        reachable = self._caller.reachable(self._conversation_id)
+        if time.monotonic() < self._mark_at or not self.stream.parts:
+            return await self._database.run_as(self._caller, reachable, read)
+        mark = MARK_STREAM_FOLLOWED(
+            conversation_id=self._conversation_id,
+            user_id=self._caller.user_id,
+            turn_id=self._turn_id,
+            now=None,
+        )
+        rows, marked = await self._database.run_as(self._caller, reachable, read, mark)
+        if marked:
+            self._mark_at = time.monotonic() + MARK_SECONDS
+        return rows
 
 
 _followers: dict[tuple[UUID, str | None], tuple[Follower, asyncio.Task[None]]] = {}

@@ -9,6 +9,7 @@ and only if METRICS_TOKEN is set. An instance that is killed loses its counts si
 import asyncio
 import json
 import math
+import random
 import time
 from functools import cache
 
@@ -26,6 +27,8 @@ STORE_SECONDS = 15.0
 PATIENCE_SECONDS = 1.0
 # An instance that is told to end has half a second in all.
 LAST_PATIENCE_SECONDS = 0.4
+# Of the table: each call adds to the rows of one.
+SHARDS = 16
 ADD_COUNTERS = Statement("operations/add_counters", Nothing)
 
 
@@ -47,7 +50,9 @@ def adding(cells: Cells) -> Call[Nothing]:
         }
         for (metric, function, label, bound), (count, total) in cells.items()
     ]
-    return ADD_COUNTERS(counters=json.dumps(rows), now=None)
+    # Another shard each time: those that add at once seldom wait for each other.
+    shard = random.randrange(SHARDS)  # noqa: S311 (not a secret)
+    return ADD_COUNTERS(shard=shard, counters=json.dumps(rows), now=None)
 
 
 class Storing:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+import psycopg
+
 from lib.conversations.conversation import LOCK_CONVERSATION, ConversationId, title_of
 from lib.conversations.message import Message
 from lib.conversations.parts import File
@@ -49,6 +51,12 @@ class AddedCost:
     question_id: int | None
 
 
+class StoredPartsLostError(Exception):
+    """Batches of the answer's stream are missing, because the database has crashed."""
+
+
+# Raised by finish_turn.
+PARTS_LOST = "PA013"
 FINISH_TURN = Statement("turns/finish_turn", StoredAnswer, is_entrance=True)
 RELEASE_TURN = Statement("turns/release_turn", ConversationId)
 ADD_COST = Statement("turns/add_cost", AddedCost)
@@ -153,6 +161,8 @@ async def finish_turn(
 
     Raises:
         AnswerNotStored: when the attempt has lost its lease, or the conversation was deleted.
+        StoredPartsLostError: when `rest.stored_parts` are not all in batches. Nothing was stored:
+            send all parts as the rest.
         DatabaseUnavailable: see `Database.run`; the answer may or may not be stored.
     """
     key = TurnKey(
@@ -165,11 +175,16 @@ async def finish_turn(
     )
     call = finish_call(key, answer, title, rest, marks)
     reachable = turn.caller.reachable(turn.conversation_id)
-    if files:
-        stored_files = file_call(key, answer, files)
-        rows, _ = await database.run_as(turn.caller, reachable, call, stored_files)
-    else:
-        rows = await database.run_as(turn.caller, reachable, call)
+    try:
+        if files:
+            stored_files = file_call(key, answer, files)
+            rows, _ = await database.run_as(turn.caller, reachable, call, stored_files)
+        else:
+            rows = await database.run_as(turn.caller, reachable, call)
+    except psycopg.Error as error:
+        if error.sqlstate == PARTS_LOST:
+            raise StoredPartsLostError from error
+        raise
     if not rows:
         raise AnswerNotStored
     [stored] = rows

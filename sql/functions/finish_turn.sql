@@ -54,7 +54,8 @@
 --
 -- Returns 0 or 1 row: id and created_at of the answer; current_title, the conversation's title. 0 rows: the lease
 -- is lost, or the conversation is deleted, and nothing was stored.
--- Raises what act_as_caller raises.
+-- Raises what act_as_caller raises; PA013 when the batches do not have all of stored_parts, and stores nothing: a crash
+-- of the database may lose batches (store_stream_batches). Call again with stored_parts 0 and all parts.
 -- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, tool_runs_pkey,
 -- stream_batches_pkey, finished_streams_pkey.
 CREATE OR REPLACE FUNCTION finish_turn(
@@ -118,6 +119,7 @@ DECLARE
     existing record;
     superseded_count integer;
     earlier_parts text;
+    earlier_count integer;
 BEGIN
     IF approach IS NOT NULL THEN
         PERFORM act_as_caller(
@@ -297,14 +299,21 @@ BEGIN
             WHERE
                 stream_batches.conversation_id = finish_turn.conversation_id
                 AND stream_batches.user_id IS NOT DISTINCT FROM finish_turn.user_id
-            RETURNING stream_batches.turn_id, stream_batches.first_part, stream_batches.parts
+            RETURNING
+                stream_batches.turn_id, stream_batches.first_part, stream_batches.part_count, stream_batches.parts
         )
 
-        SELECT string_agg(removed_batches.parts, '' ORDER BY removed_batches.first_part) INTO earlier_parts
+        SELECT
+            string_agg(removed_batches.parts, '' ORDER BY removed_batches.first_part),
+            sum(removed_batches.part_count)
+        INTO earlier_parts, earlier_count
         FROM removed_batches
         WHERE
             removed_batches.turn_id = finish_turn.turn_id
             AND removed_batches.first_part < finish_turn.stored_parts;
+    END IF;
+    IF finish_turn.stored_parts <> coalesce(earlier_count, 0) THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA013', MESSAGE = 'stored parts of the answer are missing';
     END IF;
 
     -- Readers come back within a minute, or not at all.

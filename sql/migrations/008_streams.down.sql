@@ -10,7 +10,7 @@ BEGIN
         FROM pg_proc
         WHERE
             pg_proc.pronamespace = current_schema()::regnamespace
-            AND pg_proc.proname IN ('begin_turn', 'decide_turn', 'finish_turn')
+            AND pg_proc.proname IN ('begin_turn', 'decide_turn', 'finish_turn', 'store_stream_batches')
             AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
     LOOP
         EXECUTE format('DROP FUNCTION %s', signature);

@@ -3,7 +3,8 @@
 -- Locks: SHARE ROW EXCLUSIVE on conversations, for a moment (foreign keys of empty tables).
 -- Undo: 008_streams.down.sql.
 
--- A row is inserted every quarter of a second while an answer is made; finish_turn deletes them.
+-- A row is inserted every second while an answer is made, or every quarter of a second while another process
+-- follows it; finish_turn deletes them.
 CREATE TABLE IF NOT EXISTS stream_batches (
     conversation_id uuid NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
     turn_id uuid NOT NULL,
@@ -12,6 +13,7 @@ CREATE TABLE IF NOT EXISTS stream_batches (
     part_count integer NOT NULL,
     parts text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
+    followed_at timestamptz,
     PRIMARY KEY (conversation_id, turn_id, first_part)
 );
 -- count_backlog: one entry for each answer that is being made, or whose function was killed.
@@ -28,6 +30,8 @@ COMMENT ON COLUMN stream_batches.part_count IS 'Parts in the batch';
 COMMENT ON COLUMN stream_batches.parts
 IS 'The parts: server-sent events as they are sent, but one line for a run of pieces of one text, thought or call (lib/streams/compact.py)';
 COMMENT ON COLUMN stream_batches.created_at IS 'When the batch was stored';
+COMMENT ON COLUMN stream_batches.followed_at
+IS 'When another process last said that it follows the answer, as known with this batch; NULL: none has';
 
 -- The answers of the last minute, and not the last answer alone: a reader must find the end of its answer even if
 -- the next answer has ended too. The conversation's next answer deletes older rows, or the clean-up.
@@ -57,8 +61,8 @@ ALTER TABLE finished_streams ENABLE ROW LEVEL SECURITY;
 -- No INSERT: store_stream_batches writes outside the wall, for all running answers of a process at once.
 GRANT SELECT, DELETE ON stream_batches TO parley_app;
 GRANT SELECT, INSERT, DELETE ON finished_streams TO parley_app;
--- claim_conversation.
-GRANT UPDATE (user_id) ON stream_batches TO parley_app;
+-- claim_conversation, and mark_stream_followed.
+GRANT UPDATE (user_id, followed_at) ON stream_batches TO parley_app;
 GRANT UPDATE (user_id) ON finished_streams TO parley_app;
 
 DROP POLICY IF EXISTS own_stream_batches ON stream_batches;

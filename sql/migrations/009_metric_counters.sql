@@ -3,9 +3,11 @@
 -- Locks: none on an existing table.
 -- Undo: 009_metric_counters.down.sql.
 
--- Some hundred rows, each updated by every instance from time to time. With room on the page and no second index,
--- an update leaves no index entry for vacuum.
+-- Some hundred rows a shard, each updated by every instance from time to time. Instances that add to one row wait for
+-- each other, to the end of the transaction, so each call adds to the rows of one of 16 shards. With room on the page
+-- and no second index, an update leaves no index entry for vacuum.
 CREATE TABLE IF NOT EXISTS metric_counters (
+    shard smallint NOT NULL,
     metric varchar(100) NOT NULL,
     function varchar(100) NOT NULL,
     label varchar(100) NOT NULL,
@@ -15,10 +17,11 @@ CREATE TABLE IF NOT EXISTS metric_counters (
     day date NOT NULL,
     day_count bigint NOT NULL,
     day_total double precision NOT NULL,
-    PRIMARY KEY (metric, function, label, bound)
+    PRIMARY KEY (shard, metric, function, label, bound)
 ) WITH (fillfactor = 50);
 
 COMMENT ON TABLE metric_counters IS 'Parley: the metrics that all instances have counted; empty it to begin again';
+COMMENT ON COLUMN metric_counters.shard IS 'One of 16, by chance; the count of a cell is the sum over all of them';
 COMMENT ON COLUMN metric_counters.metric IS 'The metric, as lib/runtime/counting.py names it';
 COMMENT ON COLUMN metric_counters.function IS 'The function that counted it: its file, without the suffix';
 COMMENT ON COLUMN metric_counters.label IS 'The label of the metric: a statement, a code; empty: none';

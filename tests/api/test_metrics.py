@@ -297,12 +297,13 @@ async def test_an_instance_answers_the_counts_of_another_instance(
 
 
 async def test_metrics_include_counters_that_are_just_being_stored(
-    parley: Parley, database: psycopg.Connection
+    parley: Parley, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lib.operations.counters, "SHARDS", 1)
     with database.transaction():
         database.execute("""
             INSERT INTO metric_counters
-            VALUES ('responses', 'api/health', '200', 'infinity', 1, 0, current_date, 1, 0)
+            VALUES (0, 'responses', 'api/health', '200', 'infinity', 1, 0, current_date, 1, 0)
         """)
         # Its counters now wait for that row, after its response.
         await parley.get("/api/health")

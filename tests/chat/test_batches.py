@@ -9,6 +9,7 @@ import pytest
 
 import lib.answers._batches
 import lib.database.client
+from lib.answers._batches import BatchedStream
 from lib.streams.compact import expand
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import Parley, id_of, parts_of, running_product, text_of
@@ -43,6 +44,12 @@ async def parley(
         yield running
 
 
+def _batched() -> list[BatchedStream]:
+    """Return the streams of this process that are stored in batches."""
+    tasks = lib.answers._batches._batch_tasks.values()
+    return [batched for task in tasks for batched in task._streams]
+
+
 async def longest_wait(reading: Reading) -> float:
     """Return the longest time, in seconds, between two words until the last."""
     longest, last = 0.0, time.monotonic()
@@ -66,9 +73,72 @@ def stored_stream(database: psycopg.Connection) -> str:
     return b"".join(expand(parts.encode())).decode()
 
 
-async def test_batches_are_stored_a_few_times_a_second_and_deleted_with_the_answers_end(
+async def test_the_first_parts_are_stored_at_once_and_then_no_more_than_a_batch_a_second(
+    parley: Parley,
+    model: ScriptedModel,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lib.answers._batches, "UNFOLLOWED_SECONDS", 3600)
+    go = asyncio.Event()
+    first = await begun(parley, model, Reply(pieces=PIECES, until=go, pauses_after=5))
+    await until_stored(database, "word0")
+    [(count,)] = database.execute("SELECT part_count FROM stream_batches").fetchall()
+
+    go.set()
+
+    whole = (await first.end()).text
+    # Five words behind the beginnings of the answer, of its step and of its text.
+    assert 0 < count <= 8
+    assert stored_stream(database) == whole
+
+
+@pytest.mark.usefixtures("elsewhere")
+async def test_an_answer_that_another_process_follows_is_stored_in_quick_batches(
+    parley: Parley,
+    model: ScriptedModel,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go = asyncio.Event()
+    reply = Reply(pieces=PIECES, until=go, pauses_after=5, hangs_after=10)
+    first = await begun(parley, model, reply)
+    await until_stored(database, "word4")
+    second = resuming(parley.client)
+    await second.has("word4")
+    await until(lambda: any(each.is_followed for each in _batched()))
+    # From here on an answer that is not followed would store nothing more.
+    monkeypatch.setattr(lib.answers._batches, "UNFOLLOWED_SECONDS", 3600)
+    go.set()
+
+    await second.has("word9")
+    await first.leave()
+    await second.leave()
+
+
+async def test_an_answer_that_no_other_process_follows_is_not_marked(
     parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
+    first = await begun(parley, model, Reply(hangs_after=2))
+    await until_stored(database, "how")
+    second = resuming(parley.client)
+    await second.has("how")
+
+    # The reader reads from the process that makes the answer.
+    marks = "SELECT count(*) FROM stream_batches WHERE followed_at IS NOT NULL"
+    assert database.execute(marks).fetchone() == (0,)
+
+    await first.leave()
+    await second.leave()
+
+
+async def test_batches_have_no_gaps_and_are_deleted_with_the_answers_end(
+    parley: Parley,
+    model: ScriptedModel,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lib.answers._batches, "UNFOLLOWED_SECONDS", 0.25)
     first = await begun(parley, model, Reply(pieces=PIECES, seconds_between=0.05))
     await first.has("word15")
     batches = database.execute(
@@ -92,9 +162,16 @@ async def test_a_batch_of_much_text_is_stored_before_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lib.answers._batches, "BATCH_SECONDS", 3600)
-    first = await begun(parley, model, Reply(pieces=("x" * 3000,) * 2, hangs_after=1))
+    monkeypatch.setattr(lib.answers._batches, "UNFOLLOWED_SECONDS", 3600)
+    go = asyncio.Event()
+    pieces = ("x" * 3000, "y" * 20_000, "end")
+    first = await begun(
+        parley, model, Reply(pieces=pieces, until=go, pauses_after=1, hangs_after=2)
+    )
 
     await until_stored(database, "xxx")
+    go.set()
+    await until_stored(database, "yyy")
 
     await first.leave()
 

@@ -223,6 +223,7 @@ async def test_an_attempt_that_lost_its_lease_writes_nothing_any_more(
     # Without batches, which prolong the lease. (One may be on its way, so the lease may need to be
     # ended twice.)
     monkeypatch.setattr(lib.answers._batches, "BATCH_SECONDS", 3600)
+    monkeypatch.setattr(lib.answers._batches, "UNFOLLOWED_SECONDS", 3600)
     recovered_count = 0
     while not recovered_count:
         database.execute("UPDATE conversations SET turn_expires_at = now() - interval '1 second'")

@@ -77,6 +77,7 @@ async def test_an_attempt_that_lost_its_turn_runs_no_tool(
 ) -> None:
     # Without batches, which would tell the attempt before it comes to the tool.
     monkeypatch.setattr(lib.answers._batches, "BATCH_SECONDS", 60)
+    monkeypatch.setattr(lib.answers._batches, "UNFOLLOWED_SECONDS", 60)
     bread = Called("add_task", {"title": "Buy bread"})
     model.replies = [Reply(seconds_before=0.5, chunks=calling(bread).chunks), DONE]
     first = asyncio.create_task(parley.send("Add bread", user="ann"))

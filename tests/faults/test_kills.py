@@ -19,7 +19,7 @@ import psutil
 import psycopg
 import pytest
 
-from lib.answers._batches import BATCH_SECONDS, TICK_SECONDS
+from lib.answers._batches import TICK_SECONDS, UNFOLLOWED_SECONDS
 from lib.conversations.parts import Reasoning, Text
 from lib.conversations.steps import StepColumns, steps_of
 from lib.http.ids import conversation_id_of
@@ -244,8 +244,8 @@ async def test_50_answers_of_killed_functions_lose_a_batch_at_most_and_are_the_s
         if text or len(answer.came) > len("".join(FIRST_THOUGHTS))
     )
     assert len(killed) == KILLS
-    assert lost[len(lost) // 2] < BATCH_SECONDS + TICK_SECONDS
-    assert lost[-1] < BATCH_SECONDS + TICK_SECONDS + SLACK_SECONDS
+    assert lost[len(lost) // 2] < UNFOLLOWED_SECONDS + TICK_SECONDS
+    assert lost[-1] < UNFOLLOWED_SECONDS + TICK_SECONDS + SLACK_SECONDS
     # No batch and no lease is left behind.
     assert database.execute(
         "SELECT (SELECT count(*) FROM stream_batches), "

@@ -259,6 +259,13 @@ CALLS = {
     )
     + ";"
     + OF_FILES.format(conversation="md5('1')::uuid", user="'user-1'", message="'message-20'"),
+    "store_stream_batches": """
+        SELECT store_stream_batches(
+            ARRAY[md5('1')::uuid, md5('4')::uuid], ARRAY['user-1', NULL],
+            ARRAY[md5('1')::uuid, md5('4')::uuid], ARRAY[999999, 999999], ARRAY[2000, 1990],
+            ARRAY[10, 10], ARRAY['data: {}', 'data: {}'], NULL
+        )
+    """,
     "remember_user": "SELECT remember_user('user-7', 'new@example.com', 'Seven')",
     "delete_old_chat_messages": """
         SELECT delete_old_chat_messages('25 days', 500, '-infinity', NULL)

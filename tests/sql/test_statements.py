@@ -24,6 +24,7 @@ from tests.support.statement_files import (
     TOUCHED,
     WITHOUT_CALLER,
     loaded_statements,
+    read_function,
     read_statement,
     read_work,
 )
@@ -132,19 +133,23 @@ def test_what_works_for_several_callers_takes_caller_and_token_from_each_row(nam
     statement = read_statement(name)
 
     assert {"user_ids": "text[]", "turn_ids": "uuid[]"}.items() <= statement.declared.items()
-    touched = Counter(alias or table for table, alias in TOUCHED.findall(statement.body))
+    # Its function looks at one answer after the other.
+    body = read_function(name).body
+    touched = Counter(alias or table for table, alias in TOUCHED.findall(body))
     for condition in (
-        r"(\w+)\.user_id IS NOT DISTINCT FROM (?:running|locked)\.user_id",
-        r"(?:running\.turn_id = )?(\w+)\.turn_id(?: = (?:running|locked)\.turn_id)?",
+        r"(\w+)\.user_id IS NOT DISTINCT FROM user_ids\[answer\]",
+        r"(\w+)\.turn_id = turn_ids\[answer\]",
     ):
-        conditions = re.findall(rf"(?:WHERE|AND)\s+{condition}\n", statement.body)
+        conditions = re.findall(rf"(?:WHERE|AND)\s+{condition};?\n", body)
         assert Counter(conditions) == touched, condition
-    # What is written is written of the rows that have passed, under the caller's name.
-    [(table, columns, source)] = re.findall(
-        rf"INSERT INTO ({OWNED}) \(([^)]*)\)\s+SELECT[^;]*?FROM (\w+)\n", statement.body
+    # What is written is written under the caller's name.
+    [(table, columns, values)] = re.findall(
+        rf"INSERT INTO ({OWNED}) \(([^)]*)\)\s+VALUES \(([^;]*)\);", body
     )
-    assert (table, source) == ("stream_batches", "locked")
-    assert "user_id" in columns
+    assert table == "stream_batches"
+    names = [column.strip() for column in columns.split(",")]
+    written = dict(zip(names, (value.strip() for value in values.split(",")), strict=True))
+    assert (written["user_id"], written["turn_id"]) == ("user_ids[answer]", "turn_ids[answer]")
 
 
 @pytest.mark.parametrize("name", sorted(FOR_THE_CRON))

@@ -49,6 +49,7 @@ FUNCTION_CALLS = {
     "search_conversations",
     "sign_out_everywhere",
     "store_message_files",
+    "store_stream_batches",
 }
 
 # Those that are not about what one caller owns.

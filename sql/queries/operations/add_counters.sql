@@ -1,17 +1,19 @@
 -- add_counters :exec
 -- Add the counts of an instance since its last call; they are sums, and name no user.
 --
--- The order of the index lets two instances that add at once wait in turn, without a deadlock.
+-- The order of the index lets two instances that add to one shard at once wait in turn, without a deadlock.
 --
 -- Parameters
+--   shard     smallint     0 to 15: the rows to add to
 --   counters  jsonb        a list of {metric, function, label, bound, count, total}
 --   now       timestamptz  the time; null: the database's clock
 --
 -- Index metric_counters_pkey.
 INSERT INTO metric_counters AS already (
-    metric, function, label, bound, count, total, day, day_count, day_total
+    shard, metric, function, label, bound, count, total, day, day_count, day_total
 )
 SELECT
+    %(shard)s::smallint,
     counted.metric,
     counted.function,
     counted.label,
@@ -32,7 +34,7 @@ FROM
             total double precision
         )
 ORDER BY counted.metric, counted.function, counted.label, counted.bound
-ON CONFLICT (metric, function, label, bound) DO UPDATE SET
+ON CONFLICT (shard, metric, function, label, bound) DO UPDATE SET
     count = already.count + excluded.count,
     total = already.total + excluded.total,
     day_count = CASE

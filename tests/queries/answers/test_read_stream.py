@@ -24,10 +24,12 @@ async def test_a_running_answer_is_read_from_its_first_part_on(
     turns: Turns, streams: Streams
 ) -> None:
     begun = await turns.begin()
-    await streams.store(begun, "de", 3)
-    await streams.store(begun, "abc")
+    await streams.store(begun, "ab")
+    await streams.store(begun, "de", 2)
+    # Stored again, it lies behind the other in the table.
+    await streams.store(begun, "ab")
 
-    assert await streams.read() == [batch(begun, 0, "abc"), batch(begun, 3, "de")]
+    assert await streams.read() == [batch(begun, 0, "ab"), batch(begun, 2, "de")]
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,40 @@ async def test_a_first_try_that_arrives_after_its_retry_removes_no_parts(
     assert rows.run(BATCHES) == [(0, 3, "abc")]
 
 
+@pytest.mark.parametrize(
+    ("lost", "lost_from", "missing"), [("= 2", 2, "cdef"), (">= 0", 0, "abcdef")]
+)
+async def test_no_batch_is_stored_behind_a_missing_one_and_the_attempt_learns_from_where_to_go_on(
+    turns: Turns, streams: Streams, rows: Rows, lost: str, lost_from: int, missing: str
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "ab")
+    await streams.store(begun, "cd", 2)
+    rows.run(f"DELETE FROM stream_batches WHERE first_part {lost}")
+
+    outcome = await streams.store(begun, "ef", 4)
+
+    assert (outcome.is_held, outcome.is_stored, outcome.lost_from) == (True, False, lost_from)
+    assert (await streams.store(begun, missing, lost_from)).is_stored
+    assert "".join(str(parts) for _, _, parts in rows.run(BATCHES)) == "abcdef"
+
+
+async def test_the_transaction_of_batches_and_no_other_of_its_session_ends_without_the_disk(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    call = streams.store_call(Parts(begun, "abc"))
+    rows.run("SET synchronous_commit = on")
+
+    with rows.connection.transaction():
+        rows.connection.execute(call.statement.sql, call.parameters)
+        # As it is when the transaction ends.
+        assert rows.run("SHOW synchronous_commit") == [("off",)]
+
+    assert rows.run("SHOW synchronous_commit") == [("on",)]
+    assert rows.run(BATCHES) == [(0, 3, "abc")]
+
+
 async def test_an_attempt_that_lost_the_turn_stores_no_batch_and_learns_of_it(
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:

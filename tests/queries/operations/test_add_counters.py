@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from lib.database.client import Database, database
-from lib.operations.counters import adding
+from lib.operations.counters import SHARDS, adding
 from lib.operations.metrics import LIST_COUNTERS, Counter
 from tests.support.product import forget_process
 
@@ -34,10 +34,12 @@ async def add(
     total: float,
     at: datetime,
     key: tuple[str, str, str, float] = KEY,
+    shard: int | None = None,
 ) -> None:
-    """Add to a counter at some time."""
+    """Add to a counter at some time; to a shard by chance, if none is named."""
     call = adding({key: (count, total)})
-    await product.run(type(call)(call.statement, call.parameters | {"now": at}))
+    named = {} if shard is None else {"shard": shard}
+    await product.run(type(call)(call.statement, call.parameters | {"now": at} | named))
 
 
 async def listed(product: Database, at: datetime) -> list[Counter]:
@@ -54,6 +56,40 @@ async def test_what_is_added_adds_up(product: Database) -> None:
         Counter(*KEY, 5, 0.75, 5, 0.75),
         Counter(*LAST, 1, 20.0, 1, 20.0),
     ]
+
+
+async def test_the_counts_of_all_shards_are_one_sum(product: Database) -> None:
+    for shard in range(SHARDS):
+        await add(product, 2, 0.5, NOON, shard=shard)
+    tomorrow = NOON + timedelta(hours=12)
+    await add(product, 3, 0.25, tomorrow, shard=7)
+
+    assert await listed(product, NOON) == [
+        Counter(*KEY, 2 * SHARDS + 3, 0.5 * SHARDS + 0.25, 2 * (SHARDS - 1), 0.5 * (SHARDS - 1))
+    ]
+    assert await listed(product, tomorrow) == [
+        Counter(*KEY, 2 * SHARDS + 3, 0.5 * SHARDS + 0.25, 3, 0.25)
+    ]
+
+
+async def test_a_call_waits_for_no_other_that_adds_to_another_shard(
+    product: Database, database: psycopg.Connection
+) -> None:
+    first = adding({KEY: (1, 0.5)})
+    with database.transaction():
+        database.execute(first.statement.sql, first.parameters | {"shard": 0})
+
+        async with asyncio.timeout(30):
+            await add(product, 2, 0.5, NOON, shard=1)
+
+    [counter] = await listed(product, NOON)
+    assert counter.count == 3
+
+
+def test_calls_are_spread_over_all_shards() -> None:
+    shards = [adding({KEY: (1, 0.5)}).parameters["shard"] for _ in range(1000)]
+
+    assert {*shards} == {*range(SHARDS)}
 
 
 async def test_a_day_by_utc_begins_anew(product: Database) -> None:

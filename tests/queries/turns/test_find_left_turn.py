@@ -14,12 +14,27 @@ async def test_find_left_turn_returns_the_question_and_all_parts_in_order(
     turns: Turns, streams: Streams
 ) -> None:
     begun = await turns.begin("Hello!")
-    for parts, first_part in (("kl", 10), ("ab", 0), ("cdefghij", 2)):
+    # Stored again, the first lies behind the others in the table.
+    for parts, first_part in (("ab", 0), ("cdefghij", 2), ("kl", 10), ("ab", 0)):
         await streams.store(begun, parts, first_part)
 
     left_turns = await streams.find_left(begun)
 
     assert left_turns == [LeftTurn(begun.question.id, "Hello!", "abcdefghijkl")]
+
+
+@pytest.mark.parametrize(
+    ("lost", "left"), [("= 10", "abcdefghij"), ("= 2", "ab"), (">= 2", "ab"), ("= 0", "")]
+)
+async def test_find_left_turn_returns_the_parts_up_to_the_first_missing_one(
+    turns: Turns, streams: Streams, rows: Rows, lost: str, left: str
+) -> None:
+    begun = await turns.begin("Hello!")
+    for parts, first_part in (("ab", 0), ("cdefghij", 2), ("kl", 10)):
+        await streams.store(begun, parts, first_part)
+    rows.run(f"DELETE FROM stream_batches WHERE first_part {lost}")
+
+    assert await streams.find_left(begun) == [LeftTurn(begun.question.id, "Hello!", left)]
 
 
 async def test_an_attempt_without_stored_parts_is_found_with_an_empty_text(

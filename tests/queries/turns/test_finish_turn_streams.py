@@ -2,8 +2,10 @@
 
 from uuid import uuid4
 
+import psycopg
 import pytest
 
+from lib.turns.finish import PARTS_LOST
 from tests.support.steps.rows import Rows
 from tests.support.steps.streams import Streams
 from tests.support.steps.turns import Turns
@@ -16,7 +18,9 @@ async def test_finish_turn_joins_the_batches_and_the_unstored_parts_into_one_str
     turns: Turns, streams: Streams, rows: Rows
 ) -> None:
     begun = await turns.begin(user_id="ada")
+    await streams.store(begun, "ab")
     await streams.store(begun, "cdefghij", 2)
+    # Stored again, it lies behind the other in the table.
     await streams.store(begun, "ab")
     turns.wait(seconds=3)
 
@@ -40,6 +44,39 @@ async def test_a_batch_that_was_stored_unnoticed_is_not_in_the_stream_twice(
     await turns.finish(begun, stored_parts=3, parts="defg")
 
     assert rows.run(FINISHED) == [("abcdefg",)]
+
+
+@pytest.mark.parametrize("lost", ["= 0", "= 2", "= 5", ">= 2", ">= 0"])
+async def test_finish_turn_stores_nothing_while_parts_that_it_takes_over_are_missing(
+    turns: Turns, streams: Streams, rows: Rows, lost: str
+) -> None:
+    begun = await turns.begin()
+    for parts, first_part in (("ab", 0), ("cde", 2), ("f", 5)):
+        await streams.store(begun, parts, first_part)
+    rows.run(f"DELETE FROM stream_batches WHERE first_part {lost}")
+
+    with pytest.raises(psycopg.Error) as raised:
+        await turns.finish(begun, stored_parts=6, parts="g")
+
+    assert raised.value.sqlstate == PARTS_LOST
+    assert rows.run(FINISHED) == []
+    assert rows.current(begun.conversation_id) == ["Hello!"]
+    assert rows.run("SELECT turn_id FROM conversations") == [(begun.turn_id,)]
+    # With all parts the answer is stored, and its stream has none twice.
+    assert await turns.finish(begun, parts="abcdefg")
+    assert rows.run(FINISHED) == [("abcdefg",)]
+    assert rows.run(BATCHES) == []
+
+
+async def test_an_attempt_that_lost_the_turn_and_its_parts_learns_of_the_turn_alone(
+    turns: Turns, streams: Streams, rows: Rows
+) -> None:
+    begun = await turns.begin()
+    await streams.store(begun, "abc")
+    await turns.release(begun)
+
+    assert await turns.finish(begun, stored_parts=3, parts="d") == []
+    assert rows.run(FINISHED) == []
 
 
 async def test_without_batches_the_unstored_parts_are_the_stream(turns: Turns, rows: Rows) -> None:

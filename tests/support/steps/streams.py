@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from lib.answers._batches import STORE_STREAM_BATCHES, BatchOutcome
-from lib.answers.follow import READ_STREAM, StoredParts
+from lib.answers.follow import MARK_STREAM_FOLLOWED, READ_STREAM, StoredParts
 from lib.database.statements import Call
 from lib.operations.clean_up import DELETE_OLD_FINISHED_STREAMS
 from lib.turns.recover import FIND_LEFT_TURN, LIST_LAPSED_TURNS, LapsedTurn, LeftTurn
@@ -84,6 +84,18 @@ class Streams:
             ),
         )
         return rows
+
+    async def mark_followed(self, begun: Begun, user_id: str | None = None) -> None:
+        """Run mark_stream_followed for an attempt."""
+        await self.turns.database.run(
+            act_as(user_id, begun.conversation_id),
+            MARK_STREAM_FOLLOWED(
+                conversation_id=begun.conversation_id,
+                user_id=user_id,
+                turn_id=begun.turn_id,
+                now=self.turns.now,
+            ),
+        )
 
     async def stop(self, user_id: str | None = None) -> list[StoppedTurn]:
         """Run stop_turn."""
