@@ -29,7 +29,7 @@ from lib.turns.turn import LEASE_SECONDS, Turn, lease_seconds
 # Of an answer that another process follows.
 BATCH_SECONDS = 0.25
 BATCH_BYTES = 2048
-# Of the others: what a killed function loses of them at most.
+# Of the others. A killed function loses the text of this time at most.
 UNFOLLOWED_SECONDS = 1.0
 UNFOLLOWED_BYTES = 16 * 1024
 # The pause between two looks whether a batch is due, and so the shortest between two batches.

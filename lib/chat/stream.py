@@ -25,7 +25,7 @@ from lib.turns.stop import stop_turn
 
 # The number of a stream's newest part, for readers that count parts from the end.
 TAIL_INDEX = "x-workflow-stream-tail-index"
-# A running attempt looks four times a second whether it must stop. One that has not looked for so
+# A running attempt looks every second whether it must stop. One that has not looked for so
 # long is dead, although its lease still runs, and its turn is recovered.
 STOP_PATIENCE_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 0.1

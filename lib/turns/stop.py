@@ -27,7 +27,7 @@ async def stop_turn(
 ) -> StoppedTurn | None:
     """Ask the attempt that holds a conversation's turn to stop.
 
-    One round trip. The attempt reads it when it next stores parts, in a quarter of a second.
+    One round trip. The attempt reads it when it next stores parts, within a second.
 
     Returns:
         The turn that was asked to stop; None: no attempt holds the turn, or the conversation is
