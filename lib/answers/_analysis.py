@@ -9,6 +9,7 @@ import asyncio
 import time
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel
@@ -207,13 +208,19 @@ async def _analyse(turn: Turn, may_begin: asyncio.Event, spending: Spending) -> 
         return None
 
 
-async def _ask(turn: Turn, spending: Spending) -> Analysis | None:
+@cache
+def _answer_schema() -> AnswerSchema:
+    """Return the form of the answer; pydantic takes a millisecond to write its JSON schema."""
     schema = Analysis.model_json_schema()
     schema["additionalProperties"] = False
+    return AnswerSchema("analysis", schema, is_strict=True)
+
+
+async def _ask(turn: Turn, spending: Spending) -> Analysis | None:
     request = ModelRequest(
         settings().openai_analysis_model or "",
         (SystemMessage(PROMPT), UserMessage((turn.question.content,))),
-        schema=AnswerSchema("analysis", schema, is_strict=True),
+        schema=_answer_schema(),
         purpose="analysis",
     )
     text = ""

@@ -388,7 +388,6 @@ class _Steps:
 
 
 @cache
-@cache
 def _definition(tool: Tool) -> ToolDefinition:
     """Return a tool as the model is told it; its JSON schema takes a millisecond to make."""
     return ToolDefinition(tool.name, tool.description, tool.parameters())

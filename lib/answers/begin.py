@@ -67,11 +67,11 @@ async def _make(database: Database, answer: Answer, deadline: Deadline) -> None:
 
 
 def answer_maker() -> Callable[[Database, Answer, Deadline], Awaitable[None]]:
-    """Import `make_answer`, and of `openai` as much as it needs, and return it."""
+    """Import `make_answer`, and with it the client of `openai`, and return it."""
     from lib.answers._make import make_answer
-    from lib.model.client import import_dialect
+    from lib.model.client import make_provider
 
-    import_dialect()
+    make_provider()
     return make_answer
 
 

@@ -12,7 +12,7 @@ import select
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, override
 from weakref import WeakSet
@@ -54,6 +54,36 @@ class ModelHTTPClient(httpx2.AsyncClient):
         self, proxy: httpx2.Proxy, *_args: Any, **_options: Any
     ) -> httpx2.AsyncBaseTransport:
         return ModelTransport(proxy)
+
+    @override
+    def build_request(
+        self,
+        method: str,
+        url: httpx2.URL | str,
+        *,
+        headers: Any = (),
+        timeout: Any = None,
+        **content: Any,
+    ) -> httpx2.Request:
+        """Build a request as httpx2 does for the package, which passes its headers as a list.
+
+        httpx2 parses the URL three times, and merges the headers one by one, which takes a fifth of
+        the processor's time of a request.
+        """
+        names = {name.lower() for name, _ in headers}
+        own = [each for each in self._own_headers if each[0] not in names]
+        return httpx2.Request(
+            method,
+            _parsed(str(url)),
+            headers=[*own, *headers],
+            extensions={"timeout": httpx2.Timeout(timeout).as_dict()},
+            **content,
+        )
+
+    @cached_property
+    def _own_headers(self) -> list[tuple[str, str]]:
+        """Return the headers of httpx2, such as Accept-Encoding, with names in small letters."""
+        return self.headers.multi_items()
 
     @override
     def _redirect_url(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.URL:
@@ -101,7 +131,7 @@ class ModelTransport(httpx2.AsyncBaseTransport):
             async with asyncio.timeout(seconds):
                 response = await self._opened_session().request(
                     request.method,
-                    _url_of(request),
+                    _url_of(str(request.url)),
                     headers=self._headers_of(request),
                     data=content,
                     allow_redirects=False,
@@ -230,12 +260,19 @@ class ResponseBody(httpx2.AsyncByteStream):
         self._response.close()
 
 
-def _url_of(request: httpx2.Request) -> yarl.URL:
+# A process sends to one or two endpoints; each redirect adds a URL.
+@lru_cache(maxsize=16)
+def _parsed(url: str) -> httpx2.URL:
+    return httpx2.URL(url)
+
+
+@lru_cache(maxsize=16)
+def _url_of(url: str) -> yarl.URL:
     """Return the URL as httpx2 sends it: its characters unchanged.
 
     Without credentials, which httpx2 has put into a header: aiohttp refuses both together.
     """
-    return yarl.URL(str(request.url.copy_with(userinfo=b"")), encoded=True)
+    return yarl.URL(str(_parsed(url).copy_with(userinfo=b"")), encoded=True)
 
 
 def body_of(response: httpx2.Response) -> AsyncIterator[bytes]:

@@ -1,6 +1,9 @@
 """The client of the package `openai`: one for each process, with its connections."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 from functools import cache
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
@@ -41,11 +44,50 @@ def provider() -> openai.AsyncOpenAI:
     )
 
 
+@asynccontextmanager
+async def sent_request(path: str, body: dict[str, Any]) -> AsyncGenerator[httpx2.Response]:
+    """Send a request, and close its response at the end of the block.
+
+    By the package's `post`, which sends a body as it is. Its functions for each endpoint rename
+    fields, refuse names that they do not know, and look through each message, which takes 8%
+    of the processor's time of a turn.
+
+    Args:
+        path: of the endpoint, below the base URL.
+        body: of the request, as JSON.
+
+    Yields:
+        The response, whose head has arrived.
+
+    Raises:
+        openai.APIError: when there is no response, or it reports an error.
+    """
+    response = await provider().post(
+        _url_of(path),
+        cast_to=httpx2.Response,
+        body=body,
+        stream=True,
+        stream_cls=openai.AsyncStream[Any],
+    )
+    # Of the package's own types, `stream` promises an object for each event, and `cast_to` the
+    # response alone. Both together return the response before its body has arrived.
+    async with aclosing(cast("httpx2.Response", response)) as received:
+        yield received
+
+
+@cache
+def _url_of(path: str) -> str:
+    """Return the URL of an endpoint: a relative one costs the package several parsers each time."""
+    base_url = provider().base_url
+    return str(base_url.copy_with(raw_path=base_url.raw_path + path.encode()))
+
+
 async def _close() -> None:
     """Close the connections to the provider; the next request opens new ones."""
     if provider.cache_info().currsize:
         await provider().close()
         provider.cache_clear()
+        _url_of.cache_clear()
 
 
 at_end("connections", _close)

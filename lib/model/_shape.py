@@ -7,6 +7,7 @@ reads that field, and a refusal of its value names it; or the model is the defau
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -94,8 +95,13 @@ def _extra(request: ModelRequest) -> Mapping[str, Any]:
 
 def _is_at(*names: str) -> bool:
     """Tell whether the provider's host is one of these, or below one of them."""
-    host = urlsplit(settings().openai_base_url).hostname or ""
+    host = _host_of(settings().openai_base_url)
     return any(host == name or host.endswith(f".{name}") for name in names)
+
+
+@cache
+def _host_of(base_url: str) -> str:
+    return urlsplit(base_url).hostname or ""
 
 
 def _port() -> int | None:

@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
-from importlib import import_module
 from typing import Any
 
 import httpx2
@@ -20,6 +19,7 @@ import openai
 from lib.model._connection import body_of
 from lib.model._dialects import Dialect, dialect
 from lib.model._events import EventStream
+from lib.model._provider import provider, sent_request
 from lib.model._refusals.cured_request import CuredRequest
 from lib.model._refusals.kinds import log_refusal, problem_of, problem_of_refusal
 from lib.model._refusals.refusal import Refusal, refusal_in
@@ -50,9 +50,9 @@ FAILURES = (
 )
 
 
-def import_dialect() -> None:
-    """Import the rest of `openai` that the first request needs, which takes 50 to 140 ms."""
-    import_module(dialect().package)
+def make_provider() -> None:
+    """Make the client of `openai` for this process, which imports 51 modules of the package."""
+    provider()
 
 
 async def stream_answer(
@@ -123,8 +123,8 @@ async def _stream_once(
     has_thought, has_answer = False, False
     over_at: float | None = None
     try:
-        async with spoken.send(body) as response:
-            received_bytes = body_of(response.http_response)
+        async with sent_request(spoken.path, body) as response:
+            received_bytes = body_of(response)
             received: bytes | None = b""
             while not (received is None or events.is_done or reader.is_over):
                 # A coroutine of our own for each token would cost time.

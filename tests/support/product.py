@@ -17,6 +17,7 @@ import pytest
 
 import lib.database.client
 import lib.identity._keys
+import lib.model._provider
 import lib.model._refusals.cured_request
 import lib.operations.counters
 import lib.runtime.counting
@@ -198,6 +199,7 @@ def forget_process() -> None:
     lib.settings.settings.cache_clear()
     lib.database.client.database.cache_clear()
     lib.identity._keys.key_set.cache_clear()
+    lib.model._provider.provider.cache_clear()
     lib.model._refusals.cured_request.experience_with.cache_clear()
     lib.runtime.counting.counters.cache_clear()
     lib.operations.counters.storing.cache_clear()

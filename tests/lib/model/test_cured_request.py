@@ -48,9 +48,7 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def asking(fields: dict[str, Any]) -> Dialect:
     """Return a dialect whose requests have more fields, as an operator may ask for."""
-    return Dialect(
-        lambda request: chat_body(request) | fields, CHAT_COMPLETIONS.send, ChatReader, ""
-    )
+    return Dialect(lambda request: chat_body(request) | fields, CHAT_COMPLETIONS.path, ChatReader)
 
 
 def refusal(words: str, *, status: int = 400, **more: object) -> Refusal:
