@@ -210,7 +210,7 @@ async def _analyse(turn: Turn, may_begin: asyncio.Event, spending: Spending) -> 
 
 @cache
 def _answer_schema() -> AnswerSchema:
-    """Return the form of the answer; pydantic takes a millisecond to write its JSON schema."""
+    """Return the form of the answer; its JSON schema is made once in a process."""
     schema = Analysis.model_json_schema()
     schema["additionalProperties"] = False
     return AnswerSchema("analysis", schema, is_strict=True)

@@ -389,5 +389,5 @@ class _Steps:
 
 @cache
 def _definition(tool: Tool) -> ToolDefinition:
-    """Return a tool as the model is told it; its JSON schema takes a millisecond to make."""
+    """Return a tool as the model is told it; its JSON schema is made once in a process."""
     return ToolDefinition(tool.name, tool.description, tool.parameters())

@@ -39,7 +39,7 @@ def with_plain_schemas(request: ModelRequest) -> ModelRequest:
 
 
 def _plain_once(schema: Schema) -> Schema:
-    """Return the plain form of a schema: making it for each request took 2% of a turn's time."""
+    """Return the plain form of a schema: made once, not for each request."""
     if id(schema) not in _plain_schemas:
         # With the schema itself, so that no other one gets its identity.
         _plain_schemas[id(schema)] = schema, plain_schema(schema)

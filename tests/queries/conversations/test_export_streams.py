@@ -32,6 +32,7 @@ async def test_a_users_stream_batches_are_exported_with_every_column(
         "first_part": 0,
         "part_count": 3,
         "parts": "abc",
+        "followed_at": None,
     }
 
 
@@ -66,6 +67,7 @@ async def test_a_users_finished_streams_are_exported_with_every_column(turns: Tu
         "user_id": "ada",
         "answer_message_id": "answer-1",
         "parts": "abc",
+        "followed_at": None,
     }
 
 
