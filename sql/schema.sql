@@ -3180,7 +3180,7 @@ CREATE TABLE public.conversations (
     CONSTRAINT chk_conversation_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'archived'::character varying])::text[]))),
     CONSTRAINT chk_key_hash CHECK ((length(key_hash) = 32))
 )
-WITH (autovacuum_vacuum_scale_factor='0.02', fillfactor='80');
+WITH (autovacuum_vacuum_scale_factor='0.02', fillfactor='50');
 
 COMMENT ON TABLE public.conversations IS 'Parley: a thread of messages';
 

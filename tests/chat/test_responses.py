@@ -10,6 +10,7 @@ import pytest
 
 import lib.answers._title
 from lib.model._dialects import RESPONSES
+from lib.model._provider import sent_request
 from tests.support.analyses import ANALYSIS, STORED, stored_analyses, until_answers_done
 from tests.support.documents import PDF, sent_file
 from tests.support.model_server import ANALYSIS_MODEL, Called
@@ -483,7 +484,7 @@ async def test_fields_that_the_package_does_not_know_reach_the_provider(
     body = {"model": "test-model", "input": [item], "stream": True, "novelty": {"a": None}}
 
     with pytest.raises(openai.BadRequestError):
-        async with RESPONSES.send(body):
+        async with sent_request(RESPONSES.path, body):
             pass
 
     assert model.requests[1] == body
