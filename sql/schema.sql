@@ -3269,7 +3269,7 @@ COMMENT ON COLUMN public.message_files.file_id IS 'The file';
 COMMENT ON COLUMN public.message_files.user_id IS 'Owner of the conversation; NULL: anonymous';
 
 CREATE TABLE public.metric_counters (
-    shard smallint NOT NULL,
+    shard integer NOT NULL,
     metric character varying(100) NOT NULL,
     function character varying(100) NOT NULL,
     label character varying(100) NOT NULL,

@@ -7,7 +7,7 @@
 -- each other, to the end of the transaction, so each call adds to the rows of one of 16 shards. With room on the page
 -- and no second index, an update leaves no index entry for vacuum.
 CREATE TABLE IF NOT EXISTS metric_counters (
-    shard smallint NOT NULL,
+    shard integer NOT NULL,
     metric varchar(100) NOT NULL,
     function varchar(100) NOT NULL,
     label varchar(100) NOT NULL,

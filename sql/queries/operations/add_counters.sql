@@ -4,7 +4,7 @@
 -- The order of the index lets two instances that add to one shard at once wait in turn, without a deadlock.
 --
 -- Parameters
---   shard     smallint     0 to 15: the rows to add to
+--   shard     integer      0 to 15: the rows to add to
 --   counters  jsonb        a list of {metric, function, label, bound, count, total}
 --   now       timestamptz  the time; null: the database's clock
 --
@@ -13,7 +13,7 @@ INSERT INTO metric_counters AS already (
     shard, metric, function, label, bound, count, total, day, day_count, day_total
 )
 SELECT
-    %(shard)s::smallint,
+    %(shard)s::integer,
     counted.metric,
     counted.function,
     counted.label,
