@@ -178,8 +178,8 @@ def table(candidates: Sequence[Candidate]) -> str:
             )
     [parley] = [each for each in candidates if each.name == PARLEY]
     for streams in STREAMS:
-        load, floor = parley.loads[streams], bare.loads[streams]
-        ratio = statistics.median(load.cpu_ms) / statistics.median(floor.cpu_ms)
+        load, least = parley.loads[streams], bare.loads[streams]
+        ratio = statistics.median(load.cpu_ms) / statistics.median(least.cpu_ms)
         lines.append(f"cpu at {streams} streams, parley / bare  {ratio:.2f} (at most 2.5)")
     most, failed = STREAMS[-1], sum(each.failed for each in parley.loads.values())
     longest = max(parley.loads[most].first_ms)
