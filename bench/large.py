@@ -73,14 +73,16 @@ INDEXES = """
 
 
 @contextmanager
-def large_server(max_connections: int = 100, **further: str) -> Generator[RunningPostgres]:
+def large_server(
+    max_connections: int = 100, further: Mapping[str, str] | None = None
+) -> Generator[RunningPostgres]:
     """Run a durable server, with its files in a directory that is removed in the end.
 
     Args:
         max_connections: how many it takes.
         further: settings of the server.
     """
-    settings = SERVER | {"max_connections": str(max_connections)} | further
+    settings = SERVER | {"max_connections": str(max_connections)} | dict(further or {})
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as directory:
         server = start_postgres(Path(directory) / "data", tcp=True, settings=settings)
         try:
