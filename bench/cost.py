@@ -8,11 +8,11 @@ each, in databases of one server, and take turns in rounds. None prepares statem
 is compared is the processor time of the backends (bench.meters); a ratio is the median of the
 ratios within each round, and `ms` the median of the rounds.
 
-Then what only Parley is asked: a turn in a long conversation; the searches of one connection, for
-a user of 38,000 messages; steady turns in the newest conversations, each measured by itself, with
-what they write; and turns whose answers are streamed (bench.streamed). The write-ahead log is
-without the images of whole pages, which depend on the time between checkpoints; what GIN indexes
-have in it, and so the search, is named apart.
+Then what only Parley is asked: steady turns in the newest conversations, each measured by itself,
+with what they write; turns whose answers are streamed (bench.streamed); turns in long
+conversations; and the searches of one connection, for a user of 19,000 messages. B-tree entries are
+those of conversations and messages. The write-ahead log is without the images of whole pages, which
+depend on the time between checkpoints; what GIN indexes have in it, and so the search, is apart.
 """
 
 import argparse
@@ -21,7 +21,8 @@ import itertools
 import random
 import statistics
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -37,11 +38,13 @@ ACTIONS = (*((kind, what) for what in ("turn", "history") for kind in KINDS), (P
 # Of each in a round, and which conversations they are in.
 COUNT, IN_USE = 40, 400
 # The messages of the long conversations and of those that they are compared with.
-LONG, SHORT, OF_EACH, LONG_ROUNDS = 950, 50, 40, 5
+LONG, SHORT, OF_EACH, LONG_ROUNDS = 950, 50, 20, 10
 CONNECTIONS, SEARCHES = 9, 8
 # Conversations that the steady turns are in, and turns before they are measured.
 STEADY, WARM_UP = 2000, 200
 SERVER = {"full_page_writes": "off"}
+# The tables whose rows stay.
+KEPT = ("conversations", "chat_messages")
 type Action = tuple[Kind, str]
 
 
@@ -82,11 +85,13 @@ class Steady:
     Attributes:
         ms: of the processor, each.
         written: by all of them.
+        entries: that the b-trees of each table got.
         updates: of conversations.
     """
 
     ms: list[float]
     written: Written
+    entries: Counter[str]
     updates: Updates
 
 
@@ -141,16 +146,16 @@ class Bench:
         """Take turns in long conversations and in short ones."""
         rounds, million = Rounds(), self._million
         numbers = {
-            "long": million.add_long(LONG, OF_EACH, user=0),
-            "short": million.add_long(SHORT, OF_EACH, user=1),
+            LONG: million.add_long(LONG, OF_EACH, user=0),
+            SHORT: million.add_long(SHORT, OF_EACH, user=1),
         }
         async with AsyncExitStack() as stack:
             worker = await self._worker(stack, PARLEY)
             for each in numbers.values():
                 await worker.do_in(each, "turn")
             for _ in range(LONG_ROUNDS):
-                for name, each in numbers.items():
-                    await self._measure(rounds, worker, name, each, "turn")
+                for length, each in numbers.items():
+                    await self._measure(rounds, worker, f"turn at {length}", each, "turn")
         return rounds
 
     async def search(self) -> Rounds:
@@ -179,13 +184,13 @@ class Bench:
                 began = worked_ns(backend)
                 await worker.do_in([number], "turn")
                 ms.append((worked_ns(backend) - began) / 1e6)
-            written = meter.written_since(log_end)
+            written, entries = meter.written_since(log_end), meter.entries_since(log_end)
         after = meter.updates()
-        return Steady(ms, written, Updates(after.all - before.all, after.hot - before.hot))
+        return Steady(ms, written, entries, Updates(after.all - before.all, after.hot - before.hot))
 
     async def stream(self) -> Streamed:
         """Take streamed turns alone, as many together, and bare turns, in rounds."""
-        rounds, written = Rounds(), list[Written]()
+        rounds, written = Rounds(), Written(0, 0)
         place, numbers = self._million.places[PARLEY], self._million.newest(STEADY)
         async with (
             AsyncExitStack() as stack,
@@ -194,11 +199,10 @@ class Bench:
             bare = await self._worker(stack, BARE)
             await bare.do_in(numbers[:COUNT], "turn")
             for _ in range(self._arguments.streams):
-                written.append(await self._stream_round(rounds, functions))
+                written += await self._stream_round(rounds, functions)
                 chosen = self._chance.sample(numbers, COUNT)
                 await self._measure(rounds, bare, "bare", chosen, "turn")
-        total = Written(*(sum(each) for each in zip(*map(_numbers, written), strict=True)))
-        return Streamed(rounds, total, TOGETHER * self._arguments.streams)
+        return Streamed(rounds, written, TOGETHER * self._arguments.streams)
 
     def close(self) -> None:
         """Close the meters' connections."""
@@ -227,37 +231,31 @@ class Bench:
         return await stack.enter_async_context(running(kind, self._million.places[kind]))
 
 
-def _numbers(written: Written) -> tuple[int, int, int]:
-    return written.bytes, written.search_bytes, written.entries
-
-
-async def measure(arguments: Arguments) -> list[str]:
-    """Measure everything; return the lines that say it."""
+async def measure(arguments: Arguments) -> AsyncGenerator[list[str]]:
+    """Measure everything; yield the lines that say it, a part at a time."""
     with large_server(further=SERVER) as server:
         million = await fill_all(server, arguments.messages, KINDS)
         bench = Bench(server, million, arguments)
         try:
             compared = await bench.compare()
+            yield [*compared_lines(compared), *milliseconds(compared)]
             steady = await bench.steady()
+            yield steady_lines(steady)
             streamed = await bench.stream()
-            long, searches = await bench.compare_long(), await bench.search()
+            yield [*streamed_lines(streamed), *milliseconds(streamed.rounds)]
+            long = await bench.compare_long()
+            ratio = long.ratio(f"turn at {LONG}", f"turn at {SHORT}")
+            yield [target(f"turn at {LONG} messages / at {SHORT}", ratio, 1.1), *milliseconds(long)]
+            searches = await bench.search()
+            ratio = searches.ratio("search 6", "search 2")
+            yield [target("sixth search / second", ratio, 1.5), *milliseconds(searches)]
         finally:
             bench.close()
-    return [
-        *compared_lines(compared),
-        *streamed_lines(streamed),
-        target("turn at 950 messages / at 50", long.ratio("long", "short"), 1.1),
-        target("sixth search / second", searches.ratio("search 6", "search 2"), 1.5),
-        *steady_lines(steady, streamed),
-        "",
-        f"{'ms of the backends':32}  median",
-        *(
-            f"{name:32}  {rounds.median(name):6.2f}"
-            for rounds in (compared, streamed.rounds, long, searches)
-            for name in rounds.ms
-        ),
-        f"{'steady turn':32}  {statistics.median(steady.ms):6.2f}",
-    ]
+
+
+def milliseconds(rounds: Rounds) -> list[str]:
+    """Return what the backends have worked, a line each."""
+    return [f"  ms of {name:28}  {rounds.median(name):.2f}" for name in rounds.ms]
 
 
 def compared_lines(rounds: Rounds) -> list[str]:
@@ -274,39 +272,47 @@ def compared_lines(rounds: Rounds) -> list[str]:
     ]
 
 
-def streamed_lines(streamed: Streamed) -> list[str]:
-    """Return the ratios of turns with streams to bare turns."""
+def steady_lines(steady: Steady) -> list[str]:
+    """Return what turns write, and the longest one."""
+    turns, updates = len(steady.ms), steady.updates
+    others = sum(count for table, count in steady.entries.items() if table not in KEPT)
     return [
-        target("streamed turn alone / bare turn", streamed.rounds.ratio("alone", "bare"), 5),
-        target("streamed turn of ten / bare turn", streamed.rounds.ratio("together", "bare"), 4),
+        target("b-tree entries a turn", sum(steady.entries[each] for each in KEPT) / turns, 21),
+        f"  and of other tables  {others / turns:.2f}",
+        *written_lines("a turn", steady.written, turns, 6.5),
+        at_least("HOT share of conversations' updates", updates.hot / max(1, updates.all), 0.5),
+        target(f"longest of {turns:,} turns, ms", max(steady.ms), 50),
+        f"  ms of a median turn  {statistics.median(steady.ms):.2f}",
     ]
 
 
-def steady_lines(steady: Steady, streamed: Streamed) -> list[str]:
-    """Return what turns write, and the longest one."""
-    turns = len(steady.ms)
-    with_stream, without = (
-        (written.bytes / count / 1000, written.search_bytes / count / 1000)
-        for written, count in ((streamed.written, streamed.turns), (steady.written, turns))
-    )
+def streamed_lines(streamed: Streamed) -> list[str]:
+    """Return the ratios of turns with streams to bare turns, and what they write."""
+    rounds = streamed.rounds
     return [
-        target("b-tree entries a turn", steady.written.entries / turns, 21),
-        target("KB of log a turn, without search", without[0] - without[1], 6.5),
-        target("KB of log a streamed turn alone", with_stream[0] - with_stream[1], 16),
-        f"{'KB of log a turn, for search':34}  {without[1]:.2f}, streamed {with_stream[1]:.2f}",
-        at_least("HOT share of updates", steady.updates.hot / max(1, steady.updates.all), 0.5),
-        target(f"longest of {turns:,} turns, ms", max(steady.ms), 50),
+        target("streamed turn alone / bare turn", rounds.ratio("alone", "bare"), 5),
+        target("streamed turn of ten / bare turn", rounds.ratio("together", "bare"), 4),
+        *written_lines("a streamed turn alone", streamed.written, streamed.turns, 16),
+    ]
+
+
+def written_lines(what: str, written: Written, turns: int, limit: float) -> list[str]:
+    """Return the kilobytes of the log, those of the search apart."""
+    kilobytes, of_search = (size / turns / 1000 for size in (written.bytes, written.search_bytes))
+    return [
+        target(f"KB of log, {what}, without search", kilobytes - of_search, limit),
+        f"  KB for search  {of_search:.2f}",
     ]
 
 
 def target(what: str, value: float, limit: float) -> str:
     """Return the line of a metric that is to be small."""
-    return f"{what:34}  {value:.2f} (at most {limit:g})"
+    return f"{what:40}  {value:.2f} (at most {limit:g})"
 
 
 def at_least(what: str, value: float, limit: float) -> str:
     """Return the line of a metric that is to be large."""
-    return f"{what:34}  {value:.2f} (at least {limit:g})"
+    return f"{what:40}  {value:.2f} (at least {limit:g})"
 
 
 def main() -> None:
@@ -318,9 +324,15 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=6000, help="steady ones (6000)")
     parser.add_argument("--streams", type=int, default=6, help="rounds of streamed turns (6)")
     arguments = Arguments(**vars(parser.parse_args()))
-    lines = asyncio.run(measure(arguments))
-    title = f"$ python -m bench.cost  # {arguments.messages:,} messages, {machine()}"
-    sys.stdout.write("\n".join([title, *lines]) + "\n")
+    sys.stdout.write(f"$ python -m bench.cost  # {arguments.messages:,} messages, {machine()}\n")
+    asyncio.run(print_all(arguments))
+
+
+async def print_all(arguments: Arguments) -> None:
+    """Print each part as soon as it is measured."""
+    async for lines in measure(arguments):
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ the machine does meanwhile is not in it, and so ratios hold on a busy machine, t
 """
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +18,25 @@ BACKENDS = """
 """
 # A commit that waits for the disk, so that all records before it can be read.
 FLUSH = "SELECT pg_logical_emit_message(TRUE, 'bench', '')"
-RECORDS = """
-    SELECT "resource_manager/record_type", count, combined_size
-    FROM pg_get_wal_stats(%s::pg_lsn, %s::pg_lsn, TRUE) WHERE count > 0
+SIZES = """
+    SELECT "resource_manager/record_type" = 'Gin', combined_size
+    FROM pg_get_wal_stats(%s::pg_lsn, %s::pg_lsn) WHERE count > 0
+"""
+# Records that add an entry to a leaf of a b-tree; one of a split adds the entry that had no room.
+ENTRIES = """
+    SELECT relfilenode, count(*) FROM pg_get_wal_block_info(%s::pg_lsn, %s::pg_lsn, FALSE)
+    WHERE
+        resource_manager = 'Btree' AND block_id = 0
+        AND record_type IN ('INSERT_LEAF', 'INSERT_POST', 'SPLIT_L', 'SPLIT_R')
+    GROUP BY relfilenode
+"""
+INDEXES = """
+    SELECT pg_relation_filenode(indexrelid), indrelid::regclass::text FROM pg_index
+    WHERE indrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
 """
 UPDATES = """
     SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'conversations'
 """
-# A record that adds an entry to a leaf of a b-tree; one of a split adds the entry that had no room.
-ENTRY_RECORDS = {"Btree/INSERT_LEAF", "Btree/INSERT_POST", "Btree/SPLIT_L", "Btree/SPLIT_R"}
 LEAVE_SECONDS = 30
 
 
@@ -40,12 +51,13 @@ class Written:
     Attributes:
         bytes: of all records.
         search_bytes: of those of GIN indexes, which only the search has.
-        entries: of b-trees.
     """
 
     bytes: int
     search_bytes: int
-    entries: int
+
+    def __add__(self, other: "Written") -> "Written":
+        return Written(self.bytes + other.bytes, self.search_bytes + other.search_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +110,22 @@ class Meter:
 
     def written_since(self, log_end: str) -> Written:
         """Return what was written to the log since, by all of the server."""
-        records = self._admin.execute(RECORDS, [log_end, self.log_end()]).fetchall()
+        sizes = self._admin.execute(SIZES, [log_end, self.log_end()]).fetchall()
         return Written(
-            bytes=sum(int(size) for _, _, size in records),
-            search_bytes=sum(int(size) for name, _, size in records if name.startswith("Gin/")),
-            entries=sum(int(count) for name, count, _ in records if name in ENTRY_RECORDS),
+            bytes=sum(int(size) for _, size in sizes),
+            search_bytes=sum(int(size) for is_search, size in sizes if is_search),
         )
+
+    def entries_since(self, log_end: str) -> Counter[str]:
+        """Return how many entries the b-trees of each table got since."""
+        found = self._admin.execute(ENTRIES, [log_end, self.log_end()]).fetchall()
+        with psycopg.connect(self._url) as database:
+            tables = dict[int, str](database.execute(INDEXES).fetchall())
+        entries = Counter[str]()
+        for index, count in found:
+            if index in tables:
+                entries[tables[index]] += count
+        return entries
 
     def updates(self) -> Updates:
         """Return the updates so far; waits until no backend is left that would tell its own late.

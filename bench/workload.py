@@ -124,10 +124,9 @@ async def _do(candidate: Candidate, order: dict[str, Any]) -> dict[str, Any]:
     seconds: list[float] = []
     left: Iterator[int] = iter(order["conversations"])
     started, started_cpu = time.perf_counter(), time.process_time()
-    async with asyncio.TaskGroup() as working:
-        for _ in range(order["concurrency"]):
-            action = getattr(candidate, what)
-            working.create_task(_repeat(action, left, seconds, LEAST.get(what, 0)))
+    action, least = getattr(candidate, what), LEAST.get(what, 0)
+    working = (_repeat(action, left, seconds, least) for _ in range(order["concurrency"]))
+    await asyncio.gather(*working)
     return {
         "seconds": seconds,
         "elapsed_seconds": time.perf_counter() - started,

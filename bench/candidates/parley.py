@@ -22,6 +22,7 @@ from lib.conversations.listing import ListQuery, list_conversations, search_conv
 from lib.conversations.message import Message
 from lib.database.client import Database
 from lib.identity.callers import Caller
+from lib.problems import SearchTooSlow
 from lib.settings import settings
 from lib.turns.begin import begin_turn
 from lib.turns.finish import UnstoredParts, finish_turn
@@ -99,7 +100,10 @@ class Parley:
     async def search(self, conversation: int) -> int:
         """Search its owner's conversations for a word; the conversation says for which."""
         query = ListQuery(q=seldom_word(conversation))
-        page = await search_conversations(self.database, self._caller(conversation), query)
+        try:
+            page = await search_conversations(self.database, self._caller(conversation), query)
+        except SearchTooSlow:
+            return 0
         return len(page["conversations"])
 
     async def close(self) -> None:
