@@ -64,7 +64,7 @@ STORE_MESSAGE = """
 """
 READ_MESSAGES = """
     SELECT id, message_id, role, content, created_at FROM messages
-    WHERE conversation_id = %(conversation_id)s AND user_id = %(user_id)s
+    WHERE conversation_id = %(conversation_id)s
     ORDER BY id DESC LIMIT %(page_size)s
 """
 TOUCH_CONVERSATION = """
@@ -108,11 +108,7 @@ class Bare:
 
     async def history(self, conversation: int) -> int:
         """Read the last page."""
-        given = {
-            "conversation_id": conversation_id(conversation),
-            "user_id": self._place.user_of(conversation),
-            "page_size": MESSAGES_EACH,
-        }
+        given = {"conversation_id": conversation_id(conversation), "page_size": MESSAGES_EACH}
         return len(await self._send((READ_MESSAGES, given)))
 
     async def begin(self, conversation: UUID, user: str, question: str) -> list[tuple[Any, ...]]:
