@@ -2,13 +2,16 @@
 
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from bench.words import Speaker
+from bench.workload import QUESTION_WORDS
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
 from tests.support.product import ROOT
@@ -21,8 +24,20 @@ SERVER = {
     "maintenance_work_mem": "512MB",
     "max_wal_size": "8GB",
 }
-# Twenty conversations go on at a time, so that their messages lie mixed, as they do in life.
-# `every` is the time between two messages.
+# Texts that messages share, so that they need not be sent one by one.
+TEXTS = 20_000
+# The messages of all conversations in the order of their times. Twenty conversations go on at a
+# time, so that their messages lie mixed, as they do in life. `every` is the time between two.
+SPOKEN = """
+    CREATE TEMPORARY VIEW spoken AS
+    SELECT
+        n, md5((n / 400 * 20 + n %% 20)::text)::uuid AS conversation_id,
+        'user-' || (n / 400 * 20 + n %% 20) %% %(users)s AS user_id, n / 20 %% 2 = 1 AS is_answer,
+        CASE n / 20 %% 2 WHEN 1 THEN texts.answer ELSE texts.question END AS content,
+        now() - %(every)s * (%(messages)s - n) AS at
+    FROM generate_series(0, %(messages)s - 1) AS n
+    INNER JOIN texts ON n %% %(texts)s = texts.number
+"""
 ROWS = (
     "INSERT INTO users (id) SELECT 'user-' || n FROM generate_series(0, %(users)s - 1) AS n",
     """
@@ -39,26 +54,12 @@ ROWS = (
         conversation_id, user_id, role, content, reply_to, finish_reason, model_name,
         prompt_tokens, completion_tokens, created_at, updated_at
     )
-    WITH texts AS MATERIALIZED (
-        SELECT number, string_agg('w' || (power(random(), 3) * 20000)::integer, ' ') AS content
-        FROM generate_series(0, 999) AS number, generate_series(1, %(words)s)
-        GROUP BY number
-    )
     SELECT
-        md5(spoken.conversation::text)::uuid, 'user-' || spoken.conversation %% %(users)s,
-        CASE WHEN is_answer THEN 'assistant' ELSE 'user' END,
-        CASE WHEN is_answer THEN texts.content ELSE left(texts.content, 80) END,
+        conversation_id, user_id, CASE WHEN is_answer THEN 'assistant' ELSE 'user' END, content,
         CASE WHEN is_answer THEN n - 19 END,
         CASE WHEN is_answer THEN 'stop' END, CASE WHEN is_answer THEN 'gpt-4o-mini' END,
-        CASE WHEN is_answer THEN 900 END, CASE WHEN is_answer THEN 100 END,
-        spoken.at, spoken.at
-    FROM (
-        SELECT
-            n, n / 400 * 20 + n %% 20 AS conversation, n / 20 %% 2 = 1 AS is_answer,
-            now() - %(every)s * (%(messages)s - n) AS at
-        FROM generate_series(0, %(messages)s - 1) AS n
-    ) AS spoken
-    INNER JOIN texts ON spoken.n %% 1000 = texts.number
+        CASE WHEN is_answer THEN 900 END, CASE WHEN is_answer THEN 100 END, at, at
+    FROM spoken
     """,
 )
 CONSTRAINTS = """
@@ -72,9 +73,16 @@ INDEXES = """
 
 
 @contextmanager
-def large_server(max_connections: int = 100) -> Generator[RunningPostgres]:
-    """Run a durable server, with its files in a directory that is removed in the end."""
-    settings = SERVER | {"max_connections": str(max_connections)}
+def large_server(
+    max_connections: int = 100, further: Mapping[str, str] | None = None
+) -> Generator[RunningPostgres]:
+    """Run a durable server, with its files in a directory that is removed in the end.
+
+    Args:
+        max_connections: how many it takes.
+        further: settings of the server.
+    """
+    settings = SERVER | {"max_connections": str(max_connections)} | dict(further or {})
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as directory:
         server = start_postgres(Path(directory) / "data", tcp=True, settings=settings)
         try:
@@ -118,26 +126,55 @@ def fill(
             small as they can be.
         users: whose they are; None: each has 25 conversations.
     """
-    given: dict[str, object] = {
-        "messages": messages,
-        "users": users or max(1, messages // MESSAGES_EACH // CONVERSATIONS_EACH),
-        "words": words,
-    }
-    with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as database:
-        [(given["every"],)] = database.execute(
-            "SELECT make_interval(days => %s) / %s", [days, messages]
-        ).fetchall()
+    with psycopg.connect(url, autocommit=True) as database:
         database.execute("SET max_parallel_maintenance_workers = 1")
         constraints, indexes = database.execute(CONSTRAINTS), database.execute(INDEXES)
         made = constraints.fetchall(), indexes.fetchall()
         if at_once:
             _drop(database, *made)
-        for rows in ROWS:
-            database.execute(rows.encode(), given)
+        insert(url, ROWS, messages=messages, days=days, words=words, users=users)
         if at_once:
             _make(database, *made)
         database.execute("VACUUM ANALYZE")
         database.execute("CHECKPOINT")
+
+
+def insert(
+    url: str,
+    statements: Sequence[str],
+    *,
+    messages: int,
+    days: int,
+    words: int,
+    users: int | None,
+) -> None:
+    """Run the statements that fill tables from the view `spoken`.
+
+    Args:
+        url: see `fill`.
+        statements: each an INSERT.
+        messages: see `fill`.
+        days: likewise.
+        words: likewise.
+        users: likewise.
+    """
+    given: Mapping[str, object] = {
+        "messages": messages,
+        "users": users or max(1, messages // MESSAGES_EACH // CONVERSATIONS_EACH),
+        "texts": min(TEXTS, messages),
+        "every": timedelta(days=days) / messages,
+    }
+    speaker = Speaker()
+    with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as database:
+        database.execute(
+            "CREATE TEMPORARY TABLE texts (number integer, question text, answer text)"
+        )
+        with database.cursor().copy("COPY texts FROM STDIN") as copy:
+            for number in range(min(TEXTS, messages)):
+                copy.write_row((number, speaker.text(QUESTION_WORDS), speaker.text(words)))
+        database.execute("ANALYZE texts")
+        for statement in (SPOKEN, *statements):
+            database.execute(statement.encode(), given)
 
 
 type Definitions = list[tuple[str, str]]

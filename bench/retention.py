@@ -26,7 +26,7 @@ from typing import Any, override
 import psycopg
 
 from bench.large import fill, large_server, machine, make_database
-from bench.turns import SETTINGS, Turns
+from bench.pace import SETTINGS, Turns
 from lib.database.client import Database
 from lib.database.statements import Call
 from lib.operations.clean_up import clean_up

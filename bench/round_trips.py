@@ -5,8 +5,7 @@
 Each candidate does the same ten times, warm, one after the other; and once, in a process that has
 just started, a first history, which includes to connect. Directly, and through PgBouncer in
 transaction mode, as Neon's pooled host is: there the peers are set up as their drivers' own
-documentation says for PgBouncer. "-" is what cannot be counted: the floor hears from Parley what to
-send, so it has no first history of its own.
+documentation says for PgBouncer.
 """
 
 import argparse
@@ -20,7 +19,6 @@ from pathlib import Path
 
 from bench.large import large_server, machine
 from bench.workers import (
-    FLOOR,
     KINDS,
     PARLEY,
     WIDTH,
@@ -30,6 +28,7 @@ from bench.workers import (
     prepared,
     running,
 )
+from bench.workload import Place
 from tests.support.pgbouncer import find_pgbouncer, running_pgbouncer, through
 from tests.support.proxy import Proxy, proxied
 
@@ -41,7 +40,7 @@ MOST_OF_TURN, MOST_OF_HISTORY, MOST_OF_FIRST = 2, 1, 5
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Round trips of one candidate; None: not counted."""
+    """Round trips of one candidate; None: it failed."""
 
     turn: float | None = None
     history: float | None = None
@@ -54,7 +53,7 @@ async def watched(kind: Kind, url: str, *, is_pooled: bool) -> AsyncGenerator[tu
     """Start a candidate behind a proxy."""
     async with (
         proxied(url) as (proxy, proxied_url),
-        running(kind, proxied_url, 1, is_pooled=is_pooled) as worker,
+        running(kind, Place(proxied_url, 1, is_pooled=is_pooled)) as worker,
     ):
         yield worker, proxy
 
@@ -74,7 +73,7 @@ async def count(kind: Kind, url: str, *, is_pooled: bool) -> Counted:
                 counted.append(proxy.round_trips / TIMES)
     except CandidateFailed as error:
         return Counted(failure=str(error))
-    return Counted(*counted, first_history=None if kind is FLOOR else first)
+    return Counted(*counted, first_history=first)
 
 
 async def count_all(urls: Mapping[Kind, str], port: int | None) -> dict[Kind, Counted]:

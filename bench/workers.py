@@ -1,13 +1,14 @@
 """The candidates, each in a process of its own that does what it is told (bench.workload)."""
 
 import asyncio
+import itertools
 import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from bench.large import make_database
+from bench.workload import CONVERSATIONS, Place
 from dev.postgres import RunningPostgres
 from tests.support.product import ROOT
 
@@ -31,11 +33,13 @@ class Kind:
         name: how it is called in tables.
         module: what makes it.
         is_peer: it runs in the peers' environment.
+        is_migrated: its tables are Parley's.
     """
 
     name: str
     module: str
     is_peer: bool = True
+    is_migrated: bool = False
 
     @property
     def python(self) -> Path:
@@ -48,15 +52,16 @@ class Kind:
         return self.module.rpartition(".")[2]
 
 
-FLOOR = Kind("floor", "bench.candidates.floor", is_peer=False)
-PARLEY = Kind("parley", "bench.candidates.parley", is_peer=False)
+BARE = Kind("bare", "bench.candidates.bare", is_peer=False)
+PARLEY = Kind("parley", "bench.candidates.parley", is_peer=False, is_migrated=True)
 SEEDS = Kind("the documents' design", "bench.peers.seeds")
+LANGCHAIN = Kind("langchain-postgres", "bench.peers.langchain")
 OTHERS = (
     Kind("openai-agents", "bench.peers.openai_agents"),
-    Kind("langchain-postgres", "bench.peers.langchain"),
+    LANGCHAIN,
     Kind("llama-index", "bench.peers.llama_index"),
 )
-KINDS = (FLOOR, PARLEY, SEEDS, *OTHERS)
+KINDS = (BARE, PARLEY, SEEDS, *OTHERS)
 WIDTH = max(len(kind.name) for kind in KINDS)
 
 
@@ -85,18 +90,28 @@ class Worker:
 
     kind: Kind
     process: Process
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.cycle(range(CONVERSATIONS)))
 
     async def prepare(self) -> None:
         """Have it make its tables and fill them."""
         await self._ask({"do": "prepare"})
 
     async def do(self, what: str, count: int, concurrency: int = 1) -> Done:
-        """Have it take turns, or read histories, so many at a time.
+        """Have it take turns, or read histories, so many at a time, in one conversation each.
 
         Raises:
             CandidateFailed: it could not.
         """
-        return Done(**await self._ask({"do": what, "count": count, "concurrency": concurrency}))
+        return await self.do_in(list(itertools.islice(self._numbers, count)), what, concurrency)
+
+    async def do_in(self, conversations: Sequence[int], what: str, concurrency: int = 1) -> Done:
+        """Have it take a turn, or read a history, in each of these conversations.
+
+        Raises:
+            CandidateFailed: it could not.
+        """
+        order = {"do": what, "conversations": [*conversations], "concurrency": concurrency}
+        return Done(**await self._ask(order))
 
     async def _ask(self, order: dict[str, Any]) -> dict[str, Any]:
         assert self.process.stdin
@@ -110,12 +125,11 @@ class Worker:
 
 
 @asynccontextmanager
-async def running(
-    kind: Kind, url: str, connections: int, *, is_pooled: bool = False
-) -> AsyncGenerator[Worker]:
+async def running(kind: Kind, place: Place) -> AsyncGenerator[Worker]:
     """Start a candidate's process; it ends when its input does."""
-    arguments = ["-m", "bench.workload", kind.module, "--url", url]
-    arguments += ["--connections", str(connections), *(["--pooled"] if is_pooled else [])]
+    arguments = ["-m", "bench.workload", kind.module, "--url", place.url]
+    arguments += ["--connections", str(place.connections), "--messages", str(place.messages)]
+    arguments += ["--users", str(place.users), *(["--pooled"] if place.is_pooled else [])]
     process = await asyncio.create_subprocess_exec(
         *(kind.python, *arguments),
         stdin=PIPE,
@@ -134,20 +148,24 @@ async def running(
 
 async def prepared(server: RunningPostgres, kinds: Sequence[Kind] = KINDS) -> dict[Kind, str]:
     """Make each candidate's database, and return their URLs."""
-    urls: dict[Kind, str] = {}
-    for kind in kinds:
-        if kind.is_peer:
-            urls[kind] = _empty_database(server, kind.database)
-        else:
-            urls[kind] = make_database(server, kind.database)
-        async with running(kind, urls[kind], 1) as worker:
-            await worker.prepare()
-        with psycopg.connect(urls[kind], autocommit=True) as database:
-            database.execute("VACUUM ANALYZE")
+    urls = {kind: empty_database(server, kind) for kind in kinds}
+    for kind, url in urls.items():
+        await prepare(kind, Place(url, 1))
     return urls
 
 
-def _empty_database(server: RunningPostgres, name: str) -> str:
+async def prepare(kind: Kind, place: Place) -> None:
+    """Have a candidate make its tables and fill them."""
+    async with running(kind, place) as worker:
+        await worker.prepare()
+    with psycopg.connect(place.url, autocommit=True) as database:
+        database.execute("VACUUM ANALYZE")
+
+
+def empty_database(server: RunningPostgres, kind: Kind) -> str:
+    """Make a candidate's database without rows; return its URL."""
+    if kind.is_migrated:
+        return make_database(server, kind.database)
     with psycopg.connect(server.url, autocommit=True) as admin:
-        admin.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-    return server.url_of(name, "postgres")
+        admin.execute(SQL("CREATE DATABASE {}").format(Identifier(kind.database)))
+    return server.url_of(kind.database, "postgres")

@@ -1,1 +1,1 @@
-"""Parley itself, and the floor beneath it."""
+"""Parley itself, and bare, which it is compared with."""

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_postgres import PostgresChatMessageHistory
 from psycopg_pool import AsyncConnectionPool
 
-from bench.workload import ANSWER, CONVERSATIONS, QUESTION, Place, conversation_id, first_messages
+from bench.workload import CONVERSATIONS, Place, answer, conversation_id, first_messages, question
 
 TABLE = "chat_history"
 CLASSES = {"user": HumanMessage, "assistant": AIMessage}
@@ -51,11 +51,11 @@ class LangChain:
     async def turn(self, conversation: int) -> int:
         """Add the question, read all messages, add the answer."""
         async with self._history(conversation) as history:
-            await history.aadd_messages([message("user", QUESTION)])
+            await history.aadd_messages([message("user", question())])
         async with self._history(conversation) as history:
             messages = await history.aget_messages()
         async with self._history(conversation) as history:
-            await history.aadd_messages([message("assistant", ANSWER)])
+            await history.aadd_messages([message("assistant", answer())])
         return len(messages)
 
     async def history(self, conversation: int) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import sessionmaker
 
 from bench.peers.engines import engine_of
-from bench.workload import ANSWER, CONVERSATIONS, QUESTION, Place, conversation_id, first_messages
+from bench.workload import CONVERSATIONS, Place, answer, conversation_id, first_messages, question
 
 
 def open_candidate(place: Place) -> "LlamaIndex":
@@ -53,9 +53,9 @@ class LlamaIndex:
     async def turn(self, conversation: int) -> int:
         """Add the question, read all messages, add the answer."""
         key = str(conversation_id(conversation))
-        await self.store.async_add_message(key, message("user", QUESTION))
+        await self.store.async_add_message(key, message("user", question()))
         messages = await self.store.aget_messages(key)
-        await self.store.async_add_message(key, message("assistant", ANSWER))
+        await self.store.async_add_message(key, message("assistant", answer()))
         return len(messages)
 
     async def history(self, conversation: int) -> int:

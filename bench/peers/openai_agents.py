@@ -9,7 +9,7 @@ from agents.extensions.memory import SQLAlchemySession
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.peers.engines import engine_of
-from bench.workload import ANSWER, CONVERSATIONS, QUESTION, Place, conversation_id, first_messages
+from bench.workload import CONVERSATIONS, Place, answer, conversation_id, first_messages, question
 
 
 def open_candidate(place: Place) -> "OpenAIAgents":
@@ -36,8 +36,8 @@ class OpenAIAgents:
         """Do what the runner does."""
         session = self._session(conversation)
         items = await session.get_items()
-        await session.add_items([item("user", QUESTION)])
-        await session.add_items([item("assistant", ANSWER)])
+        await session.add_items([item("user", question())])
+        await session.add_items([item("assistant", answer())])
         return len(items) + 1
 
     async def history(self, conversation: int) -> int:

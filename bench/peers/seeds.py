@@ -25,7 +25,7 @@ from sqlmodel import Column, Field, Relationship, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from bench.peers.engines import engine_of
-from bench.workload import ANSWER, CONVERSATIONS, QUESTION, Place, conversation_id, first_messages
+from bench.workload import CONVERSATIONS, Place, answer, conversation_id, first_messages, question
 
 HISTORY = 20
 TIMESTAMP = DateTime(timezone=True)
@@ -190,7 +190,7 @@ async def history(conversation_id: UUID, user_id: str, session: Session) -> list
 async def ask_model(messages: list[Message]) -> str:
     """Answer at once."""
     assert messages[-1].role == "user"
-    return ANSWER
+    return answer()
 
 
 def open_candidate(place: Place) -> "Seeds":
@@ -230,7 +230,7 @@ class Seeds:
             request = ChatRequest(
                 conversation_id=conversation_id(conversation),
                 user_id=user_of(conversation),
-                message=QUESTION,
+                message=question(),
             )
             return (await chat(request, session)).read
 
