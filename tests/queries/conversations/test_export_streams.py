@@ -67,7 +67,6 @@ async def test_a_users_finished_streams_are_exported_with_every_column(turns: Tu
         "user_id": "ada",
         "answer_message_id": "answer-1",
         "parts": "abc",
-        "followed_at": None,
     }
 
 
