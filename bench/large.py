@@ -41,13 +41,16 @@ SPOKEN = """
 ROWS = (
     "INSERT INTO users (id) SELECT 'user-' || n FROM generate_series(0, %(users)s - 1) AS n",
     """
-    INSERT INTO conversations (id, user_id, title, created_at, updated_at)
+    INSERT INTO conversations (
+        id, user_id, title, created_at, updated_at, message_count, last_message
+    )
     SELECT md5(n::text)::uuid, 'user-' || n %% %(users)s, 'Title ' || n, began.at,
-        began.at + %(every)s * 380
+        began.at + %(every)s * 380, 20, left(texts.answer, 120)
     FROM generate_series(0, %(messages)s / 20 - 1) AS n
     CROSS JOIN LATERAL (
         SELECT now() - %(every)s * (%(messages)s - n / 20 * 400 - n %% 20) AS at
     ) AS began
+    INNER JOIN texts ON (n / 20 * 400 + 380 + n %% 20) %% %(texts)s = texts.number
     """,
     """
     INSERT INTO chat_messages (

@@ -27,8 +27,9 @@ LANGCHAIN_ROWS = (
     """,
 )
 LONG_CONVERSATIONS = """
-    INSERT INTO conversations (id, user_id, title)
-    SELECT md5(number::text)::uuid, 'user-' || number %% %(users)s, 'Title ' || number
+    INSERT INTO conversations (id, user_id, title, message_count)
+    SELECT
+        md5(number::text)::uuid, 'user-' || number %% %(users)s, 'Title ' || number, %(length)s
     FROM unnest(%(numbers)s::integer[]) AS number;
     INSERT INTO chat_messages (conversation_id, user_id, role, content)
     SELECT
