@@ -37,6 +37,7 @@ COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, nee
 CREATE FUNCTION public.begin_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, user_email text, user_name text, conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying, tool_runs json)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1405,6 +1406,7 @@ COMMENT ON FUNCTION public.finish_log_in(account_id text, checked_hash text, sub
 CREATE FUNCTION public.finish_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1952,6 +1954,7 @@ COMMENT ON FUNCTION public.list_tool_runs(conversation_id uuid, user_id text, tu
 CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer, retention_days integer, now timestamp with time zone) RETURNS TABLE(id bigint, listed_conversation_id uuid, listed_message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files json, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, provider_state json)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1959,6 +1962,7 @@ DECLARE
     known_count integer;
     first_id bigint;
     other_ids bigint[];
+    lowest_id bigint;
 BEGIN
     -- Known where the turn is this attempt's, no message is later than the question, and all messages are kept.
     SELECT conversations.message_count INTO known_count
@@ -2095,6 +2099,7 @@ BEGIN
             SELECT wanted.id FROM wanted
         );
     END IF;
+    lowest_id := least(first_id, (SELECT min(other.id) FROM unnest(other_ids) AS other (id)));
 
     RETURN QUERY
     SELECT
@@ -2146,27 +2151,22 @@ BEGIN
         listed.reasoning_tokens,
         listed.reasoning_seconds,
         listed.provider_state
-    FROM (
-        SELECT chat_messages.*
-        FROM chat_messages
-        WHERE
-            chat_messages.conversation_id = list_turn_messages.conversation_id
-            AND chat_messages.id >= first_id
-            AND CASE
-                WHEN chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
-                    THEN
-                        chat_messages.superseded_at IS NULL
-                        AND chat_messages.role <> 'system'
-                        AND is_kept(chat_messages.created_at, list_turn_messages.retention_days, list_turn_messages.now)
-            END
-        UNION ALL
-        SELECT chat_messages.*
-        FROM chat_messages
-        WHERE
-            chat_messages.conversation_id = list_turn_messages.conversation_id
-            AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
-            AND chat_messages.id = any(other_ids)
-    ) AS listed
+    FROM chat_messages AS listed
+    WHERE
+        listed.conversation_id = list_turn_messages.conversation_id
+        -- The key gives them in order. From the first system message on, where there is one.
+        AND listed.id >= lowest_id
+        AND CASE
+            WHEN listed.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                THEN
+                    listed.id = any(other_ids)
+                    OR (
+                        listed.id >= first_id
+                        AND listed.superseded_at IS NULL
+                        AND listed.role <> 'system'
+                        AND is_kept(listed.created_at, list_turn_messages.retention_days, list_turn_messages.now)
+                    )
+        END
     ORDER BY listed.id;
 END
 $$;

@@ -96,7 +96,8 @@ RETURNS TABLE (
     current_title varchar,
     tool_runs json
 )
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+-- enable_seqscan: a plan that is made while a table is empty, and kept, would read it whole when it has grown.
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     began_at CONSTANT timestamptz := coalesce(begin_turn.now, now());

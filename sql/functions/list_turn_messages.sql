@@ -79,13 +79,14 @@ RETURNS TABLE (
     reasoning_seconds double precision,
     provider_state json
 )
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     block_size CONSTANT integer := (history_messages + 1) / 2;
     known_count integer;
     first_id bigint;
     other_ids bigint[];
+    lowest_id bigint;
 BEGIN
     -- Known where the turn is this attempt's, no message is later than the question, and all messages are kept.
     SELECT conversations.message_count INTO known_count
@@ -222,6 +223,7 @@ BEGIN
             SELECT wanted.id FROM wanted
         );
     END IF;
+    lowest_id := least(first_id, (SELECT min(other.id) FROM unnest(other_ids) AS other (id)));
 
     RETURN QUERY
     SELECT
@@ -273,27 +275,22 @@ BEGIN
         listed.reasoning_tokens,
         listed.reasoning_seconds,
         listed.provider_state
-    FROM (
-        SELECT chat_messages.*
-        FROM chat_messages
-        WHERE
-            chat_messages.conversation_id = list_turn_messages.conversation_id
-            AND chat_messages.id >= first_id
-            AND CASE
-                WHEN chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
-                    THEN
-                        chat_messages.superseded_at IS NULL
-                        AND chat_messages.role <> 'system'
-                        AND is_kept(chat_messages.created_at, list_turn_messages.retention_days, list_turn_messages.now)
-            END
-        UNION ALL
-        SELECT chat_messages.*
-        FROM chat_messages
-        WHERE
-            chat_messages.conversation_id = list_turn_messages.conversation_id
-            AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
-            AND chat_messages.id = any(other_ids)
-    ) AS listed
+    FROM chat_messages AS listed
+    WHERE
+        listed.conversation_id = list_turn_messages.conversation_id
+        -- The key gives them in order. From the first system message on, where there is one.
+        AND listed.id >= lowest_id
+        AND CASE
+            WHEN listed.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                THEN
+                    listed.id = any(other_ids)
+                    OR (
+                        listed.id >= first_id
+                        AND listed.superseded_at IS NULL
+                        AND listed.role <> 'system'
+                        AND is_kept(listed.created_at, list_turn_messages.retention_days, list_turn_messages.now)
+                    )
+        END
     ORDER BY listed.id;
 END
 $$;
