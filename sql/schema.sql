@@ -709,7 +709,7 @@ BEGIN
             END AS title,
             -- Not deleted yet, but hidden from all readers: the conversation begins again.
             NOT is_kept(conversations.updated_at, decide_turn.retention_days, decide_turn.now) AS is_expired,
-            -- Not used since the attempt that created it, or with which it began again.
+            -- No question since the attempt that created it, or with which it began again.
             conversations.created_at = conversations.updated_at AS is_new
         FROM conversations
         CROSS JOIN clock
@@ -1170,6 +1170,7 @@ DECLARE
     expired_before CONSTANT timestamptz := least(now() - retention, until);
     expired_ctids tid[];
     expired_ids uuid[];
+    locked_ids uuid[];
     held_ids uuid[];
     conversation_ids uuid[];
     question_ids bigint[];
@@ -1194,21 +1195,27 @@ BEGIN
     ) AS expired;
 
     -- A conversation's number of messages, and its last one, become unknown; once for each conversation, until the
-    -- next turn in it. One that a turn holds keeps its messages until the next clean-up.
+    -- next turn in it. Locked also where they are unknown already: a turn may be counting. A conversation that a turn
+    -- holds keeps its messages until the next clean-up.
+    locked_ids := ARRAY(
+        SELECT conversations.id
+        FROM conversations
+        WHERE conversations.id = ANY(expired_ids)
+        FOR NO KEY UPDATE SKIP LOCKED
+    );
     UPDATE conversations
     SET
         message_count = NULL,
         last_message = NULL
-    WHERE conversations.id = ANY(ARRAY(
-        SELECT counted.id
-        FROM conversations AS counted
-        WHERE counted.id = ANY(expired_ids) AND counted.message_count IS NOT NULL
-        FOR NO KEY UPDATE SKIP LOCKED
-    ));
-    SELECT coalesce(array_agg(conversations.id), '{}') INTO held_ids
-    FROM conversations
-    WHERE conversations.id = ANY(expired_ids) AND conversations.message_count IS NOT NULL;
+    WHERE conversations.id = ANY(locked_ids) AND conversations.message_count IS NOT NULL;
+    held_ids := ARRAY(
+        SELECT unnest(expired_ids)
+        EXCEPT
+        SELECT unnest(locked_ids)
+    );
 
+    -- Then forget_message_counts has nothing left to do.
+    PERFORM set_config('parley.are_counts_forgotten', 'true', TRUE);
     -- By ctid, so that the rows of the batch are not looked up a second time.
     WITH gone AS (
         DELETE FROM chat_messages
@@ -1226,6 +1233,8 @@ BEGIN
         array_agg(gone.id) FILTER (WHERE gone.role = 'user')
     INTO deleted, conversation_ids, question_ids
     FROM gone;
+
+    PERFORM set_config('parley.are_counts_forgotten', '', TRUE);
 
     -- Tool runs of questions that were never answered. (OFFSET 0: each question is looked up by the key in every
     -- plan.)
@@ -1460,7 +1469,8 @@ BEGIN
             ELSE conversations.titled_at
         END,
         message_count = conversations.message_count + 1,
-        last_message = left(finish_turn.content, 120)
+        -- Unknown together: then a text that nobody deletes would stay here.
+        last_message = CASE WHEN conversations.message_count IS NOT NULL THEN left(finish_turn.content, 120) END
     WHERE
         conversations.id = finish_turn.conversation_id
         AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id
@@ -1719,14 +1729,15 @@ CREATE FUNCTION public.forget_message_counts() RETURNS trigger
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
+    IF current_setting('parley.are_counts_forgotten', TRUE) = 'true' THEN
+        RETURN NULL;
+    END IF;
     UPDATE conversations
     SET
         message_count = NULL,
         last_message = NULL
-    WHERE
-        -- An array, so that each is looked up by its key in every plan.
-        conversations.id = ANY(ARRAY(SELECT DISTINCT deleted_messages.conversation_id FROM deleted_messages))
-        AND conversations.message_count IS NOT NULL;
+    -- An array, so that each is looked up by its key in every plan.
+    WHERE conversations.id = ANY(ARRAY(SELECT DISTINCT deleted_messages.conversation_id FROM deleted_messages));
     RETURN NULL;
 END
 $$;
@@ -1739,18 +1750,12 @@ CREATE FUNCTION public.is_kept(stored_at timestamp with time zone, retention_day
 
 COMMENT ON FUNCTION public.is_kept(stored_at timestamp with time zone, retention_days integer, now timestamp with time zone) IS 'Parley: does a retention period of so many days (0: keep all) still keep a row stored at that time?';
 
-CREATE FUNCTION public.list_conversations(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, user_id text, shown_status text, retention_days integer, cursor_updated_at timestamp with time zone, cursor_id uuid, page_size integer, now timestamp with time zone) RETURNS TABLE(id uuid, title character varying, status character varying, created_at timestamp with time zone, updated_at timestamp with time zone, message_count integer, last_message text)
-    LANGUAGE plpgsql
+CREATE FUNCTION public.list_conversations(user_id text, shown_status text, retention_days integer, cursor_updated_at timestamp with time zone, cursor_id uuid, page_size integer, now timestamp with time zone) RETURNS TABLE(id uuid, title character varying, status character varying, created_at timestamp with time zone, updated_at timestamp with time zone, message_count integer, last_message text)
+    LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
 BEGIN
-    IF approach IS NOT NULL THEN
-        PERFORM act_as_caller(
-            caller_id, reachable_id, needs_account, token_issued_at, key_hash, client_subject, timeout_ms, approach
-        );
-    END IF;
-
     RETURN QUERY
     SELECT
         page.id,
@@ -1843,7 +1848,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.list_conversations(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, user_id text, shown_status text, retention_days integer, cursor_updated_at timestamp with time zone, cursor_id uuid, page_size integer, now timestamp with time zone) IS 'Parley: one page of the caller''s conversations';
+COMMENT ON FUNCTION public.list_conversations(user_id text, shown_status text, retention_days integer, cursor_updated_at timestamp with time zone, cursor_id uuid, page_size integer, now timestamp with time zone) IS 'Parley: one page of the caller''s conversations';
 
 CREATE FUNCTION public.list_slow_statements(most integer) RETURNS TABLE(statement text, calls bigint, total_seconds double precision, mean_seconds double precision, row_count bigint)
     LANGUAGE plpgsql STABLE
@@ -2015,7 +2020,9 @@ BEGIN
                 AND chat_messages.superseded_at IS NULL
                 AND is_kept(chat_messages.created_at, list_turn_messages.retention_days, list_turn_messages.now)
         );
-    ELSE
+    END IF;
+    -- Also where the number is wrong: the question must never be missing for it.
+    IF first_id IS NULL THEN
         other_ids := ARRAY(
             WITH
             current_messages AS NOT MATERIALIZED (
@@ -2230,18 +2237,12 @@ $$;
 
 COMMENT ON FUNCTION public.reach_conversation(conversation_id uuid, user_id text, key_hash bytea, client_subject text, approach text) IS 'Parley: the id of an anonymous conversation if the caller reaches it; NULL: the caller does not';
 
-CREATE FUNCTION public.read_history(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, conversation_id uuid, user_id text, include_superseded boolean, include_system boolean, retention_days integer, cursor_id bigint, page_size integer, now timestamp with time zone) RETURNS TABLE(id bigint, found_conversation_id uuid, message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files jsonb, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, has_message boolean, title character varying, status character varying, conversation_created_at timestamp with time zone, conversation_updated_at timestamp with time zone)
-    LANGUAGE plpgsql
+CREATE FUNCTION public.read_history(conversation_id uuid, user_id text, include_superseded boolean, include_system boolean, retention_days integer, cursor_id bigint, page_size integer, now timestamp with time zone) RETURNS TABLE(id bigint, found_conversation_id uuid, message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files jsonb, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, has_message boolean, title character varying, status character varying, conversation_created_at timestamp with time zone, conversation_updated_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
 BEGIN
-    IF approach IS NOT NULL THEN
-        PERFORM act_as_caller(
-            caller_id, reachable_id, needs_account, token_issued_at, key_hash, client_subject, timeout_ms, approach
-        );
-    END IF;
-
     RETURN QUERY
     SELECT
         page.id,
@@ -2310,7 +2311,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.read_history(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, conversation_id uuid, user_id text, include_superseded boolean, include_system boolean, retention_days integer, cursor_id bigint, page_size integer, now timestamp with time zone) IS 'Parley: a conversation of the caller, and one page of its messages';
+COMMENT ON FUNCTION public.read_history(conversation_id uuid, user_id text, include_superseded boolean, include_system boolean, retention_days integer, cursor_id bigint, page_size integer, now timestamp with time zone) IS 'Parley: a conversation of the caller, and one page of its messages';
 
 CREATE FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) RETURNS void
     LANGUAGE sql

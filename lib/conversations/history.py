@@ -42,7 +42,7 @@ class HistoryRow(Message):
         )
 
 
-READ_HISTORY = Statement("conversations/read_history", HistoryRow, is_entrance=True)
+READ_HISTORY = Statement("conversations/read_history", HistoryRow)
 
 
 @query_string

@@ -45,9 +45,7 @@ class FoundConversation(Conversation):
         return Conversation.to_json(self) | {"excerpt": marked}
 
 
-LIST_CONVERSATIONS = Statement(
-    "conversations/list_conversations", ConversationSummary, is_entrance=True
-)
+LIST_CONVERSATIONS = Statement("conversations/list_conversations", ConversationSummary)
 NO_SEARCH = "The operator has switched the search off."
 # Words that stand in very many messages take long, and the user waits.
 SEARCH_CONVERSATIONS = Statement(

@@ -1,8 +1,8 @@
 -- act_as_caller
 -- Limits the rest of the transaction to the rows of one caller.
 --
--- Sent first, in the round trip of the caller's statements, or called first by the function that is the whole step
--- (begin_turn, finish_turn). Row-level security then shows parley_app the rows of
+-- Sent first, in the round trip of the caller's statements, or called first by begin_turn and finish_turn, in which its
+-- limits of time but lock_timeout hold from the next statement on. Row-level security then shows parley_app the rows of
 -- this caller alone. Nothing of it outlives the transaction, so it works through PgBouncer in transaction mode.
 -- Raises PA001 when the account is switched off, PA002 when an account is needed and was deleted, PA004 when the token
 -- was issued before the user signed out everywhere or changed the password, and what reach_conversation raises; each

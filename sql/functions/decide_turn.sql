@@ -121,7 +121,7 @@ BEGIN
             END AS title,
             -- Not deleted yet, but hidden from all readers: the conversation begins again.
             NOT is_kept(conversations.updated_at, decide_turn.retention_days, decide_turn.now) AS is_expired,
-            -- Not used since the attempt that created it, or with which it began again.
+            -- No question since the attempt that created it, or with which it began again.
             conversations.created_at = conversations.updated_at AS is_new
         FROM conversations
         CROSS JOIN clock

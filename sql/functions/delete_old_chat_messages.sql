@@ -37,6 +37,7 @@ DECLARE
     expired_before CONSTANT timestamptz := least(now() - retention, until);
     expired_ctids tid[];
     expired_ids uuid[];
+    locked_ids uuid[];
     held_ids uuid[];
     conversation_ids uuid[];
     question_ids bigint[];
@@ -61,21 +62,27 @@ BEGIN
     ) AS expired;
 
     -- A conversation's number of messages, and its last one, become unknown; once for each conversation, until the
-    -- next turn in it. One that a turn holds keeps its messages until the next clean-up.
+    -- next turn in it. Locked also where they are unknown already: a turn may be counting. A conversation that a turn
+    -- holds keeps its messages until the next clean-up.
+    locked_ids := ARRAY(
+        SELECT conversations.id
+        FROM conversations
+        WHERE conversations.id = ANY(expired_ids)
+        FOR NO KEY UPDATE SKIP LOCKED
+    );
     UPDATE conversations
     SET
         message_count = NULL,
         last_message = NULL
-    WHERE conversations.id = ANY(ARRAY(
-        SELECT counted.id
-        FROM conversations AS counted
-        WHERE counted.id = ANY(expired_ids) AND counted.message_count IS NOT NULL
-        FOR NO KEY UPDATE SKIP LOCKED
-    ));
-    SELECT coalesce(array_agg(conversations.id), '{}') INTO held_ids
-    FROM conversations
-    WHERE conversations.id = ANY(expired_ids) AND conversations.message_count IS NOT NULL;
+    WHERE conversations.id = ANY(locked_ids) AND conversations.message_count IS NOT NULL;
+    held_ids := ARRAY(
+        SELECT unnest(expired_ids)
+        EXCEPT
+        SELECT unnest(locked_ids)
+    );
 
+    -- Then forget_message_counts has nothing left to do.
+    PERFORM set_config('parley.are_counts_forgotten', 'true', TRUE);
     -- By ctid, so that the rows of the batch are not looked up a second time.
     WITH gone AS (
         DELETE FROM chat_messages
@@ -93,6 +100,8 @@ BEGIN
         array_agg(gone.id) FILTER (WHERE gone.role = 'user')
     INTO deleted, conversation_ids, question_ids
     FROM gone;
+
+    PERFORM set_config('parley.are_counts_forgotten', '', TRUE);
 
     -- Tool runs of questions that were never answered. (OFFSET 0: each question is looked up by the key in every
     -- plan.)

@@ -157,7 +157,8 @@ BEGIN
             ELSE conversations.titled_at
         END,
         message_count = conversations.message_count + 1,
-        last_message = left(finish_turn.content, 120)
+        -- Unknown together: then a text that nobody deletes would stay here.
+        last_message = CASE WHEN conversations.message_count IS NOT NULL THEN left(finish_turn.content, 120) END
     WHERE
         conversations.id = finish_turn.conversation_id
         AND conversations.user_id IS NOT DISTINCT FROM finish_turn.user_id

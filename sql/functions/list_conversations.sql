@@ -1,19 +1,10 @@
 -- list_conversations
 -- Lists one page of the caller's conversations, most recently used first.
 --
--- The whole step in one call, the wall first; a function, because its plan is kept. A conversation knows its number of
--- messages and the last one, unless some of its messages may have expired, or were written or deleted by hand: then this
--- counts.
+-- A function, because its plan is kept. A conversation knows its number of messages and the last one, unless some of its
+-- messages may have expired, or were written or deleted by hand: then this counts.
 --
 -- Parameters
---   caller_id          text         user_id of act_as_caller, which also takes the next seven
---   reachable_id       uuid         conversation_id of act_as_caller
---   needs_account      boolean      true: the caller must be in `users` already
---   token_issued_at    timestamptz  when the token was issued
---   key_hash           bytea        of the key that came with the id
---   client_subject     text         of the client, for guesses
---   timeout_ms         integer      of each later statement of the transaction
---   approach           text         null: the wall stands already
 --   user_id            text         the caller; an anonymous caller has no list
 --   shown_status       text         'active', 'archived', or 'all'
 --   retention_days     integer      older rows are not shown; 0: no limit
@@ -24,18 +15,9 @@
 --
 -- Returns 0 to page_size rows: id, title (null: none, or it has expired), status, created_at, updated_at,
 -- message_count, and last_message, its first 120 characters (null: no message is left).
--- Raises what act_as_caller raises.
 -- Index idx_conversations_user_id, idx_conversations_user_status: give the order, so a page reads no further rows;
 -- chat_messages_pkey.
 CREATE OR REPLACE FUNCTION list_conversations(
-    caller_id text,
-    reachable_id uuid,
-    needs_account boolean,
-    token_issued_at timestamptz,
-    key_hash bytea,
-    client_subject text,
-    timeout_ms integer,
-    approach text,
     user_id text,
     shown_status text,
     retention_days integer,
@@ -53,15 +35,9 @@ RETURNS TABLE (
     message_count integer,
     last_message text
 )
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 BEGIN
-    IF approach IS NOT NULL THEN
-        PERFORM act_as_caller(
-            caller_id, reachable_id, needs_account, token_issued_at, key_hash, client_subject, timeout_ms, approach
-        );
-    END IF;
-
     RETURN QUERY
     SELECT
         page.id,
@@ -154,15 +130,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION list_conversations(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, text, text, integer, timestamptz, uuid, integer,
-    timestamptz
+    text, text, integer, timestamptz, uuid, integer, timestamptz
 )
 IS 'Parley: one page of the caller''s conversations';
 REVOKE EXECUTE ON FUNCTION list_conversations(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, text, text, integer, timestamptz, uuid, integer,
-    timestamptz
+    text, text, integer, timestamptz, uuid, integer, timestamptz
 ) FROM public;
 GRANT EXECUTE ON FUNCTION list_conversations(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, text, text, integer, timestamptz, uuid, integer,
-    timestamptz
+    text, text, integer, timestamptz, uuid, integer, timestamptz
 ) TO parley_app;

@@ -139,7 +139,9 @@ BEGIN
                 AND chat_messages.superseded_at IS NULL
                 AND is_kept(chat_messages.created_at, list_turn_messages.retention_days, list_turn_messages.now)
         );
-    ELSE
+    END IF;
+    -- Also where the number is wrong: the question must never be missing for it.
+    IF first_id IS NULL THEN
         other_ids := ARRAY(
             WITH
             current_messages AS NOT MATERIALIZED (

@@ -1,18 +1,11 @@
 -- read_history
 -- Reads one conversation of the caller, and one page of its messages.
 --
--- The whole step in one call, the wall first; a function, because its plan is kept: planning the page with each call
--- would cost more than reading the page.
+-- A function, because its plan is kept: planning the page with each call would cost more than reading the page. The wall
+-- comes in a call of its own: a limit of time that is set within a statement does not hold for that statement, and a
+-- page of large messages may take long.
 --
 -- Parameters
---   caller_id           text         user_id of act_as_caller, which also takes the next seven
---   reachable_id        uuid         conversation_id of act_as_caller
---   needs_account       boolean      true: the caller must be in `users` already
---   token_issued_at     timestamptz  when the token was issued
---   key_hash            bytea        of the key that came with the id
---   client_subject      text         of the client, for guesses
---   timeout_ms          integer      of each later statement of the transaction
---   approach            text         null: the wall stands already
 --   conversation_id     uuid         the conversation
 --   user_id             text         the caller; null: anonymous, finds only conversations without an owner
 --   include_superseded  boolean      true: replaced messages too
@@ -28,18 +21,9 @@
 -- is_mistake, mistake_note, superseded_at, refusal, steps, reasoning_tokens, reasoning_seconds; has_message (false: the
 -- page is empty, and this one row is the conversation alone); and of the conversation: title (null: none, or it has
 -- expired), status, conversation_created_at, conversation_updated_at. No row: the caller has no such conversation.
--- Raises what act_as_caller raises.
 -- Index conversations_pkey; chat_messages_pkey: gives the page in order, so the longest conversation costs no more
 -- than a short one.
 CREATE OR REPLACE FUNCTION read_history(
-    caller_id text,
-    reachable_id uuid,
-    needs_account boolean,
-    token_issued_at timestamptz,
-    key_hash bytea,
-    client_subject text,
-    timeout_ms integer,
-    approach text,
     conversation_id uuid,
     user_id text,
     include_superseded boolean,
@@ -86,15 +70,9 @@ RETURNS TABLE (
     conversation_created_at timestamptz,
     conversation_updated_at timestamptz
 )
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 BEGIN
-    IF approach IS NOT NULL THEN
-        PERFORM act_as_caller(
-            caller_id, reachable_id, needs_account, token_issued_at, key_hash, client_subject, timeout_ms, approach
-        );
-    END IF;
-
     RETURN QUERY
     SELECT
         page.id,
@@ -163,15 +141,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION read_history(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, uuid, text, boolean, boolean, integer, bigint,
-    integer, timestamptz
+    uuid, text, boolean, boolean, integer, bigint, integer, timestamptz
 )
 IS 'Parley: a conversation of the caller, and one page of its messages';
 REVOKE EXECUTE ON FUNCTION read_history(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, uuid, text, boolean, boolean, integer, bigint,
-    integer, timestamptz
+    uuid, text, boolean, boolean, integer, bigint, integer, timestamptz
 ) FROM public;
 GRANT EXECUTE ON FUNCTION read_history(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, uuid, text, boolean, boolean, integer, bigint,
-    integer, timestamptz
+    uuid, text, boolean, boolean, integer, bigint, integer, timestamptz
 ) TO parley_app;

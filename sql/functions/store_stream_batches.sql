@@ -5,7 +5,7 @@
 -- the token that only its attempt knows. A conversation that another request has locked is skipped (is_stored is
 -- false) rather than waited for. The lock keeps a batch from being stored unseen by a finish_turn at the same moment.
 -- It is FOR NO KEY UPDATE, and not FOR SHARE: two calls that share a row would wait for each other to prolong its
--- lease. A lease is prolonged when less than half of it is left, because that writes to indexes of conversations.
+-- lease. A lease is prolonged when less than half of it is left, because each time is a new version of its row.
 --
 -- The transaction does not wait for the disk (synchronous_commit), so a crash of the database may lose the batches of
 -- its last second. A batch is stored only right behind the parts before it: an attempt whose parts were lost learns

@@ -16,7 +16,6 @@ from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres
 from lib.conversations.history import READ_HISTORY
-from lib.database import acting
 from lib.database.statements import Call
 from lib.files.limits import told_limits
 from lib.turns.begin import LIST_TURN_MESSAGES
@@ -245,7 +244,7 @@ def _listed(conversation: str, message_id: str) -> str:
 
 
 def _page(status: str) -> str:
-    return f"SELECT list_conversations({NO_WALL}, 'user-7', '{status}', 0, NULL, NULL, 20, NULL)"
+    return f"SELECT list_conversations('user-7', '{status}', 0, NULL, NULL, 20, NULL)"
 
 
 CALLS = {
@@ -428,7 +427,7 @@ def test_a_page_of_history_reads_no_other_messages_wherever_in_a_long_conversati
         named = {"include_superseded": False, "include_system": False, "retention_days": 30}
         named |= {"cursor_id": newest + 1 - messages_after, "page_size": 20, "now": None}
         large.execute(AS_CALLER)
-        page = READ_HISTORY(**acting.NO_WALL, **whose, **named)
+        page = READ_HISTORY(**whose, **named)
         # The first time, making the plan reads the catalog.
         _, plan = _run(large, page), _run(large, page)
 

@@ -1,20 +1,12 @@
 -- read_history :many
 -- One conversation of the caller and one page of its messages, newest first.
 --
--- The whole step, the wall included. `*`, because the function names its columns: to parse 35 names again would cost a tenth of the whole step. Of them
+-- `*`, because the function names its columns: to parse 35 names again would cost a tenth of the whole step. Of them
 -- one is renamed, because a parameter of the function has its name.
 -- Parameters, result and indexes: sql/functions/read_history.sql.
 SELECT history.* -- noqa: AM04
 FROM
     read_history(
-        caller_id => %(caller_id)s::text,
-        reachable_id => %(reachable_id)s::uuid,
-        needs_account => %(needs_account)s::boolean,
-        token_issued_at => %(token_issued_at)s::timestamptz,
-        key_hash => %(key_hash)s::bytea,
-        client_subject => %(client_subject)s::text,
-        timeout_ms => %(timeout_ms)s::integer,
-        approach => %(approach)s::text,
         conversation_id => %(conversation_id)s::uuid,
         user_id => %(user_id)s::text,
         include_superseded => %(include_superseded)s::boolean,

@@ -1,7 +1,10 @@
 """The number of messages that a conversation keeps, and the last one: as a count finds them."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from lib.database.statements import Call
 from lib.operations.clean_up import DELETE_OLD_CHAT_MESSAGES
@@ -114,6 +117,55 @@ async def test_a_message_that_is_deleted_by_hand_makes_the_number_unknown(
     assert rows.run(KEPT, other.conversation_id) == [(2, "Answer 1")]
 
 
+async def test_a_turn_and_a_deletion_by_hand_of_the_same_moment_leave_no_wrong_number(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1)
+    rows.run("UPDATE conversations SET message_count = NULL, last_message = NULL")
+
+    # The turn counts after the deletion, for which it waits.
+    async with rows.uncommitted("DELETE FROM chat_messages WHERE message_id = 'answer-1'"):
+        beginning = asyncio.create_task(turns.begin("Question 2", message_id="question-2"))
+        await rows.until_waiting(1)
+    begun = await beginning
+    check(turns, rows, (2, "Question 2"))
+
+    # The deletion waits for a turn that is ending, and takes its number away.
+    await turns.release(begun)
+    rows.run("UPDATE conversations SET message_count = NULL, last_message = NULL")
+    counting = "UPDATE conversations SET message_count = 2, last_message = 'Question 2'"
+    async with rows.uncommitted(counting):
+        deletion = "DELETE FROM chat_messages WHERE message_id = 'question-2'"
+        deleting = asyncio.create_task(_commit(rows, deletion))
+        await rows.until_waiting(1)
+    await deleting
+    assert rows.run(KEPT, turns.conversation_id) == [(None, None)]
+
+
+async def test_an_answer_after_a_deletion_leaves_no_text_where_the_number_is_unknown(
+    turns: Turns, rows: Rows
+) -> None:
+    await turns.exchange(1)
+    begun = await turns.begin("Question 2", message_id="question-2")
+    rows.run("DELETE FROM chat_messages WHERE message_id = 'answer-1'")
+
+    await turns.finish(begun, "Answer 2", answer_message_id="answer-2")
+
+    assert rows.run(KEPT, turns.conversation_id) == [(None, None)]
+
+
+@pytest.mark.parametrize("number", [1, 99])
+async def test_a_question_is_told_though_the_number_of_messages_is_wrong(
+    turns: Turns, rows: Rows, number: int
+) -> None:
+    await turns.exchange(1)
+    rows.run("UPDATE conversations SET message_count = %s", number)
+
+    begun = await turns.begin("Question 2", message_id="question-2")
+
+    assert begun.prompt[-1] == "Question 2"
+
+
 async def test_the_clean_up_leaves_no_text_of_a_deleted_message_in_its_conversation(
     turns: Turns, rows: Rows
 ) -> None:
@@ -140,6 +192,11 @@ async def test_the_clean_up_leaves_a_conversation_that_somebody_holds_until_the_
 
     assert await clean_up(turns) == 2
     assert rows.run(KEPT, turns.conversation_id) == [(None, None)]
+
+
+async def _commit(rows: Rows, statement: str) -> None:
+    async with rows.uncommitted(statement):
+        pass
 
 
 def add_by_hand(turns: Turns, rows: Rows, role: str) -> None:

@@ -8,7 +8,6 @@ import pytest
 from dev.postgres import RunningPostgres, programs, start_postgres
 from dev.psql import migrate
 from lib.conversations.listing import LIST_CONVERSATIONS
-from lib.database.acting import NO_WALL
 from lib.database.statements import Call
 from lib.operations.metrics import LIST_SLOW_STATEMENTS, SlowStatement
 from tests.support.product import ROOT
@@ -60,7 +59,7 @@ def test_where_it_is_the_products_statements_are_told_by_name_and_no_others(
             "now": None,
         }
         for _ in range(3):
-            database.execute(LIST_CONVERSATIONS.sql, NO_WALL | parameters)
+            database.execute(LIST_CONVERSATIONS.sql, parameters)
         database.execute("SELECT 'somebody else''s' /* list_tasks */")
 
         found = run(database, LIST_SLOW_STATEMENTS(page_size=20))
