@@ -94,7 +94,8 @@ class Backlog:
     Attributes:
         oldest_message_at: None: there is no message.
         turns_running: turns that hold a lease.
-        turns_lapsed: turns whose lease ran out before their function gave them back.
+        turns_lapsed: turns of the last hour whose lease ran out before their function gave them
+            back.
         streams_kept: answers whose parts are kept in batches because they are not stored yet.
     """
 

@@ -2,7 +2,7 @@
 -- Begins a turn, in one call: the wall, the caller's row of users, the decision, the message and the lease.
 --
 -- The plain new message, in a conversation that is there and free, is decided here by a few simple statements. All
--- others are for decide_turn, which knows each case, and takes two to three times as long: first messages, retries,
+-- others are for decide_turn, which knows each case and starts a plan of a hundred nodes: first messages, retries,
 -- edits, regenerated answers, running and lapsed turns, archived, expired and full conversations.
 --
 -- Parameters
