@@ -57,7 +57,7 @@ export interface paths {
         };
         /**
          * List, search, read or export
-         * @description With `id` one conversation, which needs no token where nobody owns it. With `export` everything of the user's: a JSON object a line, complete when the last is of the type `end`. Else one page, most recently used first; with `q` what holds those words, best first, in one page without `cursor`.
+         * @description With `id` one conversation, which needs no token where nobody owns it. With `export` everything of the user's: a JSON object a line, complete when the last is of the type `end`. Else one page, most recently used first; with `q` what holds those words, best first, in one page without `cursor`; 404 where the operator has switched the search off.
          */
         get: operations["readConversations"];
         put?: never;
