@@ -327,7 +327,7 @@ export interface components {
             oldest_message_at: string | null;
             /** @description Turns that hold a lease. */
             turns_running: number;
-            /** @description Turns whose lease ran out before their function gave them back. */
+            /** @description Turns of the last hour whose lease ran out before their function gave them back. */
             turns_lapsed: number;
             /** @description Answers whose parts are kept in batches because they are not stored yet. */
             streams_kept: number;
