@@ -51,7 +51,7 @@ FAILURES = (
 
 
 def make_provider() -> None:
-    """Make the client of `openai` for this process, which imports 51 modules of the package."""
+    """Make the client of `openai` for this process, which imports a part of the package."""
     provider()
 
 

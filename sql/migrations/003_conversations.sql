@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS conversations (
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 50);
 
 -- Each turn updates its conversation twice. No index has a column that the second update changes, nor one of the lease.
+
 -- list_conversations: the order of the page; delete_conversations: the batch; export_conversations; the ON DELETE
 -- CASCADE of users.
 CREATE INDEX IF NOT EXISTS idx_conversations_user_id

@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS chat_messages (
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
 
 -- The rules of a message, all in one function whose plan is kept: as CHECKs of their own they are parsed for each INSERT,
--- which took a twelfth of a turn. An error has the name of the rule, as that of a CHECK has.
+-- which costs four times as much. An error has the name of the rule, as that of a CHECK has.
 CREATE OR REPLACE FUNCTION check_chat_message(message chat_messages)
 RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
