@@ -23,6 +23,10 @@ from dev.routing import application
 # An answer that takes longer than this is cut when code changes or Ctrl-C is pressed.
 GRACE_SECONDS = 2
 
+# Longer than any proxy in front keeps a connection that waits (Next.js's rewrites do): else a request
+# may be on its way at the moment when this side closes, and fail.
+KEEP_ALIVE_SECONDS = 600
+
 
 class Server(uvicorn.Server):
     """Announces when it serves, and ends running answers properly when it ends."""
@@ -84,6 +88,7 @@ def main() -> None:
         log_config=logging_config(),
         log_level=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ws="none",
     )
     logging.getLogger("uvicorn.error").addFilter(is_news)

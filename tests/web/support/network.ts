@@ -41,7 +41,8 @@ export class Network {
 
   private pass(asked: IncomingMessage, answer: ServerResponse): void {
     const { method, headers } = asked
-    const onward = request(asked.url ?? '', { method, headers }, (response) => {
+    // A connection for each request: on one that was kept, it could meet the server's closing.
+    const onward = request(asked.url ?? '', { method, headers, agent: false }, (response) => {
       answer.writeHead(response.statusCode ?? 502, response.headers)
       answer.flushHeaders()
       response.pipe(answer)
