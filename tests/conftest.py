@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -24,6 +25,11 @@ TEMPLATE = "parley_template"
 # Before the limit of pytest-timeout, which ends the whole worker process.
 GRACE_SECONDS = 60
 _numbers = itertools.count(1)
+# How long an example takes depends on the machine, and so would the test.
+hypothesis.settings.register_profile(
+    "parley", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("parley")
 
 
 @pytest.hookimpl(tryfirst=True)
