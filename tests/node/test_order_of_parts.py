@@ -165,9 +165,7 @@ def each_case(*strategies: st.SearchStrategy[Any]) -> Callable[..., Any]:
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         checks = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
-        limited = settings(
-            max_examples=CASES, deadline=None, derandomize=True, suppress_health_check=checks
-        )
+        limited = settings(max_examples=CASES, derandomize=True, suppress_health_check=checks)
         return limited(given(*strategies)(test))
 
     return decorate

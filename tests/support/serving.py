@@ -9,6 +9,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dev.server import KEEP_ALIVE_SECONDS
+
 
 class Switchboard:
     """An app that passes requests on to another one, so that one server serves all tests.
@@ -50,8 +52,7 @@ async def serve(app: ASGIApp) -> AsyncGenerator[str]:
         listener.listen(2048)
         config = uvicorn.Config(app, log_config=None, access_log=False)
         config.timeout_graceful_shutdown = 2
-        # Not after 5 s: on a busy machine a request is on its way at that moment.
-        config.timeout_keep_alive = 600
+        config.timeout_keep_alive = KEEP_ALIVE_SECONDS
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:

@@ -113,7 +113,7 @@ history = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(history, st.lists(st.builds(made_step, texts, st.lists(calls, min_size=1)), max_size=2))
 def test_the_strictest_provider_accepts_the_order_of_any_conversation(
     messages: list[Message], taken: list[Step]
@@ -127,7 +127,7 @@ def test_the_strictest_provider_accepts_the_order_of_any_conversation(
     assert "What now?" in str(spoken)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     history,
     st.lists(
@@ -152,7 +152,7 @@ def images_of(prompt: tuple[PromptMessage, ...]) -> list[str]:
     return [part.url for part in parts if isinstance(part, Image)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, 10), min_size=1, max_size=30))
 def test_a_prompt_has_ten_images_at_most_and_an_image_left_out_stays_out(counts: list[int]) -> None:
     messages: list[Message] = []
@@ -229,7 +229,7 @@ def test_a_prompt_has_fourteen_megabytes_of_files_at_most_and_the_newest_always(
     assert counts == [1, 2, 1, 2, 1, 1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 150_000), min_size=1, max_size=30))
 def test_texts_of_files_are_bounded_and_one_that_was_shortened_stays_short(
     sizes: list[int],

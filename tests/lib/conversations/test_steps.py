@@ -84,7 +84,7 @@ any_steps = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(any_steps)
 def test_steps_of_any_parts_are_read_back_with_their_states(steps: list[Step]) -> None:
     columns = stored_steps(steps)

@@ -214,7 +214,7 @@ def test_a_png_that_inflates_to_gigabytes_is_not_inflated() -> None:
 
 
 @each_type
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(content=st.binary(max_size=300), has_header=st.booleans())
 def test_arbitrary_bytes_are_refused_and_break_nothing(
     media_type: str, content: bytes, *, has_header: bool
@@ -224,7 +224,7 @@ def test_arbitrary_bytes_are_refused_and_break_nothing(
 
 
 @each_kind
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_an_image_with_changed_bytes_is_accepted_or_refused_and_breaks_nothing(
     kind: str, data: st.DataObject
@@ -240,13 +240,12 @@ def test_an_image_with_changed_bytes_is_accepted_or_refused_and_breaks_nothing(
         assert str(error).startswith("url ")  # noqa: PT017 (both outcomes are right)
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1))
 def test_base64_as_encoders_write_it_is_read(content: bytes) -> None:
     assert read_base64(base64.b64encode(content).decode()) == content
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.text(st.sampled_from("AQgw+/-_=\n A\u00e9"), max_size=12))
 @example("QQ==QQ==")
 @example("QR==")

@@ -286,7 +286,7 @@ def halves(text: str) -> list[str]:
 texts = st.text(st.sampled_from("ab <>/😀é\u2028"), max_size=20)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.sampled_from(["", " ", "\n<think>"]), texts, st.sampled_from(["</think>", ""]), texts,
     st.data(),
@@ -309,7 +309,6 @@ def test_thought_and_text_are_the_same_wherever_a_provider_cuts_them(
         piece.encode()
 
 
-@settings(deadline=None)
 @given(texts)
 def test_characters_in_a_thoughts_field_are_joined_too(thought: str) -> None:
     read = Read(*(chunk({"reasoning": each}) for each in halves(thought)), chunk(HELLO, "stop"))

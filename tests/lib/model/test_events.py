@@ -101,7 +101,7 @@ def test_events_are_read_in_each_framing(framing: str) -> None:
     assert read([body]) == expected
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.sampled_from(list(FRAMINGS)), st.data())
 def test_events_are_the_same_wherever_the_network_cuts_the_response(
     framing: str, data: st.DataObject

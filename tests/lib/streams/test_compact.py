@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.streams.compact import compact, expand
@@ -36,13 +36,11 @@ EVENTS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(EVENTS, max_size=30))
 def test_the_stored_form_gives_back_each_event_byte_for_byte(events: list[bytes]) -> None:
     assert expand(compact(events)) == events
 
 
-@settings(deadline=None)
 @given(st.lists(EVENTS, max_size=20), st.lists(EVENTS, max_size=20))
 def test_stored_forms_that_are_joined_give_back_the_events_of_both(
     first: list[bytes], second: list[bytes]
@@ -50,7 +48,6 @@ def test_stored_forms_that_are_joined_give_back_the_events_of_both(
     assert expand(compact(first) + compact(second)) == first + second
 
 
-@settings(deadline=None)
 @given(st.lists(EVENTS, max_size=30))
 def test_the_stored_form_is_text_that_postgres_stores(events: list[bytes]) -> None:
     assert "\0" not in compact(events).decode()
