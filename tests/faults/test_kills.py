@@ -35,9 +35,9 @@ from tests.support.transports import ResendingTransport
 KILLS, SEED = 50, 6
 # The number of functions that run at a time.
 AT_ONCE = 5
-# How many pieces of thoughts and texts come at most before the function is killed: the first 18
-# are those of the first two steps and of the thoughts of the third.
-MOST_PIECES = 60
+# How many pieces of thoughts and texts come at most before the function is killed; and before every
+# second one is: those of the first two steps and of the thoughts of the third.
+MOST_PIECES, FIRST_PIECES = 60, 18
 # The longest time from the last of them until the kill.
 LONGEST_SECONDS = 0.1
 # For one statement on a busy machine. (0.05 s on a quiet one.)
@@ -76,7 +76,10 @@ def drawing() -> dict[str, Any]:
 
 
 def step_of(number: int, question: str) -> Reply:
-    """Return a step of a long answer: two look up, draw and note, the third has no end."""
+    """Return a step of a long answer: two look up, draw and note, the third has no end.
+
+    The second takes longer than the time between two batches, so that some answers end in it.
+    """
     if number == 0:
         chunks = [*thinking(*FIRST_THOUGHTS), *(calling(Called("list_tasks")).chunks or [])]
     elif number == 1:
@@ -85,7 +88,8 @@ def step_of(number: int, question: str) -> Reply:
     else:
         words = saying(*PIECES)
         chunks = [*thinking(*THIRD_THOUGHTS), *words[:5], citing(2), *words[5:]]
-    return Reply(chunks=chunks, seconds_between=0.025)
+    slowly = 1.5 * UNFOLLOWED_SECONDS / len(chunks)
+    return Reply(chunks=chunks, seconds_between=slowly if number == 1 else 0.025)
 
 
 @dataclass(slots=True)
@@ -211,7 +215,7 @@ async def test_50_answers_of_killed_functions_lose_a_batch_at_most_and_are_the_s
     waiting = [
         (
             f"conversation-{number:04}",
-            chance.randint(1, MOST_PIECES),
+            chance.randint(1, FIRST_PIECES if number % 2 else MOST_PIECES),
             chance.uniform(0, LONGEST_SECONDS),
         )
         for number in range(KILLS)
@@ -348,7 +352,7 @@ def _assert_same_parts(seen: list[Seen]) -> None:
         for each, result in zip(seen, read, strict=True):
             assert result["message"]["parts"] == seen_by(version, each.answer["parts"])
             assert result["message"]["id"] == each.answer["id"]
-    # The functions died in each step.
+    # The functions died, or had stored their last batch, in each step.
     steps = [[part["type"] for part in each.answer["parts"]].count("step-start") for each in seen]
     assert set(steps) == {1, 2, 3}
 
