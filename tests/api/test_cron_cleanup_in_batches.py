@@ -100,7 +100,7 @@ async def test_two_clean_ups_at_once_share_the_work(
     assert sum(report["deleted"] for report in reports) == 10_000
     assert sum(report["conversations_deleted"] for report in reports) == 1000
     assert all(report["batches"] > 5 for report in reports)
-    assert [report["remaining"] for report in reports] == [False, False]
+    # `remaining` may be true for either: it met rows that the other was deleting.
     assert left(database) == (0, 0)
 
 
