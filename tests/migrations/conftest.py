@@ -35,13 +35,13 @@ def server(
 @pytest.fixture
 def site(server: tuple[RunningPostgres, Path]) -> Iterator[Site]:
     """Return an empty database of the test's own."""
-    yield from _make_site(*server)
+    yield from make_site(*server)
 
 
 @pytest.fixture(scope="module")
 def module_site(server: tuple[RunningPostgres, Path]) -> Iterator[Site]:
     """Return a database for all tests of a module."""
-    yield from _make_site(*server)
+    yield from make_site(*server)
 
 
 @pytest.fixture
@@ -51,7 +51,8 @@ def migrated(site: Site) -> Site:
     return site
 
 
-def _make_site(server: RunningPostgres, folder: Path) -> Iterator[Site]:
+def make_site(server: RunningPostgres, folder: Path) -> Iterator[Site]:
+    """Yield an empty database on a server, and drop it; `folder` has the server's programs."""
     name = f"site_{next(_numbers)}"
     with psycopg.connect(server.url, autocommit=True) as admin:
         admin.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
