@@ -190,7 +190,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Tell whether the function and its database work */
+        /**
+         * Tell whether the function and its database work
+         * @description With `METRICS_TOKEN` or `CRON_SECRET` as a bearer token, faults name roles and objects.
+         */
         get: operations["readHealth"];
         put?: never;
         post?: never;
