@@ -1891,10 +1891,20 @@ CREATE FUNCTION public.list_late_sequences(reads_all_rows boolean) RETURNS TABLE
     AS $$
 BEGIN
     FOREACH table_name IN ARRAY ARRAY['chat_messages', 'tasks'] LOOP
-        -- An application's own `tasks` may number its rows in another way.
-        CONTINUE WHEN to_regclass(table_name) IS NULL;
+        -- An application's own `tasks` may have changed, number its rows in another way, or belong to another role.
+        CONTINUE WHEN NOT EXISTS (
+            SELECT FROM pg_attribute
+            WHERE
+                pg_attribute.attrelid = to_regclass(table_name)
+                AND pg_attribute.attname = 'id'
+                AND NOT pg_attribute.attisdropped
+        );
         sequence_name := pg_get_serial_sequence(table_name, 'id');
-        CONTINUE WHEN sequence_name IS NULL;
+        CONTINUE WHEN
+            sequence_name IS NULL
+            OR NOT has_sequence_privilege(sequence_name, 'SELECT')
+            OR NOT has_sequence_privilege(sequence_name, 'UPDATE')
+            OR NOT has_table_privilege(table_name, 'SELECT');
         IF table_name = 'tasks' THEN
             SELECT max(tasks.id) INTO greatest_number FROM tasks;
         ELSIF reads_all_rows THEN
@@ -2520,7 +2530,7 @@ CREATE FUNCTION public.needed_privileges() RETURNS TABLE(object_kind text, objec
         FROM of_tables
         CROSS JOIN home
         INNER JOIN pg_class ON of_tables.table_name = pg_class.relname AND home.oid = pg_class.relnamespace
-        WHERE pg_class.relkind IN ('r', 'p')
+        WHERE pg_class.relkind IN ('r', 'p', 'v', 'f')
     )
 
     SELECT 'schema', home.oid, 'USAGE', NULL FROM home

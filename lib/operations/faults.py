@@ -67,9 +67,9 @@ NOT_OWNER = (
     "The role of DATABASE_URL does not own Parley's tables, and has not the rights of the role "
     "that does. The operator grants them, or connects as the owner: GRANT <owner> TO <role>."
 )
-# With the rights of an earlier or a later version's functions, nothing else is known.
 OTHER_FUNCTIONS = (
-    "The functions of the database are not those of this version. The operator applies them: "
+    "The functions of the database are not those of this version, or closed even to their owner. "
+    "The operator applies them: "
     f"{command('migrate.sql')}"
 )
 

@@ -75,7 +75,7 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
         FROM of_tables
         CROSS JOIN home
         INNER JOIN pg_class ON of_tables.table_name = pg_class.relname AND home.oid = pg_class.relnamespace
-        WHERE pg_class.relkind IN ('r', 'p')
+        WHERE pg_class.relkind IN ('r', 'p', 'v', 'f')
     )
 
     SELECT 'schema', home.oid, 'USAGE', NULL FROM home

@@ -10,7 +10,10 @@ DECLARE
     late record;
     next_number bigint;
 BEGIN
-    FOR late IN SELECT * FROM list_late_sequences(current_setting('parley.reads_all_rows')::boolean) LOOP
+    FOR late IN
+        SELECT each.table_name, each.sequence_name, each.greatest_number
+        FROM list_late_sequences(current_setting('parley.reads_all_rows')::boolean) AS each
+    LOOP
         -- Nobody takes a number between the next look and the move. The rows were read before this lock, which is held
         -- for a moment: numbers that the sequence has given since are below its own.
         EXECUTE format('LOCK TABLE %I IN SHARE ROW EXCLUSIVE MODE', late.table_name);

@@ -1,7 +1,7 @@
 """Fixtures: an empty and a migrated database, on PostgreSQL 15 and on the embedded one."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -9,10 +9,13 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres, programs
+from tests.support.product import headers_of, running_product
 from tests.support.servers import Site, start_older_postgres
+from tests.support.serving import Switchboard
 
 OLDEST = Path("/usr/lib/postgresql/15/bin")
 _numbers = itertools.count(1)
+type Check = Callable[[Site], Awaitable[None]]
 
 
 @pytest.fixture(scope="session", params=["embedded", "oldest"])
@@ -49,6 +52,28 @@ def migrated(site: Site) -> Site:
     """Return a migrated database of the test's own."""
     site.migrate()
     return site
+
+
+@pytest.fixture
+def check_requests(
+    switchboard: Switchboard, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Check:
+    """Return what has the product answer from a database: health, turns, a task."""
+
+    async def check(site: Site) -> None:
+        chosen = environment | {"DATABASE_URL": site.url}
+        async with running_product(switchboard, monkeypatch, chosen) as parley:
+            health = await parley.get("/api/health")
+            assert (health.status_code, health.json()["status"]) == (200, "ok"), health.text
+            for user in ("ada", None):
+                sent = await parley.say("Hello!", user=user)
+                assert sent.status_code == 200, sent.text
+            added = await parley.client.post(
+                "/api/tasks", json={"title": "Buy milk"}, headers=headers_of("ada")
+            )
+            assert added.status_code == 201, added.text
+
+    return check
 
 
 def make_site(server: RunningPostgres, folder: Path) -> Iterator[Site]:

@@ -1,16 +1,15 @@
 """Who may what on Parley's objects: a state that each migration makes, whatever was before."""
 
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dev.postgres import RunningPostgres
-from tests.migrations.conftest import make_site
-from tests.support.product import headers_of, running_product
+from tests.migrations.conftest import Check, make_site
+from tests.migrations.test_existing_tables import TASKS
 from tests.support.servers import SQL, Site
-from tests.support.serving import Switchboard
 
 # Default privileges under which a database may be migrated. `anon` is the role that a data API over
 # HTTP gives to the public (Supabase, PostgREST).
@@ -114,7 +113,6 @@ ROLES = """
     END
     $$
 """
-type Check = Callable[[Site], Awaitable[None]]
 
 
 @pytest.fixture
@@ -128,28 +126,6 @@ def site(site: Site) -> Site:
 def copy(server: tuple[RunningPostgres, Path]) -> Iterator[Site]:
     """Return another empty database on the same server."""
     yield from make_site(*server)
-
-
-@pytest.fixture
-def check_requests(
-    switchboard: Switchboard, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Check:
-    """Return what has the product answer from a database: health, turns, a task."""
-
-    async def check(site: Site) -> None:
-        chosen = environment | {"DATABASE_URL": site.url}
-        async with running_product(switchboard, monkeypatch, chosen) as parley:
-            health = await parley.get("/api/health")
-            assert (health.status_code, health.json()["status"]) == (200, "ok"), health.text
-            for user in ("ada", None):
-                sent = await parley.say("Hello!", user=user)
-                assert sent.status_code == 200, sent.text
-            added = await parley.client.post(
-                "/api/tasks", json={"title": "Buy milk"}, headers=headers_of("ada")
-            )
-            assert added.status_code == 201, added.text
-
-    return check
 
 
 def check_every_object(site: Site) -> None:
@@ -214,14 +190,9 @@ def test_a_second_time_nothing_in_the_catalog_changes(migrated: Site) -> None:
 
 
 def test_the_applications_own_tables_and_functions_keep_their_privileges(site: Site) -> None:
+    site.run(TASKS)
     site.run("""
         CREATE TABLE orders (id serial PRIMARY KEY);
-        CREATE TABLE tasks (
-            id serial PRIMARY KEY, user_id varchar(255) NOT NULL, title varchar(200) NOT NULL,
-            description varchar(1000), completed boolean NOT NULL DEFAULT false,
-            created_at timestamptz NOT NULL DEFAULT now(),
-            updated_at timestamptz NOT NULL DEFAULT now()
-        );
         CREATE FUNCTION greet() RETURNS text LANGUAGE sql AS $$ SELECT 'Hello' $$;
         GRANT ALL ON orders, tasks TO anon;
         GRANT USAGE ON SEQUENCE orders_id_seq TO anon
@@ -254,3 +225,24 @@ def test_where_nothing_is_migrated_both_files_say_what_to_run_first(site: Site, 
 
     assert "has no functions of Parley's" in complaint
     assert "Run sql/migrate.sql" in complaint
+
+
+def test_where_the_role_may_not_grant_the_migration_says_what_the_owner_is_to_run(
+    site: Site,
+) -> None:
+    site.run("CREATE ROLE owner_of_parley LOGIN; GRANT parley_app TO owner_of_parley")
+    try:
+        site.run(TASKS)
+        site.run("GRANT CREATE, USAGE ON SCHEMA public TO owner_of_parley")
+        site.run("GRANT SELECT, INSERT ON tasks TO owner_of_parley")
+        parleys = Site(site.url.replace("postgres@", "owner_of_parley@"), site.programs)
+
+        complaint = parleys.migrate_in_vain()
+
+        assert 'the role "owner_of_parley" may not set all privileges' in complaint
+        hint = complaint.partition("or an administrator run: ")[2].partition("\n")[0]
+        assert "GRANT SELECT ON TABLE public.tasks TO parley_app" in hint
+        site.run(hint)
+        assert parleys.migrate() == []
+    finally:
+        site.run("DROP OWNED BY owner_of_parley; DROP ROLE owner_of_parley")

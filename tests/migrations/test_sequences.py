@@ -1,8 +1,20 @@
 """Sequences behind their tables, as after a move by logical replication: it brings rows alone."""
 
+import re
+import subprocess
+import textwrap
+import time
+from collections.abc import Iterator
+
+import psycopg
 import pytest
 
+from dev.postgres import RunningPostgres, programs, start_postgres
+from tests.migrations.conftest import Check
+from tests.support.product import ROOT
 from tests.support.servers import SQL, Site
+
+OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 
 # Rows as a subscription writes them: with numbers of their own, and past the sequences.
 REPLICATED = """
@@ -85,3 +97,66 @@ def test_every_sequence_of_parleys_is_looked_at(migrated: Site) -> None:
     looked_at = [str(name).removeprefix("public.") for (name,) in migrated.rows(late)]
 
     assert [(name,) for name in looked_at] == migrated.rows(made)
+
+
+@pytest.fixture
+def publisher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgres]:
+    """Return a server that publishes what changes, with the databases `old` and `new`."""
+    server = start_postgres(
+        tmp_path_factory.mktemp("publisher") / "data",
+        tcp=True,
+        durable=False,
+        settings={"wal_level": "logical", "max_wal_senders": "4"},
+    )
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE old")
+        admin.execute("CREATE DATABASE new")
+    yield server
+    server.stop()
+
+
+async def test_the_documented_move_by_replication_brings_all_rows_and_the_product_goes_on(
+    publisher: RunningPostgres, check_requests: Check
+) -> None:
+    old = Site(publisher.url_of("old", "postgres"), programs())
+    new = Site(publisher.url_of("new", "postgres"), programs())
+    old.migrate()
+    new.migrate()
+    await check_requests(old)
+    publish(old)
+    # A subscription within one server needs a slot that is there before.
+    old.rows("SELECT pg_create_logical_replication_slot('parley', 'pgoutput')")
+    new.run(f"""
+        CREATE SUBSCRIPTION parley CONNECTION '{old.url}' PUBLICATION parley
+        WITH (create_slot = false)
+    """)
+    wait_for_rows(old, new)
+    new.run("DROP SUBSCRIPTION parley")
+    assert {kind for kind, _ in new.rows(FAULTS)} == {"late_sequence"}
+
+    new.apply(SQL / "sequences.sql")
+
+    await check_requests(new)
+    # Each time two turns of two messages.
+    ids = "SELECT count(*), count(DISTINCT id), max(id) FROM chat_messages"
+    assert new.rows(ids) == [(8, 8, 8)]
+
+
+def publish(site: Site) -> None:
+    """Run the command of docs/operations.md that publishes Parley's tables."""
+    found = re.search(
+        r"<<'SQL'\n(   SELECT 'CREATE PUBLICATION.*?)\n   SQL\n", OPERATIONS, re.DOTALL
+    )
+    assert found
+    psql = [site.programs / "psql", site.url, "-X", "-q", "-v", "ON_ERROR_STOP=1"]
+    subprocess.run(psql, check=True, input=textwrap.dedent(found[1]), text=True)
+
+
+def wait_for_rows(old: Site, new: Site) -> None:
+    """Wait until the new database has the messages and the tasks of the old one."""
+    stored = "SELECT (SELECT count(*) FROM chat_messages), (SELECT count(*) FROM tasks)"
+    expected = old.rows(stored)
+    give_up_at = time.monotonic() + 60
+    while new.rows(stored) != expected:
+        assert time.monotonic() < give_up_at, "the rows did not arrive"
+        time.sleep(0.05)

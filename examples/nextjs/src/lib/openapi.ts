@@ -192,7 +192,7 @@ export interface paths {
         };
         /**
          * Tell whether the function and its database work
-         * @description With `METRICS_TOKEN` or `CRON_SECRET` as a bearer token, faults name roles and objects.
+         * @description Faults name roles and objects for `METRICS_TOKEN` or `CRON_SECRET` as bearer token.
          */
         get: operations["readHealth"];
         put?: never;
