@@ -130,7 +130,7 @@ async def test_the_documented_move_by_replication_brings_all_rows_and_the_produc
         CREATE SUBSCRIPTION parley CONNECTION '{old.url}' PUBLICATION parley
         WITH (create_slot = false)
     """)
-    wait_for_rows(old, new)
+    wait_until_copied(new)
     new.run("DROP SUBSCRIPTION parley")
     assert {kind for kind, _ in new.rows(FAULTS)} == {"late_sequence"}
 
@@ -152,11 +152,13 @@ def publish(site: Site) -> None:
     subprocess.run(psql, check=True, input=textwrap.dedent(found[1]), text=True)
 
 
-def wait_for_rows(old: Site, new: Site) -> None:
-    """Wait until the new database has the messages and the tasks of the old one."""
-    stored = "SELECT (SELECT count(*) FROM chat_messages), (SELECT count(*) FROM tasks)"
-    expected = old.rows(stored)
+def wait_until_copied(new: Site) -> None:
+    """Wait until each table has its rows, as docs/operations.md says.
+
+    To end the subscription earlier would hang: a table's copy waits for all transactions of its
+    server, which here is that of the subscription.
+    """
     give_up_at = time.monotonic() + 60
-    while new.rows(stored) != expected:
+    while new.rows("SELECT count(*) FROM pg_subscription_rel WHERE srsubstate <> 'r'") != [(0,)]:
         assert time.monotonic() < give_up_at, "the rows did not arrive"
         time.sleep(0.05)
