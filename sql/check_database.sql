@@ -54,7 +54,8 @@ BEGIN
             'reach_conversation', 'register_account', 'remember_user', 'replace_old_titles',
             'search_conversations', 'search_vector', 'sign_out_everywhere', 'user_state',
             'count_bytes', 'check_chat_message', 'delete_files_of_messages', 'forget_message_counts',
-            'read_history', 'store_message_files', 'store_stream_batches', 'told_files'
+            'read_history', 'store_message_files', 'store_stream_batches', 'told_files',
+            'list_faults', 'list_late_sequences', 'list_privilege_faults', 'needed_privileges'
         ]);
     IF foreign_functions IS NOT NULL THEN
         RAISE EXCEPTION USING

@@ -91,9 +91,13 @@ SELECT NOT EXISTS (
     \ir functions/finish_turn.sql
     \ir functions/is_kept.sql
     \ir functions/list_conversations.sql
+    \ir functions/list_faults.sql
+    \ir functions/list_late_sequences.sql
+    \ir functions/list_privilege_faults.sql
     \ir functions/list_slow_statements.sql
     \ir functions/list_tool_runs.sql
     \ir functions/list_turn_messages.sql
+    \ir functions/needed_privileges.sql
     \ir functions/own_quota.sql
     \ir functions/own_user.sql
     \ir functions/reach_conversation.sql
@@ -107,6 +111,10 @@ SELECT NOT EXISTS (
     \ir functions/store_stream_batches.sql
     \ir functions/told_files.sql
     \ir functions/user_state.sql
+    -- Each time, whatever has changed them since: a default, a restore, a move by replication, a GRANT by hand.
+    \ir steps/set_privileges.sql
+    \set reads_all_rows false
+    \ir steps/set_sequences.sql
 \else
     \echo leaving the functions as they are: a later version has migrated this database
 \endif

@@ -1850,6 +1850,288 @@ $$;
 
 COMMENT ON FUNCTION public.list_conversations(user_id text, shown_status text, retention_days integer, cursor_updated_at timestamp with time zone, cursor_id uuid, page_size integer, now timestamp with time zone) IS 'Parley: one page of the caller''s conversations';
 
+CREATE FUNCTION public.list_faults() RETURNS TABLE(kind text, description text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RETURN QUERY SELECT 'read_only', 'the server is a standby, or is being restored';
+    ELSIF current_setting('transaction_read_only')::boolean THEN
+        RETURN QUERY SELECT 'read_only', 'default_transaction_read_only is on';
+    END IF;
+    RETURN QUERY
+    SELECT
+        CASE WHEN faults.is_missing THEN 'missing_privilege' ELSE 'open_privilege' END,
+        format(
+            CASE WHEN faults.is_missing THEN '%s lacks %s on %s' ELSE '%s has %s on %s' END,
+            faults.grantee,
+            string_agg(faults.privilege, ', '),
+            faults.object_name
+        )
+    FROM list_privilege_faults() AS faults
+    GROUP BY faults.is_missing, faults.grantee, faults.object_name
+    ORDER BY faults.grantee, faults.object_name;
+    RETURN QUERY
+    SELECT
+        'late_sequence',
+        format(
+            '%s would give %s next, and %s has %s already',
+            late.sequence_name, late.next_number, late.table_name, late.greatest_number
+        )
+    FROM list_late_sequences(FALSE) AS late;
+END
+$$;
+
+COMMENT ON FUNCTION public.list_faults() IS 'Parley: what is wrong with the privileges, the sequences and the server';
+
+CREATE FUNCTION public.list_late_sequences(reads_all_rows boolean) RETURNS TABLE(table_name text, sequence_name text, next_number bigint, greatest_number bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    FOREACH table_name IN ARRAY ARRAY['chat_messages', 'tasks'] LOOP
+        -- An application's own `tasks` may have changed, number its rows in another way, or belong to another role.
+        CONTINUE WHEN NOT EXISTS (
+            SELECT FROM pg_attribute
+            WHERE
+                pg_attribute.attrelid = to_regclass(table_name)
+                AND pg_attribute.attname = 'id'
+                AND NOT pg_attribute.attisdropped
+        );
+        sequence_name := pg_get_serial_sequence(table_name, 'id');
+        CONTINUE WHEN
+            sequence_name IS NULL
+            OR NOT has_sequence_privilege(sequence_name, 'SELECT')
+            OR NOT has_sequence_privilege(sequence_name, 'UPDATE')
+            OR NOT has_table_privilege(table_name, 'SELECT');
+        IF table_name = 'tasks' THEN
+            SELECT max(tasks.id) INTO greatest_number FROM tasks;
+        ELSIF reads_all_rows THEN
+            SELECT max(chat_messages.id) INTO greatest_number FROM chat_messages;
+        ELSE
+            SELECT max(newest.id) INTO greatest_number
+            FROM (
+                SELECT chat_messages.id FROM chat_messages ORDER BY chat_messages.created_at DESC LIMIT 100
+            ) AS newest;
+        END IF;
+        -- Until it is asked for the first time, a sequence gives its last_value.
+        EXECUTE format('SELECT last_value + CASE WHEN is_called THEN 1 ELSE 0 END FROM %s', sequence_name)
+        INTO next_number;
+        IF next_number <= greatest_number THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.list_late_sequences(reads_all_rows boolean) IS 'Parley: sequences whose next number is not above those that are stored already';
+
+CREATE FUNCTION public.list_privilege_faults() RETURNS TABLE(object_name text, grantee text, privilege text, is_missing boolean, cure text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    home CONSTANT oid := current_schema()::regnamespace;
+    app CONSTANT oid := to_regrole('parley_app');
+BEGIN
+    RETURN QUERY
+    WITH own_tables AS MATERIALIZED (
+        SELECT pg_class.oid, pg_class.relname, pg_class.relowner, pg_class.relacl, pg_class.reltype
+        FROM pg_class
+        INNER JOIN pg_description
+            ON
+                pg_class.oid = pg_description.objoid
+                AND pg_description.classoid = 'pg_class'::regclass
+                AND pg_description.objsubid = 0
+        WHERE
+            pg_class.relnamespace = home
+            AND pg_class.relkind IN ('r', 'p', 'v', 'm', 'f')
+            AND pg_description.description LIKE 'Parley:%'
+    ),
+
+    own_objects AS MATERIALIZED (
+        SELECT
+            'table' AS kind, own_tables.oid, own_tables.relowner AS owner,
+            coalesce(own_tables.relacl, acldefault('r', own_tables.relowner)) AS acl,
+            acldefault('r', own_tables.relowner) AS own_acl
+        FROM own_tables
+        UNION ALL
+        SELECT
+            'sequence', pg_class.oid, pg_class.relowner,
+            coalesce(pg_class.relacl, acldefault('s', pg_class.relowner)),
+            acldefault('s', pg_class.relowner)
+        FROM own_tables
+        INNER JOIN pg_depend
+            ON
+                own_tables.oid = pg_depend.refobjid
+                AND pg_depend.refclassid = 'pg_class'::regclass
+                AND pg_depend.classid = 'pg_class'::regclass
+                AND pg_depend.deptype IN ('a', 'i')
+        INNER JOIN pg_class ON pg_depend.objid = pg_class.oid
+        WHERE pg_class.relkind = 'S'
+        UNION ALL
+        SELECT
+            'type', pg_type.oid, pg_type.typowner,
+            coalesce(pg_type.typacl, acldefault('T', pg_type.typowner)),
+            acldefault('T', pg_type.typowner)
+        FROM own_tables
+        INNER JOIN pg_type ON own_tables.reltype = pg_type.oid
+        UNION ALL
+        SELECT
+            'function', pg_proc.oid, pg_proc.proowner,
+            coalesce(pg_proc.proacl, acldefault('f', pg_proc.proowner)),
+            acldefault('f', pg_proc.proowner)
+        FROM pg_proc
+        INNER JOIN pg_description
+            ON
+                pg_proc.oid = pg_description.objoid
+                AND pg_description.classoid = 'pg_proc'::regclass
+                AND pg_description.objsubid = 0
+        WHERE pg_proc.pronamespace = home AND pg_description.description LIKE 'Parley:%'
+    ),
+
+    needed AS MATERIALIZED (
+        SELECT
+            needs.object_kind AS kind, needs.object AS oid, needs.column_name, app AS role, needs.privilege
+        FROM needed_privileges() AS needs
+    ),
+
+    -- What parley_app needs, and all for each owner: a default may have taken that from it as well.
+    expected AS (
+        SELECT needed.kind, needed.oid, needed.column_name, needed.role, needed.privilege FROM needed
+        UNION ALL
+        SELECT own_objects.kind, own_objects.oid, NULL, own_objects.owner, rights.privilege_type
+        FROM own_objects
+        CROSS JOIN aclexplode(own_objects.own_acl) AS rights
+        WHERE rights.grantee = own_objects.owner
+    ),
+
+    found AS MATERIALIZED (
+        SELECT
+            own_objects.kind, own_objects.oid, NULL AS column_name, rights.grantee AS role,
+            rights.privilege_type AS privilege, rights.is_grantable, own_objects.owner
+        FROM own_objects
+        CROSS JOIN aclexplode(own_objects.acl) AS rights
+        UNION ALL
+        SELECT
+            'table', own_tables.oid, pg_attribute.attname::text, rights.grantee,
+            rights.privilege_type, rights.is_grantable, own_tables.relowner
+        FROM own_tables
+        INNER JOIN pg_attribute ON own_tables.oid = pg_attribute.attrelid
+        CROSS JOIN aclexplode(pg_attribute.attacl) AS rights
+        WHERE pg_attribute.attacl IS NOT NULL
+    ),
+
+    faults AS (
+        SELECT
+            found.kind, found.oid, found.column_name, found.role,
+            -- What is needed, but may be passed on.
+            CASE WHEN needed.oid IS NOT NULL THEN 'GRANT OPTION FOR ' ELSE '' END || found.privilege AS privilege,
+            FALSE AS is_missing
+        FROM found
+        LEFT JOIN needed
+            ON
+                found.kind = needed.kind
+                AND found.oid = needed.oid
+                AND found.role = needed.role
+                AND found.privilege = needed.privilege
+                AND found.column_name IS NOT DISTINCT FROM needed.column_name
+        WHERE found.role <> found.owner AND (found.is_grantable OR needed.oid IS NULL)
+        UNION ALL
+        SELECT expected.kind, expected.oid, expected.column_name, expected.role, expected.privilege, TRUE
+        FROM expected
+        INNER JOIN own_objects ON expected.kind = own_objects.kind AND expected.oid = own_objects.oid
+        WHERE
+            NOT EXISTS (
+                SELECT FROM found
+                WHERE
+                    (found.kind, found.oid, found.role, found.privilege)
+                    = (expected.kind, expected.oid, expected.role, expected.privilege)
+                    AND (found.column_name IS NULL OR found.column_name = expected.column_name)
+            )
+        UNION ALL
+        SELECT needed.kind, needed.oid, needed.column_name, needed.role, needed.privilege, TRUE
+        FROM needed
+        WHERE
+            NOT EXISTS (
+                SELECT FROM own_objects WHERE own_objects.kind = needed.kind AND own_objects.oid = needed.oid
+            )
+            AND NOT CASE needed.kind
+                WHEN 'schema' THEN has_schema_privilege(app, needed.oid, needed.privilege)
+                WHEN 'table' THEN has_table_privilege(app, needed.oid, needed.privilege)
+                WHEN 'sequence' THEN has_sequence_privilege(app, needed.oid, needed.privilege)
+                ELSE has_function_privilege(app, needed.oid, needed.privilege)
+            END
+    ),
+
+    named AS (
+        SELECT
+            faults.kind, faults.privilege, faults.is_missing, faults.column_name,
+            CASE WHEN faults.role = 0 THEN 'PUBLIC' ELSE coalesce(faults.role::regrole::text, 'parley_app') END
+            AS role_name,
+            CASE faults.kind
+                WHEN 'schema' THEN faults.oid::regnamespace::text
+                WHEN 'function' THEN (
+                    SELECT
+                        format(
+                            '%s.%I(%s)',
+                            pg_proc.pronamespace::regnamespace,
+                            pg_proc.proname,
+                            array_to_string(
+                                ARRAY(SELECT format_type(kind.oid, NULL) FROM unnest(pg_proc.proargtypes) AS kind (oid)), ', '
+                            )
+                        )
+                    FROM pg_proc WHERE pg_proc.oid = faults.oid
+                )
+                WHEN 'type' THEN (
+                    SELECT format('%s.%I', pg_type.typnamespace::regnamespace, pg_type.typname)
+                    FROM pg_type WHERE pg_type.oid = faults.oid
+                )
+                ELSE (
+                    SELECT format('%s.%I', pg_class.relnamespace::regnamespace, pg_class.relname)
+                    FROM pg_class WHERE pg_class.oid = faults.oid
+                )
+            END AS place
+        FROM faults
+    ),
+
+    gathered AS (
+        SELECT
+            named.kind, named.place, named.role_name, named.is_missing,
+            named.privilege
+            || coalesce(' (' || string_agg(quote_ident(named.column_name), ', ' ORDER BY named.column_name) || ')', '')
+            AS privilege
+        FROM named
+        GROUP BY
+            named.kind, named.place, named.role_name, named.is_missing, named.privilege,
+            named.column_name IS NULL
+    )
+
+    SELECT
+        gathered.kind || ' ' || gathered.place,
+        gathered.role_name,
+        gathered.privilege,
+        gathered.is_missing,
+        CASE
+            WHEN gathered.is_missing
+                THEN format(
+                    'GRANT %s ON %s %s TO %s', gathered.privilege, upper(gathered.kind), gathered.place, gathered.role_name
+                )
+            -- CASCADE: a role with the right to grant it may have done so.
+            ELSE format(
+                'REVOKE %s ON %s %s FROM %s CASCADE',
+                gathered.privilege, upper(gathered.kind), gathered.place, gathered.role_name
+            )
+        END
+    FROM gathered
+    ORDER BY gathered.is_missing, gathered.kind, gathered.place, gathered.role_name, gathered.privilege;
+END
+$$;
+
+COMMENT ON FUNCTION public.list_privilege_faults() IS 'Parley: privileges on its objects that are missing, or that nobody but their owner should have';
+
 CREATE FUNCTION public.list_slow_statements(most integer) RETURNS TABLE(statement text, calls bigint, total_seconds double precision, mean_seconds double precision, row_count bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'public', 'pg_temp'
@@ -2179,6 +2461,105 @@ END
 $$;
 
 COMMENT ON FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer, retention_days integer, now timestamp with time zone) IS 'Parley: the messages that a turn reads';
+
+CREATE FUNCTION public.needed_privileges() RETURNS TABLE(object_kind text, object oid, privilege text, column_name text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    WITH home AS (
+        SELECT pg_namespace.oid FROM pg_namespace WHERE pg_namespace.nspname = current_schema()
+    ),
+
+    of_tables (table_name, privileges, column_names) AS (
+        VALUES
+        ('chat_files', ARRAY['SELECT', 'INSERT', 'DELETE'], NULL::text[]),
+        -- claim_conversation; store_file and store_message_files, which lock a file by its name; uploads.
+        (
+            'chat_files',
+            ARRAY['UPDATE'],
+            ARRAY['user_id', 'conversation_id', 'filename', 'bytes', 'file_id', 'is_used', 'created_at']
+        ),
+        -- Append-only: of a stored message a caller can change its marks (release_turn and finish_turn: refusal,
+        -- failed_attempts, owed_attempt, and with add_cost a question's tokens; begin_turn: owed_attempt), its owner
+        -- (claim_conversation), and the description of an answer, which may come after the answer (describe_answer).
+        ('chat_messages', ARRAY['SELECT', 'INSERT'], NULL),
+        (
+            'chat_messages',
+            ARRAY['UPDATE'],
+            ARRAY[
+                'user_id', 'superseded_at', 'refusal', 'failed_attempts', 'owed_attempt', 'prompt_tokens',
+                'completion_tokens', 'is_mistake', 'mistake_note', 'updated_at', 'tone', 'behavior', 'context_type',
+                'signal_strength', 'context_clarity', 'needs_knowledge'
+            ]
+        ),
+        ('conversations', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], NULL),
+        ('finished_streams', ARRAY['SELECT', 'INSERT', 'DELETE'], NULL),
+        ('finished_streams', ARRAY['UPDATE'], ARRAY['user_id']),
+        ('known_networks', ARRAY['SELECT'], NULL),
+        ('message_files', ARRAY['SELECT', 'INSERT'], NULL),
+        ('message_files', ARRAY['UPDATE'], ARRAY['user_id']),
+        -- list_migrations, within the wall.
+        ('schema_migrations', ARRAY['SELECT'], NULL),
+        -- No INSERT: store_stream_batches writes outside the wall, for all running answers of a process at once.
+        ('stream_batches', ARRAY['SELECT', 'DELETE'], NULL),
+        -- claim_conversation, and mark_stream_followed.
+        ('stream_batches', ARRAY['UPDATE'], ARRAY['user_id', 'followed_at']),
+        ('tasks', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], NULL),
+        ('tool_runs', ARRAY['SELECT', 'INSERT', 'DELETE'], NULL),
+        ('tool_runs', ARRAY['UPDATE'], ARRAY['output'])
+    ),
+
+    -- Each signature of a name: running code may call the one of the version before. Those that act for a caller who
+    -- is not known yet, or for several callers, are not here: the log-in, act_as_caller, the clean-up.
+    of_functions (function_name) AS (
+        VALUES
+        ('begin_turn'), ('count_bytes'), ('count_tokens'), ('count_use'), ('decide_turn'), ('delete_own_account'),
+        ('erase_conversation'), ('finish_turn'), ('is_kept'), ('list_conversations'), ('list_faults'),
+        ('list_tool_runs'), ('list_turn_messages'), ('own_quota'), ('own_user'), ('read_history'), ('remember_user'),
+        ('search_conversations'), ('sign_out_everywhere'), ('store_message_files'), ('told_files'),
+        -- Called by a CHECK and by indexes, with the rights of the role that writes the row.
+        ('check_chat_message'), ('search_vector')
+    ),
+
+    tables AS (
+        SELECT
+            pg_class.oid,
+            of_tables.privileges,
+            of_tables.column_names,
+            coalesce(obj_description(pg_class.oid, 'pg_class'), '') LIKE 'Parley:%' AS is_parleys
+        FROM of_tables
+        CROSS JOIN home
+        INNER JOIN pg_class ON of_tables.table_name = pg_class.relname AND home.oid = pg_class.relnamespace
+        WHERE pg_class.relkind IN ('r', 'p', 'v', 'f')
+    )
+
+    SELECT 'schema', home.oid, 'USAGE', NULL FROM home
+    UNION ALL
+    SELECT 'table', tables.oid, privileges.privilege, columns.column_name
+    FROM tables
+    CROSS JOIN unnest(tables.privileges) AS privileges (privilege)
+    CROSS JOIN unnest(coalesce(tables.column_names, ARRAY[NULL])) AS columns (column_name)
+    UNION ALL
+    -- An application's own table may have an id of type serial: the role that inserts draws its numbers. Parley's own
+    -- have identity columns, which need no privilege.
+    SELECT 'sequence', pg_depend.objid, 'USAGE', NULL
+    FROM tables
+    INNER JOIN pg_depend ON tables.oid = pg_depend.refobjid
+    INNER JOIN pg_class ON pg_depend.objid = pg_class.oid
+    WHERE
+        NOT tables.is_parleys
+        AND pg_depend.refclassid = 'pg_class'::regclass
+        AND pg_depend.classid = 'pg_class'::regclass
+        AND pg_depend.deptype = 'a'
+        AND pg_class.relkind = 'S'
+    UNION ALL
+    SELECT 'function', pg_proc.oid, 'EXECUTE', NULL
+    FROM of_functions
+    CROSS JOIN home
+    INNER JOIN pg_proc ON of_functions.function_name = pg_proc.proname AND home.oid = pg_proc.pronamespace
+$$;
+
+COMMENT ON FUNCTION public.needed_privileges() IS 'Parley: what the role parley_app may do';
 
 CREATE FUNCTION public.own_quota(quota_subject text, at timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER

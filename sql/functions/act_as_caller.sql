@@ -63,5 +63,3 @@ END
 $$;
 COMMENT ON FUNCTION act_as_caller(text, uuid, boolean, timestamptz, bytea, text, integer, text)
 IS 'Parley: limits the rest of the transaction to the rows of this caller';
--- The role parley_app may not become another caller.
-REVOKE EXECUTE ON FUNCTION act_as_caller(text, uuid, boolean, timestamptz, bytea, text, integer, text) FROM public;

@@ -268,13 +268,3 @@ COMMENT ON FUNCTION begin_turn(
     bigint[], bigint[], integer, timestamptz
 )
 IS 'Parley: begins a turn: the wall, the decision, the message and the lease';
-REVOKE EXECUTE ON FUNCTION begin_turn(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, text, text, uuid, text, text, text, jsonb, bigint,
-    json, jsonb, text, boolean, text, text, uuid, double precision, boolean, integer, text[], integer[], integer[],
-    bigint[], bigint[], integer, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION begin_turn(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, text, text, uuid, text, text, text, jsonb, bigint,
-    json, jsonb, text, boolean, text, text, uuid, double precision, boolean, integer, text[], integer[], integer[],
-    bigint[], bigint[], integer, timestamptz
-) TO parley_app;

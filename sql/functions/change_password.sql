@@ -40,5 +40,3 @@ END
 $$;
 COMMENT ON FUNCTION change_password(text, text, text, text)
 IS 'Parley: gives a local account another password, and returns the time from which tokens are valid';
--- Called outside the wall, like the log-in.
-REVOKE EXECUTE ON FUNCTION change_password(text, text, text, text) FROM public;

@@ -53,4 +53,3 @@ END
 $$;
 COMMENT ON FUNCTION count_guess(text, boolean)
 IS 'Parley: counts a guess of a client at a conversation; an error once the client has guessed too often';
-REVOKE EXECUTE ON FUNCTION count_guess(text, boolean) FROM public;

@@ -497,11 +497,3 @@ COMMENT ON FUNCTION decide_turn(
     integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
 )
 IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
-REVOKE EXECUTE ON FUNCTION decide_turn(
-    uuid, text, text, text, jsonb, bigint, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
-    integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION decide_turn(
-    uuid, text, text, text, jsonb, bigint, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
-    integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
-) TO parley_app;

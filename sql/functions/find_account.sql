@@ -33,5 +33,3 @@ END
 $create$;
 COMMENT ON FUNCTION find_account(text)
 IS 'Parley: the user of an e-mail address, with the hash of its password if it is a local account';
--- Called outside the wall, before there is a caller.
-REVOKE EXECUTE ON FUNCTION find_account(text) FROM public;

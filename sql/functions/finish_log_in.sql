@@ -57,5 +57,3 @@ END
 $$;
 COMMENT ON FUNCTION finish_log_in(text, text, text[], timestamptz, integer)
 IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
--- Called outside the wall, before there is a caller.
-REVOKE EXECUTE ON FUNCTION finish_log_in(text, text, text[], timestamptz, integer) FROM public;

@@ -415,13 +415,3 @@ COMMENT ON FUNCTION finish_turn(
     boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text, timestamptz
 )
 IS 'Parley: stores the answer and gives the turn back';
-REVOKE EXECUTE ON FUNCTION finish_turn(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, uuid, text, uuid, text, bigint, text, text, text,
-    integer, integer, integer, double precision, json, json, json, text, text, text, text, double precision,
-    boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION finish_turn(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, uuid, text, uuid, text, bigint, text, text, text,
-    integer, integer, integer, double precision, json, json, json, text, text, text, text, double precision,
-    boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text, timestamptz
-) TO parley_app;

@@ -133,9 +133,3 @@ COMMENT ON FUNCTION list_conversations(
     text, text, integer, timestamptz, uuid, integer, timestamptz
 )
 IS 'Parley: one page of the caller''s conversations';
-REVOKE EXECUTE ON FUNCTION list_conversations(
-    text, text, integer, timestamptz, uuid, integer, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION list_conversations(
-    text, text, integer, timestamptz, uuid, integer, timestamptz
-) TO parley_app;

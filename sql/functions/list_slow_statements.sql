@@ -63,4 +63,3 @@ BEGIN
     );
 END
 $$;
-REVOKE EXECUTE ON FUNCTION list_slow_statements(integer) FROM public;

@@ -43,5 +43,3 @@ END
 $$;
 COMMENT ON FUNCTION list_tool_runs(uuid, text, uuid)
 IS 'Parley: the tool runs of earlier attempts at the question of a turn';
-REVOKE EXECUTE ON FUNCTION list_tool_runs(uuid, text, uuid) FROM public;
-GRANT EXECUTE ON FUNCTION list_tool_runs(uuid, text, uuid) TO parley_app;

@@ -300,9 +300,3 @@ COMMENT ON FUNCTION list_turn_messages(
     uuid, text, uuid, text, integer, text[], integer, bigint, bigint, integer, integer, integer, timestamptz
 )
 IS 'Parley: the messages that a turn reads';
-REVOKE EXECUTE ON FUNCTION list_turn_messages(
-    uuid, text, uuid, text, integer, text[], integer, bigint, bigint, integer, integer, integer, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION list_turn_messages(
-    uuid, text, uuid, text, integer, text[], integer, bigint, bigint, integer, integer, integer, timestamptz
-) TO parley_app;

@@ -54,5 +54,3 @@ END
 $$;
 COMMENT ON FUNCTION reach_conversation(uuid, text, bytea, text, text)
 IS 'Parley: the id of an anonymous conversation if the caller reaches it; NULL: the caller does not';
--- It answers for any caller, so only the owner may ask.
-REVOKE EXECUTE ON FUNCTION reach_conversation(uuid, text, bytea, text, text) FROM public;

@@ -144,9 +144,3 @@ COMMENT ON FUNCTION read_history(
     uuid, text, boolean, boolean, integer, bigint, integer, timestamptz
 )
 IS 'Parley: a conversation of the caller, and one page of its messages';
-REVOKE EXECUTE ON FUNCTION read_history(
-    uuid, text, boolean, boolean, integer, bigint, integer, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION read_history(
-    uuid, text, boolean, boolean, integer, bigint, integer, timestamptz
-) TO parley_app;

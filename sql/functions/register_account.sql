@@ -40,5 +40,3 @@ END
 $create$;
 COMMENT ON FUNCTION register_account(text, text, text, text)
 IS 'Parley: makes a local account, unless the address has one; does not tell which';
--- Called outside the wall, before there is a caller.
-REVOKE EXECUTE ON FUNCTION register_account(text, text, text, text) FROM public;

@@ -78,5 +78,3 @@ END
 $create$;
 COMMENT ON FUNCTION remember_user(text, text, text)
 IS 'Parley: stores a token''s user, or refreshes email and name';
-REVOKE EXECUTE ON FUNCTION remember_user(text, text, text) FROM public;
-GRANT EXECUTE ON FUNCTION remember_user(text, text, text) TO parley_app;

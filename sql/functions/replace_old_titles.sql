@@ -80,4 +80,3 @@ END
 $$;
 COMMENT ON FUNCTION replace_old_titles(interval, integer, timestamptz)
 IS 'Parley: replaces one batch of the titles older than the retention period by the beginning of the oldest kept message; resume_at: where the next batch begins (NULL: nothing is left)';
-REVOKE EXECUTE ON FUNCTION replace_old_titles(interval, integer, timestamptz) FROM public;

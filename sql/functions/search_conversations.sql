@@ -182,5 +182,3 @@ END
 $$;
 COMMENT ON FUNCTION search_conversations(text, text, timestamptz, integer, boolean)
 IS 'Parley: the caller''s conversations that hold these words, each with the best message (NULL: the title)';
-REVOKE EXECUTE ON FUNCTION search_conversations(text, text, timestamptz, integer, boolean) FROM public;
-GRANT EXECUTE ON FUNCTION search_conversations(text, text, timestamptz, integer, boolean) TO parley_app;

@@ -230,9 +230,3 @@ COMMENT ON FUNCTION store_message_files(
     uuid, text, text, uuid, uuid[], text[], text[], bytea[], bigint, bigint, timestamptz
 )
 IS 'Parley: stores the files of a message, each once for its owner';
-REVOKE EXECUTE ON FUNCTION store_message_files(
-    uuid, text, text, uuid, uuid[], text[], text[], bytea[], bigint, bigint, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION store_message_files(
-    uuid, text, text, uuid, uuid[], text[], text[], bytea[], bigint, bigint, timestamptz
-) TO parley_app;

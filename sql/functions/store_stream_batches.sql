@@ -174,7 +174,3 @@ COMMENT ON FUNCTION store_stream_batches(
     uuid[], text[], uuid[], double precision[], integer[], integer[], text[], timestamptz
 )
 IS 'Parley: stores the new parts of running answers, and prolongs their leases';
--- Without a grant to parley_app: it works for several callers at once.
-REVOKE EXECUTE ON FUNCTION store_stream_batches(
-    uuid[], text[], uuid[], double precision[], integer[], integer[], text[], timestamptz
-) FROM public;

@@ -144,9 +144,3 @@ COMMENT ON FUNCTION told_files(
     uuid, text, uuid, bigint, jsonb, text[], integer, bigint, bigint, integer, integer
 )
 IS 'Parley: the files of a message with what the model may need of their bytes';
-REVOKE EXECUTE ON FUNCTION told_files(
-    uuid, text, uuid, bigint, jsonb, text[], integer, bigint, bigint, integer, integer
-) FROM public;
-GRANT EXECUTE ON FUNCTION told_files(
-    uuid, text, uuid, bigint, jsonb, text[], integer, bigint, bigint, integer, integer
-) TO parley_app;

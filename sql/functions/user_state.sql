@@ -61,5 +61,3 @@ END
 $create$;
 COMMENT ON FUNCTION user_state(text, timestamptz)
 IS 'Parley: may this user use the product with a token issued then? NULL: there is no such user';
--- It answers for any user, so only the owner may ask.
-REVOKE EXECUTE ON FUNCTION user_state(text, timestamptz) FROM public;

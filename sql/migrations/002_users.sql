@@ -80,7 +80,6 @@ COMMENT ON COLUMN known_networks.user_id IS 'The account';
 COMMENT ON COLUMN known_networks.used_at IS 'The latest log-in from there that succeeded';
 
 ALTER TABLE known_networks ENABLE ROW LEVEL SECURITY;
-GRANT SELECT ON known_networks TO parley_app;
 DROP POLICY IF EXISTS own_known_networks ON known_networks;
 CREATE POLICY own_known_networks ON known_networks TO parley_app
 USING (user_id = nullif(current_setting('parley.user_id', TRUE), ''));

@@ -86,8 +86,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION check_chat_message(chat_messages) IS 'Parley: the rules of a message, as a CHECK';
-REVOKE EXECUTE ON FUNCTION check_chat_message(chat_messages) FROM public;
-GRANT EXECUTE ON FUNCTION check_chat_message(chat_messages) TO parley_app;
 -- squawk-ignore ban-drop-constraint
 ALTER TABLE chat_messages DROP CONSTRAINT IF EXISTS chk_chat_message;
 ALTER TABLE chat_messages ADD CONSTRAINT chk_chat_message CHECK (check_chat_message(chat_messages));
@@ -162,28 +160,6 @@ COMMENT ON COLUMN chat_messages.owed_attempt
 IS 'TRUE: the provider failed the last attempt at this message, so the next one is not counted; NULL: it is';
 
 ALTER TABLE chat_messages ENABLE ROW LEVEL SECURITY;
--- Append-only: of a stored message a caller can change its marks (release_turn and finish_turn: refusal,
--- failed_attempts, owed_attempt, and with add_cost a question's tokens; begin_turn: owed_attempt), its owner
--- (claim_conversation), and the description of an answer, which may come after the answer (describe_answer).
-GRANT SELECT, INSERT ON chat_messages TO parley_app;
-GRANT UPDATE (
-    user_id,
-    superseded_at,
-    refusal,
-    failed_attempts,
-    owed_attempt,
-    prompt_tokens,
-    completion_tokens,
-    is_mistake,
-    mistake_note,
-    updated_at,
-    tone,
-    behavior,
-    context_type,
-    signal_strength,
-    context_clarity,
-    needs_knowledge
-) ON chat_messages TO parley_app;
 
 DROP POLICY IF EXISTS own_chat_messages ON chat_messages;
 CREATE POLICY own_chat_messages ON chat_messages TO parley_app
@@ -224,7 +200,6 @@ END
 $$;
 COMMENT ON FUNCTION forget_message_counts()
 IS 'Parley: makes the number and the last of a conversation''s messages unknown when some are deleted';
-REVOKE EXECUTE ON FUNCTION forget_message_counts() FROM public;
 
 DROP TRIGGER IF EXISTS forget_message_counts ON chat_messages;
 CREATE TRIGGER forget_message_counts

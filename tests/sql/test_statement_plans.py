@@ -290,6 +290,7 @@ CALLS = {
     "register_account": "SELECT register_account('new', '7@example.com', NULL, 'hash')",
     "erase_conversation": f"{AS_CALLER}; SELECT erase_conversation('{UUID(int=0)}')",
     "delete_own_account": f"{AS_CALLER}; SELECT delete_own_account()",
+    "list_faults": "SELECT list_faults()",
     "list_slow_statements": "SELECT list_slow_statements(20)",
     "search_conversations": f"""
         {AS_CALLER}; {SEARCH % SEARCHED}
@@ -324,6 +325,10 @@ CALLS_WITHIN = {
         "SELECT delete_old_chat_messages('25 days')",
         {"idx_chat_messages_created_at", "idx_conversations_updated_at"},
     ),
+    "list_late_sequences": (
+        "SELECT list_late_sequences(FALSE)",
+        {"idx_chat_messages_created_at", "tasks_pkey"},
+    ),
     "told_files": (
         """
         SELECT told_files(
@@ -336,7 +341,14 @@ CALLS_WITHIN = {
     ),
 }
 # Read no table.
-WITHOUT_TABLES = {"search_vector", "is_kept", "check_chat_message"}
+WITHOUT_TABLES = {
+    "search_vector",
+    "is_kept",
+    "check_chat_message",
+    # They read the catalog.
+    "list_privilege_faults",
+    "needed_privileges",
+}
 # A call of is_kept, and the condition that Postgres puts in its place.
 IS_KEPT = re.compile(r"\bis_kept\(([\w.]+), (\$\d+::integer), (\$\d+::timestamptz)\)")
 CONDITION = r"(\2 = 0 OR \1 >= coalesce(\3, now()) - make_interval(days => \2))"

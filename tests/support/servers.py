@@ -48,18 +48,22 @@ class Site:
 
     def migrate(self, sql: Path = SQL) -> list[str]:
         """Apply the migrations and return what psql printed; they must succeed."""
-        return self._succeed(sql / "migrate.sql")
+        return self.apply(sql / "migrate.sql")
 
     def migrate_in_vain(self, sql: Path = SQL) -> str:
         """Apply the migrations, which must fail, and return psql's complaint."""
-        psql = self.start(sql / "migrate.sql")
+        return self.apply_in_vain(sql / "migrate.sql")
+
+    def apply_in_vain(self, file: Path) -> str:
+        """Apply a file, which must fail, and return psql's complaint."""
+        psql = self.start(file)
         complaint = psql.communicate()[1]
         assert psql.returncode == 3, complaint
         return complaint
 
     def roll_back(self, sql: Path = SQL) -> list[str]:
         """Take the newest migration back and return what psql printed."""
-        return self._succeed(sql / "rollback.sql")
+        return self.apply(sql / "rollback.sql")
 
     def roll_back_all(self) -> None:
         """Take back one migration after the other until none is left."""
@@ -82,7 +86,8 @@ class Site:
         with psycopg.connect(self.url, autocommit=True) as connection:
             return connection.execute(statement.encode(), parameters).fetchall()
 
-    def _succeed(self, file: Path) -> list[str]:
+    def apply(self, file: Path) -> list[str]:
+        """Apply a file and return what psql printed; it must succeed."""
         psql = self.start(file)
         output, complaint = psql.communicate()
         assert psql.returncode == 0, complaint

@@ -190,7 +190,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Tell whether the function and its database work */
+        /**
+         * Tell whether the function and its database work
+         * @description Faults name roles and objects for `METRICS_TOKEN` or `CRON_SECRET` as bearer token.
+         */
         get: operations["readHealth"];
         put?: never;
         post?: never;
