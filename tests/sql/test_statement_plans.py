@@ -336,7 +336,17 @@ CALLS_WITHIN = {
     ),
 }
 # Read no table.
-WITHOUT_TABLES = {"search_vector", "is_kept", "check_chat_message"}
+WITHOUT_TABLES = {
+    *(
+        "is_kept",
+        "check_chat_message",
+        "search_class",
+        "search_excerpt",
+        "search_fold",
+        "search_list",
+    ),
+    *("search_parts", "search_query", "search_vector", "search_words"),
+}
 # A call of is_kept, and the condition that Postgres puts in its place.
 IS_KEPT = re.compile(r"\bis_kept\(([\w.]+), (\$\d+::integer), (\$\d+::timestamptz)\)")
 CONDITION = r"(\2 = 0 OR \1 >= coalesce(\3, now()) - make_interval(days => \2))"
