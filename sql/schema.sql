@@ -1368,16 +1368,24 @@ CREATE FUNCTION public.find_account(account_email text) RETURNS TABLE(id text, n
 
 COMMENT ON FUNCTION public.find_account(account_email text) IS 'Parley: the user of an e-mail address, with the hash of its password if it is a local account';
 
-CREATE FUNCTION public.finish_log_in(account_id text, checked_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) RETURNS timestamp with time zone
+CREATE FUNCTION public.finish_log_in(account_id text, checked_hash text, new_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     AS $$
 DECLARE
     valid_from timestamptz;
 BEGIN
-    SELECT users.tokens_valid_from INTO valid_from
-    FROM users
-    WHERE users.id = account_id AND users.hashed_password = checked_hash
-    FOR SHARE;
+    IF new_hash IS NULL THEN
+        SELECT users.tokens_valid_from INTO valid_from
+        FROM users
+        WHERE users.id = account_id AND users.hashed_password = checked_hash
+        FOR SHARE;
+    ELSE
+        -- The password is the same, so the tokens stay.
+        UPDATE users
+        SET hashed_password = new_hash
+        WHERE users.id = account_id AND users.hashed_password = checked_hash
+        RETURNING users.tokens_valid_from INTO valid_from;
+    END IF;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -1410,7 +1418,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.finish_log_in(account_id text, checked_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
+COMMENT ON FUNCTION public.finish_log_in(account_id text, checked_hash text, new_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
 
 CREATE FUNCTION public.finish_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
     LANGUAGE plpgsql

@@ -279,7 +279,7 @@ CALLS = {
     """,
     "finish_log_in": """
         UPDATE users SET hashed_password = 'hash' WHERE id = 'user-7';
-        SELECT finish_log_in('user-7', 'hash', ARRAY['subject-1', 'subject-2'], now(), 20)
+        SELECT finish_log_in('user-7', 'hash', NULL, ARRAY['subject-1', 'subject-2'], now(), 20)
     """,
     "change_password": """
         UPDATE users SET hashed_password = 'hash' WHERE id = 'user-7';
