@@ -3069,6 +3069,7 @@ COMMENT ON FUNCTION public.search_parts(folded text) IS 'Parley: parts of words,
 CREATE FUNCTION public.search_query(query text) RETURNS TABLE(words tsquery, coarse tsquery, is_exact boolean, needed text[], marked text[])
     LANGUAGE plpgsql IMMUTABLE ROWS 1 PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
+    SET client_min_messages TO 'warning'
     AS $_$
 DECLARE
     paired CONSTANT text COLLATE "C" := search_class('paired');

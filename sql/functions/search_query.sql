@@ -13,7 +13,9 @@
 -- Index none.
 CREATE OR REPLACE FUNCTION search_query(query text)
 RETURNS TABLE (words tsquery, coarse tsquery, is_exact boolean, needed text[], marked text[])
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE ROWS 1 SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE ROWS 1
+-- Postgres gives a notice of each empty tsquery, with which a search begins.
+SET search_path FROM CURRENT SET client_min_messages = warning AS $$
 DECLARE
     paired CONSTANT text COLLATE "C" := search_class('paired');
     unspaced CONSTANT text COLLATE "C" := format('(?:%s|%s)+', search_class('single'), paired);

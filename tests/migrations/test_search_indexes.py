@@ -102,10 +102,12 @@ def test_the_words_of_a_text_are_the_same_in_every_locale(
     postgres, folder = server
     of_icu = "LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR'" if locale == "tr-TR" else ""
     name = "words_of_" + locale.replace("-", "_").lower()
+    create = f"CREATE DATABASE {name} TEMPLATE template0 LOCALE 'C' {of_icu}"
     with psycopg.connect(postgres.url, autocommit=True) as admin:
-        admin.execute(
-            f"CREATE DATABASE {name} TEMPLATE template0 LOCALE 'C' {of_icu}".encode()
-        )
+        try:
+            admin.execute(create.encode())
+        except psycopg.errors.FeatureNotSupported:
+            pytest.skip("this Postgres was built without ICU")
         try:
             site = Site(postgres.url_of(name, "postgres"), folder)
             site.migrate()
