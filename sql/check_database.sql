@@ -52,7 +52,8 @@ BEGIN
             'find_account', 'finish_log_in', 'finish_turn', 'is_kept', 'list_conversations', 'list_slow_statements',
             'list_tool_runs', 'list_turn_messages', 'own_quota', 'own_user',
             'reach_conversation', 'register_account', 'remember_user', 'replace_old_titles',
-            'search_conversations', 'search_vector', 'sign_out_everywhere', 'user_state',
+            'search_class', 'search_conversations', 'search_excerpt', 'search_fold', 'search_list', 'search_parts',
+            'search_query', 'search_vector', 'search_words', 'sign_out_everywhere', 'user_state',
             'count_bytes', 'check_chat_message', 'delete_files_of_messages', 'forget_message_counts',
             'read_history', 'store_message_files', 'store_stream_batches', 'told_files',
             'list_faults', 'list_late_sequences', 'list_privilege_faults', 'needed_privileges'

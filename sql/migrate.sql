@@ -106,6 +106,8 @@ SELECT NOT EXISTS (
     \ir functions/remember_user.sql
     \ir functions/replace_old_titles.sql
     \ir functions/search_conversations.sql
+    \ir functions/search_excerpt.sql
+    \ir functions/search_query.sql
     \ir functions/sign_out_everywhere.sql
     \ir functions/store_message_files.sql
     \ir functions/store_stream_batches.sql

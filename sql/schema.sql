@@ -1368,16 +1368,24 @@ CREATE FUNCTION public.find_account(account_email text) RETURNS TABLE(id text, n
 
 COMMENT ON FUNCTION public.find_account(account_email text) IS 'Parley: the user of an e-mail address, with the hash of its password if it is a local account';
 
-CREATE FUNCTION public.finish_log_in(account_id text, checked_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) RETURNS timestamp with time zone
+CREATE FUNCTION public.finish_log_in(account_id text, checked_hash text, new_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     AS $$
 DECLARE
     valid_from timestamptz;
 BEGIN
-    SELECT users.tokens_valid_from INTO valid_from
-    FROM users
-    WHERE users.id = account_id AND users.hashed_password = checked_hash
-    FOR SHARE;
+    IF new_hash IS NULL THEN
+        SELECT users.tokens_valid_from INTO valid_from
+        FROM users
+        WHERE users.id = account_id AND users.hashed_password = checked_hash
+        FOR SHARE;
+    ELSE
+        -- The password is the same, so the tokens stay.
+        UPDATE users
+        SET hashed_password = new_hash
+        WHERE users.id = account_id AND users.hashed_password = checked_hash
+        RETURNING users.tokens_valid_from INTO valid_from;
+    END IF;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -1410,7 +1418,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.finish_log_in(account_id text, checked_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
+COMMENT ON FUNCTION public.finish_log_in(account_id text, checked_hash text, new_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
 
 CREATE FUNCTION public.finish_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
     LANGUAGE plpgsql
@@ -2819,14 +2827,45 @@ $$;
 
 COMMENT ON FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) IS 'Parley: replaces one batch of the titles older than the retention period by the beginning of the oldest kept message; resume_at: where the next batch begins (NULL: nothing is left)';
 
-CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer, by_index boolean) RETURNS TABLE(conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision)
+CREATE FUNCTION public.search_class(kind text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    -- Spaces and punctuation.
+    apart CONSTANT text :=
+        '[\u0001-\u002F\u003A-\u0040\u005B-\u0060\u007B-\u00A1\u00A6\u00A8\u00AA-\u00AF\u00B2-\u00BF'
+        '\u00D7\u00F7\u055A-\u055F\u0589\u058A\u05BE\u05C0\u05C3\u05C6\u05F3\u05F4\u0600-\u060D'
+        '\u061B-\u061F\u066A-\u066D\u06D4\u0964\u0965\u0970\u0E2F\u0E4F\u0E5A\u0E5B\u0F04-\u0F14'
+        '\u104A-\u104F\u10FB\u1360-\u1368\u1680\u17D4-\u17D6\u17D8-\u17DB\u1800-\u180A\u2000-\u206F'
+        '\u2E00-\u2E7F\u2FF0-\u3004\u3008-\u3020\u3030\u303D-\u303F\u30A0\u30FB\uA4FE\uA4FF\uE000-\uF8FF'
+        '\uFE10-\uFE6F\uFFF0-\uFFFF]';
+    -- Each is a word: symbols, emoji, and the characters of Chinese and Korean, of which there are many thousand. (Two
+    -- of them as one word would be rare words: a text of random ones made the index twelve times as large as itself.)
+    single CONSTANT text :=
+        '[\u00A2-\u00A5\u00A7\u00A9\u00AE\u00B0\u00B1\u20A0-\u20CF\u2100-\u214F\u2190-\u2BFF'
+        '\U0001F000-\U0001FAFF\u2E80-\u2FDF\u3005-\u3007\u3021-\u3029\u3400-\u4DBF\u4E00-\u9FFF'
+        '\uA000-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\U00020000-\U0003FFFF]';
+    -- Each is a word with the one after it: letters of scripts that have few of them, and no spaces between words.
+    paired CONSTANT text :=
+        '[\u0E01-\u0E2E\u0E30-\u0E4E\u0E50-\u0E59\u0E80-\u0EFF\u1000-\u1049\u1050-\u109F\u1780-\u17D3'
+        '\u17DC-\u17E9\u1950-\u19DF\u1A20-\u1AAF\u1B00-\u1B4F\u3040-\u309F\u30A1-\u30FA\u30FC-\u312F'
+        '\u31F0-\u31FF\uA980-\uA9C0\uA9E0-\uA9FF\uAA60-\uAA7F]';
+BEGIN
+    RETURN CASE kind WHEN 'apart' THEN apart WHEN 'single' THEN single WHEN 'paired' THEN paired END;
+END
+$$;
+
+COMMENT ON FUNCTION public.search_class(kind text) IS 'Parley: characters between words (apart), of one word each (single), of a word with the next (paired)';
+
+CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer, by_index boolean) RETURNS TABLE(conversation_id uuid, chat_message_id bigint, score double precision)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
     SET search_path TO 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
-    AS $_$
+    AS $$
 DECLARE
     caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
-    words tsquery := websearch_to_tsquery('pg_catalog.simple', query);
+    asked record;
     owned_words tsquery;
     -- Only the newest messages are ranked, because ranking reads each of them.
     most_ranked CONSTANT integer := 500;
@@ -2838,115 +2877,126 @@ DECLARE
             = any(ARRAY[to_regclass('idx_chat_messages_search'), to_regclass('idx_conversations_search')])
             AND pg_index.indisvalid
     );
-    -- Patterns that a text certainly matches if it has the words. Comparing them costs a tenth of taking the text
-    -- apart, which then only few texts need. They consist of digits and the letters from a to z, and so hold in every
-    -- language, with two exceptions (odd_letters): the only other letters of Unicode whose small form is one of these.
-    needed text[] := '{}';
-    odd_letters CONSTANT text[] := ARRAY['%' || chr(304) || '%', '%' || chr(8490) || '%'];
+    -- Comparing patterns costs a tenth of taking a text apart, which then only few texts need. The index finds single
+    -- words without either.
+    needed text[];
 BEGIN
-    IF caller_id IS NULL OR numnode(words) = 0 THEN
+    SELECT
+        read_query.words,
+        read_query.coarse,
+        read_query.is_exact,
+        read_query.needed
+    INTO asked
+    FROM search_query(query) AS read_query;
+    IF caller_id IS NULL OR numnode(asked.words) = 0 THEN
         RETURN;
     END IF;
-    -- The last word may be unfinished, unless it is excluded: -cat does not exclude categories.
-    IF words::text LIKE '%''' AND words::text !~ '!''([^'']|'''')*''$' THEN
-        words := (words::text || ':*')::tsquery;
-    END IF;
+    needed := CASE WHEN is_indexed AND asked.is_exact THEN '{}' ELSE asked.needed END;
     -- Quoted as tsquery quotes a word. (quote_literal puts an E before a text with a backslash; in a tsquery that E
     -- would be a word, and the text after it operators.)
-    owned_words := words
+    owned_words := asked.coarse
         && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
-    -- No word is certain where there are alternatives or exclusions. The number in <2> is a distance, not a word.
-    IF NOT is_indexed AND words::text !~ '[|!]' THEN
-        needed := array(
-            SELECT '%' || run[1] || '%'
-            FROM regexp_matches(regexp_replace(words::text, '<\d+>', '', 'g'), '[a-z0-9]+', 'g') AS run
-        );
-    END IF;
     RETURN QUERY
     WITH
     found_messages AS (
+        -- From the newest on, and no further than most_ranked need it.
         SELECT
-            matches.conversation_id,
-            matches.id,
-            left(matches.content, 100000) AS content
+            candidates.conversation_id,
+            candidates.id,
+            texts.words
         FROM (
             SELECT
-                chat_messages.conversation_id,
-                chat_messages.id,
-                chat_messages.content,
-                chat_messages.role,
-                chat_messages.created_at
-            FROM chat_messages
+                matches.conversation_id,
+                matches.id,
+                matches.content
+            FROM (
+                SELECT
+                    chat_messages.conversation_id,
+                    chat_messages.id,
+                    chat_messages.content,
+                    chat_messages.role,
+                    chat_messages.created_at
+                FROM chat_messages
+                WHERE
+                    is_indexed
+                    AND search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
+                    -- Not `=`, and time and order outside of OFFSET, so that no other index serves.
+                    AND chat_messages.user_id IS NOT DISTINCT FROM caller_id
+                    AND chat_messages.user_id IS NOT NULL
+                    AND chat_messages.superseded_at IS NULL
+                UNION ALL
+                SELECT
+                    chat_messages.conversation_id,
+                    chat_messages.id,
+                    chat_messages.content,
+                    chat_messages.role,
+                    chat_messages.created_at
+                FROM chat_messages
+                WHERE
+                    NOT is_indexed
+                    AND chat_messages.user_id = caller_id
+                    AND chat_messages.superseded_at IS NULL
+                    AND chat_messages.created_at >= oldest
+                OFFSET 0
+            ) AS matches
             WHERE
-                is_indexed
-                AND search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
-                -- Not `=`, and time and order outside of OFFSET, so that no other index serves.
-                AND chat_messages.user_id IS NOT DISTINCT FROM caller_id
-                AND chat_messages.user_id IS NOT NULL
-                AND chat_messages.superseded_at IS NULL
-            UNION ALL
-            SELECT
-                chat_messages.conversation_id,
-                chat_messages.id,
-                chat_messages.content,
-                chat_messages.role,
-                chat_messages.created_at
-            FROM chat_messages
-            WHERE
-                NOT is_indexed
-                AND chat_messages.user_id = caller_id
-                AND chat_messages.superseded_at IS NULL
-                AND chat_messages.created_at >= oldest
+                matches.role <> 'system'
+                AND matches.created_at >= oldest
                 AND (
-                    lower(chat_messages.content COLLATE "C") LIKE ALL (needed)
-                    OR chat_messages.content LIKE ANY (odd_letters)
+                    needed = '{}'
+                    OR lower(translate(search_fold(matches.content), '-''.,', '') COLLATE "C") LIKE ALL (needed)
                 )
-                AND to_tsvector('pg_catalog.simple', left(chat_messages.content, 100000)) @@ words
+            ORDER BY matches.created_at DESC, matches.id DESC
             OFFSET 0
-        ) AS matches
-        WHERE
-            matches.role <> 'system'
-            AND matches.created_at >= oldest
-        ORDER BY matches.created_at DESC, matches.id DESC
+        ) AS candidates
+        CROSS JOIN LATERAL (SELECT search_words(candidates.content) AS words OFFSET 0) AS texts
+        WHERE texts.words @@ asked.words
         LIMIT most_ranked
     ),
 
     found_titles AS (
         SELECT
-            conversations.id,
-            conversations.title,
-            conversations.titled_at
-        FROM conversations
-        WHERE
-            is_indexed
-            AND search_vector(conversations.user_id, conversations.title) @@ owned_words
-            AND conversations.user_id IS NOT DISTINCT FROM caller_id
-            AND conversations.user_id IS NOT NULL
-        UNION ALL
-        SELECT
-            conversations.id,
-            conversations.title,
-            conversations.titled_at
-        FROM conversations
-        WHERE
-            NOT is_indexed
-            AND conversations.user_id = caller_id
-            AND to_tsvector('pg_catalog.simple', left(conversations.title, 100000)) @@ words
-        OFFSET 0
+            titles.id,
+            titles.titled_at,
+            texts.words
+        FROM (
+            SELECT
+                conversations.id,
+                conversations.title,
+                conversations.titled_at
+            FROM conversations
+            WHERE
+                is_indexed
+                AND search_vector(conversations.user_id, conversations.title) @@ owned_words
+                AND conversations.user_id IS NOT DISTINCT FROM caller_id
+                AND conversations.user_id IS NOT NULL
+            UNION ALL
+            SELECT
+                conversations.id,
+                conversations.title,
+                conversations.titled_at
+            FROM conversations
+            WHERE
+                NOT is_indexed
+                AND conversations.user_id = caller_id
+            OFFSET 0
+        ) AS titles
+        CROSS JOIN LATERAL (SELECT search_words(titles.title) AS words OFFSET 0) AS texts
+        WHERE titles.title IS NOT NULL AND texts.words @@ asked.words
     ),
 
     ranked AS (
         SELECT
             found_messages.conversation_id,
             found_messages.id AS chat_message_id,
-            ts_rank(to_tsvector('pg_catalog.simple', found_messages.content), words) AS score
+            ts_rank(found_messages.words, asked.words) AS score
         FROM found_messages
         UNION ALL
         -- A title counts twice as much as a message.
         SELECT
             found_titles.id,
             NULL,
-            2 * ts_rank(to_tsvector('pg_catalog.simple', found_titles.title), words)
+            2 * ts_rank(found_titles.words, asked.words)
         FROM found_titles
         WHERE found_titles.titled_at >= oldest
     ),
@@ -2963,7 +3013,6 @@ BEGIN
     SELECT
         best.conversation_id,
         best.chat_message_id,
-        words,
         best.score
     FROM best
     INNER JOIN conversations ON best.conversation_id = conversations.id
@@ -2974,19 +3023,613 @@ BEGIN
     ORDER BY best.score DESC, conversations.updated_at DESC, conversations.id DESC
     LIMIT page_size;
 END
-$_$;
+$$;
 
 COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer, by_index boolean) IS 'Parley: the caller''s conversations that hold these words, each with the best message (NULL: the title)';
 
-CREATE FUNCTION public.search_vector(owner_id text, content text) RETURNS tsvector
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION public.search_excerpt(content text, marked text[]) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    -- Between pieces of the text, which has none itself.
+    border CONSTANT text := chr(1);
+    shown CONSTANT text COLLATE "C" := translate(left(content, 100000), chr(1) || chr(2) || chr(3), '');
+    folded CONSTANT text COLLATE "C" := lower(search_fold(shown) COLLATE "C");
+    unspaced CONSTANT text COLLATE "C" := format('(?:%s|%s)', search_class('single'), search_class('paired'));
+    letter CONSTANT text := '[a-z0-9\u00B5-\u0DFF\u1E00-\u1FFF]';
+    -- A letter with the accents after it.
+    unit CONSTANT text := '[^\u0300-\u036F\u0483-\u0487\u0591-\u05C7\u0610-\u061A\u064B-\u0670\u06D6-\u06ED'
+    '\u200B-\u200F\u3099\u309A\uFE00-\uFE0F][\u0300-\u036F\u0483-\u0487\u0591-\u05C7\u0610-\u061A\u064B-\u0670'
+    '\u06D6-\u06ED\u200B-\u200F\u3099\u309A\uFE00-\uFE0F]*';
+    -- The text in pieces, to find the place that belongs to one of the folded text.
+    pieced CONSTANT text := regexp_replace(shown, '.{200}', '\&' || border, 'g');
+    -- The text is shown from so far before the first word to so far behind.
+    letters_before CONSTANT integer := 60;
+    letters_after CONSTANT integer := 150;
+    -- Occurrences that are compared, to show the one with the most words around it.
+    most_compared CONSTANT integer := 20;
+    patterns text[];
+    any_word text COLLATE "C";
+    place integer := 0;
+    best_place integer := 1;
+    best_count integer := 0;
+    word_count integer;
+    part text COLLATE "C";
+BEGIN
+    -- A word with its ends, a begun one to its end. Marks may stand within: don't is found by dont.
+    patterns := array(
+        SELECT
+            CASE
+                WHEN words.word COLLATE "C" ~ unspaced THEN spelt.letters
+                WHEN words.word LIKE '%*' THEN format('(?<!%s)%s%s*', letter, spelt.letters, letter)
+                WHEN words.word ~ '[+#]$' THEN format('(?<!%s)%s', letter, spelt.letters)
+                WHEN words.word LIKE '.%' THEN format('%s(?!%s)', spelt.letters, letter)
+                ELSE format('(?<!%s)%s(?!%s)', letter, spelt.letters, letter)
+            END
+        FROM unnest(marked) AS words (word)
+        CROSS JOIN
+            LATERAL (
+                SELECT string_agg(regexp_replace(letters.letter, '[+.]', '\\\&'), '[''.,-]?') AS letters
+                FROM unnest(string_to_array(rtrim(words.word, '*'), NULL)) AS letters (letter)
+            ) AS spelt
+    );
+    any_word := array_to_string(patterns, '|');
+    -- Within a word: name in userName.
+    IF folded !~ any_word THEN
+        patterns := array(
+            SELECT regexp_replace(rtrim(words.word, '*'), '[+.]', '\\\&', 'g') FROM unnest(marked) AS words (word)
+        );
+        any_word := array_to_string(patterns, '|');
+    END IF;
+    IF any_word <> '' THEN
+        FOR number IN 1 .. most_compared LOOP
+            place := regexp_instr(folded, any_word, place + 1);
+            EXIT WHEN place = 0;
+            SELECT count(*) INTO word_count
+            FROM unnest(patterns) AS each (pattern)
+            WHERE substr(folded, place, letters_after) ~ each.pattern;
+            IF word_count > best_count THEN
+                best_count := word_count;
+                best_place := place;
+            END IF;
+        END LOOP;
+    END IF;
+    -- About the same place in the text: pieces have their places in both, and within a piece both are as far.
+    IF octet_length(shown) > length(shown) THEN
+        SELECT
+            1 + pieces.place_after - length(pieces.original)
+            + (best_place - 1 - pieces.folded_after + length(pieces.folded)) * length(pieces.original)
+            / length(pieces.folded)
+        INTO best_place
+        FROM (
+            SELECT
+                each.original,
+                each.folded,
+                sum(length(each.original)) OVER before_and_this AS place_after,
+                sum(length(each.folded)) OVER before_and_this AS folded_after
+            FROM unnest(
+                string_to_array(pieced, border), string_to_array(search_fold(pieced), border)
+            ) WITH ORDINALITY AS each (original, folded, number)
+            WINDOW before_and_this AS (ORDER BY each.number)
+        ) AS pieces
+        WHERE pieces.folded_after >= best_place AND pieces.folded <> ''
+        ORDER BY pieces.folded_after
+        LIMIT 1;
+    END IF;
+    -- From a whole word on and to one, where there are spaces.
+    best_place := greatest(coalesce(best_place, 1) - letters_before, 1);
+    part := substr(shown, best_place, letters_before + letters_after);
+    IF best_place > 1 THEN
+        part := regexp_replace(part, '^\S{0,30}\s+', '');
+    END IF;
+    IF best_place + letters_before + letters_after <= length(shown) THEN
+        part := regexp_replace(part, '\s+\S{0,30}$', '');
+    END IF;
+    IF any_word = '' THEN
+        RETURN part;
+    END IF;
+    RETURN (
+        WITH
+        units AS (
+            SELECT
+                each.original,
+                each.folded,
+                each.number,
+                sum(length(each.folded)) OVER (ORDER BY each.number) AS last_letter
+            FROM (SELECT rtrim(regexp_replace(part, unit, '\&' || border, 'g'), border) AS text) AS bordered
+            CROSS JOIN
+                LATERAL unnest(
+                    string_to_array(bordered.text, border),
+                    string_to_array(lower(search_fold(bordered.text) COLLATE "C"), border)
+                ) WITH ORDINALITY AS each (original, folded, number)
+        ),
+
+        letters AS (
+            SELECT
+                each.letter,
+                each.number,
+                sum(CASE each.letter WHEN chr(2) THEN 1 WHEN chr(3) THEN -1 ELSE 0 END)
+                    OVER (ORDER BY each.number) AS depth
+            FROM unnest(string_to_array(
+                (
+                    SELECT regexp_replace(
+                        string_agg(units.folded, '' ORDER BY units.number) COLLATE "C",
+                        any_word,
+                        chr(2) || '\&' || chr(3),
+                        'g'
+                    )
+                    FROM units
+                ),
+                NULL
+            )) WITH ORDINALITY AS each (letter, number)
+        ),
+
+        places AS (
+            SELECT
+                letters.depth = 1 AS is_found,
+                row_number() OVER (ORDER BY letters.number) AS place
+            FROM letters
+            WHERE letters.letter NOT IN (chr(2), chr(3))
+        ),
+
+        found_units AS (
+            SELECT
+                units.number,
+                units.original,
+                coalesce(bool_or(places.is_found), FALSE) AS is_found
+            FROM units
+            LEFT JOIN
+                places
+                ON places.place > units.last_letter - length(units.folded) AND places.place <= units.last_letter
+            GROUP BY units.number, units.original
+        ),
+
+        bounded AS (
+            SELECT
+                found_units.number,
+                found_units.original,
+                found_units.is_found,
+                lag(found_units.is_found, 1, FALSE) OVER (ORDER BY found_units.number) AS was_found
+            FROM found_units
+        )
+
+        SELECT
+            string_agg(
+                CASE
+                    WHEN bounded.is_found AND NOT bounded.was_found THEN chr(2)
+                    WHEN bounded.was_found AND NOT bounded.is_found THEN chr(3)
+                    ELSE ''
+                END || bounded.original,
+                ''
+                ORDER BY bounded.number
+            )
+            || CASE WHEN (array_agg(bounded.is_found ORDER BY bounded.number DESC))[1] THEN chr(3) ELSE '' END
+        FROM bounded
+    );
+END
+$_$;
+
+COMMENT ON FUNCTION public.search_excerpt(content text, marked text[]) IS 'Parley: the place of a text that a search has found, with marks';
+
+CREATE FUNCTION public.search_fold(content text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    folded text COLLATE "C" := left(content, 100000);
+    -- Accents, vowel points of Hebrew and Arabic, skin tones, and characters without a width.
+    marks CONSTANT text :=
+        '[\u00AD\u0300-\u036F\u0483-\u0487\u0591-\u05BD\u05BF\u05C1\u05C2\u05C4\u05C5\u05C7\u0610-\u061A'
+        '\u0640\u064B-\u065F\u0670\u06D6-\u06DC\u06DF-\u06E4\u06E7\u06E8\u06EA-\u06ED\u0711\u0730-\u074A'
+        '\u1AB0-\u1AFF\u1DC0-\u1DFF\u200B-\u200F\u202A-\u202E\u2060-\u206F\u20D0-\u20FF\uFE00-\uFE0F'
+        '\uFE20-\uFE2F\uFEFF\U0001F3FB-\U0001F3FF\U000E0000-\U000E0FFF]+';
+    -- The capitals that no accent makes, of a script at a time: translate compares each character with each of these.
+    greek_capitals CONSTANT text :=
+        E'\u0391\u0392\u0393\u0394\u0395\u0396\u0397\u0398\u0399\u039A\u039B\u039C\u039D\u039E\u039F\u03A0'
+        '\u03A1\u03A3\u03A4\u03A5\u03A6\u03A7\u03A8\u03A9\u03C2';
+    greek_letters CONSTANT text :=
+        E'\u03B1\u03B2\u03B3\u03B4\u03B5\u03B6\u03B7\u03B8\u03B9\u03BA\u03BB\u03BC\u03BD\u03BE\u03BF\u03C0'
+        '\u03C1\u03C3\u03C4\u03C5\u03C6\u03C7\u03C8\u03C9\u03C3';
+    cyrillic_capitals CONSTANT text :=
+        E'\u0402\u0404\u0405\u0406\u0408\u0409\u040A\u040B\u040F\u0410\u0411\u0412\u0413\u0414\u0415\u0416'
+        '\u0417\u0418\u041A\u041B\u041C\u041D\u041E\u041F\u0420\u0421\u0422\u0423\u0424\u0425\u0426\u0427'
+        '\u0428\u0429\u042A\u042B\u042C\u042D\u042E\u042F';
+    cyrillic_letters CONSTANT text :=
+        E'\u0452\u0454\u0455\u0456\u0458\u0459\u045A\u045B\u045F\u0430\u0431\u0432\u0433\u0434\u0435\u0436'
+        '\u0437\u0438\u043A\u043B\u043C\u043D\u043E\u043F\u0440\u0441\u0442\u0443\u0444\u0445\u0446\u0447'
+        '\u0448\u0449\u044A\u044B\u044C\u044D\u044E\u044F';
+    more_cyrillic_capitals CONSTANT text :=
+        E'\u0460\u0462\u0464\u0466\u0468\u046A\u046C\u046E\u0470\u0472\u0474\u0478\u047A\u047C\u047E\u0480'
+        '\u048A\u048C\u048E\u0490\u0492\u0494\u0496\u0498\u049A\u049C\u049E\u04A0\u04A2\u04A4\u04A6\u04A8'
+        '\u04AA\u04AC\u04AE\u04B0\u04B2\u04B4\u04B6\u04B8\u04BA\u04BC\u04BE\u04C0\u04C3\u04C5\u04C7\u04C9'
+        '\u04CB\u04CD\u04D4\u04D8\u04E0\u04E8\u04F6\u04FA\u04FC\u04FE\u0500\u0502\u0504\u0506\u0508\u050A'
+        '\u050C\u050E\u0510\u0512\u0514\u0516\u0518\u051A\u051C\u051E\u0520\u0522\u0524\u0526\u0528\u052A'
+        '\u052C\u052E';
+    more_cyrillic_letters CONSTANT text :=
+        E'\u0461\u0463\u0465\u0467\u0469\u046B\u046D\u046F\u0471\u0473\u0475\u0479\u047B\u047D\u047F\u0481'
+        '\u048B\u048D\u048F\u0491\u0493\u0495\u0497\u0499\u049B\u049D\u049F\u04A1\u04A3\u04A5\u04A7\u04A9'
+        '\u04AB\u04AD\u04AF\u04B1\u04B3\u04B5\u04B7\u04B9\u04BB\u04BD\u04BF\u04CF\u04C4\u04C6\u04C8\u04CA'
+        '\u04CC\u04CE\u04D5\u04D9\u04E1\u04E9\u04F7\u04FB\u04FD\u04FF\u0501\u0503\u0505\u0507\u0509\u050B'
+        '\u050D\u050F\u0511\u0513\u0515\u0517\u0519\u051B\u051D\u051F\u0521\u0523\u0525\u0527\u0529\u052B'
+        '\u052D\u052F';
+    armenian_capitals CONSTANT text :=
+        E'\u0531\u0532\u0533\u0534\u0535\u0536\u0537\u0538\u0539\u053A\u053B\u053C\u053D\u053E\u053F\u0540'
+        '\u0541\u0542\u0543\u0544\u0545\u0546\u0547\u0548\u0549\u054A\u054B\u054C\u054D\u054E\u054F\u0550'
+        '\u0551\u0552\u0553\u0554\u0555\u0556';
+    armenian_letters CONSTANT text :=
+        E'\u0561\u0562\u0563\u0564\u0565\u0566\u0567\u0568\u0569\u056A\u056B\u056C\u056D\u056E\u056F\u0570'
+        '\u0571\u0572\u0573\u0574\u0575\u0576\u0577\u0578\u0579\u057A\u057B\u057C\u057D\u057E\u057F\u0580'
+        '\u0581\u0582\u0583\u0584\u0585\u0586';
+BEGIN
+    IF octet_length(folded) = length(folded) THEN
+        RETURN folded;
+    END IF;
+    folded := normalize(regexp_replace(normalize(folded, NFKD), marks, '', 'g'), NFC);
+    IF folded ~ '[\u00C6-\u0142\u0152\u0153\u1E9E]' THEN
+        folded := replace(replace(folded, E'\u00DF', 'ss'), E'\u1E9E', 'ss');
+        folded := replace(replace(folded, E'\u00E6', 'ae'), E'\u00C6', 'ae');
+        folded := replace(replace(folded, E'\u0153', 'oe'), E'\u0152', 'oe');
+        folded := translate(
+            folded, E'\u00D8\u00F8\u0110\u0111\u0141\u0142\u0131\u00D0\u00F0\u0126\u0127', 'ooddlliddhh'
+        );
+    END IF;
+    IF folded ~ '[\u0391-\u03C2]' THEN
+        folded := translate(folded, greek_capitals, greek_letters);
+    END IF;
+    IF folded ~ '[\u0402-\u042F]' THEN
+        folded := translate(folded, cyrillic_capitals, cyrillic_letters);
+    END IF;
+    IF folded ~ '[\u0460-\u052F]' THEN
+        folded := translate(folded, more_cyrillic_capitals, more_cyrillic_letters);
+    END IF;
+    IF folded ~ '[\u0531-\u0556]' THEN
+        folded := translate(folded, armenian_capitals, armenian_letters);
+    END IF;
+    IF folded ~ '[\u0649-\u06F9]' THEN
+        folded := translate(
+            folded,
+            E'\u0649\u06CC\u06A9\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669'
+            '\u06F0\u06F1\u06F2\u06F3\u06F4\u06F5\u06F6\u06F7\u06F8\u06F9',
+            E'\u064A\u064A\u064301234567890123456789'
+        );
+    END IF;
+    -- Marks within words, and quotes of a phrase, as a keyboard has them.
+    RETURN left(
+        translate(
+            folded,
+            E'\u2018\u2019\u02BC\u2010\u2011\u2012\u2013\u201C\u201D\u201E\u00AB\u00BB',
+            '''''''----"""""'
+        ),
+        100000
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.search_fold(content text) IS 'Parley: a text without accents, in one Unicode form and in small letters, except for those from A to Z';
+
+CREATE FUNCTION public.search_list(folded text) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    spaced text COLLATE "C" := folded;
+    apart CONSTANT text COLLATE "C" := search_class('apart') || '+';
+    single CONSTANT text COLLATE "C" := search_class('single');
+    run CONSTANT text COLLATE "C" := search_class('paired') || '+';
+    words text[];
+    -- A text of random words costs the disk some 50 bytes each, for ever new ones.
+    most_words CONSTANT integer := 2000;
+    most_letters CONSTANT integer := 50;
+BEGIN
+    spaced := regexp_replace(spaced, apart, ' ', 'g');
+    IF octet_length(spaced) > length(spaced) THEN
+        spaced := regexp_replace(spaced, single, ' \& ', 'g');
+    END IF;
+    IF octet_length(spaced) = length(spaced) OR spaced !~ run THEN
+        words := array_remove(string_to_array(spaced, ' '), '');
+    ELSE
+        SELECT array_agg(pieces.word ORDER BY pieces.place, pieces.letter_place) INTO words
+        FROM (
+            SELECT
+                whole.place,
+                letters.letter_place,
+                CASE
+                    WHEN whole.word COLLATE "C" !~ run THEN whole.word
+                    ELSE letters.letter || coalesce(
+                        lead(letters.letter) OVER (PARTITION BY whole.place ORDER BY letters.letter_place), ''
+                    )
+                END AS word
+            FROM
+                unnest(array_remove(string_to_array(regexp_replace(spaced, run, ' \& ', 'g'), ' '), ''))
+                WITH ORDINALITY AS whole (word, place)
+            CROSS JOIN
+                LATERAL unnest(
+                    CASE
+                        WHEN whole.word COLLATE "C" ~ run THEN string_to_array(whole.word, NULL)
+                        ELSE ARRAY[whole.word]
+                    END
+                ) WITH ORDINALITY AS letters (letter, letter_place)
+        ) AS pieces;
+    END IF;
+    -- A longer word is cut, as it is in a search.
+    IF spaced ~ '[^ ]{51}' THEN
+        words := array(
+            SELECT left(each.word, most_letters)
+            FROM unnest(words) WITH ORDINALITY AS each (word, place)
+            ORDER BY each.place
+        );
+    END IF;
+    IF cardinality(words) > most_words THEN
+        words := words[:coalesce(
+            (
+                SELECT min(each.place) AS first_place
+                FROM unnest(words) WITH ORDINALITY AS each (word, place)
+                GROUP BY each.word
+                ORDER BY first_place
+                OFFSET most_words
+                LIMIT 1
+            ) - 1,
+            cardinality(words)
+        )];
+    END IF;
+    RETURN coalesce(words, '{}');
+END
+$$;
+
+COMMENT ON FUNCTION public.search_list(folded text) IS 'Parley: the words of a folded text in order; of scripts without spaces, their characters or pairs of letters';
+
+CREATE FUNCTION public.search_parts(folded text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    parts text := '';
+    -- Of each kind.
+    most_parts CONSTANT integer := 200;
+    most_letters CONSTANT integer := 50;
+    -- The last place that a tsvector knows.
+    last_place CONSTANT integer := 16383;
+    is_mixed CONSTANT text COLLATE "C" := '[a-z][A-Z]|[A-Za-z][0-9]|[0-9][A-Za-z]';
+    -- Words that are joined by apostrophes and hyphens, and digits that are joined by these, by dots or by commas.
+    joined CONSTANT text COLLATE "C" :=
+        '[0-9]+(?:[.,''-][0-9]+)+'
+        '|[A-Za-z0-9\u00C0-\u0DFF\u1E00-\u1FFF]+(?:[''-][A-Za-z0-9\u00C0-\u0DFF\u1E00-\u1FFF]+)+';
+BEGIN
+    IF folded COLLATE "C" ~ is_mixed THEN
+        parts := concat_ws(' ', parts, (
+            SELECT string_agg(
+                '''' || lower(part.found[1] COLLATE "C") || ''':' || least(each.place, last_place), ' '
+            )
+            FROM (
+                SELECT
+                    listed.word COLLATE "C" AS word,
+                    listed.place
+                FROM unnest(search_list(folded)) WITH ORDINALITY AS listed (word, place)
+                WHERE
+                    listed.word COLLATE "C" ~ is_mixed
+                    -- A key or a hash has no parts that anybody looks for.
+                    AND listed.word COLLATE "C" !~ '([0-9]+[A-Za-z]+){4}'
+                ORDER BY listed.place
+                LIMIT most_parts
+            ) AS each
+            CROSS JOIN
+                LATERAL regexp_matches(each.word, '[A-Z]+(?![a-z])|[A-Z]?[^A-Z0-9]+|[0-9]+', 'g') AS part (found)
+        ));
+    END IF;
+    IF folded COLLATE "C" ~ '[^ ][-''.,][^ ]' THEN
+        parts := concat_ws(' ', parts, (
+            SELECT string_agg(
+                '''' || lower(left(translate(each.found[1], '-''.,', ''), most_letters) COLLATE "C") || '''', ' '
+            )
+            FROM (
+                SELECT matches.found
+                FROM regexp_matches(folded COLLATE "C", joined, 'g') AS matches (found)
+                LIMIT most_parts
+            ) AS each
+        ));
+    END IF;
+    IF folded COLLATE "C" ~ '[A-Za-z](?:\+\+|#)|\.[A-Za-z]' THEN
+        parts := concat_ws(' ', parts, (
+            SELECT string_agg('''' || lower(left(each.found[1], most_letters) COLLATE "C") || '''', ' ')
+            FROM (
+                SELECT matches.found
+                FROM regexp_matches(
+                    folded COLLATE "C", '[A-Za-z]+(?:\+\+|#)(?![A-Za-z0-9#+])|\.[A-Za-z][A-Za-z0-9]*', 'g'
+                ) AS matches (found)
+                LIMIT most_parts
+            ) AS each
+        ));
+    END IF;
+    RETURN parts;
+END
+$$;
+
+COMMENT ON FUNCTION public.search_parts(folded text) IS 'Parley: parts of words, words without the marks in them, and words with marks';
+
+CREATE FUNCTION public.search_query(query text) RETURNS TABLE(words tsquery, coarse tsquery, is_exact boolean, needed text[], marked text[])
+    LANGUAGE plpgsql IMMUTABLE ROWS 1 PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    SET client_min_messages TO 'warning'
+    AS $_$
+DECLARE
+    paired CONSTANT text COLLATE "C" := search_class('paired');
+    unspaced CONSTANT text COLLATE "C" := format('(?:%s|%s)+', search_class('single'), paired);
+    term_pattern CONSTANT text COLLATE "C" := '(-*)(?:"([^"]*)"|([^\s"-][^\s"]*|"))';
+    -- The next two as in search_parts.
+    joined_pattern CONSTANT text COLLATE "C" := '^[^A-Za-z0-9\u00C0-\u1FFF]*('
+    '[0-9]+(?:[.,''-][0-9]+)+'
+    '|[A-Za-z0-9\u00C0-\u0DFF\u1E00-\u1FFF]+(?:[''-][A-Za-z0-9\u00C0-\u0DFF\u1E00-\u1FFF]+)+'
+    ')[^A-Za-z0-9\u00C0-\u1FFF]*$';
+    marked_pattern CONSTANT text COLLATE "C"
+    := '[A-Za-z]+(?:\+\+|#)(?![A-Za-z0-9#+])|(?<![A-Za-z0-9])\.[A-Za-z][A-Za-z0-9]*';
+    most_letters CONSTANT integer := 50;
+    signs text[];
+    phrases text[];
+    bodies text[];
+    last_term integer;
+    is_last boolean;
+    body text COLLATE "C";
+    list text[];
+    word text COLLATE "C";
+    place integer;
+    lexeme tsquery;
+    lexeme_count integer;
+    -- Of one term, of all since the last "or", and of those before it.
+    term_words tsquery;
+    term_coarse tsquery;
+    group_words tsquery := '';
+    group_coarse tsquery := '';
+    earlier_words tsquery := '';
+    earlier_coarse tsquery := '';
+    -- An alternative of which the index knows nothing.
+    is_open boolean := FALSE;
+    is_plain boolean := TRUE;
+BEGIN
+    is_exact := TRUE;
+    needed := '{}';
+    marked := '{}';
+    -- A quoted phrase, or anything between spaces. A quote without its pair is a mark like others.
     SELECT
-        to_tsvector('pg_catalog.simple', left(content, 100000))
-        || array_to_tsvector(ARRAY[chr(1) || owner_id]);
+        array_agg(terms.found[1] ORDER BY terms.place),
+        array_agg(terms.found[2] ORDER BY terms.place),
+        array_agg(terms.found[3] ORDER BY terms.place),
+        max(terms.place) FILTER (WHERE search_list(coalesce(terms.found[2], terms.found[3])) <> '{}')
+    INTO signs, phrases, bodies, last_term
+    FROM regexp_matches(search_fold(query) COLLATE "C", term_pattern, 'g') WITH ORDINALITY AS terms (found, place);
+
+    FOR term IN 1 .. coalesce(last_term, 0) LOOP
+        -- OR is an operator between two words, and a word elsewhere.
+        IF lower(bodies[term]) = 'or' AND signs[term] = '' AND numnode(group_words) > 0 AND term < last_term THEN
+            earlier_words := earlier_words || group_words;
+            is_open := is_open OR numnode(group_coarse) = 0;
+            earlier_coarse := earlier_coarse || group_coarse;
+            group_words := '';
+            group_coarse := '';
+            is_plain := FALSE;
+            CONTINUE;
+        END IF;
+        is_last := term = last_term AND signs[term] = '';
+        body := coalesce(phrases[term], bodies[term]);
+        list := search_list(lower(body COLLATE "C"));
+        term_words := '';
+        term_coarse := '';
+        lexeme_count := 0;
+        FOR item IN 1 .. cardinality(list) LOOP
+            word := list[item];
+            IF length(word) = 1 AND word ~ paired THEN
+                -- The last letter of several stands in the pair before.
+                CONTINUE WHEN item > 1 AND list[item - 1] LIKE '_' || word AND list[item - 1] COLLATE "C" ~ paired;
+                word := word || '*';
+            ELSIF is_last AND item = cardinality(list) AND word !~ unspaced THEN
+                word := word || '*';
+            END IF;
+            lexeme := format(CASE WHEN word LIKE '%*' THEN '''%s'':*' ELSE '''%s''' END, rtrim(word, '*'))::tsquery;
+            term_words := CASE
+                WHEN lexeme_count = 0 THEN lexeme
+                ELSE tsquery_phrase(term_words, lexeme, item - place)
+            END;
+            term_coarse := term_coarse && lexeme;
+            lexeme_count := lexeme_count + 1;
+            place := item;
+            IF signs[term] = '' THEN
+                needed := needed || ('%' || rtrim(word, '*') || '%');
+                marked := CASE WHEN word ~ unspaced THEN marked ELSE marked || word::text END;
+            END IF;
+        END LOOP;
+        IF signs[term] = '' THEN
+            marked := marked || array(
+                SELECT found.parts[1] FROM regexp_matches(body, unspaced, 'g') AS found (parts)
+            );
+        END IF;
+        is_exact := is_exact AND lexeme_count < 2;
+        -- As search_parts finds them: foo-bar as foobar too.
+        word := lower(left(translate(substring(bodies[term] COLLATE "C" FROM joined_pattern), '-''.,', ''), most_letters));
+        IF word IS NOT NULL THEN
+            lexeme := format(CASE WHEN is_last THEN '''%s'':*' ELSE '''%s''' END, word)::tsquery;
+            term_words := term_words || lexeme;
+            term_coarse := term_coarse || lexeme;
+            IF signs[term] = '' THEN
+                marked := marked || (word || CASE WHEN is_last THEN '*' ELSE '' END);
+            END IF;
+        END IF;
+        -- C++ as nothing else.
+        FOR word IN
+            SELECT lower(left(found.parts[1], most_letters) COLLATE "C")
+            FROM regexp_matches(body, marked_pattern, 'g') AS found (parts)
+        LOOP
+            lexeme := format(
+                CASE WHEN is_last AND word LIKE '.%' THEN '''%s'':*' ELSE '''%s''' END, word
+            )::tsquery;
+            term_words := term_words && lexeme;
+            term_coarse := term_coarse && lexeme;
+            lexeme_count := lexeme_count + 1;
+            IF signs[term] = '' THEN
+                needed := needed || ('%' || ltrim(word, '.') || '%');
+                marked := array_remove(marked, rtrim(ltrim(word, '.'), '+#')) || word::text;
+            END IF;
+        END LOOP;
+        IF signs[term] = '' THEN
+            group_words := group_words && term_words;
+            group_coarse := group_coarse && term_coarse;
+        ELSIF lexeme_count > 0 THEN
+            is_plain := FALSE;
+            group_words := group_words && !!term_words;
+            -- A text may have all words of a phrase, and not the phrase.
+            IF lexeme_count = 1 THEN
+                group_coarse := group_coarse && !!term_coarse;
+            END IF;
+        END IF;
+    END LOOP;
+    words := earlier_words || group_words;
+    coarse := CASE
+        WHEN is_open OR numnode(group_coarse) = 0 THEN ''::tsquery
+        ELSE earlier_coarse || group_coarse
+    END;
+    IF NOT is_plain THEN
+        needed := '{}';
+    END IF;
+    RETURN NEXT;
+END
+$_$;
+
+COMMENT ON FUNCTION public.search_query(query text) IS 'Parley: what a text must have that a search finds';
+
+CREATE FUNCTION public.search_vector(owner_id text, content text) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    folded CONSTANT text := search_fold(content);
+    parts CONSTANT text := search_parts(folded);
+    words CONSTANT tsvector := array_to_tsvector(search_list(lower(folded COLLATE "C")) || (chr(1) || owner_id));
+BEGIN
+    IF parts = '' THEN
+        RETURN words;
+    END IF;
+    RETURN words || parts::tsvector;
+END
 $$;
 
 COMMENT ON FUNCTION public.search_vector(owner_id text, content text) IS 'Parley: the words of a text, and its owner as one of them';
+
+CREATE FUNCTION public.search_words(content text) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    folded CONSTANT text := search_fold(content);
+    -- The last place that a tsvector knows.
+    last_place CONSTANT integer := 16383;
+BEGIN
+    RETURN concat_ws(' ', search_parts(folded), (
+        SELECT string_agg('''' || each.word || ''':' || least(each.place, last_place), ' ')
+        FROM unnest(search_list(lower(folded COLLATE "C"))) WITH ORDINALITY AS each (word, place)
+    ))::tsvector;
+END
+$$;
+
+COMMENT ON FUNCTION public.search_words(content text) IS 'Parley: the words of a text, with their places';
 
 CREATE FUNCTION public.sign_out_everywhere() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER

@@ -26,6 +26,8 @@ CATALOG = """
                 AND pg_depend.refobjid = pg_proc.oid
         )
 """
+# Of the migration that has the index too, because the function of the index calls them.
+CALLED_BY_AN_INDEX = {"search_class", "search_fold", "search_list", "search_parts", "search_words"}
 # Of each function of a name, what it takes and what it returns, by name.
 ARGUMENTS = """
     SELECT
@@ -45,7 +47,10 @@ ARGUMENTS = """
 def test_each_function_of_the_database_has_a_file_unless_an_index_a_rule_or_a_trigger_uses_it(
     database: psycopg.Connection,
 ) -> None:
-    assert sorted({name for name, _ in database.execute(CATALOG).fetchall()}) == NAMES
+    found = {name for name, _ in database.execute(CATALOG).fetchall()}
+
+    assert sorted(found - CALLED_BY_AN_INDEX) == NAMES
+    assert found >= CALLED_BY_AN_INDEX
 
 
 def test_migrate_sql_applies_every_function_in_alphabetical_order() -> None:
