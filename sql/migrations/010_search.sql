@@ -10,11 +10,12 @@
 -- Only the beginning of a text is indexed: a tsvector holds 1 MB at most, and a longer answer must be stored too.
 -- Not in sql/functions: the indexes have stored its results, so a change of it must build them again.
 CREATE OR REPLACE FUNCTION search_vector(owner_id text, content text)
-RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT
-        to_tsvector('pg_catalog.simple', left(content, 100000))
-        || array_to_tsvector(ARRAY[chr(1) || owner_id]);
-$$;
+RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- RETURN: bound when it is made, so that no search_path decides what the names in it mean.
+RETURN (
+    to_tsvector('pg_catalog.simple', left(content, 100000))
+    || array_to_tsvector(ARRAY[chr(1) || owner_id])
+);
 COMMENT ON FUNCTION search_vector(text, text) IS 'Parley: the words of a text, and its owner as one of them';
 
 -- gin_pending_list_limit: new words wait in a list, and the turn that fills it moves all of them into the index. The

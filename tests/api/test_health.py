@@ -132,7 +132,7 @@ async def test_a_database_of_migrations_that_were_replaced_has_to_be_made_again(
     detail = problem_of(await parley.get("/api/health"), 503, "database_not_migrated")["detail"]
 
     assert "001_users, 002_conversations" in detail
-    assert "Make a new one: psql -f sql/migrate.sql on an empty database or schema" in detail
+    assert "Make a new one: psql -X -f sql/migrate.sql on an empty database or schema" in detail
 
 
 async def test_an_empty_database_lacks_all_migrations_by_name(
