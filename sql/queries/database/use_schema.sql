@@ -6,8 +6,8 @@
 -- the place of Parley's.
 --
 -- Parameters
---   schema_name  text  the schema
+--   schema_name  text  the schema; small letters, digits and _, as lib/settings.py has checked, so it needs no quotes
 --
 -- Returns 1 row: search_path, the setting.
 -- Index none: it reads no table.
-SELECT set_config('search_path', quote_ident(%(schema_name)s::text) || ', pg_temp', TRUE) AS search_path;
+SELECT set_config('search_path', %(schema_name)s::text || ', pg_temp', TRUE) AS search_path;
