@@ -1,6 +1,6 @@
 -- The cost of the search's words: of Parley's own, of Postgres's parser, and of pg_trgm, in a migrated database.
 --
---     psql "$DATABASE_URL_UNPOOLED" -X -q -f bench/search.sql
+--     psql -X "$DATABASE_URL_UNPOOLED" -q -f bench/search.sql
 --
 -- Everything that it makes is temporary. Needs the extension pg_trgm, and 40 seconds.
 

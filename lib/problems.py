@@ -387,7 +387,7 @@ class SearchTooSlow(DatabaseTooSlow):
 
 
 class DatabaseNotMigrated(Problem):
-    """The database lacks migrations. The operator applies them: psql -f sql/migrate.sql."""
+    """The database lacks migrations. The operator applies them: psql -X -f sql/migrate.sql."""
 
     code = "database_not_migrated"
     status = HTTPStatus.SERVICE_UNAVAILABLE

@@ -30,6 +30,8 @@ OWN_FIELDS = frozenset(
     }
 )
 
+# A name that means the same with and without quotes.
+SCHEMA_NAME = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 # A persona's name is part of requests, of stored answers and of a problem's text.
 PERSONA_NAME = re.compile(r"\w[\w .'-]{0,63}")
 # The modes of libpq that never send the password or a row in the clear.
@@ -130,6 +132,16 @@ def _connection_parameters(url: str) -> dict[str, str]:
         # Its text repeats the URL, which has a password.
         raise ValueError from None
     return {name: str(value) for name, value in parameters.items()}
+
+
+def schema(value: str) -> str:
+    """Read the name of the schema that Parley lives in (`sql/steps/open.sql` reads it too)."""
+    if not SCHEMA_NAME.fullmatch(value) or value == "information_schema":
+        message = (
+            "must be 1 to 63 small letters, digits and _, not first a digit or pg_, like parley"
+        )
+        raise ValueError(message)
+    return value
 
 
 def http_url(value: str) -> str:
@@ -281,6 +293,7 @@ class Settings:
 
     database_url: str = setting(postgres_url)
     database_url_unpooled: str | None = setting(postgres_url)
+    parley_schema: str | None = setting(schema)
     db_pool_max: int = setting(number(1, 1000), 10)
     db_pool_timeout: float = setting(number(1, 600, float), 30.0)
     db_pool_max_lifetime: float = setting(number(1, 86_400, float), 3600.0)

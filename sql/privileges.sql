@@ -1,18 +1,15 @@
 -- Give parley_app what requests need of Parley's objects, and take everything from everybody else but their owners. Run
 -- by psql as their owner, over the direct (not the pooled) connection:
 --
---     psql "$DATABASE_URL_UNPOOLED" -X -v ON_ERROR_STOP=1 -f sql/privileges.sql
+--     psql -X "$DATABASE_URL_UNPOOLED" -v ON_ERROR_STOP=1 -f sql/privileges.sql
 --
 -- migrate.sql ends with the same. By itself it is the cure that /api/health names, after a restore without privileges
 -- or a GRANT by hand. Harmless to run again, and while requests are answered.
 
-\set ON_ERROR_STOP on
-\set QUIET on
+\ir steps/open.sql
 
 BEGIN;
-SET LOCAL client_min_messages = warning;
-SELECT pg_advisory_xact_lock(hashtext('parley migrations')) \g /dev/null
-SET LOCAL lock_timeout = '5s';
+\ir steps/wait_for_migrations.sql
 \ir steps/require_functions.sql
 \ir steps/set_privileges.sql
 COMMIT;

@@ -1,5 +1,6 @@
 CREATE FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     state text;
@@ -38,6 +39,7 @@ CREATE FUNCTION public.begin_turn(caller_id text, reachable_id uuid, needs_accou
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -208,6 +210,7 @@ COMMENT ON FUNCTION public.begin_turn(caller_id text, reachable_id uuid, needs_a
 
 CREATE FUNCTION public.change_password(account_id text, checked_hash text, password_hash text, network_subject text) RETURNS timestamp with time zone
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     valid_from timestamptz;
@@ -344,6 +347,7 @@ COMMENT ON COLUMN public.chat_messages.owed_attempt IS 'TRUE: the provider faile
 
 CREATE FUNCTION public.check_chat_message(message public.chat_messages) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     violated CONSTANT text := CASE
@@ -387,6 +391,7 @@ COMMENT ON FUNCTION public.check_chat_message(message public.chat_messages) IS '
 
 CREATE FUNCTION public.count_account_attempt(subjects text[], free_counts integer[], first_delays integer[], longest_delays integer[], known_days integer, counted_at timestamp with time zone, OUT is_known boolean, OUT retry_after_seconds double precision) RETURNS record
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     counted text[] := subjects;
@@ -488,6 +493,7 @@ COMMENT ON FUNCTION public.count_bytes(counted_subjects text[], bytes_per_day bi
 
 CREATE FUNCTION public.count_guess(client_subject text, is_guess boolean) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     per_minute CONSTANT integer := 60;
@@ -682,6 +688,7 @@ COMMENT ON FUNCTION public.count_use(counted_subjects text[], per_minute integer
 CREATE FUNCTION public.decide_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -1360,6 +1367,7 @@ COMMENT ON FUNCTION public.erase_conversation(conversation_id uuid) IS 'Parley: 
 
 CREATE FUNCTION public.find_account(account_email text) RETURNS TABLE(id text, name text, hashed_password text, is_active boolean, created_at timestamp with time zone)
     LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
     AS $$
             SELECT users.id, users.name, users.hashed_password, users.is_active, users.created_at
             FROM users
@@ -1370,6 +1378,7 @@ COMMENT ON FUNCTION public.find_account(account_email text) IS 'Parley: the user
 
 CREATE FUNCTION public.finish_log_in(account_id text, checked_hash text, new_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) RETURNS timestamp with time zone
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     valid_from timestamptz;
@@ -1424,6 +1433,7 @@ CREATE FUNCTION public.finish_turn(caller_id text, reachable_id uuid, needs_acco
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1761,6 +1771,7 @@ COMMENT ON FUNCTION public.is_kept(stored_at timestamp with time zone, retention
 CREATE FUNCTION public.list_conversations(user_id text, shown_status text, retention_days integer, cursor_updated_at timestamp with time zone, cursor_id uuid, page_size integer, now timestamp with time zone) RETURNS TABLE(id uuid, title character varying, status character varying, created_at timestamp with time zone, updated_at timestamp with time zone, message_count integer, last_message text)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -2142,9 +2153,14 @@ COMMENT ON FUNCTION public.list_privilege_faults() IS 'Parley: privileges on its
 
 CREATE FUNCTION public.list_slow_statements(most integer) RETURNS TABLE(statement text, calls bigint, total_seconds double precision, mean_seconds double precision, row_count bigint)
     LANGUAGE plpgsql STABLE
-    SET search_path TO 'public', 'public', 'pg_temp'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
+    -- The extension is where its owner has put it.
+    PERFORM set_config('search_path', quote_ident(pg_namespace.nspname), TRUE)
+    FROM pg_extension
+    INNER JOIN pg_namespace ON pg_extension.extnamespace = pg_namespace.oid
+    WHERE pg_extension.extname = 'pg_stat_statements';
     -- The view may exist without the library that fills it; reading it is then an error.
     IF
         to_regclass('pg_stat_statements') IS NULL
@@ -2219,6 +2235,7 @@ COMMENT ON COLUMN public.tool_runs.created_at IS 'When it ran; orders the runs';
 CREATE FUNCTION public.list_tool_runs(conversation_id uuid, user_id text, turn_id uuid) RETURNS SETOF public.tool_runs
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -2250,6 +2267,7 @@ CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, tu
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -2524,9 +2542,11 @@ CREATE FUNCTION public.needed_privileges() RETURNS TABLE(object_kind text, objec
         ('begin_turn'), ('count_bytes'), ('count_tokens'), ('count_use'), ('decide_turn'), ('delete_own_account'),
         ('erase_conversation'), ('finish_turn'), ('is_kept'), ('list_conversations'), ('list_faults'),
         ('list_tool_runs'), ('list_turn_messages'), ('own_quota'), ('own_user'), ('read_history'), ('remember_user'),
-        ('search_conversations'), ('sign_out_everywhere'), ('store_message_files'), ('told_files'),
+        ('search_conversations'), ('search_excerpt'), ('search_query'), ('sign_out_everywhere'),
+        ('store_message_files'), ('told_files'),
         -- Called by a CHECK and by indexes, with the rights of the role that writes the row.
-        ('check_chat_message'), ('search_vector')
+        ('check_chat_message'), ('search_fold'), ('search_class'), ('search_list'), ('search_parts'), ('search_words'),
+        ('search_vector')
     ),
 
     tables AS (
@@ -2596,6 +2616,7 @@ COMMENT ON FUNCTION public.own_user() IS 'Parley: the caller''s row of users wit
 
 CREATE FUNCTION public.reach_conversation(conversation_id uuid, user_id text, key_hash bytea, client_subject text, approach text) RETURNS uuid
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     is_reached boolean;
@@ -2629,6 +2650,7 @@ COMMENT ON FUNCTION public.reach_conversation(conversation_id uuid, user_id text
 CREATE FUNCTION public.read_history(conversation_id uuid, user_id text, include_superseded boolean, include_system boolean, retention_days integer, cursor_id bigint, page_size integer, now timestamp with time zone) RETURNS TABLE(id bigint, found_conversation_id uuid, message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files jsonb, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, has_message boolean, title character varying, status character varying, conversation_created_at timestamp with time zone, conversation_updated_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -2704,6 +2726,7 @@ COMMENT ON FUNCTION public.read_history(conversation_id uuid, user_id text, incl
 
 CREATE FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) RETURNS void
     LANGUAGE sql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
             -- A taken address is written as it is: the write waits for the disk as long as that of a new account, and
             -- DO NOTHING would not.
@@ -3661,6 +3684,7 @@ COMMENT ON FUNCTION public.sign_out_everywhere() IS 'Parley: ends all tokens of 
 
 CREATE FUNCTION public.store_message_files(conversation_id uuid, user_id text, message_id text, turn_id uuid, file_ids uuid[], media_types text[], filenames text[], contents bytea[], max_user_bytes bigint, max_message_bytes bigint, now timestamp with time zone) RETURNS integer
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -3853,6 +3877,7 @@ COMMENT ON FUNCTION public.store_message_files(conversation_id uuid, user_id tex
 
 CREATE FUNCTION public.store_stream_batches(conversation_ids uuid[], user_ids text[], turn_ids uuid[], lease_seconds double precision[], first_parts integer[], part_counts integer[], parts text[], now timestamp with time zone) RETURNS TABLE(turn_id uuid, is_held boolean, is_stopped boolean, is_stored boolean, is_followed boolean, lost_from integer)
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
@@ -3984,6 +4009,7 @@ COMMENT ON FUNCTION public.store_stream_batches(conversation_ids uuid[], user_id
 CREATE FUNCTION public.told_files(conversation_id uuid, user_id text, turn_id uuid, message_row_id bigint, files jsonb, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer) RETURNS json
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE

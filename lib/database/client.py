@@ -19,7 +19,7 @@ import psycopg
 from lib.database._pool import ANSWER_TIMEOUT_SECONDS, Connection, Connections, is_lost, shut
 from lib.database._problems import TRANSIENT, as_problem, hide_row
 from lib.database._rows import rows_as
-from lib.database.acting import TIMEOUT_MS, act_as, limit_time, opened
+from lib.database.acting import TIMEOUT_MS, act_as, limit_time, opened, use_schema
 from lib.database.statements import Call, Nothing
 from lib.identity.callers import Caller
 from lib.runtime.counting import note_round_trip
@@ -46,6 +46,7 @@ class Database:
         """Take the settings; nothing is opened."""
         self._settings = configuration
         self._connections = Connections(configuration)
+        self._path = use_schema(configuration.parley_schema)
         # The event loop itself holds tasks only weakly.
         self._steps: set[asyncio.Task[None]] = set()
 
@@ -229,7 +230,7 @@ class Database:
         patience = min(
             max(ANSWER_TIMEOUT_SECONDS, _declared_seconds(calls)), give_up_at - started_at
         )
-        sent = opened(opening(_timeout_ms(calls, patience)), calls)
+        sent = self._path + opened(opening(_timeout_ms(calls, patience)), calls)
         watchdog = asyncio.get_running_loop().call_later(patience, shut, connection)
         try:
             async with connection.pipeline():

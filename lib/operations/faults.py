@@ -42,7 +42,7 @@ DESCRIBE_ACCESS = Statement("operations/describe_access", Access)
 
 def command(file: str) -> str:
     """Return the command that an operator runs for one of the files in `sql/`."""
-    return f'psql "$DATABASE_URL_UNPOOLED" -X -v ON_ERROR_STOP=1 -f sql/{file}'
+    return f'psql -X "$DATABASE_URL_UNPOOLED" -v ON_ERROR_STOP=1 -f sql/{file}'
 
 
 # Both ways alike: a stranger need not know whether requests fail or others have too much.

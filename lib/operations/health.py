@@ -30,6 +30,14 @@ class Migration:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A schema of the database, by its name."""
+
+    name: str
+
+
+LIST_SCHEMAS = Statement("operations/list_schemas", Schema)
 LIST_MIGRATIONS = Statement("operations/list_migrations", Migration)
 NEEDED = sorted(
     path.stem
@@ -131,7 +139,9 @@ async def _fault_without_wall(database: Database, *, is_operator: bool) -> str:
     """Name what keeps the step within the wall from work, by the rights of DATABASE_URL's role."""
     [access] = await database.run(DESCRIBE_ACCESS())
     if access.owner_name is None:
-        return _fault_in([]) or OTHER_FUNCTIONS
+        found = await database.run(LIST_SCHEMAS())
+        fault = _fault_of_schema([schema.name for schema in found])
+        return fault or _fault_in([]) or OTHER_FUNCTIONS
     if fault := describe_access(access, is_operator=is_operator):
         return fault
     # Apart, because the functions may be missing with a migration.
@@ -145,6 +155,29 @@ async def _fault_without_wall(database: Database, *, is_operator: bool) -> str:
     return " ".join(describe_faults(faults, is_operator=is_operator)[0]) or OTHER_FUNCTIONS
 
 
+def _fault_of_schema(found: list[str]) -> str | None:
+    """Return what is wrong where Parley's tables are in other schemas than this function looks in.
+
+    Args:
+        found: the schemas that have Parley's tables.
+    """
+    wanted = settings().parley_schema
+    # Without PARLEY_SCHEMA the role's search_path decides, and has not led to these.
+    if not found or wanted in found:
+        return None
+    here = f'is "{wanted}"' if wanted else "is not set"
+    cure = (
+        f"Set PARLEY_SCHEMA={found[0]} here and deploy again, or migrate"
+        f"{f' with PARLEY_SCHEMA={wanted}' if wanted else ' without it'}."
+        if found[0] != "public"
+        else f"Remove PARLEY_SCHEMA here, or migrate with PARLEY_SCHEMA={wanted}."
+    )
+    return (
+        f"Parley's tables are in the schema {', '.join(found)} of the database, but PARLEY_SCHEMA "
+        f"{here} for this deployment. {cure}"
+    )
+
+
 def _fault_in(applied: list[Migration]) -> str | None:
     names = {migration.name for migration in applied}
     # A later version's migrations come after ours, and leave this code working.
@@ -153,9 +186,9 @@ def _fault_in(applied: list[Migration]) -> str | None:
         return (
             f"The database was made by migrations that this version does not have "
             f"({', '.join(foreign)}), and cannot be brought up to date. "
-            f"Make a new one: psql -f sql/migrate.sql on an empty database or schema"
+            f"Make a new one: psql -X -f sql/migrate.sql on an empty database or schema"
         )
     missing = [name for name in NEEDED if name not in names]
     if missing:
-        return f"The database lacks the migrations {', '.join(missing)}: psql -f sql/migrate.sql"
+        return f"The database lacks the migrations {', '.join(missing)}: psql -X -f sql/migrate.sql"
     return None

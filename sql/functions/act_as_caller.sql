@@ -30,7 +30,7 @@ CREATE OR REPLACE FUNCTION act_as_caller(
     timeout_ms integer,
     approach text
 )
-RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+RETURNS void LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 DECLARE
     state text;
     reached_id uuid;

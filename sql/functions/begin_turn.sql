@@ -97,7 +97,8 @@ RETURNS TABLE (
     tool_runs json
 )
 -- enable_seqscan: a plan that is made while a table is empty, and kept, would read it whole when it has grown.
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
     began_at CONSTANT timestamptz := coalesce(begin_turn.now, now());

@@ -15,7 +15,7 @@
 CREATE OR REPLACE FUNCTION change_password(
     account_id text, checked_hash text, password_hash text, network_subject text
 )
-RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
+RETURNS timestamptz LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 DECLARE
     valid_from timestamptz;
 BEGIN

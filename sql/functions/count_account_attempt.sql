@@ -26,7 +26,7 @@ CREATE OR REPLACE FUNCTION count_account_attempt(
     OUT is_known boolean,
     OUT retry_after_seconds double precision
 )
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 DECLARE
     counted text[] := subjects;
     counter account_attempts;

@@ -13,7 +13,7 @@
 --
 -- Index quotas_pkey (also within count_use).
 CREATE OR REPLACE FUNCTION count_guess(client_subject text, is_guess boolean)
-RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+RETURNS void LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 DECLARE
     per_minute CONSTANT integer := 60;
     per_day CONSTANT integer := 1000;

@@ -17,7 +17,7 @@
 CREATE OR REPLACE FUNCTION finish_log_in(
     account_id text, checked_hash text, new_hash text, subjects text[], counted_at timestamptz, networks_kept integer
 )
-RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
+RETURNS timestamptz LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 DECLARE
     valid_from timestamptz;
 BEGIN

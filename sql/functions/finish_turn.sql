@@ -104,7 +104,8 @@ CREATE OR REPLACE FUNCTION finish_turn(
 )
 RETURNS TABLE (id bigint, created_at timestamptz, current_title varchar)
 -- enable_seqscan: a plan that is made while a table is empty, and kept, would read it whole when it has grown.
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
     finished_at CONSTANT timestamptz := coalesce(finish_turn.now, now());

@@ -17,7 +17,7 @@ CREATE OR REPLACE FUNCTION list_tool_runs(
     turn_id uuid
 )
 RETURNS SETOF tool_runs
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY

@@ -25,7 +25,7 @@ CREATE OR REPLACE FUNCTION reach_conversation(
     client_subject text,
     approach text
 )
-RETURNS uuid LANGUAGE plpgsql VOLATILE AS $$
+RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 DECLARE
     is_reached boolean;
     is_known boolean;

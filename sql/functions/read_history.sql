@@ -70,7 +70,7 @@ RETURNS TABLE (
     conversation_created_at timestamptz,
     conversation_updated_at timestamptz
 )
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY

@@ -39,7 +39,7 @@ CREATE OR REPLACE FUNCTION store_message_files(
     max_message_bytes bigint,
     now timestamptz
 )
-RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
+RETURNS integer LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
     row_id bigint;

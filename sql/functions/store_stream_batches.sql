@@ -44,6 +44,7 @@ RETURNS TABLE (
     turn_id uuid, is_held boolean, is_stopped boolean, is_stored boolean, is_followed boolean, lost_from integer
 )
 LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 -- A plan that is made while the table of batches is empty, as at night, must not read it whole from then on.
 SET enable_seqscan = off

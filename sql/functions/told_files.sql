@@ -35,7 +35,7 @@ CREATE OR REPLACE FUNCTION told_files(
     max_text_end integer,
     max_beginning_end integer
 )
-RETURNS json LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
+RETURNS json LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
     is_newest boolean;

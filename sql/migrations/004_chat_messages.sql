@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS chat_messages (
 -- The rules of a message, all in one function whose plan is kept: as CHECKs of their own they are parsed for each INSERT,
 -- which costs four times as much. An error has the name of the rule, as that of a CHECK has.
 CREATE OR REPLACE FUNCTION check_chat_message(message chat_messages)
-RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+RETURNS boolean LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT AS $$
 DECLARE
     violated CONSTANT text := CASE
         WHEN message.role NOT IN ('user', 'assistant', 'system') THEN 'chk_message_role'
@@ -172,13 +172,6 @@ USING (
 );
 COMMENT ON POLICY own_chat_messages ON chat_messages
 IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
-
--- The path that SET search_path FROM CURRENT fixes, as in migrate.sql.
-DO $$
-BEGIN
-    PERFORM set_config('search_path', format('%I, pg_temp', current_schema()), TRUE);
-END
-$$;
 
 -- Makes the number and the last of a conversation's messages unknown when some are deleted, until the next turn counts
 -- them again. It locks the conversation also where they are unknown already: a turn may be counting. For an operator's

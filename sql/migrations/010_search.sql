@@ -139,7 +139,7 @@ IS 'Parley: characters between words (apart), of one word each (single), of a wo
 
 -- search_list: the words of a folded text in order.
 CREATE OR REPLACE FUNCTION search_list(folded text)
-RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT AS $$
 DECLARE
     spaced text COLLATE "C" := folded;
     apart CONSTANT text COLLATE "C" := search_class('apart') || '+';
@@ -210,7 +210,7 @@ IS 'Parley: the words of a folded text in order; of scripts without spaces, thei
 -- search_parts: what a text is found by besides its words, as a tsvector is written. userName by name, and v1 by 1, at
 -- the place of the word; foo-bar by foobar, don't by dont, 1,299 by 1299; C++, C# and .NET with their marks.
 CREATE OR REPLACE FUNCTION search_parts(folded text)
-RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT AS $$
 DECLARE
     parts text := '';
     -- Of each kind.
@@ -277,7 +277,7 @@ IS 'Parley: parts of words, words without the marks in them, and words with mark
 
 -- search_words: the words of a text with their places, as they are compared and ranked.
 CREATE OR REPLACE FUNCTION search_words(content text)
-RETURNS tsvector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+RETURNS tsvector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT AS $$
 DECLARE
     folded CONSTANT text := search_fold(content);
     -- The last place that a tsvector knows.
@@ -295,7 +295,7 @@ COMMENT ON FUNCTION search_words(text) IS 'Parley: the words of a text, with the
 -- that one index finds the texts that have the words and are the caller's. (An index on the words alone would first
 -- find all users' texts; an index on both columns needs the extension btree_gin.) No word has chr(1) in it.
 CREATE OR REPLACE FUNCTION search_vector(owner_id text, content text)
-RETURNS tsvector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+RETURNS tsvector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT AS $$
 DECLARE
     folded CONSTANT text := search_fold(content);
     parts CONSTANT text := search_parts(folded);
@@ -308,19 +308,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION search_vector(text, text) IS 'Parley: the words of a text, and its owner as one of them';
-
--- Fixed to Parley's schema as those of sql/functions are, where migrate.sql sets the path before.
-DO $$
-DECLARE
-    signature text;
-BEGIN
-    FOREACH signature IN ARRAY ARRAY[
-        'search_list(text)', 'search_parts(text)', 'search_words(text)', 'search_vector(text, text)'
-    ] LOOP
-        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', signature, current_schema());
-    END LOOP;
-END
-$$;
 
 -- gin_pending_list_limit: new words wait in a list, and the turn that fills it moves all of them into the index. The
 -- default of 4 MB has one turn in some thousands work for 256 ms; 128 kB, one in about a hundred for at most 27. Of

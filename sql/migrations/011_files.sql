@@ -62,13 +62,6 @@ COMMENT ON COLUMN message_files.chat_message_id IS 'chat_messages.id of the mess
 COMMENT ON COLUMN message_files.file_id IS 'The file';
 COMMENT ON COLUMN message_files.user_id IS 'Owner of the conversation; NULL: anonymous';
 
--- The path that SET search_path FROM CURRENT fixes, as in migrate.sql.
-DO $$
-BEGIN
-    PERFORM set_config('search_path', format('%I, pg_temp', current_schema()), TRUE);
-END
-$$;
-
 -- Deletes the files of deleted messages which no other message has, in the transaction that deletes the messages:
 -- retention, an erasure, an account's end, or an operator's own DELETE.
 -- The rows are locked before they are looked at again. A message that takes a file at this moment waits, and then stores

@@ -143,7 +143,7 @@ async def test_a_database_of_migrations_that_were_replaced_has_to_be_made_again(
     detail = problem_of(await parley.get("/api/health"), 503, "database_not_migrated")["detail"]
 
     assert "001_users, 002_conversations" in detail
-    assert "Make a new one: psql -f sql/migrate.sql on an empty database or schema" in detail
+    assert "Make a new one: psql -X -f sql/migrate.sql on an empty database or schema" in detail
 
 
 async def test_an_empty_database_lacks_all_migrations_by_name(
@@ -210,7 +210,7 @@ async def test_what_keeps_requests_from_work_is_told_with_its_cure_and_named_to_
     detail = problem_of(await direct.get("/api/health"), 503, "database_not_migrated")["detail"]
     named = problem_of(await ask_as_operator(direct), 503, "database_not_migrated")["detail"]
 
-    assert f'psql "$DATABASE_URL_UNPOOLED" -X -v ON_ERROR_STOP=1 -f {cure}' in detail
+    assert f'psql -X "$DATABASE_URL_UNPOOLED" -v ON_ERROR_STOP=1 -f {cure}' in detail
     assert told in named
     for name in ("chat_messages", "tasks", "list_faults", "public"):
         assert name not in detail

@@ -34,6 +34,7 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("DATABASE_URL", "postgresql:///db", None),
     ("DATABASE_URL", "postgresql://db.example/db?hostaddr=127.0.0.1", None),
     ("DATABASE_URL_UNPOOLED", "postgresql://host/db?sslmode=verify-ca", None),
+    ("PARLEY_SCHEMA", "parley_2", "parley_2"),
     ("DB_POOL_MAX", "1", 1),
     ("DB_POOL_MAX", "1000", 1000),
     ("DB_POOL_TIMEOUT", "1.5", 1.5),
@@ -107,6 +108,10 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("SLOW_QUERY_MS", "0", 0),
 ]
 REFUSED = [
+    *(
+        ("PARLEY_SCHEMA", name, "must be 1 to 63 small letters, digits and _")
+        for name in ("Parley", "a,b", '"$user"', "pg_temp", "information_schema", "1st", "x" * 64)
+    ),
     ("DATABASE_URL", "mysql://host/db", "must be a URL like postgresql://"),
     ("DATABASE_URL", "postgresql://ann:a%b@localhost/db", "% @ : / of a password are written"),
     ("DATABASE_URL", "postgresql://localhost/db?sslmod=require", "must be a URL like"),
