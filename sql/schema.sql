@@ -6,6 +6,11 @@ DECLARE
     reached_id uuid;
     setting text;
 BEGIN
+    -- Statements of one transaction must see what others have committed meanwhile, as after the lock of a conversation.
+    -- lib/database/client.py sends the step again, with the right isolation.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'the isolation must be read committed';
+    END IF;
     -- Here, and not as a setting of the session, which PgBouncer would give to other clients. The limits are those of
     -- sql/queries/database/limit_time.sql, which says what each is for.
     -- Assignments, because each PERFORM would be a query of its own.
