@@ -11,6 +11,10 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'the isolation must be read committed';
     END IF;
+    -- Off, it would be an error to read what the policies limit.
+    IF current_setting('row_security') <> 'on' THEN
+        setting := set_config('row_security', 'on', TRUE);
+    END IF;
     -- Here, and not as a setting of the session, which PgBouncer would give to other clients. The limits are those of
     -- sql/queries/database/limit_time.sql, which says what each is for.
     -- Assignments, because each PERFORM would be a query of its own.
@@ -1878,7 +1882,7 @@ BEGIN
         sum(named.rows)::bigint
     FROM (
         SELECT
-            substring(pg_stat_statements.query FROM '^\w+ /\* (\w+) \*/') AS name,
+            substring(pg_stat_statements.query FROM '^[[:alnum:]_]+ /[*] ([[:alnum:]_]+) [*]/') AS name,
             pg_stat_statements.calls,
             pg_stat_statements.total_exec_time,
             pg_stat_statements.rows
@@ -2423,14 +2427,14 @@ BEGIN
         LEFT JOIN (
             SELECT
                 chat_messages.created_at,
-                btrim(regexp_replace(chat_messages.content, '\s+', ' ', 'g')) AS content
+                btrim(regexp_replace(chat_messages.content, '[[:space:]]+', ' ', 'g')) AS content
             FROM chat_messages
             WHERE
                 chat_messages.conversation_id = conversations.id
                 AND chat_messages.role = 'user'
                 AND chat_messages.superseded_at IS NULL
                 AND chat_messages.created_at >= expired_before
-                AND chat_messages.content ~ '\S'
+                AND chat_messages.content ~ '[^[:space:]]'
             ORDER BY chat_messages.id
             LIMIT 1
         ) AS oldest_message ON TRUE
@@ -2478,12 +2482,12 @@ BEGIN
     -- Quoted as tsquery quotes a word. (quote_literal puts an E before a text with a backslash; in a tsquery that E
     -- would be a word, and the text after it operators.)
     owned_words := words
-        && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
+        && format('''%s''', replace(replace(chr(1) || caller_id, E'\\', E'\\\\'), '''', ''''''))::tsquery;
     -- No word is certain where there are alternatives or exclusions. The number in <2> is a distance, not a word.
     IF NOT is_indexed AND words::text !~ '[|!]' THEN
         needed := array(
             SELECT '%' || run[1] || '%'
-            FROM regexp_matches(regexp_replace(words::text, '<\d+>', '', 'g'), '[a-z0-9]+', 'g') AS run
+            FROM regexp_matches(regexp_replace(words::text, '<[0-9]+>', '', 'g'), '[a-z0-9]+', 'g') AS run
         );
     END IF;
     RETURN QUERY

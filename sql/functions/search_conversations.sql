@@ -59,12 +59,12 @@ BEGIN
     -- Quoted as tsquery quotes a word. (quote_literal puts an E before a text with a backslash; in a tsquery that E
     -- would be a word, and the text after it operators.)
     owned_words := words
-        && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
+        && format('''%s''', replace(replace(chr(1) || caller_id, E'\\', E'\\\\'), '''', ''''''))::tsquery;
     -- No word is certain where there are alternatives or exclusions. The number in <2> is a distance, not a word.
     IF NOT is_indexed AND words::text !~ '[|!]' THEN
         needed := array(
             SELECT '%' || run[1] || '%'
-            FROM regexp_matches(regexp_replace(words::text, '<\d+>', '', 'g'), '[a-z0-9]+', 'g') AS run
+            FROM regexp_matches(regexp_replace(words::text, '<[0-9]+>', '', 'g'), '[a-z0-9]+', 'g') AS run
         );
     END IF;
     RETURN QUERY
