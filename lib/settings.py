@@ -13,6 +13,8 @@ from ipaddress import ip_address
 from typing import Any, Literal, NoReturn, cast
 from urllib.parse import urlsplit
 
+from lib.postgres_url import read_postgres_url
+
 OPENAI_HOST = "api.openai.com"
 # A name with a dot, in small letters; or `*.` and one: each subdomain.
 IMAGE_HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]+")
@@ -101,37 +103,9 @@ def boolean(value: str) -> bool:
 
 
 def postgres_url(value: str) -> str:
-    """Read a connection string of Postgres."""
-    message = "must be a URL like postgresql://user:password@host/database"
-    if not value.startswith(("postgres://", "postgresql://")):
-        raise ValueError(message)
-    try:
-        _connection_parameters(value)
-    except ValueError:
-        message += ", in which % @ : / of a password are written %25 %40 %3A %2F"
-        raise ValueError(message) from None
+    """Read the URL of a Postgres database. It stays as it is; `read_postgres_url` tells its use."""
+    read_postgres_url(value)
     return value
-
-
-def _connection_parameters(url: str) -> dict[str, str]:
-    """Return the parameters of a connection string.
-
-    libpq itself reads it, because it knows more spellings than a parser for the web: several hosts,
-    `host`, `hostaddr` and `ssl` in the query, and escapes.
-
-    Raises:
-        ValueError: when libpq cannot read it.
-    """
-    # Late imports: `make dev` and others read settings without a database.
-    from psycopg import ProgrammingError  # noqa: PLC0415
-    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
-
-    try:
-        parameters = conninfo_to_dict(url)
-    except ProgrammingError:
-        # Its text repeats the URL, which has a password.
-        raise ValueError from None
-    return {name: str(value) for name, value in parameters.items()}
 
 
 def schema(value: str) -> str:
@@ -449,13 +423,16 @@ def _is_encrypted_or_local(url: str, environment: Mapping[str, str]) -> bool:
     from that service's file, which may name any host and take the encryption away.
     """
     variables = {"hostaddr": "PGHOSTADDR", "host": "PGHOST", "sslmode": "PGSSLMODE"}
-    parameters = _connection_parameters(url)
+    parameters = read_postgres_url(url).parameters
     if parameters.get("service") or environment.get("PGSERVICE"):
         return parameters.get("sslmode") in ENCRYPTED
     known = {
         name: parameters.get(name) or environment.get(variable, "")
         for name, variable in variables.items()
     }
+    if parameters.get("sslrootcert") == "system" and not known["sslmode"]:
+        # libpq then verifies the server, and takes no weaker mode.
+        return True
     # An address is where libpq connects; then the host's name is for the certificate alone.
     hosts = (known["hostaddr"] or known["host"]).split(",")
     return known["sslmode"] in ENCRYPTED or all(map(_is_of_this_machine, hosts))

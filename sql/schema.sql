@@ -7,6 +7,15 @@ DECLARE
     reached_id uuid;
     setting text;
 BEGIN
+    -- Statements of one transaction must see what others have committed meanwhile, as after the lock of a conversation.
+    -- lib/database/client.py sends the step again, with the right isolation.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'the isolation must be read committed';
+    END IF;
+    -- Off, it would be an error to read what the policies limit.
+    IF current_setting('row_security') <> 'on' THEN
+        setting := set_config('row_security', 'on', TRUE);
+    END IF;
     -- Here, and not as a setting of the session, which PgBouncer would give to other clients. The limits are those of
     -- sql/queries/database/limit_time.sql, which says what each is for.
     -- Assignments, because each PERFORM would be a query of its own.
@@ -2179,7 +2188,7 @@ BEGIN
         sum(named.rows)::bigint
     FROM (
         SELECT
-            substring(pg_stat_statements.query FROM '^\w+ /\* (\w+) \*/') AS name,
+            substring(pg_stat_statements.query FROM '^[[:alnum:]_]+ /[*] ([[:alnum:]_]+) [*]/') AS name,
             pg_stat_statements.calls,
             pg_stat_statements.total_exec_time,
             pg_stat_statements.rows
@@ -2830,14 +2839,14 @@ BEGIN
         LEFT JOIN (
             SELECT
                 chat_messages.created_at,
-                btrim(regexp_replace(chat_messages.content, '\s+', ' ', 'g')) AS content
+                btrim(regexp_replace(chat_messages.content, '[[:space:]]+', ' ', 'g')) AS content
             FROM chat_messages
             WHERE
                 chat_messages.conversation_id = conversations.id
                 AND chat_messages.role = 'user'
                 AND chat_messages.superseded_at IS NULL
                 AND chat_messages.created_at >= expired_before
-                AND chat_messages.content ~ '\S'
+                AND chat_messages.content ~ '[^[:space:]]'
             ORDER BY chat_messages.id
             LIMIT 1
         ) AS oldest_message ON TRUE
@@ -2918,7 +2927,7 @@ BEGIN
     -- Quoted as tsquery quotes a word. (quote_literal puts an E before a text with a backslash; in a tsquery that E
     -- would be a word, and the text after it operators.)
     owned_words := asked.coarse
-        && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
+        && format('''%s''', replace(replace(chr(1) || caller_id, E'\\', E'\\\\'), '''', ''''''))::tsquery;
     RETURN QUERY
     WITH
     found_messages AS (

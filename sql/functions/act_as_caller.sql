@@ -5,7 +5,8 @@
 -- limits of time but lock_timeout hold from the next statement on. Row-level security then shows parley_app the rows of
 -- this caller alone. Nothing of it outlives the transaction, so it works through PgBouncer in transaction mode.
 -- Raises PA001 when the account is switched off, PA002 when an account is needed and was deleted, PA004 when the token
--- was issued before the user signed out everywhere or changed the password, and what reach_conversation raises; each
+-- was issued before the user signed out everywhere or changed the password, serialization_failure when the transaction
+-- does not read what others commit meanwhile (default_transaction_isolation), and what reach_conversation raises; each
 -- error keeps the statements after it in the round trip from running. lib/database/_problems.py turns the codes into
 -- problems.
 --
@@ -36,6 +37,15 @@ DECLARE
     reached_id uuid;
     setting text;
 BEGIN
+    -- Statements of one transaction must see what others have committed meanwhile, as after the lock of a conversation.
+    -- lib/database/client.py sends the step again, with the right isolation.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'the isolation must be read committed';
+    END IF;
+    -- Off, it would be an error to read what the policies limit.
+    IF current_setting('row_security') <> 'on' THEN
+        setting := set_config('row_security', 'on', TRUE);
+    END IF;
     -- Here, and not as a setting of the session, which PgBouncer would give to other clients. The limits are those of
     -- sql/queries/database/limit_time.sql, which says what each is for.
     -- Assignments, because each PERFORM would be a query of its own.

@@ -42,7 +42,7 @@ BEGIN
         sum(named.rows)::bigint
     FROM (
         SELECT
-            substring(pg_stat_statements.query FROM '^\w+ /\* (\w+) \*/') AS name,
+            substring(pg_stat_statements.query FROM '^[[:alnum:]_]+ /[*] ([[:alnum:]_]+) [*]/') AS name,
             pg_stat_statements.calls,
             pg_stat_statements.total_exec_time,
             pg_stat_statements.rows

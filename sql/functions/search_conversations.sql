@@ -61,7 +61,7 @@ BEGIN
     -- Quoted as tsquery quotes a word. (quote_literal puts an E before a text with a backslash; in a tsquery that E
     -- would be a word, and the text after it operators.)
     owned_words := asked.coarse
-        && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
+        && format('''%s''', replace(replace(chr(1) || caller_id, E'\\', E'\\\\'), '''', ''''''))::tsquery;
     RETURN QUERY
     WITH
     found_messages AS (

@@ -48,7 +48,7 @@ BEGIN
                 -- Of an application's own column only a time counts, so that no other value locks the user out.
                 WHEN
                     coalesce(token_issued_at, '-infinity') < CASE
-                        WHEN fields ->> 'tokens_valid_from' ~ '^(infinity$|\d+-\d\d-\d\d)'
+                        WHEN fields ->> 'tokens_valid_from' ~ '^(infinity$|[0-9]+-[0-9]{2}-[0-9]{2})'
                             THEN (fields ->> 'tokens_valid_from')::timestamptz
                     END
                     THEN 'signed_out'

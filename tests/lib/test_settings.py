@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,11 @@ BODY = 'must be a JSON object like {"top_p": 0.9}'
 JWKS_URL = "must be a URL like https://example.app/api/auth/jwks"
 ACCEPTED: list[tuple[str, str, object]] = [
     ("DATABASE_URL", "postgres://user:password@host-pooler/db?sslmode=require", None),
-    ("DATABASE_URL", "postgresql://host-pooler/db?sslmode=verify-full&channel_binding=x", None),
+    (
+        "DATABASE_URL",
+        "postgresql://host-pooler/db?sslmode=verify-full&channel_binding=require",
+        None,
+    ),
     ("DATABASE_URL", "postgresql://host/db?ssl=true", None),
     ("DATABASE_URL", "postgresql://parley@localhost/db", None),
     ("DATABASE_URL", "postgresql://parley@LOCALHOST:5433/db?sslmode=disable", None),
@@ -120,7 +125,7 @@ REFUSED = [
     ("DATABASE_URL", "postgresql://host/db?sslmode=disable", SSLMODE),
     ("DATABASE_URL", "postgresql://host/db?sslmode=allow", SSLMODE),
     ("DATABASE_URL", "postgresql://host/db?sslmode=prefer", SSLMODE),
-    ("DATABASE_URL", "postgresql://host/db?sslmode=REQUIRE", SSLMODE),
+    ("DATABASE_URL", "postgresql://host/db?sslmode=REQUIRE", 'invalid sslmode value: "REQUIRE"'),
     ("DATABASE_URL", "postgresql://10.0.0.5/db", SSLMODE),
     ("DATABASE_URL", "postgresql://host.docker.internal/db", SSLMODE),
     ("DATABASE_URL", "postgresql://localhost.evil.com/db", SSLMODE),
@@ -380,8 +385,15 @@ def test_the_switch_does_not_open_the_way_to_forged_keys() -> None:
     ],
 )
 def test_what_a_url_leaves_out_comes_from_the_variables_of_libpq(
-    variables: dict[str, str], *, is_refused: bool
+    variables: dict[str, str],
+    *,
+    is_refused: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    services = tmp_path / "services"
+    services.write_text("[production]\nhost=db.example\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
     environment = {"DATABASE_URL": "postgresql://host/db"} | variables
     if not is_refused:
         read_settings(environment)

@@ -24,6 +24,7 @@ from tests.support.statement_files import (
     NAMES,
     PLANNED_ONCE,
     WITHOUT_CALLER,
+    WITHOUT_PLAN,
     read_statement,
     read_work,
 )
@@ -372,7 +373,7 @@ def large(postgres: RunningPostgres, template: str) -> Iterator[psycopg.Connecti
         admin.execute(SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES} - FUNCTION_CALLS))
+@pytest.mark.parametrize("name", sorted({*NAMES} - FUNCTION_CALLS - WITHOUT_PLAN))
 def test_a_statement_uses_the_indexes_that_its_header_names_and_reads_no_large_table_whole(
     name: str, large: psycopg.Connection
 ) -> None:

@@ -53,6 +53,8 @@ FUNCTION_CALLS = {
     "store_stream_batches",
 }
 
+# Settings: Postgres plans no SET.
+WITHOUT_PLAN = {"pin_isolation"}
 # Those that are not about what one caller owns.
 WITHOUT_CALLER = {
     "delete_old_chat_messages": "for the cron alone, which deletes whosever messages they are",
