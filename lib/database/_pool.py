@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from psycopg_pool.base import AttemptWithBackoff
 from psycopg_pool.pool_async import AddConnection, WaitingClient
 
-from lib.database._connecting import ConnectFailedError
+from lib.database.connecting import ConnectFailedError
 from lib.postgres_url import read_postgres_url
 from lib.runtime.counting import note_wait
 from lib.runtime.log import log

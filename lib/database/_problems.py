@@ -6,7 +6,7 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
-from lib.database._connecting import LASTING, ConnectFailedError
+from lib.database.connecting import LASTING, ConnectFailedError
 from lib.identity.callers import Caller
 from lib.problems import (
     AccountInactive,

@@ -11,10 +11,10 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from dev.postgres import RunningPostgres
-from lib.database._connecting import ConnectFailedError, reason_in
 from lib.database._problems import NO_CONNECTION_LEFT, REFUSED
 from lib.database.acting import LIMIT_TIME
 from lib.database.client import Database
+from lib.database.connecting import ConnectFailedError, reason_in
 from lib.problems import DatabaseUnavailable
 from lib.settings import read_settings
 from tests.support.databases import drop_database

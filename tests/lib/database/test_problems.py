@@ -9,8 +9,8 @@ from psycopg import errors
 from psycopg_pool import PoolTimeout
 
 from lib.database import _problems
-from lib.database._connecting import LASTING, ConnectFailedError
 from lib.database._problems import as_problem
+from lib.database.connecting import LASTING, ConnectFailedError
 from lib.identity.callers import Caller
 from lib.problems import DatabaseNotMigrated, DatabaseTooSlow, DatabaseUnavailable, Problem
 
