@@ -8,7 +8,7 @@ from uuid import UUID
 
 from starlette.requests import Request
 
-from lib.identity._tokens import claims_of
+from lib.identity._tokens import claims_of, refusal
 from lib.identity.clients import client_of
 from lib.identity.conversation_keys import key_of
 from lib.problems import Unauthenticated
@@ -120,7 +120,7 @@ def _caller(claims: dict[str, Any], client: str) -> Caller:
     subject: object = claims["sub"]
     if not isinstance(subject, str) or not subject.strip() or not _is_storable(subject):
         detail = f"The token's subject (sub) must be a text of 1 to {MAX_ID_CHARS} characters."
-        raise Unauthenticated(detail)
+        raise refusal("subject", detail)
     email: object = claims.get("email")
     if isinstance(email, str):
         # Before the length is checked, because some letters become two.
