@@ -4558,7 +4558,7 @@ CREATE INDEX idx_chat_messages_search ON public.chat_messages USING gin (public.
 
 CREATE INDEX idx_chat_messages_system ON public.chat_messages USING btree (conversation_id) WHERE ((role)::text = 'system'::text);
 
-CREATE INDEX idx_chat_messages_user_id ON public.chat_messages USING btree (user_id, created_at);
+CREATE INDEX idx_chat_messages_user_id ON public.chat_messages USING btree (user_id, created_at, id);
 
 CREATE INDEX idx_conversations_created_at ON public.conversations USING btree (created_at);
 

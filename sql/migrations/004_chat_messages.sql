@@ -96,8 +96,8 @@ ON chat_messages (conversation_id, message_id) WHERE superseded_at IS NULL;
 -- decide_turn, list_turn_messages: a question has one current answer, even if the code is wrong.
 CREATE UNIQUE INDEX IF NOT EXISTS uq_chat_messages_reply_to
 ON chat_messages (conversation_id, reply_to) WHERE superseded_at IS NULL AND reply_to IS NOT NULL;
--- export_messages, sum_usage, and the ON DELETE CASCADE of users.
-CREATE INDEX IF NOT EXISTS idx_chat_messages_user_id ON chat_messages (user_id, created_at);
+-- export_messages: the order of the batch, also of many messages with one time; sum_usage; the ON DELETE CASCADE of users.
+CREATE INDEX IF NOT EXISTS idx_chat_messages_user_id ON chat_messages (user_id, created_at, id);
 -- delete_old_chat_messages, count_old_chat_messages, count_backlog: the oldest.
 CREATE INDEX IF NOT EXISTS idx_chat_messages_created_at ON chat_messages (created_at DESC);
 -- count_old_conversations, count_old_titles: the newest message of a conversation.

@@ -261,6 +261,9 @@ async def test_a_database_error_midway_ends_the_export_with_an_incomplete_line(
     assert {"user", "conversation", "message"} <= {line["type"] for line in lines}
     assert (end["type"], end["complete"]) == ("end", False)
     assert end["code"] == "database_not_migrated"
+    database.execute("ALTER TABLE lost_tasks RENAME TO tasks")
+    rest = await exported(parley, f"{EXPORT}&cursor={end['cursor']}")
+    assert (rest[0]["type"], rest[-1]) == ("task", {"type": "end", "complete": True})
 
 
 @pytest.mark.environment(DB_POOL_TIMEOUT="1")
