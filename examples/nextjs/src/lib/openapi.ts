@@ -57,7 +57,7 @@ export interface paths {
         };
         /**
          * List, search, read or export
-         * @description With `id` one conversation, which needs no token where nobody owns it. With `export` everything of the user's: a JSON object a line, complete when the last is of the type `end`. Else one page, most recently used first; with `q` what holds those words, best first, in one page without `cursor`; 404 where the operator has switched the search off.
+         * @description With `id` one conversation, which needs no token where nobody owns it. With `export` everything of the user's: a JSON object a line. The last one is of the type `end`; where its `complete` is false, its `cursor` goes on with the rest. Else one page, most recently used first; with `q` what holds those words, best first, in one page without `cursor`; 404 where the operator has switched the search off.
          */
         get: operations["readConversations"];
         put?: never;
@@ -568,15 +568,22 @@ export interface components {
              */
             weight?: 0;
         };
-        /** @description The last line of the export. Without it, or with `complete` false, it was cut. */
+        /** @description A line between rows: where to go on, if the connection breaks before the next such line. */
+        ExportCursor: {
+            /** @constant */
+            type: "cursor";
+            cursor: string;
+        };
+        /** @description The last line. With `complete` false the rest is missing: `cursor` goes on with it. */
         ExportEnd: {
             /** @constant */
             type: "end";
             complete: boolean;
+            cursor?: string;
             code?: string;
             detail?: string;
         };
-        ExportLine: components["schemas"]["ExportRow"] | components["schemas"]["ExportEnd"];
+        ExportLine: components["schemas"]["ExportRow"] | components["schemas"]["ExportCursor"] | components["schemas"]["ExportEnd"];
         /** @description A line of the export: a row of the database, with its columns beside `type`. */
         ExportRow: {
             /** @enum {string} */
@@ -1414,7 +1421,7 @@ export interface components {
             };
         };
         /**
-         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -X -f sql/migrate.sql.
          *
          *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
          *
@@ -1436,7 +1443,7 @@ export interface components {
             };
         };
         /**
-         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -X -f sql/migrate.sql.
          *
          *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
          *
@@ -1460,7 +1467,7 @@ export interface components {
             };
         };
         /**
-         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -X -f sql/migrate.sql.
          *
          *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
          *
@@ -1999,7 +2006,7 @@ export interface operations {
             /**
              * @description `answer_interrupted`: The server restarted during this answer. Send your message again to retry.
              *
-             *     `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+             *     `database_not_migrated`: The database lacks migrations. The operator applies them: psql -X -f sql/migrate.sql.
              *
              *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
              *
@@ -2140,14 +2147,14 @@ export interface operations {
             query?: {
                 status?: "active" | "archived" | "all";
                 limit?: number;
-                /** @description The `next_cursor` of the page before. */
-                cursor?: string;
                 /** @description Searches for words, `"a phrase"`, `or`, `-not`. */
                 q?: string;
                 /** @description One conversation. The UUID of a conversation, or any other text, which stands for one conversation of each user. */
                 id?: string;
                 /** @description All data of the user. */
                 export?: "true";
+                /** @description The `next_cursor` of the page before; with `export` the `cursor` of a line. */
+                cursor?: string;
             };
             header?: {
                 /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
@@ -2178,7 +2185,7 @@ export interface operations {
             429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
             /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -X -f sql/migrate.sql.
              *
              *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
              *
