@@ -197,7 +197,7 @@ def _check_places(parameters: dict[str, str]) -> None:
         fault = "its port is not between 1 and 65535"
     elif "password" in parameters and not (has_place or has_default):
         fault = "it names no host"
-    elif any(" " in host or host.startswith("$") or "{" in host for host in hosts):
+    elif any(re.match(r"[^/@].*[ {]|[ {$]", host) for host in hosts):
         fault = "its host is no name"
     elif not all(map(_is_address, addresses)):
         fault = "its hostaddr is not an IP address"

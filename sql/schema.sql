@@ -2145,12 +2145,12 @@ BEGIN
         CASE
             WHEN gathered.is_missing
                 THEN format(
-                    'GRANT %s ON %s %s TO %s', gathered.privilege, upper(gathered.kind), gathered.place, gathered.role_name
+                    'GRANT %s ON %s %s TO %s', gathered.privilege, upper(gathered.kind COLLATE "C"), gathered.place, gathered.role_name
                 )
             -- CASCADE: a role with the right to grant it may have done so.
             ELSE format(
                 'REVOKE %s ON %s %s FROM %s CASCADE',
-                gathered.privilege, upper(gathered.kind), gathered.place, gathered.role_name
+                gathered.privilege, upper(gathered.kind COLLATE "C"), gathered.place, gathered.role_name
             )
         END
     FROM gathered
@@ -2861,7 +2861,8 @@ COMMENT ON FUNCTION public.replace_old_titles(retention interval, batch integer,
 
 CREATE FUNCTION public.search_class(kind text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET search_path TO 'public', 'pg_temp'
+    SET standard_conforming_strings TO 'on'
     AS $$
 DECLARE
     -- Spaces and punctuation.
@@ -3062,6 +3063,7 @@ COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, 
 CREATE FUNCTION public.search_excerpt(content text, marked text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
+    SET standard_conforming_strings TO 'on'
     AS $_$
 DECLARE
     -- Between pieces of the text, which has none itself.
@@ -3246,7 +3248,8 @@ COMMENT ON FUNCTION public.search_excerpt(content text, marked text[]) IS 'Parle
 
 CREATE FUNCTION public.search_fold(content text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET search_path TO 'public', 'pg_temp'
+    SET standard_conforming_strings TO 'on'
     AS $$
 DECLARE
     folded text COLLATE "C" := left(content, 100000);
@@ -3343,6 +3346,7 @@ COMMENT ON FUNCTION public.search_fold(content text) IS 'Parley: a text without 
 CREATE FUNCTION public.search_list(folded text) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
+    SET standard_conforming_strings TO 'on'
     AS $$
 DECLARE
     spaced text COLLATE "C" := folded;
@@ -3414,6 +3418,7 @@ COMMENT ON FUNCTION public.search_list(folded text) IS 'Parley: the words of a f
 CREATE FUNCTION public.search_parts(folded text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
+    SET standard_conforming_strings TO 'on'
     AS $$
 DECLARE
     parts text := '';
@@ -3482,6 +3487,7 @@ COMMENT ON FUNCTION public.search_parts(folded text) IS 'Parley: parts of words,
 CREATE FUNCTION public.search_query(query text) RETURNS TABLE(words tsquery, coarse tsquery, is_exact boolean, needed text[], marked text[])
     LANGUAGE plpgsql IMMUTABLE ROWS 1 PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
+    SET standard_conforming_strings TO 'on'
     SET client_min_messages TO 'warning'
     AS $_$
 DECLARE
@@ -3532,7 +3538,10 @@ BEGIN
 
     FOR term IN 1 .. coalesce(last_term, 0) LOOP
         -- OR is an operator between two words, and a word elsewhere.
-        IF lower(bodies[term]) = 'or' AND signs[term] = '' AND numnode(group_words) > 0 AND term < last_term THEN
+        IF
+            lower(bodies[term] COLLATE "C") = 'or' AND signs[term] = ''
+            AND numnode(group_words) > 0 AND term < last_term
+        THEN
             earlier_words := earlier_words || group_words;
             is_open := is_open OR numnode(group_coarse) = 0;
             earlier_coarse := earlier_coarse || group_coarse;
@@ -3576,7 +3585,9 @@ BEGIN
         END IF;
         is_exact := is_exact AND lexeme_count < 2;
         -- As search_parts finds them: foo-bar as foobar too.
-        word := lower(left(translate(substring(bodies[term] COLLATE "C" FROM joined_pattern), '-''.,', ''), most_letters));
+        word := lower(
+            left(translate(substring(bodies[term] FROM joined_pattern), '-''.,', ''), most_letters) COLLATE "C"
+        );
         IF word IS NOT NULL THEN
             lexeme := format(CASE WHEN is_last THEN '''%s'':*' ELSE '''%s''' END, word)::tsquery;
             term_words := term_words || lexeme;

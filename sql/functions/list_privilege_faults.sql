@@ -200,12 +200,12 @@ BEGIN
         CASE
             WHEN gathered.is_missing
                 THEN format(
-                    'GRANT %s ON %s %s TO %s', gathered.privilege, upper(gathered.kind), gathered.place, gathered.role_name
+                    'GRANT %s ON %s %s TO %s', gathered.privilege, upper(gathered.kind COLLATE "C"), gathered.place, gathered.role_name
                 )
             -- CASCADE: a role with the right to grant it may have done so.
             ELSE format(
                 'REVOKE %s ON %s %s FROM %s CASCADE',
-                gathered.privilege, upper(gathered.kind), gathered.place, gathered.role_name
+                gathered.privilege, upper(gathered.kind COLLATE "C"), gathered.place, gathered.role_name
             )
         END
     FROM gathered

@@ -11,7 +11,8 @@
 -- Returns about 200 characters of the text, chr(2) and chr(3) around each word that was found.
 -- Index none.
 CREATE OR REPLACE FUNCTION search_excerpt(content text, marked text[])
-RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT AS $$
+RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT
+SET standard_conforming_strings = on AS $$
 DECLARE
     -- Between pieces of the text, which has none itself.
     border CONSTANT text := chr(1);

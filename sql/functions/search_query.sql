@@ -15,7 +15,7 @@ CREATE OR REPLACE FUNCTION search_query(query text)
 RETURNS TABLE (words tsquery, coarse tsquery, is_exact boolean, needed text[], marked text[])
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE ROWS 1
 -- Postgres gives a notice of each empty tsquery, with which a search begins.
-SET search_path FROM CURRENT SET client_min_messages = warning AS $$
+SET search_path FROM CURRENT SET standard_conforming_strings = on SET client_min_messages = warning AS $$
 DECLARE
     paired CONSTANT text COLLATE "C" := search_class('paired');
     unspaced CONSTANT text COLLATE "C" := format('(?:%s|%s)+', search_class('single'), paired);
@@ -64,7 +64,10 @@ BEGIN
 
     FOR term IN 1 .. coalesce(last_term, 0) LOOP
         -- OR is an operator between two words, and a word elsewhere.
-        IF lower(bodies[term]) = 'or' AND signs[term] = '' AND numnode(group_words) > 0 AND term < last_term THEN
+        IF
+            lower(bodies[term] COLLATE "C") = 'or' AND signs[term] = ''
+            AND numnode(group_words) > 0 AND term < last_term
+        THEN
             earlier_words := earlier_words || group_words;
             is_open := is_open OR numnode(group_coarse) = 0;
             earlier_coarse := earlier_coarse || group_coarse;
@@ -108,7 +111,9 @@ BEGIN
         END IF;
         is_exact := is_exact AND lexeme_count < 2;
         -- As search_parts finds them: foo-bar as foobar too.
-        word := lower(left(translate(substring(bodies[term] COLLATE "C" FROM joined_pattern), '-''.,', ''), most_letters));
+        word := lower(
+            left(translate(substring(bodies[term] FROM joined_pattern), '-''.,', ''), most_letters) COLLATE "C"
+        );
         IF word IS NOT NULL THEN
             lexeme := format(CASE WHEN is_last THEN '''%s'':*' ELSE '''%s''' END, word)::tsquery;
             term_words := term_words || lexeme;

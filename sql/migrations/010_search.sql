@@ -12,9 +12,17 @@
 -- IMMUTABLE holds: "C" is the same in every database, and the letters and marks stand here. Only the compatibility
 -- forms of Unicode come from Postgres, and Unicode promises not to change them.
 
+-- Fixed to one schema also where the operator runs this file by itself.
+DO $$
+BEGIN
+    PERFORM set_config('search_path', format('%I, pg_temp', current_schema()), FALSE);
+END
+$$;
+
 -- search_fold: a text such that those that people take for the same are the same.
 CREATE OR REPLACE FUNCTION search_fold(content text)
-RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT
+SET standard_conforming_strings = on AS $$
 DECLARE
     folded text COLLATE "C" := left(content, 100000);
     -- Accents, vowel points of Hebrew and Arabic, skin tones, and characters without a width.
@@ -109,7 +117,8 @@ IS 'Parley: a text without accents, in one Unicode form and in small letters, ex
 
 -- search_class: the characters of a kind, as a class of a regular expression.
 CREATE OR REPLACE FUNCTION search_class(kind text)
-RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT
+SET standard_conforming_strings = on AS $$
 DECLARE
     -- Spaces and punctuation.
     apart CONSTANT text :=
@@ -139,7 +148,8 @@ IS 'Parley: characters between words (apart), of one word each (single), of a wo
 
 -- search_list: the words of a folded text in order.
 CREATE OR REPLACE FUNCTION search_list(folded text)
-RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT AS $$
+RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT
+SET standard_conforming_strings = on AS $$
 DECLARE
     spaced text COLLATE "C" := folded;
     apart CONSTANT text COLLATE "C" := search_class('apart') || '+';
@@ -210,7 +220,8 @@ IS 'Parley: the words of a folded text in order; of scripts without spaces, thei
 -- search_parts: what a text is found by besides its words, as a tsvector is written. userName by name, and v1 by 1, at
 -- the place of the word; foo-bar by foobar, don't by dont, 1,299 by 1299; C++, C# and .NET with their marks.
 CREATE OR REPLACE FUNCTION search_parts(folded text)
-RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT AS $$
+RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT
+SET standard_conforming_strings = on AS $$
 DECLARE
     parts text := '';
     -- Of each kind.

@@ -226,7 +226,7 @@ async def test_privileges_of_others_are_a_warning_and_named_to_the_operator_alon
     finally:
         database.execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC")
 
-    assert warning.endswith("-X -v ON_ERROR_STOP=1 -f sql/privileges.sql")
+    assert warning.endswith("-v ON_ERROR_STOP=1 -f sql/privileges.sql")
     assert "PUBLIC" not in warning
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
     [named] = response.json()["warnings"]
