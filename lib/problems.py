@@ -94,6 +94,13 @@ class AccountUnknown(Problem):
     status = HTTPStatus.FORBIDDEN
 
 
+class AccountDeleted(Problem):
+    """This account was deleted. To begin a new one, sign in or register again."""
+
+    code = "account_deleted"
+    status = HTTPStatus.FORBIDDEN
+
+
 class NotFound(Problem):
     """It does not exist, or it belongs to another user."""
 

@@ -27,7 +27,9 @@ BEGIN
     IF state = 'inactive' THEN
         RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
     ELSIF needs_account AND state IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'the account was deleted';
+        RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'there is no such account';
+    ELSIF state = 'deleted' THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA014', MESSAGE = 'the account was deleted';
     ELSIF state = 'signed_out' THEN
         RAISE EXCEPTION USING ERRCODE = 'PA004', MESSAGE = 'the token was issued before the user signed out';
     END IF;
@@ -64,7 +66,7 @@ BEGIN
     END IF;
     -- A user with a local account is stored already, or was deleted and must not come back.
     IF caller_id IS NOT NULL AND NOT needs_account THEN
-        PERFORM remember_user(caller_id, user_email, user_name);
+        PERFORM remember_user(caller_id, user_email, user_name, token_issued_at);
     END IF;
 
     -- The lock comes before each look at the messages, in a statement of its own. In READ COMMITTED a statement keeps
@@ -2746,13 +2748,37 @@ CREATE FUNCTION public.register_account(account_id text, account_email text, acc
 
 COMMENT ON FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) IS 'Parley: makes a local account, unless the address has one; does not tell which';
 
-CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name text) RETURNS void
+CREATE FUNCTION public.remember_deleted_users() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    -- After the rows are locked, so a token that was issued for them is older.
+    deleted_at CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    -- No token of the usual
+    -- identity providers lives longer than 30 days (Auth.js; others: minutes to a week).
+    INSERT INTO deleted_users (id_hash, deleted_at, ends_at)
+    SELECT
+        sha256(convert_to(gone_users.id, 'UTF8')),
+        deleted_at,
+        deleted_at + interval '30 days'
+    FROM gone_users
+    ON CONFLICT (id_hash) DO UPDATE SET deleted_at = excluded.deleted_at, ends_at = excluded.ends_at;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.remember_deleted_users() IS 'Parley: has the earlier tokens of deleted users refused';
+
+CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name text, token_issued_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
         #variable_conflict use_variable
         DECLARE
             free_email text;
+            deleted_at timestamptz;
         BEGIN
             -- Nearly every turn.
             IF EXISTS (
@@ -2780,6 +2806,17 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
                 users.id = remember_user.user_id
                 AND (users.email, users.name) IS DISTINCT FROM
                 (coalesce(free_email, users.email), coalesce(remember_user.user_name, users.name));
+            IF EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id) THEN
+                RETURN;
+            END IF;
+            SELECT deleted_users.deleted_at INTO deleted_at
+            FROM deleted_users
+            WHERE
+                deleted_users.id_hash = sha256(convert_to(remember_user.user_id, 'UTF8'))
+                AND deleted_users.ends_at > now();
+            IF deleted_at > coalesce(token_issued_at, '-infinity') THEN
+                RAISE EXCEPTION USING ERRCODE = 'PA014', MESSAGE = 'the account was deleted';
+            END IF;
             INSERT INTO users (id, email, name)
             SELECT remember_user.user_id, free_email, remember_user.user_name
             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
@@ -2789,10 +2826,16 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
             SELECT remember_user.user_id, remember_user.user_name
             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
+            -- By itself: an application's own table, whose deletions are not marked, may lack the column.
+            IF deleted_at IS NOT NULL THEN
+                UPDATE users
+                SET tokens_valid_from = greatest(users.tokens_valid_from, deleted_at)
+                WHERE users.id = remember_user.user_id;
+            END IF;
         END
         $$;
 
-COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_name text) IS 'Parley: stores a token''s user, or refreshes email and name';
+COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_name text, token_issued_at timestamp with time zone) IS 'Parley: stores a token''s user, or refreshes email and name';
 
 CREATE FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) RETURNS record
     LANGUAGE plpgsql
@@ -4151,8 +4194,20 @@ CREATE FUNCTION public.user_state(user_id text, token_issued_at timestamp with t
             INTO stored_user
             FROM users
             WHERE users.id = user_state.user_id;
+            -- By itself, because an expression with a query in it is slower than one without, also where it is not run.
+            IF NOT FOUND THEN
+                IF user_id IS NOT NULL AND EXISTS (
+                    SELECT FROM deleted_users
+                    WHERE
+                        deleted_users.id_hash = sha256(convert_to(user_state.user_id, 'UTF8'))
+                        AND deleted_users.deleted_at > coalesce(token_issued_at, '-infinity')
+                        AND deleted_users.ends_at > now()
+                ) THEN
+                    RETURN 'deleted';
+                END IF;
+                RETURN NULL;
+            END IF;
             RETURN CASE
-                WHEN NOT FOUND THEN NULL
                 WHEN NOT stored_user.is_active THEN 'inactive'
                 WHEN coalesce(token_issued_at, '-infinity') < stored_user.tokens_valid_from THEN 'signed_out'
                 ELSE 'active'
@@ -4284,6 +4339,20 @@ COMMENT ON COLUMN public.conversations.claimed_at IS 'When its owner took it ove
 COMMENT ON COLUMN public.conversations.message_count IS 'Current messages, without system messages; NULL: unknown, so readers count: set it to NULL when you write messages by hand';
 
 COMMENT ON COLUMN public.conversations.last_message IS 'The beginning of the last of them; unknown with message_count';
+
+CREATE TABLE public.deleted_users (
+    id_hash bytea NOT NULL,
+    deleted_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.deleted_users IS 'Parley: users that were deleted; their earlier tokens are refused until ends_at';
+
+COMMENT ON COLUMN public.deleted_users.id_hash IS 'SHA-256 of the user''s id';
+
+COMMENT ON COLUMN public.deleted_users.deleted_at IS 'Tokens issued before are refused with 403';
+
+COMMENT ON COLUMN public.deleted_users.ends_at IS '30 days after deleted_at: the clean-up deletes the row then';
 
 CREATE TABLE public.finished_streams (
     conversation_id uuid NOT NULL,
@@ -4521,6 +4590,9 @@ ALTER TABLE public.chat_messages
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT conversations_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.deleted_users
+    ADD CONSTRAINT deleted_users_pkey PRIMARY KEY (id_hash);
+
 ALTER TABLE ONLY public.finished_streams
     ADD CONSTRAINT finished_streams_pkey PRIMARY KEY (conversation_id, turn_id);
 
@@ -4583,6 +4655,8 @@ CREATE INDEX idx_conversations_user_id ON public.conversations USING btree (user
 
 CREATE INDEX idx_conversations_user_status ON public.conversations USING btree (user_id, status, updated_at DESC, id DESC);
 
+CREATE INDEX idx_deleted_users_ends_at ON public.deleted_users USING btree (ends_at);
+
 CREATE INDEX idx_finished_streams_ended_at ON public.finished_streams USING btree (ended_at);
 
 CREATE INDEX idx_known_networks_used_at ON public.known_networks USING btree (used_at);
@@ -4614,6 +4688,10 @@ CREATE TRIGGER delete_files_of_messages AFTER DELETE ON public.chat_messages REF
 COMMENT ON TRIGGER delete_files_of_messages ON public.chat_messages IS 'Parley: files go with the last message that has them, in the same transaction';
 
 CREATE TRIGGER forget_message_counts AFTER DELETE ON public.chat_messages REFERENCING OLD TABLE AS deleted_messages FOR EACH STATEMENT EXECUTE FUNCTION public.forget_message_counts();
+
+CREATE TRIGGER remember_deleted_users AFTER DELETE ON public.users REFERENCING OLD TABLE AS gone_users FOR EACH STATEMENT EXECUTE FUNCTION public.remember_deleted_users();
+
+COMMENT ON TRIGGER remember_deleted_users ON public.users IS 'Parley: the tokens of a user end with the user, in the same transaction';
 
 ALTER TABLE ONLY public.chat_files
     ADD CONSTRAINT chat_files_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
@@ -4658,6 +4736,8 @@ ALTER TABLE public.chat_files ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.chat_messages ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.conversations ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.deleted_users ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.finished_streams ENABLE ROW LEVEL SECURITY;
 

@@ -9,6 +9,7 @@ from psycopg_pool import PoolTimeout
 from lib.database.connecting import LASTING, ConnectFailedError
 from lib.identity.callers import Caller
 from lib.problems import (
+    AccountDeleted,
     AccountInactive,
     AccountUnknown,
     DatabaseNotMigrated,
@@ -43,6 +44,7 @@ RAISED: dict[str | None, Callable[[], Problem]] = {
     "PA006": NotFound,
     "PA007": SignOutUnavailable,
     "PA010": FileNotStored,
+    "PA014": AccountDeleted,
 }
 # Those whose DETAIL is a number.
 WITH_NUMBER = {"PA005", "PA009", "PA011", "PA012"}

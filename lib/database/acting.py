@@ -120,4 +120,9 @@ def remember_user(caller: Caller) -> Call[Nothing]:
     not come back.
     """
     user_id = None if caller.has_local_account else caller.user_id
-    return REMEMBER_USER(user_id=user_id, user_email=caller.email, user_name=caller.name)
+    return REMEMBER_USER(
+        user_id=user_id,
+        user_email=caller.email,
+        user_name=caller.name,
+        token_issued_at=caller.token_issued_at,
+    )

@@ -119,8 +119,9 @@ class Database:
             AccountInactive: the caller's account is switched off; nothing was done.
             Unauthenticated: the caller's token was issued before the user signed out everywhere or
                 changed the password; nothing was done.
-            AccountUnknown: the caller's local account was deleted, or an application's own `users`
-                table needs more of a new user than a token says; nothing was done.
+            AccountDeleted: the caller was deleted after the token was issued; nothing was done.
+            AccountUnknown: the caller's local account does not exist, or an application's own
+                `users` table needs more of a new user than a token says; nothing was done.
             Problem: see `run`.
         """
         rows = await self._step(partial(act_as, caller, reachable), calls, caller)

@@ -4,8 +4,9 @@
 -- Sent first, in the round trip of the caller's statements, or called first by begin_turn and finish_turn, in which its
 -- limits of time but lock_timeout hold from the next statement on. Row-level security then shows parley_app the rows of
 -- this caller alone. Nothing of it outlives the transaction, so it works through PgBouncer in transaction mode.
--- Raises PA001 when the account is switched off, PA002 when an account is needed and was deleted, PA004 when the token
--- was issued before the user signed out everywhere or changed the password, serialization_failure when the transaction
+-- Raises PA001 when the account is switched off, PA002 when an account is needed and there is none, PA004 when the token
+-- was issued before the user signed out everywhere or changed the password, PA014 when it was issued before the user was
+-- deleted, serialization_failure when the transaction
 -- does not read what others commit meanwhile (default_transaction_isolation), and what reach_conversation raises; each
 -- error keeps the statements after it in the round trip from running. lib/database/_problems.py turns the codes into
 -- problems.
@@ -57,7 +58,9 @@ BEGIN
     IF state = 'inactive' THEN
         RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
     ELSIF needs_account AND state IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'the account was deleted';
+        RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'there is no such account';
+    ELSIF state = 'deleted' THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA014', MESSAGE = 'the account was deleted';
     ELSIF state = 'signed_out' THEN
         RAISE EXCEPTION USING ERRCODE = 'PA004', MESSAGE = 'the token was issued before the user signed out';
     END IF;

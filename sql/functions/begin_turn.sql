@@ -113,7 +113,7 @@ BEGIN
     END IF;
     -- A user with a local account is stored already, or was deleted and must not come back.
     IF caller_id IS NOT NULL AND NOT needs_account THEN
-        PERFORM remember_user(caller_id, user_email, user_name);
+        PERFORM remember_user(caller_id, user_email, user_name, token_issued_at);
     END IF;
 
     -- The lock comes before each look at the messages, in a statement of its own. In READ COMMITTED a statement keeps

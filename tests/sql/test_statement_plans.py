@@ -40,6 +40,7 @@ LARGE_TABLES = {
     "finished_streams",
     "account_attempts",
     "known_networks",
+    "deleted_users",
     "chat_files",
     "message_files",
 }
@@ -133,6 +134,10 @@ ROWS = """
 
     INSERT INTO account_attempts (subject, attempt_count, attempted_at, ends_at)
     SELECT 'subject-' || n, 1, now(), now() + make_interval(mins => n - 1000)
+    FROM generate_series(0, 19999) AS n;
+
+    INSERT INTO deleted_users (id_hash, deleted_at, ends_at)
+    SELECT sha256(n::text::bytea), now(), now() + make_interval(mins => n - 1000)
     FROM generate_series(0, 19999) AS n;
 
     INSERT INTO known_networks (subject, user_id, used_at)
@@ -266,7 +271,10 @@ CALLS = {
             ARRAY[10, 10], ARRAY['data: {}', 'data: {}'], NULL
         )
     """,
-    "remember_user": "SELECT remember_user('user-7', 'new@example.com', 'Seven')",
+    "remember_user": """
+        SELECT remember_user(user_id, user_id || '@example.org', 'Name', NULL)
+        FROM unnest('{user-7, new}'::text[]) AS user_id
+    """,
     "delete_old_chat_messages": """
         SELECT delete_old_chat_messages('25 days', 500, '-infinity', NULL)
     """,
@@ -526,7 +534,7 @@ def test_every_table_that_grows_and_every_function_is_looked_at(large: psycopg.C
     # Within act_as_caller, and no more than that.
     looked_at = WITHOUT_TABLES | PLANNED_ONCE | {"user_state", "reach_conversation", "count_guess"}
     # The trigger of each deletion of messages.
-    looked_at |= {"delete_files_of_messages", "forget_message_counts"}
+    looked_at |= {"delete_files_of_messages", "forget_message_counts", "remember_deleted_users"}
     assert [
         name for (name,) in functions if f"{name}(" not in calls and name not in looked_at
     ] == []

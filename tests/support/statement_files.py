@@ -66,6 +66,7 @@ WITHOUT_CALLER = {
     "delete_unused_files": "for the cron alone, which deletes them whosever they are",
     "delete_old_quotas": "for the cron alone",
     "delete_old_account_attempts": "for the cron alone",
+    "delete_old_deleted_users": "for the cron alone",
     "delete_old_known_networks": "for the cron alone, which deletes them whosever they are",
     "count_old_chat_messages": "for the cron alone, which counts whosever messages they are",
     "count_old_conversations": "for the cron alone",

@@ -846,7 +846,7 @@ export interface components {
          * @description The kind of problem: stable, for programs.
          * @enum {string}
          */
-        ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_key_required" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_too_slow" | "database_unavailable" | "file_not_stored" | "file_refused" | "file_storage_full" | "files_too_large" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "no_password" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "search_too_slow" | "sign_out_unavailable" | "storage_quota_exceeded" | "tasks_full" | "token_quota_exceeded" | "too_many_attempts" | "too_many_guesses" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
+        ProblemCode: "account_deleted" | "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_key_required" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_too_slow" | "database_unavailable" | "file_not_stored" | "file_refused" | "file_storage_full" | "files_too_large" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "no_password" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "search_too_slow" | "sign_out_unavailable" | "storage_quota_exceeded" | "tasks_full" | "token_quota_exceeded" | "too_many_attempts" | "too_many_guesses" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
         /** @description The connections of the process that answers; other functions have their own. */
         ProcessPool: {
             max: number;
@@ -1402,11 +1402,13 @@ export interface components {
     };
     responses: {
         /**
-         * @description `account_inactive`: This account is switched off. Ask the operator to switch it on.
+         * @description `account_deleted`: This account was deleted. To begin a new one, sign in or register again.
+         *
+         *     `account_inactive`: This account is switched off. Ask the operator to switch it on.
          *
          *     `account_unknown`: Your token is valid, but you have no account in this application. Register first.
          */
-        AccountInactiveOrAccountUnknown: {
+        AccountDeletedOrAccountInactiveOrAccountUnknown: {
             headers: {
                 "server-timing": components["headers"]["server-timing"];
                 [name: string]: unknown;
@@ -1414,7 +1416,7 @@ export interface components {
             content: {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
-                    code?: "account_inactive" | "account_unknown";
+                    code?: "account_deleted" | "account_inactive" | "account_unknown";
                     /** @constant */
                     status?: 403;
                 };
@@ -1758,7 +1760,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `account_inactive`: This account is switched off. Ask the operator to switch it on.
+             * @description `account_deleted`: This account was deleted. To begin a new one, sign in or register again.
+             *
+             *     `account_inactive`: This account is switched off. Ask the operator to switch it on.
              *
              *     `account_unknown`: Your token is valid, but you have no account in this application. Register first.
              */
@@ -1777,7 +1781,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
+                        code?: "account_deleted" | "account_inactive" | "account_unknown";
                         /** @constant */
                         status?: 403;
                     };
@@ -2104,7 +2108,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
@@ -2135,7 +2139,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
@@ -2179,7 +2183,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
@@ -2238,7 +2242,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -2272,7 +2276,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
@@ -2313,7 +2317,9 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
             /**
-             * @description `account_inactive`: This account is switched off. Ask the operator to switch it on.
+             * @description `account_deleted`: This account was deleted. To begin a new one, sign in or register again.
+             *
+             *     `account_inactive`: This account is switched off. Ask the operator to switch it on.
              *
              *     `account_unknown`: Your token is valid, but you have no account in this application. Register first.
              *
@@ -2327,7 +2333,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown" | "conversation_key_required";
+                        code?: "account_deleted" | "account_inactive" | "account_unknown" | "conversation_key_required";
                         /** @constant */
                         status?: 403;
                     };
@@ -2390,7 +2396,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
@@ -2433,7 +2439,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
@@ -2472,7 +2478,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -2535,7 +2541,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             /** @description The file ends before that. */
             416: {
@@ -2602,7 +2608,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             413: components["responses"]["PayloadTooLarge"];
             /**
@@ -2673,7 +2679,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
@@ -2704,7 +2710,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             /** @description `tasks_full`: You have as many tasks as a user may have. Delete some first. */
             409: {
                 headers: {
@@ -2748,7 +2754,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
@@ -2782,7 +2788,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -2837,7 +2843,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrWrongCredentials"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             /**
              * @description `no_password`: Your account has no password here. Change it where you sign in.
@@ -2909,7 +2915,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrWrongCredentials"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
