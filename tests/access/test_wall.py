@@ -186,6 +186,7 @@ class Asker:
             "is_upload": False,
             "is_of_answer": False,
             "min_piece_bytes": 0,
+            "max_bytes": 1_000_000,
             "tool_call_id": "mine",
             "is_mistake": False,
             "title": "mine",
