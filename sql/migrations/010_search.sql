@@ -19,6 +19,10 @@ BEGIN
 END
 $$;
 
+-- In one transaction, so that no session ever sees a function without the comment by which it is known for Parley's.
+-- squawk-ignore transaction-nesting
+BEGIN;
+
 -- search_fold: a text such that those that people take for the same are the same.
 CREATE OR REPLACE FUNCTION search_fold(content text)
 RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT
@@ -319,6 +323,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION search_vector(text, text) IS 'Parley: the words of a text, and its owner as one of them';
+-- squawk-ignore transaction-nesting
+COMMIT;
 
 -- gin_pending_list_limit: new words wait in a list, and the turn that fills it moves all of them into the index. The
 -- default of 4 MB has one turn in some thousands work for 256 ms; 128 kB, one in about a hundred for at most 27. Of
