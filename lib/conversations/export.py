@@ -256,6 +256,8 @@ class Export:
         self._later = later
         self._pace = pace
         self._caller = caller
+        # Of the last batch.
+        self._seconds = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send batches while the reader is there and time is left, and then the last line."""
@@ -304,9 +306,6 @@ class Export:
             self._seconds = time.monotonic() - started_at
             self._pace.adapt(self._seconds)
             batch = next_batch
-
-    # Of the last batch.
-    _seconds = 0.0
 
     def _has_time(self, now: float) -> bool:
         """Tell whether there is time for another batch, though it takes twice that of the last."""
