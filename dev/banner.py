@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import jwt
 
+from lib.settings import listed, secrets
+
 YEAR_SECONDS = 365 * 24 * 3600
 USER = {"sub": "dev-user", "email": "dev@example.com", "name": "Dev User"}
 
@@ -63,9 +65,10 @@ def dev_token(variables: Mapping[str, str]) -> str | None:
         return None
     claims: dict[str, str | int] = {**USER, "exp": int(time.time()) + YEAR_SECONDS}
     for claim, variable in (("iss", "JWT_ISSUER"), ("aud", "JWT_AUDIENCE")):
-        if variable in variables:
-            claims[claim] = variables[variable]
+        # Of several each counts.
+        if accepted := listed(variables.get(variable, "")):
+            claims[claim] = accepted[0]
     with warnings.catch_warnings():
         # A secret that is too short is for the functions to complain about: they refuse to start.
         warnings.simplefilter("ignore")
-        return jwt.encode(claims, variables["JWT_SECRET"], algorithm="HS256")
+        return jwt.encode(claims, secrets(1)(variables["JWT_SECRET"])[0], algorithm="HS256")

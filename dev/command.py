@@ -132,7 +132,7 @@ def _start_parts(root: Path, setup: Environment, stack: ExitStack) -> Parts:
         parts = _start_database(root, stack)
     else:
         parts = Parts(root, find_psql(), setup.migrations_url)
-    for line in migrate(parts.psql, parts.migrations_url, root):
+    for line in migrate(parts.psql, parts.migrations_url, root, setup.schema):
         tell(line)
     if embedded_model:
         parts.model_url = model.base_url(embedded_model, model_log)
@@ -168,7 +168,7 @@ def _serve(parts: Parts, setup: Environment, listener: socket.socket, stack: Exi
                 raise CannotStart(message)
         if changed:
             setup = _read_again(parts.root, setup) if ".env" in changed else setup
-            _migrate_again(parts, changed)
+            _migrate_again(parts, setup, changed)
             server.restart(_variables(parts, setup))
             tell(f"Reloaded: {', '.join(sorted(changed))}")
         server.check()
@@ -190,11 +190,11 @@ def _read_again(root: Path, before: Environment) -> Environment:
     return before
 
 
-def _migrate_again(parts: Parts, changed: set[str]) -> None:
+def _migrate_again(parts: Parts, setup: Environment, changed: set[str]) -> None:
     if not any(path.startswith("sql/") and "/queries/" not in path for path in changed):
         return
     try:
-        for line in migrate(parts.psql, parts.migrations_url, parts.root):
+        for line in migrate(parts.psql, parts.migrations_url, parts.root, setup.schema):
             tell(line)
     except MigrationFailed as problem:
         tell(problem)

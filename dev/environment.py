@@ -62,9 +62,14 @@ class Environment:
         """The direct connection to the developer's own database."""
         return self.variables.get("DATABASE_URL_UNPOOLED") or self.variables["DATABASE_URL"]
 
+    @property
+    def schema(self) -> str | None:
+        """The schema that Parley lives in; None: the database's first."""
+        return self.variables.get("PARLEY_SCHEMA")
+
     def starts_the_same_as(self, other: "Environment") -> bool:
         """Tell whether both need the same processes, so that restarting the functions is enough."""
-        names = ("PORT", "DATABASE_URL", "DATABASE_URL_UNPOOLED")
+        names = ("PORT", "DATABASE_URL", "DATABASE_URL_UNPOOLED", "PARLEY_SCHEMA")
         return self.wants_model == other.wants_model and all(
             self.variables.get(name) == other.variables.get(name) for name in names
         )

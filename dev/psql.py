@@ -49,13 +49,19 @@ def make_database(psql: Path, superuser_url: str) -> None:
         raise CannotStart(message)
 
 
-def migrate(psql: Path, url: str, root: Path) -> list[str]:
+def migrate(psql: Path, url: str, root: Path, schema: str | None = None) -> list[str]:
     """Apply `sql/migrate.sql` and return the lines of psql, such as the migrations that it applied.
+
+    Args:
+        psql: the program.
+        url: the direct URL of the database.
+        root: the folder of the repository.
+        schema: PARLEY_SCHEMA; None: that of this process's environment, if it has one.
 
     Raises:
         MigrationFailed: a migration failed, or the database cannot be reached.
     """
-    done = _run(psql, url, "-f", "sql/migrate.sql", root=root)
+    done = _run(psql, url, "-f", "sql/migrate.sql", root=root, schema=schema)
     if done.returncode:
         reason = done.stderr.strip()
         if "SSL support is not compiled in" in reason:
@@ -66,7 +72,12 @@ def migrate(psql: Path, url: str, root: Path) -> list[str]:
 
 
 def _run(
-    psql: Path, url: str, *arguments: str, script: str = "", root: Path | None = None
+    psql: Path,
+    url: str,
+    *arguments: str,
+    script: str = "",
+    root: Path | None = None,
+    schema: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [psql, url, "-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", *arguments],
@@ -75,7 +86,9 @@ def _run(
         text=True,
         input=script,
         cwd=root,
-        env={"PGCONNECT_TIMEOUT": CONNECT_TIMEOUT_SECONDS} | os.environ,
+        env={"PGCONNECT_TIMEOUT": CONNECT_TIMEOUT_SECONDS}
+        | os.environ
+        | ({"PARLEY_SCHEMA": schema} if schema else {}),
     )
 
 

@@ -3,13 +3,14 @@
 LINES are lines of the functions' log, of which only the events `erased` count; URL is the restored
 database, as the owner of its tables. The variables of the deployment that wrote the lines make the
 same hashes here, in the environment or in `.env`: DATABASE_URL (as it was), JWT_SECRET and
-CRON_SECRET.
+CRON_SECRET; and PARLEY_SCHEMA, where the database has one.
 
 A row is erased if it is older than its line, so that a user or a conversation that came back later
 stays. A second run finds nothing to do. See docs/privacy.md.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ READ_OWNERS: LiteralString = """
 IS_PARLEYS: LiteralString = """
     SELECT coalesce(obj_description('users'::regclass, 'pg_class') LIKE 'Parley:%', FALSE)
 """
+USE_SCHEMA: LiteralString = (
+    "SELECT set_config('search_path', quote_ident(%s) || ', pg_temp', FALSE)"
+)
 DELETE_CONVERSATIONS = "DELETE FROM conversations WHERE id = any(%s)"
 DELETE_TASKS = "DELETE FROM tasks WHERE id = any(%s)"
 DELETE_USER: tuple[LiteralString, ...] = (
@@ -77,6 +81,8 @@ def main() -> int:
     load_dotenv()
     erasures = read_erasures(sys.stdin)
     with psycopg.connect(url, autocommit=True) as database:
+        if schema := os.environ.get("PARLEY_SCHEMA", "").strip():
+            database.execute(USE_SCHEMA, [schema])
         counts = replay(database, erasures)
     report = ", ".join(f"{kind}s {count}" for kind, count in counts.items())
     print(f"erasures in the log: {len(erasures.times)}; erased again: {report}")

@@ -112,7 +112,7 @@ def _running(
     try:
         make_database(programs() / "psql", server.url)
         url = server.url_of("parley", "parley")
-        migrate(programs() / "psql", url, root)
+        migrate(programs() / "psql", url, root, setup.schema)
         secrets = folder / "secrets"
         secrets.mkdir(mode=0o700)
         variables = environment.for_functions(Environment(kept | UNLIMITED), secrets, url, None)

@@ -7,14 +7,17 @@ its reader: `BaseHTTPMiddleware` would cancel an answer when its reader leaves.
 
 import gc
 from collections.abc import Awaitable, Callable
+from typing import override
 
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.http.responses import problem_response
 from lib.operations.counters import storing
+from lib.origins import pattern_of
 from lib.problems import MethodNotAllowed, Problem
 from lib.runtime.counting import note_request
 from lib.runtime.log import log, log_request
@@ -23,6 +26,19 @@ from lib.runtime.trace import Trace, begin_trace, trace
 from lib.settings import settings
 
 type Handler = Callable[[Request], Awaitable[ASGIApp]]
+REQUEST_HEADERS = ("authorization", "content-type", "accept", "x-conversation-key")
+# What tools that watch a page's requests add to each of them by default: the W3C's Trace Context
+# and Baggage, Sentry, Zipkin, Datadog, New Relic, Elastic, Jaeger, Azure, AWS and Google Cloud; and
+# ids of requests. Parley does not read them.
+TRACING_HEADERS = (
+    *("traceparent", "tracestate", "baggage", "sentry-trace", "b3"),
+    *("x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags"),
+    *("x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-origin"),
+    *("x-datadog-sampling-priority", "x-datadog-tags", "newrelic", "elastic-apm-traceparent"),
+    *("uber-trace-id", "request-id", "request-context", "x-amzn-trace-id"),
+    *("x-cloud-trace-context", "x-request-id", "x-correlation-id", "x-requested-with"),
+)
+ORIGIN_REFUSED = "ALLOWED_ORIGIN of this deployment does not have the origin of this page."
 EXPOSED_HEADERS = (
     "x-conversation-id",
     "x-conversation-key",
@@ -51,7 +67,8 @@ def function(**handlers: Handler) -> ASGIApp:
         SettingsError: when the environment is not valid; the function must not start then.
     """
     _tune_garbage_collection()
-    return Function(handlers, settings().allowed_origin, _name_of(handlers))
+    chosen = settings()
+    return Function(handlers, _name_of(handlers), chosen.allowed_origin, chosen.allowed_headers)
 
 
 def _tune_garbage_collection() -> None:
@@ -73,14 +90,21 @@ def _name_of(handlers: dict[str, Handler]) -> str:
     return module.removesuffix(".py").replace(".", "/")
 
 
-def _subdomains(origins: tuple[str, ...]) -> str | None:
-    """Return one pattern for all origins with a `*`, which matches one label of a host name."""
-    patterns = [
-        origin.replace(".", r"\.").replace("*", "[A-Za-z0-9-]+")
-        for origin in origins
-        if "*" in origin
-    ]
-    return "|".join(patterns) or None
+class Cors(CORSMiddleware):
+    """Answers preflights, and tells browsers which pages may read a response.
+
+    Starlette's own answer to a preflight is a 400 if one header is not allowed. The browser then
+    tells the page's author that there is no answer; from a list it can tell which header it misses.
+    """
+
+    @override
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a preflight: with the lists of methods and headers, which the browser compares."""
+        headers = dict(self.preflight_headers)
+        origin = request_headers["origin"]
+        if not self.is_allowed_origin(origin):
+            return PlainTextResponse(ORIGIN_REFUSED, status_code=400, headers=headers)
+        return Response(status_code=204, headers=headers | {"Access-Control-Allow-Origin": origin})
 
 
 class ResponseCutError(Exception):
@@ -97,18 +121,31 @@ class Function:
         methods: the methods with a handler.
     """
 
-    def __init__(self, handlers: dict[str, Handler], origins: tuple[str, ...], name: str) -> None:
-        """Take the handlers by method (GET's answers HEAD too), the allowed origins, and a name."""
+    def __init__(
+        self,
+        handlers: dict[str, Handler],
+        name: str,
+        origins: tuple[str, ...],
+        headers: tuple[str, ...],
+    ) -> None:
+        """Take the parts of a function.
+
+        Args:
+            handlers: by method; GET's answers HEAD too.
+            name: the function's name in logs and metrics.
+            origins: of the pages that may call; see `lib.origins`.
+            headers: further headers that these pages may send.
+        """
         self._handlers = handlers
         self._name = name
         self.methods = tuple(handlers)
         self._allow = ", ".join([*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"])
-        self._cors = CORSMiddleware(
+        self._cors = Cors(
             self._respond,
             allow_origins=[origin for origin in origins if "*" not in origin],
-            allow_origin_regex=_subdomains(origins),
+            allow_origin_regex=pattern_of(origins),
             allow_methods=[*handlers],
-            allow_headers=["authorization", "content-type", "accept", "x-conversation-key"],
+            allow_headers=[*REQUEST_HEADERS, *TRACING_HEADERS, *headers],
             expose_headers=EXPOSED_HEADERS,
             max_age=86_400,
         )

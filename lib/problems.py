@@ -94,6 +94,13 @@ class AccountUnknown(Problem):
     status = HTTPStatus.FORBIDDEN
 
 
+class AccountDeleted(Problem):
+    """This account was deleted. To begin a new one, sign in or register again."""
+
+    code = "account_deleted"
+    status = HTTPStatus.FORBIDDEN
+
+
 class NotFound(Problem):
     """It does not exist, or it belongs to another user."""
 
@@ -387,7 +394,7 @@ class SearchTooSlow(DatabaseTooSlow):
 
 
 class DatabaseNotMigrated(Problem):
-    """The database lacks migrations. The operator applies them: psql -f sql/migrate.sql."""
+    """The database lacks migrations. The operator applies them: psql -X -f sql/migrate.sql."""
 
     code = "database_not_migrated"
     status = HTTPStatus.SERVICE_UNAVAILABLE

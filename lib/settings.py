@@ -13,10 +13,15 @@ from ipaddress import ip_address
 from typing import Any, Literal, NoReturn, cast
 from urllib.parse import urlsplit
 
+from lib.origins import origins
+from lib.postgres_url import read_postgres_url
+
 OPENAI_HOST = "api.openai.com"
 # A name with a dot, in small letters; or `*.` and one: each subdomain.
 IMAGE_HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]+")
-ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?")
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# With a syntax of its own, which no single address has (RFC 7239).
+FORWARDED = "forwarded"
 # One that OpenAI does not announce to end, and does not refuse tools. It wants an effort with each
 # request (lib/model/_shape.py).
 DEFAULT_MODEL = "gpt-6-luna"
@@ -30,6 +35,8 @@ OWN_FIELDS = frozenset(
     }
 )
 
+# A name that means the same with and without quotes.
+SCHEMA_NAME = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 # A persona's name is part of requests, of stored answers and of a problem's text.
 PERSONA_NAME = re.compile(r"\w[\w .'-]{0,63}")
 # The modes of libpq that never send the password or a row in the clear.
@@ -99,37 +106,19 @@ def boolean(value: str) -> bool:
 
 
 def postgres_url(value: str) -> str:
-    """Read a connection string of Postgres."""
-    message = "must be a URL like postgresql://user:password@host/database"
-    if not value.startswith(("postgres://", "postgresql://")):
-        raise ValueError(message)
-    try:
-        _connection_parameters(value)
-    except ValueError:
-        message += ", in which % @ : / of a password are written %25 %40 %3A %2F"
-        raise ValueError(message) from None
+    """Read the URL of a Postgres database. It stays as it is; `read_postgres_url` tells its use."""
+    read_postgres_url(value)
     return value
 
 
-def _connection_parameters(url: str) -> dict[str, str]:
-    """Return the parameters of a connection string.
-
-    libpq itself reads it, because it knows more spellings than a parser for the web: several hosts,
-    `host`, `hostaddr` and `ssl` in the query, and escapes.
-
-    Raises:
-        ValueError: when libpq cannot read it.
-    """
-    # Late imports: `make dev` and others read settings without a database.
-    from psycopg import ProgrammingError  # noqa: PLC0415
-    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
-
-    try:
-        parameters = conninfo_to_dict(url)
-    except ProgrammingError:
-        # Its text repeats the URL, which has a password.
-        raise ValueError from None
-    return {name: str(value) for name, value in parameters.items()}
+def schema(value: str) -> str:
+    """Read the name of the schema that Parley lives in (`sql/steps/open.sql` reads it too)."""
+    if not SCHEMA_NAME.fullmatch(value) or value == "information_schema":
+        message = (
+            "must be 1 to 63 small letters, digits and _, not first a digit or pg_, like parley"
+        )
+        raise ValueError(message)
+    return value
 
 
 def http_url(value: str) -> str:
@@ -227,6 +216,49 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def listed(value: str) -> tuple[str, ...]:
+    """Read several texts, in order: with commas between, or as a JSON list of texts."""
+    texts = _json_list(value)
+    parts = value.split(",") if texts is None else texts
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _json_list(value: str) -> tuple[str, ...] | None:
+    """Return the texts of a JSON list; None: it is none, or not of texts alone."""
+    if not value.startswith("["):
+        return None
+    try:
+        content: object = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, list):
+        return None
+    texts = [each for each in cast("list[object]", content) if isinstance(each, str)]
+    return tuple(texts) if len(texts) == len(cast("list[object]", content)) else None
+
+
+def jwks_urls(value: str) -> tuple[str, ...]:
+    """Read the URLs of key sets; one may stand there twice, once for each of two issuers."""
+    return tuple(jwks_url(part.strip()) for part in value.split(",") if part.strip())
+
+
+def secrets(least_bytes: int) -> Callable[[str], tuple[str, ...]]:
+    """Make a reader of one secret, or of a JSON list of secrets, the newest first.
+
+    A list has the form of JSON because a secret may have commas and spaces in it.
+    """
+    read_one = secret(least_bytes)
+
+    def read(value: str) -> tuple[str, ...]:
+        given = _json_list(value)
+        if given == ():
+            message = "must have at least one secret"
+            raise ValueError(message)
+        return tuple(map(read_one, dict.fromkeys((value,) if given is None else given)))
+
+    return read
+
+
 def secret(least_bytes: int) -> Callable[[str], str]:
     """Make a reader of secrets that are long enough not to be guessed."""
 
@@ -239,16 +271,29 @@ def secret(least_bytes: int) -> Callable[[str], str]:
     return read
 
 
-def origins(value: str) -> tuple[str, ...]:
-    """Read a comma-separated list of origins; `https://*.example.app` allows each subdomain."""
-    listed = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
-    for origin in listed:
-        if not ORIGIN.fullmatch(origin):
-            message = (
-                f"must be origins like https://example.app, separated by commas, not {origin!r}"
-            )
-            raise ValueError(message)
-    return listed
+def header_names(value: str) -> tuple[str, ...]:
+    """Read a comma-separated list of names of headers, in small letters."""
+    names = tuple(dict.fromkeys(part.strip().lower() for part in value.split(",") if part.strip()))
+    for name in names:
+        header_name(name)
+    return names
+
+
+def header_name(value: str) -> str:
+    """Read the name of a header, in small letters."""
+    if not HEADER_NAME.fullmatch(value) or "*" in value:
+        message = f"must have names of headers like x-request-id, not {value!r}"
+        raise ValueError(message)
+    return value.lower()
+
+
+def address_header(value: str) -> str:
+    """Read the name of a header that has an address in it."""
+    name = header_name(value)
+    if name == FORWARDED:
+        message = "must not be Forwarded, which has more than addresses: use a header of your own"
+        raise ValueError(message)
+    return name
 
 
 def image_hosts(value: str) -> tuple[str, ...]:
@@ -281,6 +326,7 @@ class Settings:
 
     database_url: str = setting(postgres_url)
     database_url_unpooled: str | None = setting(postgres_url)
+    parley_schema: str | None = setting(schema)
     db_pool_max: int = setting(number(1, 1000), 10)
     db_pool_timeout: float = setting(number(1, 600, float), 30.0)
     db_pool_max_lifetime: float = setting(number(1, 86_400, float), 3600.0)
@@ -303,13 +349,16 @@ class Settings:
     system_prompt: str = setting(text, "You are a helpful assistant.", may_be_empty=True)
     personas: Mapping[str, str] | None = setting(personas)
 
-    jwt_secret: str | None = setting(secret(32))
-    jwt_jwks_url: str | None = setting(jwks_url)
-    jwt_issuer: str | None = setting(text)
-    jwt_audience: str | None = setting(text)
+    jwt_secret: tuple[str, ...] = setting(secrets(32), ())
+    jwt_jwks_url: tuple[str, ...] = setting(jwks_urls, ())
+    jwt_issuer: tuple[str, ...] = setting(listed, ())
+    jwt_audience: tuple[str, ...] = setting(listed, ())
     auth_required: bool = setting(boolean, default=False)
     local_accounts: bool = setting(boolean, default=False)
     allowed_origin: tuple[str, ...] = setting(origins, ())
+    allowed_headers: tuple[str, ...] = setting(header_names, ())
+    client_address_header: str | None = setting(address_header)
+    proxy_secret: tuple[str, ...] = setting(secrets(16), ())
     allow_insecure_network: bool = setting(boolean, default=False)
     cron_secret: str | None = setting(secret(16))
     metrics_token: str | None = setting(secret(16))
@@ -370,15 +419,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             values[variable.name] = variable.metadata["read"](texts[variable.name])
         except ValueError as error:
             mistakes.append(f"{variable.name.upper()} {error}")
-    if texts["jwt_secret"] and texts["jwt_jwks_url"]:
-        mistakes.append(
-            "JWT_SECRET and JWT_JWKS_URL are both set, but only one of them can verify tokens: "
-            "remove the other"
-        )
     if values.get("local_accounts") and not texts["jwt_secret"]:
         mistakes.append("LOCAL_ACCOUNTS is true, but JWT_SECRET, which signs tokens, is not set")
     if texts["jwt_jwks_url"]:
-        mistakes += _mistakes_of_tokens(texts)
+        mistakes += _mistakes_of_tokens(texts, values)
+    mistakes += _mistakes_of_proxy(texts)
     if not values.get("allow_insecure_network"):
         mistakes += _mistakes_of_network(values, environment)
     if not texts["database_url"]:
@@ -394,18 +439,48 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return Settings(**values)  # pyright: ignore[reportArgumentType] (each reader returns its field's type)
 
 
-def _mistakes_of_tokens(texts: Mapping[str, str]) -> list[str]:
+def _mistakes_of_tokens(texts: Mapping[str, str], values: Mapping[str, object]) -> list[str]:
     """Return the checks of a token that its provider's signature does not make unnecessary.
 
-    An identity provider signs the tokens of all its applications with the same keys.
+    An identity provider signs the tokens of all its applications with the same keys. Of several
+    providers, each may sign for its own issuer alone.
     """
     checks = {"JWT_ISSUER": "iss", "JWT_AUDIENCE": "aud"}
-    return [
+    mistakes = [
         f"{variable} is not set, but JWT_JWKS_URL is: set it to the `{claim}` of your tokens, or "
         "a token that the identity provider signs for another application is valid here"
         for variable, claim in checks.items()
         if not texts[variable.lower()]
     ]
+    urls = cast("tuple[str, ...]", values.get("jwt_jwks_url", ()))
+    named = cast("tuple[str, ...]", values.get("jwt_issuer", ()))
+    # Beside a secret, the issuers after those of the key sets are of its tokens.
+    if len(urls) > 1 and (
+        len(named) < len(urls) or (len(named) > len(urls) and not texts["jwt_secret"])
+    ):
+        mistakes.append(
+            f"JWT_JWKS_URL has {len(urls)} key sets, but JWT_ISSUER has {len(named)} issuers: name "
+            "the issuer of each key set, in the same order"
+        )
+    return mistakes
+
+
+def _mistakes_of_proxy(texts: Mapping[str, str]) -> list[str]:
+    """Return what is missing to know that a proxy has set the client's address."""
+    if texts["client_address_header"] and not texts["proxy_secret"]:
+        mistake = (
+            "PROXY_SECRET is not set, but CLIENT_ADDRESS_HEADER is: have the proxy send the secret "
+            "in the header x-proxy-secret, or anybody who reaches the function without the proxy "
+            "has a new address, and so a new quota, for each request"
+        )
+        return [mistake]
+    if texts["proxy_secret"] and not texts["client_address_header"]:
+        mistake = (
+            "CLIENT_ADDRESS_HEADER is not set, but PROXY_SECRET is: name the header in which the "
+            "proxy sends the client's address"
+        )
+        return [mistake]
+    return []
 
 
 def _mistakes_of_network(values: Mapping[str, object], environment: Mapping[str, str]) -> list[str]:
@@ -436,13 +511,16 @@ def _is_encrypted_or_local(url: str, environment: Mapping[str, str]) -> bool:
     from that service's file, which may name any host and take the encryption away.
     """
     variables = {"hostaddr": "PGHOSTADDR", "host": "PGHOST", "sslmode": "PGSSLMODE"}
-    parameters = _connection_parameters(url)
+    parameters = read_postgres_url(url).parameters
     if parameters.get("service") or environment.get("PGSERVICE"):
         return parameters.get("sslmode") in ENCRYPTED
     known = {
         name: parameters.get(name) or environment.get(variable, "")
         for name, variable in variables.items()
     }
+    if parameters.get("sslrootcert") == "system" and not known["sslmode"]:
+        # libpq then verifies the server, and takes no weaker mode.
+        return True
     # An address is where libpq connects; then the host's name is for the certificate alone.
     hosts = (known["hostaddr"] or known["host"]).split(",")
     return known["sslmode"] in ENCRYPTED or all(map(_is_of_this_machine, hosts))

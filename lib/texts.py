@@ -4,6 +4,7 @@ import json
 import re
 from contextlib import suppress
 from typing import Any, cast
+from unicodedata import normalize
 from urllib.parse import urlsplit
 
 # Browsers and proxies take no longer ones. A longer one is left out: cut, it would lead elsewhere.
@@ -27,6 +28,48 @@ def storable(text: str) -> str:
 def storable_text(text: str) -> str:
     """Remove NUL from a text, and replace lone surrogates: Postgres can store neither."""
     return whole_characters(text).replace("\0", "")
+
+
+def normalized_password(password: str) -> str:
+    """Return a password such that every keyboard makes the same of it: in Unicode's form NFKC.
+
+    NIST SP 800-63B (5.1.1.2) names NFKC or NFKD, to be applied before hashing. An umlaut is one
+    character of one keyboard and two of another, and a Japanese one has wide letters. NFC (RFC
+    8265) would keep those apart.
+    """
+    return normalize("NFKC", password)
+
+
+def normalized_address(address: str) -> str:
+    """Return an e-mail address in the one form in which it is stored and compared.
+
+    In small letters and in Unicode's form NFKC; without spaces around it; its domain in letters,
+    not in their ASCII form (`xn--`), and without the dot of the root. The codec `idna` of the
+    standard library is that of 2003, for which straße.de is strasse.de: today two domains, of
+    two owners. A text that is no address stays what it is otherwise.
+    """
+    address = normalize("NFKC", normalize("NFKC", address).strip().lower())
+    local, at, domain = address.rpartition("@")
+    if not at or not domain.strip("."):
+        return address
+    labels = domain.replace("\u3002", ".").removesuffix(".").split(".")
+    return f"{local}@{'.'.join(map(_letters, labels))}"
+
+
+def _letters(label: str) -> str:
+    """Return the letters of a domain's label; a label `xn--` that none has stays as it is."""
+    if not label.startswith("xn--"):
+        return label
+    try:
+        letters = label[4:].encode("ascii").decode("punycode")
+        # No second label has these letters.
+        is_own = letters.encode("punycode").decode() == label[4:]
+    except UnicodeError:
+        return label
+    # Neither a dot nor an @ among them, and in the form that letters have here.
+    is_label = all(letter.isalnum() or letter == "-" or not letter.isascii() for letter in letters)
+    is_normal = normalize("NFKC", letters.lower()) == letters
+    return letters if is_own and is_label and is_normal and not letters.isascii() else label
 
 
 def page_url(url: object) -> str | None:

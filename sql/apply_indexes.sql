@@ -1,19 +1,18 @@
 -- Apply the migration named by the psql variable `migration`, unless it is applied already. It builds indexes
 -- CONCURRENTLY, and so cannot be one transaction. Included by migrate.sql; not run by itself.
 
--- One session at a time. None may wait for this lock within a statement: the session that builds an index waits for
--- all older statements, and so for the statements that wait for it.
-DO $$
-BEGIN
-    WHILE NOT pg_try_advisory_lock(hashtext('parley indexes')) LOOP
-        COMMIT;
-        PERFORM pg_sleep(0.1);
-        COMMIT;
-    END LOOP;
-END
-$$;
+-- One session at a time. Its wait for older transactions, which hold up nobody, may be long; a table's locks are not
+-- waited for by others meanwhile.
+\ir steps/wait_for_indexes.sql
+SELECT set_config('lock_timeout', :'migration_timeout', FALSE) \g /dev/null
 SELECT NOT EXISTS (
     SELECT FROM schema_migrations WHERE schema_migrations.name = :'migration'
+) OR EXISTS (
+    -- Left half built by the operator, after the migration.
+    SELECT FROM pg_index
+    WHERE
+        pg_index.indrelid IN (to_regclass('chat_messages'), to_regclass('conversations'))
+        AND NOT pg_index.indisvalid
 ) AS is_pending \gset
 
 \if :is_pending
@@ -26,7 +25,12 @@ SELECT NOT EXISTS (
     WHERE
         pg_index.indrelid IN ('chat_messages'::regclass, 'conversations'::regclass)
         AND NOT pg_index.indisvalid \gexec
-    \ir :file
-    INSERT INTO schema_migrations (name) VALUES (:'migration');
+    \set ERROR true
+    \set ON_ERROR_STOP off
+    -- psql looks at ON_ERROR_STOP at the beginning of each line: the file ends at its first error, and this does not.
+    \set ON_ERROR_STOP on \\ \ir :file
+    \ir steps/tell_failure.sql
+    INSERT INTO schema_migrations (name) VALUES (:'migration') ON CONFLICT DO NOTHING;
 \endif
 SELECT pg_advisory_unlock(hashtext('parley indexes')) \g /dev/null
+RESET lock_timeout;

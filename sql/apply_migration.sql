@@ -4,11 +4,7 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 -- Held to the end of the transaction: a second session waits here, and then finds the migration applied.
-SELECT pg_advisory_xact_lock(hashtext('parley migrations')) \g /dev/null
--- After the lock above, which may take longer. Turns queue behind a migration that waits for a table, so it does not
--- wait long.
-SET LOCAL lock_timeout = '5s';
-SET LOCAL statement_timeout = '10min';
+\ir steps/wait_for_migrations.sql
 
 SELECT NOT EXISTS (
     SELECT FROM schema_migrations WHERE schema_migrations.name = :'migration'
@@ -17,7 +13,11 @@ SELECT NOT EXISTS (
 \if :is_pending
     \set file migrations/ :migration .sql
     \echo applying :migration
-    \ir :file
+    \set ERROR true
+    \set ON_ERROR_STOP off
+    -- psql looks at ON_ERROR_STOP at the beginning of each line: the file ends at its first error, and this does not.
+    \set ON_ERROR_STOP on \\ \ir :file
+    \ir steps/tell_failure.sql
     INSERT INTO schema_migrations (name) VALUES (:'migration');
 \endif
 COMMIT;

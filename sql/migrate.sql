@@ -1,6 +1,6 @@
 -- Bring a database up to date. Run by psql, over the direct (not the pooled) connection:
 --
---     psql "$DATABASE_URL_UNPOOLED" -v ON_ERROR_STOP=1 -f sql/migrate.sql
+--     psql -X "$DATABASE_URL_UNPOOLED" -v ON_ERROR_STOP=1 -f sql/migrate.sql
 --
 -- Harmless to run again, and to run twice at once: each migration is one transaction, which first takes a lock
 -- and then checks whether another session has applied it. A migration that fails leaves nothing behind, and those
@@ -18,13 +18,13 @@
 -- looked up when the function is made, so it uses tables only. A function that an index, a policy, a CHECK or a
 -- trigger uses is made by the migration of that table instead: stored entries depend on its body.
 
-\set ON_ERROR_STOP on
-\set QUIET on
+\ir steps/open.sql
 
 BEGIN;
-SET LOCAL client_min_messages = warning;
-SELECT pg_advisory_xact_lock(hashtext('parley migrations')) \g /dev/null
+\ir steps/wait_for_migrations.sql
 \ir check_database.sql
+-- Without PARLEY_SCHEMA, too: that no table elsewhere in the path was meant, check_database.sql has made sure of.
+SELECT set_config('search_path', format('%I, pg_temp', current_schema()), FALSE) \g /dev/null
 CREATE TABLE IF NOT EXISTS schema_migrations (
     name text PRIMARY KEY,
     applied_at timestamptz NOT NULL DEFAULT now()
@@ -60,13 +60,7 @@ COMMIT;
 -- The functions, unless a later version's migration is applied: then its functions stay. (Of two versions with the
 -- same migrations, the one that migrates last sets the functions.)
 BEGIN;
-SET LOCAL client_min_messages = warning;
-SELECT pg_advisory_xact_lock(hashtext('parley migrations')) \g /dev/null
-SET LOCAL lock_timeout = '5s';
-SET LOCAL statement_timeout = '10min';
--- SET search_path FROM CURRENT in a function fixes this path: Parley's schema, and temporary tables last, so that
--- no other table of the same name is used.
-SELECT set_config('search_path', format('%I, pg_temp', current_schema()), TRUE) \g /dev/null
+\ir steps/wait_for_migrations.sql
 
 SELECT NOT EXISTS (
     SELECT FROM schema_migrations WHERE schema_migrations.name > :'migration'
@@ -91,9 +85,13 @@ SELECT NOT EXISTS (
     \ir functions/finish_turn.sql
     \ir functions/is_kept.sql
     \ir functions/list_conversations.sql
+    \ir functions/list_faults.sql
+    \ir functions/list_late_sequences.sql
+    \ir functions/list_privilege_faults.sql
     \ir functions/list_slow_statements.sql
     \ir functions/list_tool_runs.sql
     \ir functions/list_turn_messages.sql
+    \ir functions/needed_privileges.sql
     \ir functions/own_quota.sql
     \ir functions/own_user.sql
     \ir functions/reach_conversation.sql
@@ -102,11 +100,17 @@ SELECT NOT EXISTS (
     \ir functions/remember_user.sql
     \ir functions/replace_old_titles.sql
     \ir functions/search_conversations.sql
+    \ir functions/search_excerpt.sql
+    \ir functions/search_query.sql
     \ir functions/sign_out_everywhere.sql
     \ir functions/store_message_files.sql
     \ir functions/store_stream_batches.sql
     \ir functions/told_files.sql
     \ir functions/user_state.sql
+    -- Each time, whatever has changed them since: a default, a restore, a move by replication, a GRANT by hand.
+    \ir steps/set_privileges.sql
+    \set reads_all_rows false
+    \ir steps/set_sequences.sql
 \else
     \echo leaving the functions as they are: a later version has migrated this database
 \endif

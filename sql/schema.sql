@@ -1,11 +1,21 @@
 CREATE FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     state text;
     reached_id uuid;
     setting text;
 BEGIN
+    -- Statements of one transaction must see what others have committed meanwhile, as after the lock of a conversation.
+    -- lib/database/client.py sends the step again, with the right isolation.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'the isolation must be read committed';
+    END IF;
+    -- Off, it would be an error to read what the policies limit.
+    IF current_setting('row_security') <> 'on' THEN
+        setting := set_config('row_security', 'on', TRUE);
+    END IF;
     -- Here, and not as a setting of the session, which PgBouncer would give to other clients. The limits are those of
     -- sql/queries/database/limit_time.sql, which says what each is for.
     -- Assignments, because each PERFORM would be a query of its own.
@@ -17,7 +27,9 @@ BEGIN
     IF state = 'inactive' THEN
         RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
     ELSIF needs_account AND state IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'the account was deleted';
+        RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'there is no such account';
+    ELSIF state = 'deleted' THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA014', MESSAGE = 'the account was deleted';
     ELSIF state = 'signed_out' THEN
         RAISE EXCEPTION USING ERRCODE = 'PA004', MESSAGE = 'the token was issued before the user signed out';
     END IF;
@@ -38,6 +50,7 @@ CREATE FUNCTION public.begin_turn(caller_id text, reachable_id uuid, needs_accou
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -53,7 +66,7 @@ BEGIN
     END IF;
     -- A user with a local account is stored already, or was deleted and must not come back.
     IF caller_id IS NOT NULL AND NOT needs_account THEN
-        PERFORM remember_user(caller_id, user_email, user_name);
+        PERFORM remember_user(caller_id, user_email, user_name, token_issued_at);
     END IF;
 
     -- The lock comes before each look at the messages, in a statement of its own. In READ COMMITTED a statement keeps
@@ -208,6 +221,7 @@ COMMENT ON FUNCTION public.begin_turn(caller_id text, reachable_id uuid, needs_a
 
 CREATE FUNCTION public.change_password(account_id text, checked_hash text, password_hash text, network_subject text) RETURNS timestamp with time zone
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     valid_from timestamptz;
@@ -344,6 +358,7 @@ COMMENT ON COLUMN public.chat_messages.owed_attempt IS 'TRUE: the provider faile
 
 CREATE FUNCTION public.check_chat_message(message public.chat_messages) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     violated CONSTANT text := CASE
@@ -387,6 +402,7 @@ COMMENT ON FUNCTION public.check_chat_message(message public.chat_messages) IS '
 
 CREATE FUNCTION public.count_account_attempt(subjects text[], free_counts integer[], first_delays integer[], longest_delays integer[], known_days integer, counted_at timestamp with time zone, OUT is_known boolean, OUT retry_after_seconds double precision) RETURNS record
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     counted text[] := subjects;
@@ -488,6 +504,7 @@ COMMENT ON FUNCTION public.count_bytes(counted_subjects text[], bytes_per_day bi
 
 CREATE FUNCTION public.count_guess(client_subject text, is_guess boolean) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     per_minute CONSTANT integer := 60;
@@ -682,6 +699,7 @@ COMMENT ON FUNCTION public.count_use(counted_subjects text[], per_minute integer
 CREATE FUNCTION public.decide_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -1360,6 +1378,7 @@ COMMENT ON FUNCTION public.erase_conversation(conversation_id uuid) IS 'Parley: 
 
 CREATE FUNCTION public.find_account(account_email text) RETURNS TABLE(id text, name text, hashed_password text, is_active boolean, created_at timestamp with time zone)
     LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
     AS $$
             SELECT users.id, users.name, users.hashed_password, users.is_active, users.created_at
             FROM users
@@ -1368,16 +1387,25 @@ CREATE FUNCTION public.find_account(account_email text) RETURNS TABLE(id text, n
 
 COMMENT ON FUNCTION public.find_account(account_email text) IS 'Parley: the user of an e-mail address, with the hash of its password if it is a local account';
 
-CREATE FUNCTION public.finish_log_in(account_id text, checked_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) RETURNS timestamp with time zone
+CREATE FUNCTION public.finish_log_in(account_id text, checked_hash text, new_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) RETURNS timestamp with time zone
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     valid_from timestamptz;
 BEGIN
-    SELECT users.tokens_valid_from INTO valid_from
-    FROM users
-    WHERE users.id = account_id AND users.hashed_password = checked_hash
-    FOR SHARE;
+    IF new_hash IS NULL THEN
+        SELECT users.tokens_valid_from INTO valid_from
+        FROM users
+        WHERE users.id = account_id AND users.hashed_password = checked_hash
+        FOR SHARE;
+    ELSE
+        -- The password is the same, so the tokens stay.
+        UPDATE users
+        SET hashed_password = new_hash
+        WHERE users.id = account_id AND users.hashed_password = checked_hash
+        RETURNING users.tokens_valid_from INTO valid_from;
+    END IF;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -1410,12 +1438,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.finish_log_in(account_id text, checked_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
+COMMENT ON FUNCTION public.finish_log_in(account_id text, checked_hash text, new_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
 
 CREATE FUNCTION public.finish_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1753,6 +1782,7 @@ COMMENT ON FUNCTION public.is_kept(stored_at timestamp with time zone, retention
 CREATE FUNCTION public.list_conversations(user_id text, shown_status text, retention_days integer, cursor_updated_at timestamp with time zone, cursor_id uuid, page_size integer, now timestamp with time zone) RETURNS TABLE(id uuid, title character varying, status character varying, created_at timestamp with time zone, updated_at timestamp with time zone, message_count integer, last_message text)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -1850,11 +1880,298 @@ $$;
 
 COMMENT ON FUNCTION public.list_conversations(user_id text, shown_status text, retention_days integer, cursor_updated_at timestamp with time zone, cursor_id uuid, page_size integer, now timestamp with time zone) IS 'Parley: one page of the caller''s conversations';
 
-CREATE FUNCTION public.list_slow_statements(most integer) RETURNS TABLE(statement text, calls bigint, total_seconds double precision, mean_seconds double precision, row_count bigint)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'public', 'public', 'pg_temp'
+CREATE FUNCTION public.list_faults() RETURNS TABLE(kind text, description text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
+    IF pg_is_in_recovery() THEN
+        RETURN QUERY SELECT 'read_only', 'the server is a standby, or is being restored';
+    ELSIF current_setting('transaction_read_only')::boolean THEN
+        RETURN QUERY SELECT 'read_only', 'default_transaction_read_only is on';
+    END IF;
+    RETURN QUERY
+    SELECT
+        CASE WHEN faults.is_missing THEN 'missing_privilege' ELSE 'open_privilege' END,
+        format(
+            CASE WHEN faults.is_missing THEN '%s lacks %s on %s' ELSE '%s has %s on %s' END,
+            faults.grantee,
+            string_agg(faults.privilege, ', '),
+            faults.object_name
+        )
+    FROM list_privilege_faults() AS faults
+    GROUP BY faults.is_missing, faults.grantee, faults.object_name
+    ORDER BY faults.grantee, faults.object_name;
+    RETURN QUERY
+    SELECT
+        'late_sequence',
+        format(
+            '%s would give %s next, and %s has %s already',
+            late.sequence_name, late.next_number, late.table_name, late.greatest_number
+        )
+    FROM list_late_sequences(FALSE) AS late;
+END
+$$;
+
+COMMENT ON FUNCTION public.list_faults() IS 'Parley: what is wrong with the privileges, the sequences and the server';
+
+CREATE FUNCTION public.list_late_sequences(reads_all_rows boolean) RETURNS TABLE(table_name text, sequence_name text, next_number bigint, greatest_number bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    FOREACH table_name IN ARRAY ARRAY['chat_messages', 'tasks'] LOOP
+        -- An application's own `tasks` may have changed, number its rows in another way, or belong to another role.
+        CONTINUE WHEN NOT EXISTS (
+            SELECT FROM pg_attribute
+            WHERE
+                pg_attribute.attrelid = to_regclass(table_name)
+                AND pg_attribute.attname = 'id'
+                AND NOT pg_attribute.attisdropped
+        );
+        sequence_name := pg_get_serial_sequence(table_name, 'id');
+        CONTINUE WHEN
+            sequence_name IS NULL
+            OR NOT has_sequence_privilege(sequence_name, 'SELECT')
+            OR NOT has_sequence_privilege(sequence_name, 'UPDATE')
+            OR NOT has_table_privilege(table_name, 'SELECT');
+        IF table_name = 'tasks' THEN
+            SELECT max(tasks.id) INTO greatest_number FROM tasks;
+        ELSIF reads_all_rows THEN
+            SELECT max(chat_messages.id) INTO greatest_number FROM chat_messages;
+        ELSE
+            SELECT max(newest.id) INTO greatest_number
+            FROM (
+                SELECT chat_messages.id FROM chat_messages ORDER BY chat_messages.created_at DESC LIMIT 100
+            ) AS newest;
+        END IF;
+        -- Until it is asked for the first time, a sequence gives its last_value.
+        EXECUTE format('SELECT last_value + CASE WHEN is_called THEN 1 ELSE 0 END FROM %s', sequence_name)
+        INTO next_number;
+        IF next_number <= greatest_number THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION public.list_late_sequences(reads_all_rows boolean) IS 'Parley: sequences whose next number is not above those that are stored already';
+
+CREATE FUNCTION public.list_privilege_faults() RETURNS TABLE(object_name text, grantee text, privilege text, is_missing boolean, cure text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    home CONSTANT oid := current_schema()::regnamespace;
+    app CONSTANT oid := to_regrole('parley_app');
+BEGIN
+    RETURN QUERY
+    WITH own_tables AS MATERIALIZED (
+        SELECT pg_class.oid, pg_class.relname, pg_class.relowner, pg_class.relacl, pg_class.reltype
+        FROM pg_class
+        INNER JOIN pg_description
+            ON
+                pg_class.oid = pg_description.objoid
+                AND pg_description.classoid = 'pg_class'::regclass
+                AND pg_description.objsubid = 0
+        WHERE
+            pg_class.relnamespace = home
+            AND pg_class.relkind IN ('r', 'p', 'v', 'm', 'f')
+            AND pg_description.description LIKE 'Parley:%'
+    ),
+
+    own_objects AS MATERIALIZED (
+        SELECT
+            'table' AS kind, own_tables.oid, own_tables.relowner AS owner,
+            coalesce(own_tables.relacl, acldefault('r', own_tables.relowner)) AS acl,
+            acldefault('r', own_tables.relowner) AS own_acl
+        FROM own_tables
+        UNION ALL
+        SELECT
+            'sequence', pg_class.oid, pg_class.relowner,
+            coalesce(pg_class.relacl, acldefault('s', pg_class.relowner)),
+            acldefault('s', pg_class.relowner)
+        FROM own_tables
+        INNER JOIN pg_depend
+            ON
+                own_tables.oid = pg_depend.refobjid
+                AND pg_depend.refclassid = 'pg_class'::regclass
+                AND pg_depend.classid = 'pg_class'::regclass
+                AND pg_depend.deptype IN ('a', 'i')
+        INNER JOIN pg_class ON pg_depend.objid = pg_class.oid
+        WHERE pg_class.relkind = 'S'
+        UNION ALL
+        SELECT
+            'type', pg_type.oid, pg_type.typowner,
+            coalesce(pg_type.typacl, acldefault('T', pg_type.typowner)),
+            acldefault('T', pg_type.typowner)
+        FROM own_tables
+        INNER JOIN pg_type ON own_tables.reltype = pg_type.oid
+        UNION ALL
+        SELECT
+            'function', pg_proc.oid, pg_proc.proowner,
+            coalesce(pg_proc.proacl, acldefault('f', pg_proc.proowner)),
+            acldefault('f', pg_proc.proowner)
+        FROM pg_proc
+        INNER JOIN pg_description
+            ON
+                pg_proc.oid = pg_description.objoid
+                AND pg_description.classoid = 'pg_proc'::regclass
+                AND pg_description.objsubid = 0
+        WHERE pg_proc.pronamespace = home AND pg_description.description LIKE 'Parley:%'
+    ),
+
+    needed AS MATERIALIZED (
+        SELECT
+            needs.object_kind AS kind, needs.object AS oid, needs.column_name, app AS role, needs.privilege
+        FROM needed_privileges() AS needs
+    ),
+
+    -- What parley_app needs, and all for each owner: a default may have taken that from it as well.
+    expected AS (
+        SELECT needed.kind, needed.oid, needed.column_name, needed.role, needed.privilege FROM needed
+        UNION ALL
+        SELECT own_objects.kind, own_objects.oid, NULL, own_objects.owner, rights.privilege_type
+        FROM own_objects
+        CROSS JOIN aclexplode(own_objects.own_acl) AS rights
+        WHERE rights.grantee = own_objects.owner
+    ),
+
+    found AS MATERIALIZED (
+        SELECT
+            own_objects.kind, own_objects.oid, NULL AS column_name, rights.grantee AS role,
+            rights.privilege_type AS privilege, rights.is_grantable, own_objects.owner
+        FROM own_objects
+        CROSS JOIN aclexplode(own_objects.acl) AS rights
+        UNION ALL
+        SELECT
+            'table', own_tables.oid, pg_attribute.attname::text, rights.grantee,
+            rights.privilege_type, rights.is_grantable, own_tables.relowner
+        FROM own_tables
+        INNER JOIN pg_attribute ON own_tables.oid = pg_attribute.attrelid
+        CROSS JOIN aclexplode(pg_attribute.attacl) AS rights
+        WHERE pg_attribute.attacl IS NOT NULL
+    ),
+
+    faults AS (
+        SELECT
+            found.kind, found.oid, found.column_name, found.role,
+            -- What is needed, but may be passed on.
+            CASE WHEN needed.oid IS NOT NULL THEN 'GRANT OPTION FOR ' ELSE '' END || found.privilege AS privilege,
+            FALSE AS is_missing
+        FROM found
+        LEFT JOIN needed
+            ON
+                found.kind = needed.kind
+                AND found.oid = needed.oid
+                AND found.role = needed.role
+                AND found.privilege = needed.privilege
+                AND found.column_name IS NOT DISTINCT FROM needed.column_name
+        WHERE found.role <> found.owner AND (found.is_grantable OR needed.oid IS NULL)
+        UNION ALL
+        SELECT expected.kind, expected.oid, expected.column_name, expected.role, expected.privilege, TRUE
+        FROM expected
+        INNER JOIN own_objects ON expected.kind = own_objects.kind AND expected.oid = own_objects.oid
+        WHERE
+            NOT EXISTS (
+                SELECT FROM found
+                WHERE
+                    (found.kind, found.oid, found.role, found.privilege)
+                    = (expected.kind, expected.oid, expected.role, expected.privilege)
+                    AND (found.column_name IS NULL OR found.column_name = expected.column_name)
+            )
+        UNION ALL
+        SELECT needed.kind, needed.oid, needed.column_name, needed.role, needed.privilege, TRUE
+        FROM needed
+        WHERE
+            NOT EXISTS (
+                SELECT FROM own_objects WHERE own_objects.kind = needed.kind AND own_objects.oid = needed.oid
+            )
+            AND NOT CASE needed.kind
+                WHEN 'schema' THEN has_schema_privilege(app, needed.oid, needed.privilege)
+                WHEN 'table' THEN has_table_privilege(app, needed.oid, needed.privilege)
+                WHEN 'sequence' THEN has_sequence_privilege(app, needed.oid, needed.privilege)
+                ELSE has_function_privilege(app, needed.oid, needed.privilege)
+            END
+    ),
+
+    named AS (
+        SELECT
+            faults.kind, faults.privilege, faults.is_missing, faults.column_name,
+            CASE WHEN faults.role = 0 THEN 'PUBLIC' ELSE coalesce(faults.role::regrole::text, 'parley_app') END
+            AS role_name,
+            CASE faults.kind
+                WHEN 'schema' THEN faults.oid::regnamespace::text
+                WHEN 'function' THEN (
+                    SELECT
+                        format(
+                            '%s.%I(%s)',
+                            pg_proc.pronamespace::regnamespace,
+                            pg_proc.proname,
+                            array_to_string(
+                                ARRAY(SELECT format_type(kind.oid, NULL) FROM unnest(pg_proc.proargtypes) AS kind (oid)), ', '
+                            )
+                        )
+                    FROM pg_proc WHERE pg_proc.oid = faults.oid
+                )
+                WHEN 'type' THEN (
+                    SELECT format('%s.%I', pg_type.typnamespace::regnamespace, pg_type.typname)
+                    FROM pg_type WHERE pg_type.oid = faults.oid
+                )
+                ELSE (
+                    SELECT format('%s.%I', pg_class.relnamespace::regnamespace, pg_class.relname)
+                    FROM pg_class WHERE pg_class.oid = faults.oid
+                )
+            END AS place
+        FROM faults
+    ),
+
+    gathered AS (
+        SELECT
+            named.kind, named.place, named.role_name, named.is_missing,
+            named.privilege
+            || coalesce(' (' || string_agg(quote_ident(named.column_name), ', ' ORDER BY named.column_name) || ')', '')
+            AS privilege
+        FROM named
+        GROUP BY
+            named.kind, named.place, named.role_name, named.is_missing, named.privilege,
+            named.column_name IS NULL
+    )
+
+    SELECT
+        gathered.kind || ' ' || gathered.place,
+        gathered.role_name,
+        gathered.privilege,
+        gathered.is_missing,
+        CASE
+            WHEN gathered.is_missing
+                THEN format(
+                    'GRANT %s ON %s %s TO %s', gathered.privilege, upper(gathered.kind COLLATE "C"), gathered.place, gathered.role_name
+                )
+            -- CASCADE: a role with the right to grant it may have done so.
+            ELSE format(
+                'REVOKE %s ON %s %s FROM %s CASCADE',
+                gathered.privilege, upper(gathered.kind COLLATE "C"), gathered.place, gathered.role_name
+            )
+        END
+    FROM gathered
+    ORDER BY gathered.is_missing, gathered.kind, gathered.place, gathered.role_name, gathered.privilege;
+END
+$$;
+
+COMMENT ON FUNCTION public.list_privilege_faults() IS 'Parley: privileges on its objects that are missing, or that nobody but their owner should have';
+
+CREATE FUNCTION public.list_slow_statements(most integer) RETURNS TABLE(statement text, calls bigint, total_seconds double precision, mean_seconds double precision, row_count bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    -- The extension is where its owner has put it.
+    PERFORM set_config('search_path', quote_ident(pg_namespace.nspname), TRUE)
+    FROM pg_extension
+    INNER JOIN pg_namespace ON pg_extension.extnamespace = pg_namespace.oid
+    WHERE pg_extension.extname = 'pg_stat_statements';
     -- The view may exist without the library that fills it; reading it is then an error.
     IF
         to_regclass('pg_stat_statements') IS NULL
@@ -1873,7 +2190,7 @@ BEGIN
         sum(named.rows)::bigint
     FROM (
         SELECT
-            substring(pg_stat_statements.query FROM '^\w+ /\* (\w+) \*/') AS name,
+            substring(pg_stat_statements.query FROM '^[[:alnum:]_]+ /[*] ([[:alnum:]_]+) [*]/') AS name,
             pg_stat_statements.calls,
             pg_stat_statements.total_exec_time,
             pg_stat_statements.rows
@@ -1929,6 +2246,7 @@ COMMENT ON COLUMN public.tool_runs.created_at IS 'When it ran; orders the runs';
 CREATE FUNCTION public.list_tool_runs(conversation_id uuid, user_id text, turn_id uuid) RETURNS SETOF public.tool_runs
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -1960,6 +2278,7 @@ CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, tu
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -2180,6 +2499,107 @@ $$;
 
 COMMENT ON FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer, retention_days integer, now timestamp with time zone) IS 'Parley: the messages that a turn reads';
 
+CREATE FUNCTION public.needed_privileges() RETURNS TABLE(object_kind text, object oid, privilege text, column_name text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    WITH home AS (
+        SELECT pg_namespace.oid FROM pg_namespace WHERE pg_namespace.nspname = current_schema()
+    ),
+
+    of_tables (table_name, privileges, column_names) AS (
+        VALUES
+        ('chat_files', ARRAY['SELECT', 'INSERT', 'DELETE'], NULL::text[]),
+        -- claim_conversation; store_file and store_message_files, which lock a file by its name; uploads.
+        (
+            'chat_files',
+            ARRAY['UPDATE'],
+            ARRAY['user_id', 'conversation_id', 'filename', 'bytes', 'file_id', 'is_used', 'created_at']
+        ),
+        -- Append-only: of a stored message a caller can change its marks (release_turn and finish_turn: refusal,
+        -- failed_attempts, owed_attempt, and with add_cost a question's tokens; begin_turn: owed_attempt), its owner
+        -- (claim_conversation), and the description of an answer, which may come after the answer (describe_answer).
+        ('chat_messages', ARRAY['SELECT', 'INSERT'], NULL),
+        (
+            'chat_messages',
+            ARRAY['UPDATE'],
+            ARRAY[
+                'user_id', 'superseded_at', 'refusal', 'failed_attempts', 'owed_attempt', 'prompt_tokens',
+                'completion_tokens', 'is_mistake', 'mistake_note', 'updated_at', 'tone', 'behavior', 'context_type',
+                'signal_strength', 'context_clarity', 'needs_knowledge'
+            ]
+        ),
+        ('conversations', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], NULL),
+        ('finished_streams', ARRAY['SELECT', 'INSERT', 'DELETE'], NULL),
+        ('finished_streams', ARRAY['UPDATE'], ARRAY['user_id']),
+        ('known_networks', ARRAY['SELECT'], NULL),
+        ('message_files', ARRAY['SELECT', 'INSERT'], NULL),
+        ('message_files', ARRAY['UPDATE'], ARRAY['user_id']),
+        -- list_migrations, within the wall.
+        ('schema_migrations', ARRAY['SELECT'], NULL),
+        -- No INSERT: store_stream_batches writes outside the wall, for all running answers of a process at once.
+        ('stream_batches', ARRAY['SELECT', 'DELETE'], NULL),
+        -- claim_conversation, and mark_stream_followed.
+        ('stream_batches', ARRAY['UPDATE'], ARRAY['user_id', 'followed_at']),
+        ('tasks', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], NULL),
+        ('tool_runs', ARRAY['SELECT', 'INSERT', 'DELETE'], NULL),
+        ('tool_runs', ARRAY['UPDATE'], ARRAY['output'])
+    ),
+
+    -- Each signature of a name: running code may call the one of the version before. Those that act for a caller who
+    -- is not known yet, or for several callers, are not here: the log-in, act_as_caller, the clean-up.
+    of_functions (function_name) AS (
+        VALUES
+        ('begin_turn'), ('count_bytes'), ('count_tokens'), ('count_use'), ('decide_turn'), ('delete_own_account'),
+        ('erase_conversation'), ('finish_turn'), ('is_kept'), ('list_conversations'), ('list_faults'),
+        ('list_tool_runs'), ('list_turn_messages'), ('own_quota'), ('own_user'), ('read_history'), ('remember_user'),
+        ('search_conversations'), ('search_excerpt'), ('search_query'), ('sign_out_everywhere'),
+        ('store_message_files'), ('told_files'),
+        -- Called by a CHECK and by indexes, with the rights of the role that writes the row.
+        ('check_chat_message'), ('search_fold'), ('search_class'), ('search_list'), ('search_parts'), ('search_words'),
+        ('search_vector')
+    ),
+
+    tables AS (
+        SELECT
+            pg_class.oid,
+            of_tables.privileges,
+            of_tables.column_names,
+            coalesce(obj_description(pg_class.oid, 'pg_class'), '') LIKE 'Parley:%' AS is_parleys
+        FROM of_tables
+        CROSS JOIN home
+        INNER JOIN pg_class ON of_tables.table_name = pg_class.relname AND home.oid = pg_class.relnamespace
+        WHERE pg_class.relkind IN ('r', 'p', 'v', 'f')
+    )
+
+    SELECT 'schema', home.oid, 'USAGE', NULL FROM home
+    UNION ALL
+    SELECT 'table', tables.oid, privileges.privilege, columns.column_name
+    FROM tables
+    CROSS JOIN unnest(tables.privileges) AS privileges (privilege)
+    CROSS JOIN unnest(coalesce(tables.column_names, ARRAY[NULL])) AS columns (column_name)
+    UNION ALL
+    -- An application's own table may have an id of type serial: the role that inserts draws its numbers. Parley's own
+    -- have identity columns, which need no privilege.
+    SELECT 'sequence', pg_depend.objid, 'USAGE', NULL
+    FROM tables
+    INNER JOIN pg_depend ON tables.oid = pg_depend.refobjid
+    INNER JOIN pg_class ON pg_depend.objid = pg_class.oid
+    WHERE
+        NOT tables.is_parleys
+        AND pg_depend.refclassid = 'pg_class'::regclass
+        AND pg_depend.classid = 'pg_class'::regclass
+        AND pg_depend.deptype = 'a'
+        AND pg_class.relkind = 'S'
+    UNION ALL
+    SELECT 'function', pg_proc.oid, 'EXECUTE', NULL
+    FROM of_functions
+    CROSS JOIN home
+    INNER JOIN pg_proc ON of_functions.function_name = pg_proc.proname AND home.oid = pg_proc.pronamespace
+$$;
+
+COMMENT ON FUNCTION public.needed_privileges() IS 'Parley: what the role parley_app may do';
+
 CREATE FUNCTION public.own_quota(quota_subject text, at timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -2207,6 +2627,7 @@ COMMENT ON FUNCTION public.own_user() IS 'Parley: the caller''s row of users wit
 
 CREATE FUNCTION public.reach_conversation(conversation_id uuid, user_id text, key_hash bytea, client_subject text, approach text) RETURNS uuid
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     is_reached boolean;
@@ -2240,6 +2661,7 @@ COMMENT ON FUNCTION public.reach_conversation(conversation_id uuid, user_id text
 CREATE FUNCTION public.read_history(conversation_id uuid, user_id text, include_superseded boolean, include_system boolean, retention_days integer, cursor_id bigint, page_size integer, now timestamp with time zone) RETURNS TABLE(id bigint, found_conversation_id uuid, message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files jsonb, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, has_message boolean, title character varying, status character varying, conversation_created_at timestamp with time zone, conversation_updated_at timestamp with time zone)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -2315,6 +2737,7 @@ COMMENT ON FUNCTION public.read_history(conversation_id uuid, user_id text, incl
 
 CREATE FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) RETURNS void
     LANGUAGE sql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
             -- A taken address is written as it is: the write waits for the disk as long as that of a new account, and
             -- DO NOTHING would not.
@@ -2325,13 +2748,37 @@ CREATE FUNCTION public.register_account(account_id text, account_email text, acc
 
 COMMENT ON FUNCTION public.register_account(account_id text, account_email text, account_name text, password_hash text) IS 'Parley: makes a local account, unless the address has one; does not tell which';
 
-CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name text) RETURNS void
+CREATE FUNCTION public.remember_deleted_users() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    -- After the rows are locked, so a token that was issued for them is older.
+    deleted_at CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    -- No token of the usual
+    -- identity providers lives longer than 30 days (Auth.js; others: minutes to a week).
+    INSERT INTO deleted_users (id_hash, deleted_at, ends_at)
+    SELECT
+        sha256(convert_to(gone_users.id, 'UTF8')),
+        deleted_at,
+        deleted_at + interval '30 days'
+    FROM gone_users
+    ON CONFLICT (id_hash) DO UPDATE SET deleted_at = excluded.deleted_at, ends_at = excluded.ends_at;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.remember_deleted_users() IS 'Parley: has the earlier tokens of deleted users refused';
+
+CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name text, token_issued_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
         #variable_conflict use_variable
         DECLARE
             free_email text;
+            deleted_at timestamptz;
         BEGIN
             -- Nearly every turn.
             IF EXISTS (
@@ -2359,6 +2806,17 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
                 users.id = remember_user.user_id
                 AND (users.email, users.name) IS DISTINCT FROM
                 (coalesce(free_email, users.email), coalesce(remember_user.user_name, users.name));
+            IF EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id) THEN
+                RETURN;
+            END IF;
+            SELECT deleted_users.deleted_at INTO deleted_at
+            FROM deleted_users
+            WHERE
+                deleted_users.id_hash = sha256(convert_to(remember_user.user_id, 'UTF8'))
+                AND deleted_users.ends_at > now();
+            IF deleted_at > coalesce(token_issued_at, '-infinity') THEN
+                RAISE EXCEPTION USING ERRCODE = 'PA014', MESSAGE = 'the account was deleted';
+            END IF;
             INSERT INTO users (id, email, name)
             SELECT remember_user.user_id, free_email, remember_user.user_name
             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
@@ -2368,10 +2826,16 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
             SELECT remember_user.user_id, remember_user.user_name
             WHERE NOT EXISTS (SELECT FROM users WHERE users.id = remember_user.user_id)
             ON CONFLICT DO NOTHING;
+            -- By itself: an application's own table, whose deletions are not marked, may lack the column.
+            IF deleted_at IS NOT NULL THEN
+                UPDATE users
+                SET tokens_valid_from = greatest(users.tokens_valid_from, deleted_at)
+                WHERE users.id = remember_user.user_id;
+            END IF;
         END
         $$;
 
-COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_name text) IS 'Parley: stores a token''s user, or refreshes email and name';
+COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_name text, token_issued_at timestamp with time zone) IS 'Parley: stores a token''s user, or refreshes email and name';
 
 CREATE FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) RETURNS record
     LANGUAGE plpgsql
@@ -2418,14 +2882,14 @@ BEGIN
         LEFT JOIN (
             SELECT
                 chat_messages.created_at,
-                btrim(regexp_replace(chat_messages.content, '\s+', ' ', 'g')) AS content
+                btrim(regexp_replace(chat_messages.content, '[[:space:]]+', ' ', 'g')) AS content
             FROM chat_messages
             WHERE
                 chat_messages.conversation_id = conversations.id
                 AND chat_messages.role = 'user'
                 AND chat_messages.superseded_at IS NULL
                 AND chat_messages.created_at >= expired_before
-                AND chat_messages.content ~ '\S'
+                AND chat_messages.content ~ '[^[:space:]]'
             ORDER BY chat_messages.id
             LIMIT 1
         ) AS oldest_message ON TRUE
@@ -2438,14 +2902,46 @@ $$;
 
 COMMENT ON FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) IS 'Parley: replaces one batch of the titles older than the retention period by the beginning of the oldest kept message; resume_at: where the next batch begins (NULL: nothing is left)';
 
-CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer, by_index boolean) RETURNS TABLE(conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision)
+CREATE FUNCTION public.search_class(kind text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    SET standard_conforming_strings TO 'on'
+    AS $$
+DECLARE
+    -- Spaces and punctuation.
+    apart CONSTANT text :=
+        '[\u0001-\u002F\u003A-\u0040\u005B-\u0060\u007B-\u00A1\u00A6\u00A8\u00AA-\u00AF\u00B2-\u00BF'
+        '\u00D7\u00F7\u055A-\u055F\u0589\u058A\u05BE\u05C0\u05C3\u05C6\u05F3\u05F4\u0600-\u060D'
+        '\u061B-\u061F\u066A-\u066D\u06D4\u0964\u0965\u0970\u0E2F\u0E4F\u0E5A\u0E5B\u0F04-\u0F14'
+        '\u104A-\u104F\u10FB\u1360-\u1368\u1680\u17D4-\u17D6\u17D8-\u17DB\u1800-\u180A\u2000-\u206F'
+        '\u2E00-\u2E7F\u2FF0-\u3004\u3008-\u3020\u3030\u303D-\u303F\u30A0\u30FB\uA4FE\uA4FF\uE000-\uF8FF'
+        '\uFE10-\uFE6F\uFFF0-\uFFFF]';
+    -- Each is a word: symbols, emoji, and the characters of Chinese and Korean, of which there are many thousand. (Two
+    -- of them as one word would be rare words: a text of random ones made the index twelve times as large as itself.)
+    single CONSTANT text :=
+        '[\u00A2-\u00A5\u00A7\u00A9\u00AE\u00B0\u00B1\u20A0-\u20CF\u2100-\u214F\u2190-\u2BFF'
+        '\U0001F000-\U0001FAFF\u2E80-\u2FDF\u3005-\u3007\u3021-\u3029\u3400-\u4DBF\u4E00-\u9FFF'
+        '\uA000-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\U00020000-\U0003FFFF]';
+    -- Each is a word with the one after it: letters of scripts that have few of them, and no spaces between words.
+    paired CONSTANT text :=
+        '[\u0E01-\u0E2E\u0E30-\u0E4E\u0E50-\u0E59\u0E80-\u0EFF\u1000-\u1049\u1050-\u109F\u1780-\u17D3'
+        '\u17DC-\u17E9\u1950-\u19DF\u1A20-\u1AAF\u1B00-\u1B4F\u3040-\u309F\u30A1-\u30FA\u30FC-\u312F'
+        '\u31F0-\u31FF\uA980-\uA9C0\uA9E0-\uA9FF\uAA60-\uAA7F]';
+BEGIN
+    RETURN CASE kind WHEN 'apart' THEN apart WHEN 'single' THEN single WHEN 'paired' THEN paired END;
+END
+$$;
+
+COMMENT ON FUNCTION public.search_class(kind text) IS 'Parley: characters between words (apart), of one word each (single), of a word with the next (paired)';
+
+CREATE FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer, by_index boolean) RETURNS TABLE(conversation_id uuid, chat_message_id bigint, score double precision)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
     SET search_path TO 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
-    AS $_$
+    AS $$
 DECLARE
     caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
-    words tsquery := websearch_to_tsquery('pg_catalog.simple', query);
+    asked record;
     owned_words tsquery;
     -- Only the newest messages are ranked, because ranking reads each of them.
     most_ranked CONSTANT integer := 500;
@@ -2457,115 +2953,126 @@ DECLARE
             = any(ARRAY[to_regclass('idx_chat_messages_search'), to_regclass('idx_conversations_search')])
             AND pg_index.indisvalid
     );
-    -- Patterns that a text certainly matches if it has the words. Comparing them costs a tenth of taking the text
-    -- apart, which then only few texts need. They consist of digits and the letters from a to z, and so hold in every
-    -- language, with two exceptions (odd_letters): the only other letters of Unicode whose small form is one of these.
-    needed text[] := '{}';
-    odd_letters CONSTANT text[] := ARRAY['%' || chr(304) || '%', '%' || chr(8490) || '%'];
+    -- Comparing patterns costs a tenth of taking a text apart, which then only few texts need. The index finds single
+    -- words without either.
+    needed text[];
 BEGIN
-    IF caller_id IS NULL OR numnode(words) = 0 THEN
+    SELECT
+        read_query.words,
+        read_query.coarse,
+        read_query.is_exact,
+        read_query.needed
+    INTO asked
+    FROM search_query(query) AS read_query;
+    IF caller_id IS NULL OR numnode(asked.words) = 0 THEN
         RETURN;
     END IF;
-    -- The last word may be unfinished, unless it is excluded: -cat does not exclude categories.
-    IF words::text LIKE '%''' AND words::text !~ '!''([^'']|'''')*''$' THEN
-        words := (words::text || ':*')::tsquery;
-    END IF;
+    needed := CASE WHEN is_indexed AND asked.is_exact THEN '{}' ELSE asked.needed END;
     -- Quoted as tsquery quotes a word. (quote_literal puts an E before a text with a backslash; in a tsquery that E
     -- would be a word, and the text after it operators.)
-    owned_words := words
-        && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
-    -- No word is certain where there are alternatives or exclusions. The number in <2> is a distance, not a word.
-    IF NOT is_indexed AND words::text !~ '[|!]' THEN
-        needed := array(
-            SELECT '%' || run[1] || '%'
-            FROM regexp_matches(regexp_replace(words::text, '<\d+>', '', 'g'), '[a-z0-9]+', 'g') AS run
-        );
-    END IF;
+    owned_words := asked.coarse
+        && format('''%s''', replace(replace(chr(1) || caller_id, E'\\', E'\\\\'), '''', ''''''))::tsquery;
     RETURN QUERY
     WITH
     found_messages AS (
+        -- From the newest on, and no further than most_ranked need it.
         SELECT
-            matches.conversation_id,
-            matches.id,
-            left(matches.content, 100000) AS content
+            candidates.conversation_id,
+            candidates.id,
+            texts.words
         FROM (
             SELECT
-                chat_messages.conversation_id,
-                chat_messages.id,
-                chat_messages.content,
-                chat_messages.role,
-                chat_messages.created_at
-            FROM chat_messages
+                matches.conversation_id,
+                matches.id,
+                matches.content
+            FROM (
+                SELECT
+                    chat_messages.conversation_id,
+                    chat_messages.id,
+                    chat_messages.content,
+                    chat_messages.role,
+                    chat_messages.created_at
+                FROM chat_messages
+                WHERE
+                    is_indexed
+                    AND search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
+                    -- Not `=`, and time and order outside of OFFSET, so that no other index serves.
+                    AND chat_messages.user_id IS NOT DISTINCT FROM caller_id
+                    AND chat_messages.user_id IS NOT NULL
+                    AND chat_messages.superseded_at IS NULL
+                UNION ALL
+                SELECT
+                    chat_messages.conversation_id,
+                    chat_messages.id,
+                    chat_messages.content,
+                    chat_messages.role,
+                    chat_messages.created_at
+                FROM chat_messages
+                WHERE
+                    NOT is_indexed
+                    AND chat_messages.user_id = caller_id
+                    AND chat_messages.superseded_at IS NULL
+                    AND chat_messages.created_at >= oldest
+                OFFSET 0
+            ) AS matches
             WHERE
-                is_indexed
-                AND search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
-                -- Not `=`, and time and order outside of OFFSET, so that no other index serves.
-                AND chat_messages.user_id IS NOT DISTINCT FROM caller_id
-                AND chat_messages.user_id IS NOT NULL
-                AND chat_messages.superseded_at IS NULL
-            UNION ALL
-            SELECT
-                chat_messages.conversation_id,
-                chat_messages.id,
-                chat_messages.content,
-                chat_messages.role,
-                chat_messages.created_at
-            FROM chat_messages
-            WHERE
-                NOT is_indexed
-                AND chat_messages.user_id = caller_id
-                AND chat_messages.superseded_at IS NULL
-                AND chat_messages.created_at >= oldest
+                matches.role <> 'system'
+                AND matches.created_at >= oldest
                 AND (
-                    lower(chat_messages.content COLLATE "C") LIKE ALL (needed)
-                    OR chat_messages.content LIKE ANY (odd_letters)
+                    needed = '{}'
+                    OR lower(translate(search_fold(matches.content), '-''.,', '') COLLATE "C") LIKE ALL (needed)
                 )
-                AND to_tsvector('pg_catalog.simple', left(chat_messages.content, 100000)) @@ words
+            ORDER BY matches.created_at DESC, matches.id DESC
             OFFSET 0
-        ) AS matches
-        WHERE
-            matches.role <> 'system'
-            AND matches.created_at >= oldest
-        ORDER BY matches.created_at DESC, matches.id DESC
+        ) AS candidates
+        CROSS JOIN LATERAL (SELECT search_words(candidates.content) AS words OFFSET 0) AS texts
+        WHERE texts.words @@ asked.words
         LIMIT most_ranked
     ),
 
     found_titles AS (
         SELECT
-            conversations.id,
-            conversations.title,
-            conversations.titled_at
-        FROM conversations
-        WHERE
-            is_indexed
-            AND search_vector(conversations.user_id, conversations.title) @@ owned_words
-            AND conversations.user_id IS NOT DISTINCT FROM caller_id
-            AND conversations.user_id IS NOT NULL
-        UNION ALL
-        SELECT
-            conversations.id,
-            conversations.title,
-            conversations.titled_at
-        FROM conversations
-        WHERE
-            NOT is_indexed
-            AND conversations.user_id = caller_id
-            AND to_tsvector('pg_catalog.simple', left(conversations.title, 100000)) @@ words
-        OFFSET 0
+            titles.id,
+            titles.titled_at,
+            texts.words
+        FROM (
+            SELECT
+                conversations.id,
+                conversations.title,
+                conversations.titled_at
+            FROM conversations
+            WHERE
+                is_indexed
+                AND search_vector(conversations.user_id, conversations.title) @@ owned_words
+                AND conversations.user_id IS NOT DISTINCT FROM caller_id
+                AND conversations.user_id IS NOT NULL
+            UNION ALL
+            SELECT
+                conversations.id,
+                conversations.title,
+                conversations.titled_at
+            FROM conversations
+            WHERE
+                NOT is_indexed
+                AND conversations.user_id = caller_id
+            OFFSET 0
+        ) AS titles
+        CROSS JOIN LATERAL (SELECT search_words(titles.title) AS words OFFSET 0) AS texts
+        WHERE titles.title IS NOT NULL AND texts.words @@ asked.words
     ),
 
     ranked AS (
         SELECT
             found_messages.conversation_id,
             found_messages.id AS chat_message_id,
-            ts_rank(to_tsvector('pg_catalog.simple', found_messages.content), words) AS score
+            ts_rank(found_messages.words, asked.words) AS score
         FROM found_messages
         UNION ALL
         -- A title counts twice as much as a message.
         SELECT
             found_titles.id,
             NULL,
-            2 * ts_rank(to_tsvector('pg_catalog.simple', found_titles.title), words)
+            2 * ts_rank(found_titles.words, asked.words)
         FROM found_titles
         WHERE found_titles.titled_at >= oldest
     ),
@@ -2582,7 +3089,6 @@ BEGIN
     SELECT
         best.conversation_id,
         best.chat_message_id,
-        words,
         best.score
     FROM best
     INNER JOIN conversations ON best.conversation_id = conversations.id
@@ -2593,19 +3099,623 @@ BEGIN
     ORDER BY best.score DESC, conversations.updated_at DESC, conversations.id DESC
     LIMIT page_size;
 END
-$_$;
+$$;
 
 COMMENT ON FUNCTION public.search_conversations(query text, wanted_status text, oldest timestamp with time zone, page_size integer, by_index boolean) IS 'Parley: the caller''s conversations that hold these words, each with the best message (NULL: the title)';
 
-CREATE FUNCTION public.search_vector(owner_id text, content text) RETURNS tsvector
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION public.search_excerpt(content text, marked text[]) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    SET standard_conforming_strings TO 'on'
+    AS $_$
+DECLARE
+    -- Between pieces of the text, which has none itself.
+    border CONSTANT text := chr(1);
+    shown CONSTANT text COLLATE "C" := translate(left(content, 100000), chr(1) || chr(2) || chr(3), '');
+    folded CONSTANT text COLLATE "C" := lower(search_fold(shown) COLLATE "C");
+    unspaced CONSTANT text COLLATE "C" := format('(?:%s|%s)', search_class('single'), search_class('paired'));
+    letter CONSTANT text := '[a-z0-9\u00B5-\u0DFF\u1E00-\u1FFF]';
+    -- A letter with the accents after it.
+    unit CONSTANT text := '[^\u0300-\u036F\u0483-\u0487\u0591-\u05C7\u0610-\u061A\u064B-\u0670\u06D6-\u06ED'
+    '\u200B-\u200F\u3099\u309A\uFE00-\uFE0F][\u0300-\u036F\u0483-\u0487\u0591-\u05C7\u0610-\u061A\u064B-\u0670'
+    '\u06D6-\u06ED\u200B-\u200F\u3099\u309A\uFE00-\uFE0F]*';
+    -- The text in pieces, to find the place that belongs to one of the folded text.
+    pieced CONSTANT text := regexp_replace(shown, '.{200}', '\&' || border, 'g');
+    -- The text is shown from so far before the first word to so far behind.
+    letters_before CONSTANT integer := 60;
+    letters_after CONSTANT integer := 150;
+    -- Occurrences that are compared, to show the one with the most words around it.
+    most_compared CONSTANT integer := 20;
+    patterns text[];
+    any_word text COLLATE "C";
+    place integer := 0;
+    best_place integer := 1;
+    best_count integer := 0;
+    word_count integer;
+    part text COLLATE "C";
+BEGIN
+    -- A word with its ends, a begun one to its end. Marks may stand within: don't is found by dont.
+    patterns := array(
+        SELECT
+            CASE
+                WHEN words.word COLLATE "C" ~ unspaced THEN spelt.letters
+                WHEN words.word LIKE '%*' THEN format('(?<!%s)%s%s*', letter, spelt.letters, letter)
+                WHEN words.word ~ '[+#]$' THEN format('(?<!%s)%s', letter, spelt.letters)
+                WHEN words.word LIKE '.%' THEN format('%s(?!%s)', spelt.letters, letter)
+                ELSE format('(?<!%s)%s(?!%s)', letter, spelt.letters, letter)
+            END
+        FROM unnest(marked) AS words (word)
+        CROSS JOIN
+            LATERAL (
+                SELECT string_agg(regexp_replace(letters.letter, '[+.]', '\\\&'), '[''.,-]?') AS letters
+                FROM unnest(string_to_array(rtrim(words.word, '*'), NULL)) AS letters (letter)
+            ) AS spelt
+    );
+    any_word := array_to_string(patterns, '|');
+    -- Within a word: name in userName.
+    IF folded !~ any_word THEN
+        patterns := array(
+            SELECT regexp_replace(rtrim(words.word, '*'), '[+.]', '\\\&', 'g') FROM unnest(marked) AS words (word)
+        );
+        any_word := array_to_string(patterns, '|');
+    END IF;
+    IF any_word <> '' THEN
+        FOR number IN 1 .. most_compared LOOP
+            place := regexp_instr(folded, any_word, place + 1);
+            EXIT WHEN place = 0;
+            SELECT count(*) INTO word_count
+            FROM unnest(patterns) AS each (pattern)
+            WHERE substr(folded, place, letters_after) ~ each.pattern;
+            IF word_count > best_count THEN
+                best_count := word_count;
+                best_place := place;
+            END IF;
+        END LOOP;
+    END IF;
+    -- About the same place in the text: pieces have their places in both, and within a piece both are as far.
+    IF octet_length(shown) > length(shown) THEN
+        SELECT
+            1 + pieces.place_after - length(pieces.original)
+            + (best_place - 1 - pieces.folded_after + length(pieces.folded)) * length(pieces.original)
+            / length(pieces.folded)
+        INTO best_place
+        FROM (
+            SELECT
+                each.original,
+                each.folded,
+                sum(length(each.original)) OVER before_and_this AS place_after,
+                sum(length(each.folded)) OVER before_and_this AS folded_after
+            FROM unnest(
+                string_to_array(pieced, border), string_to_array(search_fold(pieced), border)
+            ) WITH ORDINALITY AS each (original, folded, number)
+            WINDOW before_and_this AS (ORDER BY each.number)
+        ) AS pieces
+        WHERE pieces.folded_after >= best_place AND pieces.folded <> ''
+        ORDER BY pieces.folded_after
+        LIMIT 1;
+    END IF;
+    -- From a whole word on and to one, where there are spaces.
+    best_place := greatest(coalesce(best_place, 1) - letters_before, 1);
+    part := substr(shown, best_place, letters_before + letters_after);
+    IF best_place > 1 THEN
+        part := regexp_replace(part, '^\S{0,30}\s+', '');
+    END IF;
+    IF best_place + letters_before + letters_after <= length(shown) THEN
+        part := regexp_replace(part, '\s+\S{0,30}$', '');
+    END IF;
+    IF any_word = '' THEN
+        RETURN part;
+    END IF;
+    RETURN (
+        WITH
+        units AS (
+            SELECT
+                each.original,
+                each.folded,
+                each.number,
+                sum(length(each.folded)) OVER (ORDER BY each.number) AS last_letter
+            FROM (SELECT rtrim(regexp_replace(part, unit, '\&' || border, 'g'), border) AS text) AS bordered
+            CROSS JOIN
+                LATERAL unnest(
+                    string_to_array(bordered.text, border),
+                    string_to_array(lower(search_fold(bordered.text) COLLATE "C"), border)
+                ) WITH ORDINALITY AS each (original, folded, number)
+        ),
+
+        letters AS (
+            SELECT
+                each.letter,
+                each.number,
+                sum(CASE each.letter WHEN chr(2) THEN 1 WHEN chr(3) THEN -1 ELSE 0 END)
+                    OVER (ORDER BY each.number) AS depth
+            FROM unnest(string_to_array(
+                (
+                    SELECT regexp_replace(
+                        string_agg(units.folded, '' ORDER BY units.number) COLLATE "C",
+                        any_word,
+                        chr(2) || '\&' || chr(3),
+                        'g'
+                    )
+                    FROM units
+                ),
+                NULL
+            )) WITH ORDINALITY AS each (letter, number)
+        ),
+
+        places AS (
+            SELECT
+                letters.depth = 1 AS is_found,
+                row_number() OVER (ORDER BY letters.number) AS place
+            FROM letters
+            WHERE letters.letter NOT IN (chr(2), chr(3))
+        ),
+
+        found_units AS (
+            SELECT
+                units.number,
+                units.original,
+                coalesce(bool_or(places.is_found), FALSE) AS is_found
+            FROM units
+            LEFT JOIN
+                places
+                ON places.place > units.last_letter - length(units.folded) AND places.place <= units.last_letter
+            GROUP BY units.number, units.original
+        ),
+
+        bounded AS (
+            SELECT
+                found_units.number,
+                found_units.original,
+                found_units.is_found,
+                lag(found_units.is_found, 1, FALSE) OVER (ORDER BY found_units.number) AS was_found
+            FROM found_units
+        )
+
+        SELECT
+            string_agg(
+                CASE
+                    WHEN bounded.is_found AND NOT bounded.was_found THEN chr(2)
+                    WHEN bounded.was_found AND NOT bounded.is_found THEN chr(3)
+                    ELSE ''
+                END || bounded.original,
+                ''
+                ORDER BY bounded.number
+            )
+            || CASE WHEN (array_agg(bounded.is_found ORDER BY bounded.number DESC))[1] THEN chr(3) ELSE '' END
+        FROM bounded
+    );
+END
+$_$;
+
+COMMENT ON FUNCTION public.search_excerpt(content text, marked text[]) IS 'Parley: the place of a text that a search has found, with marks';
+
+CREATE FUNCTION public.search_fold(content text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    SET standard_conforming_strings TO 'on'
     AS $$
+DECLARE
+    folded text COLLATE "C" := left(content, 100000);
+    -- Accents, vowel points of Hebrew and Arabic, skin tones, and characters without a width.
+    marks CONSTANT text :=
+        '[\u00AD\u0300-\u036F\u0483-\u0487\u0591-\u05BD\u05BF\u05C1\u05C2\u05C4\u05C5\u05C7\u0610-\u061A'
+        '\u0640\u064B-\u065F\u0670\u06D6-\u06DC\u06DF-\u06E4\u06E7\u06E8\u06EA-\u06ED\u0711\u0730-\u074A'
+        '\u1AB0-\u1AFF\u1DC0-\u1DFF\u200B-\u200F\u202A-\u202E\u2060-\u206F\u20D0-\u20FF\uFE00-\uFE0F'
+        '\uFE20-\uFE2F\uFEFF\U0001F3FB-\U0001F3FF\U000E0000-\U000E0FFF]+';
+    -- The capitals that no accent makes, of a script at a time: translate compares each character with each of these.
+    greek_capitals CONSTANT text :=
+        E'\u0391\u0392\u0393\u0394\u0395\u0396\u0397\u0398\u0399\u039A\u039B\u039C\u039D\u039E\u039F\u03A0'
+        '\u03A1\u03A3\u03A4\u03A5\u03A6\u03A7\u03A8\u03A9\u03C2';
+    greek_letters CONSTANT text :=
+        E'\u03B1\u03B2\u03B3\u03B4\u03B5\u03B6\u03B7\u03B8\u03B9\u03BA\u03BB\u03BC\u03BD\u03BE\u03BF\u03C0'
+        '\u03C1\u03C3\u03C4\u03C5\u03C6\u03C7\u03C8\u03C9\u03C3';
+    cyrillic_capitals CONSTANT text :=
+        E'\u0402\u0404\u0405\u0406\u0408\u0409\u040A\u040B\u040F\u0410\u0411\u0412\u0413\u0414\u0415\u0416'
+        '\u0417\u0418\u041A\u041B\u041C\u041D\u041E\u041F\u0420\u0421\u0422\u0423\u0424\u0425\u0426\u0427'
+        '\u0428\u0429\u042A\u042B\u042C\u042D\u042E\u042F';
+    cyrillic_letters CONSTANT text :=
+        E'\u0452\u0454\u0455\u0456\u0458\u0459\u045A\u045B\u045F\u0430\u0431\u0432\u0433\u0434\u0435\u0436'
+        '\u0437\u0438\u043A\u043B\u043C\u043D\u043E\u043F\u0440\u0441\u0442\u0443\u0444\u0445\u0446\u0447'
+        '\u0448\u0449\u044A\u044B\u044C\u044D\u044E\u044F';
+    more_cyrillic_capitals CONSTANT text :=
+        E'\u0460\u0462\u0464\u0466\u0468\u046A\u046C\u046E\u0470\u0472\u0474\u0478\u047A\u047C\u047E\u0480'
+        '\u048A\u048C\u048E\u0490\u0492\u0494\u0496\u0498\u049A\u049C\u049E\u04A0\u04A2\u04A4\u04A6\u04A8'
+        '\u04AA\u04AC\u04AE\u04B0\u04B2\u04B4\u04B6\u04B8\u04BA\u04BC\u04BE\u04C0\u04C3\u04C5\u04C7\u04C9'
+        '\u04CB\u04CD\u04D4\u04D8\u04E0\u04E8\u04F6\u04FA\u04FC\u04FE\u0500\u0502\u0504\u0506\u0508\u050A'
+        '\u050C\u050E\u0510\u0512\u0514\u0516\u0518\u051A\u051C\u051E\u0520\u0522\u0524\u0526\u0528\u052A'
+        '\u052C\u052E';
+    more_cyrillic_letters CONSTANT text :=
+        E'\u0461\u0463\u0465\u0467\u0469\u046B\u046D\u046F\u0471\u0473\u0475\u0479\u047B\u047D\u047F\u0481'
+        '\u048B\u048D\u048F\u0491\u0493\u0495\u0497\u0499\u049B\u049D\u049F\u04A1\u04A3\u04A5\u04A7\u04A9'
+        '\u04AB\u04AD\u04AF\u04B1\u04B3\u04B5\u04B7\u04B9\u04BB\u04BD\u04BF\u04CF\u04C4\u04C6\u04C8\u04CA'
+        '\u04CC\u04CE\u04D5\u04D9\u04E1\u04E9\u04F7\u04FB\u04FD\u04FF\u0501\u0503\u0505\u0507\u0509\u050B'
+        '\u050D\u050F\u0511\u0513\u0515\u0517\u0519\u051B\u051D\u051F\u0521\u0523\u0525\u0527\u0529\u052B'
+        '\u052D\u052F';
+    armenian_capitals CONSTANT text :=
+        E'\u0531\u0532\u0533\u0534\u0535\u0536\u0537\u0538\u0539\u053A\u053B\u053C\u053D\u053E\u053F\u0540'
+        '\u0541\u0542\u0543\u0544\u0545\u0546\u0547\u0548\u0549\u054A\u054B\u054C\u054D\u054E\u054F\u0550'
+        '\u0551\u0552\u0553\u0554\u0555\u0556';
+    armenian_letters CONSTANT text :=
+        E'\u0561\u0562\u0563\u0564\u0565\u0566\u0567\u0568\u0569\u056A\u056B\u056C\u056D\u056E\u056F\u0570'
+        '\u0571\u0572\u0573\u0574\u0575\u0576\u0577\u0578\u0579\u057A\u057B\u057C\u057D\u057E\u057F\u0580'
+        '\u0581\u0582\u0583\u0584\u0585\u0586';
+BEGIN
+    IF octet_length(folded) = length(folded) THEN
+        RETURN folded;
+    END IF;
+    folded := normalize(regexp_replace(normalize(folded, NFKD), marks, '', 'g'), NFC);
+    IF folded ~ '[\u00C6-\u0142\u0152\u0153\u1E9E]' THEN
+        folded := replace(replace(folded, E'\u00DF', 'ss'), E'\u1E9E', 'ss');
+        folded := replace(replace(folded, E'\u00E6', 'ae'), E'\u00C6', 'ae');
+        folded := replace(replace(folded, E'\u0153', 'oe'), E'\u0152', 'oe');
+        folded := translate(
+            folded, E'\u00D8\u00F8\u0110\u0111\u0141\u0142\u0131\u00D0\u00F0\u0126\u0127', 'ooddlliddhh'
+        );
+    END IF;
+    IF folded ~ '[\u0391-\u03C2]' THEN
+        folded := translate(folded, greek_capitals, greek_letters);
+    END IF;
+    IF folded ~ '[\u0402-\u042F]' THEN
+        folded := translate(folded, cyrillic_capitals, cyrillic_letters);
+    END IF;
+    IF folded ~ '[\u0460-\u052F]' THEN
+        folded := translate(folded, more_cyrillic_capitals, more_cyrillic_letters);
+    END IF;
+    IF folded ~ '[\u0531-\u0556]' THEN
+        folded := translate(folded, armenian_capitals, armenian_letters);
+    END IF;
+    IF folded ~ '[\u0649-\u06F9]' THEN
+        folded := translate(
+            folded,
+            E'\u0649\u06CC\u06A9\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669'
+            '\u06F0\u06F1\u06F2\u06F3\u06F4\u06F5\u06F6\u06F7\u06F8\u06F9',
+            E'\u064A\u064A\u064301234567890123456789'
+        );
+    END IF;
+    -- Marks within words, and quotes of a phrase, as a keyboard has them.
+    RETURN left(
+        translate(
+            folded,
+            E'\u2018\u2019\u02BC\u2010\u2011\u2012\u2013\u201C\u201D\u201E\u00AB\u00BB',
+            '''''''----"""""'
+        ),
+        100000
+    );
+END
+$$;
+
+COMMENT ON FUNCTION public.search_fold(content text) IS 'Parley: a text without accents, in one Unicode form and in small letters, except for those from A to Z';
+
+CREATE FUNCTION public.search_list(folded text) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    SET standard_conforming_strings TO 'on'
+    AS $$
+DECLARE
+    spaced text COLLATE "C" := folded;
+    apart CONSTANT text COLLATE "C" := search_class('apart') || '+';
+    single CONSTANT text COLLATE "C" := search_class('single');
+    run CONSTANT text COLLATE "C" := search_class('paired') || '+';
+    words text[];
+    -- A text of random words costs the disk some 50 bytes each, for ever new ones.
+    most_words CONSTANT integer := 2000;
+    most_letters CONSTANT integer := 50;
+BEGIN
+    spaced := regexp_replace(spaced, apart, ' ', 'g');
+    IF octet_length(spaced) > length(spaced) THEN
+        spaced := regexp_replace(spaced, single, ' \& ', 'g');
+    END IF;
+    IF octet_length(spaced) = length(spaced) OR spaced !~ run THEN
+        words := array_remove(string_to_array(spaced, ' '), '');
+    ELSE
+        SELECT array_agg(pieces.word ORDER BY pieces.place, pieces.letter_place) INTO words
+        FROM (
+            SELECT
+                whole.place,
+                letters.letter_place,
+                CASE
+                    WHEN whole.word COLLATE "C" !~ run THEN whole.word
+                    ELSE letters.letter || coalesce(
+                        lead(letters.letter) OVER (PARTITION BY whole.place ORDER BY letters.letter_place), ''
+                    )
+                END AS word
+            FROM
+                unnest(array_remove(string_to_array(regexp_replace(spaced, run, ' \& ', 'g'), ' '), ''))
+                WITH ORDINALITY AS whole (word, place)
+            CROSS JOIN
+                LATERAL unnest(
+                    CASE
+                        WHEN whole.word COLLATE "C" ~ run THEN string_to_array(whole.word, NULL)
+                        ELSE ARRAY[whole.word]
+                    END
+                ) WITH ORDINALITY AS letters (letter, letter_place)
+        ) AS pieces;
+    END IF;
+    -- A longer word is cut, as it is in a search.
+    IF spaced ~ '[^ ]{51}' THEN
+        words := array(
+            SELECT left(each.word, most_letters)
+            FROM unnest(words) WITH ORDINALITY AS each (word, place)
+            ORDER BY each.place
+        );
+    END IF;
+    IF cardinality(words) > most_words THEN
+        words := words[:coalesce(
+            (
+                SELECT min(each.place) AS first_place
+                FROM unnest(words) WITH ORDINALITY AS each (word, place)
+                GROUP BY each.word
+                ORDER BY first_place
+                OFFSET most_words
+                LIMIT 1
+            ) - 1,
+            cardinality(words)
+        )];
+    END IF;
+    RETURN coalesce(words, '{}');
+END
+$$;
+
+COMMENT ON FUNCTION public.search_list(folded text) IS 'Parley: the words of a folded text in order; of scripts without spaces, their characters or pairs of letters';
+
+CREATE FUNCTION public.search_parts(folded text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    SET standard_conforming_strings TO 'on'
+    AS $$
+DECLARE
+    parts text := '';
+    -- Of each kind.
+    most_parts CONSTANT integer := 200;
+    most_letters CONSTANT integer := 50;
+    -- The last place that a tsvector knows.
+    last_place CONSTANT integer := 16383;
+    is_mixed CONSTANT text COLLATE "C" := '[a-z][A-Z]|[A-Za-z][0-9]|[0-9][A-Za-z]';
+    -- Words that are joined by apostrophes and hyphens, and digits that are joined by these, by dots or by commas.
+    joined CONSTANT text COLLATE "C" :=
+        '[0-9]+(?:[.,''-][0-9]+)+'
+        '|[A-Za-z0-9\u00C0-\u0DFF\u1E00-\u1FFF]+(?:[''-][A-Za-z0-9\u00C0-\u0DFF\u1E00-\u1FFF]+)+';
+BEGIN
+    IF folded COLLATE "C" ~ is_mixed THEN
+        parts := concat_ws(' ', parts, (
+            SELECT string_agg(
+                '''' || lower(part.found[1] COLLATE "C") || ''':' || least(each.place, last_place), ' '
+            )
+            FROM (
+                SELECT
+                    listed.word COLLATE "C" AS word,
+                    listed.place
+                FROM unnest(search_list(folded)) WITH ORDINALITY AS listed (word, place)
+                WHERE
+                    listed.word COLLATE "C" ~ is_mixed
+                    -- A key or a hash has no parts that anybody looks for.
+                    AND listed.word COLLATE "C" !~ '([0-9]+[A-Za-z]+){4}'
+                ORDER BY listed.place
+                LIMIT most_parts
+            ) AS each
+            CROSS JOIN
+                LATERAL regexp_matches(each.word, '[A-Z]+(?![a-z])|[A-Z]?[^A-Z0-9]+|[0-9]+', 'g') AS part (found)
+        ));
+    END IF;
+    IF folded COLLATE "C" ~ '[^ ][-''.,][^ ]' THEN
+        parts := concat_ws(' ', parts, (
+            SELECT string_agg(
+                '''' || lower(left(translate(each.found[1], '-''.,', ''), most_letters) COLLATE "C") || '''', ' '
+            )
+            FROM (
+                SELECT matches.found
+                FROM regexp_matches(folded COLLATE "C", joined, 'g') AS matches (found)
+                LIMIT most_parts
+            ) AS each
+        ));
+    END IF;
+    IF folded COLLATE "C" ~ '[A-Za-z](?:\+\+|#)|\.[A-Za-z]' THEN
+        parts := concat_ws(' ', parts, (
+            SELECT string_agg('''' || lower(left(each.found[1], most_letters) COLLATE "C") || '''', ' ')
+            FROM (
+                SELECT matches.found
+                FROM regexp_matches(
+                    folded COLLATE "C", '[A-Za-z]+(?:\+\+|#)(?![A-Za-z0-9#+])|\.[A-Za-z][A-Za-z0-9]*', 'g'
+                ) AS matches (found)
+                LIMIT most_parts
+            ) AS each
+        ));
+    END IF;
+    RETURN parts;
+END
+$$;
+
+COMMENT ON FUNCTION public.search_parts(folded text) IS 'Parley: parts of words, words without the marks in them, and words with marks';
+
+CREATE FUNCTION public.search_query(query text) RETURNS TABLE(words tsquery, coarse tsquery, is_exact boolean, needed text[], marked text[])
+    LANGUAGE plpgsql IMMUTABLE ROWS 1 PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    SET standard_conforming_strings TO 'on'
+    SET client_min_messages TO 'warning'
+    AS $_$
+DECLARE
+    paired CONSTANT text COLLATE "C" := search_class('paired');
+    unspaced CONSTANT text COLLATE "C" := format('(?:%s|%s)+', search_class('single'), paired);
+    term_pattern CONSTANT text COLLATE "C" := '(-*)(?:"([^"]*)"|([^\s"-][^\s"]*|"))';
+    -- The next two as in search_parts.
+    joined_pattern CONSTANT text COLLATE "C" := '^[^A-Za-z0-9\u00C0-\u1FFF]*('
+    '[0-9]+(?:[.,''-][0-9]+)+'
+    '|[A-Za-z0-9\u00C0-\u0DFF\u1E00-\u1FFF]+(?:[''-][A-Za-z0-9\u00C0-\u0DFF\u1E00-\u1FFF]+)+'
+    ')[^A-Za-z0-9\u00C0-\u1FFF]*$';
+    marked_pattern CONSTANT text COLLATE "C"
+    := '[A-Za-z]+(?:\+\+|#)(?![A-Za-z0-9#+])|(?<![A-Za-z0-9])\.[A-Za-z][A-Za-z0-9]*';
+    most_letters CONSTANT integer := 50;
+    signs text[];
+    phrases text[];
+    bodies text[];
+    last_term integer;
+    is_last boolean;
+    body text COLLATE "C";
+    list text[];
+    word text COLLATE "C";
+    place integer;
+    lexeme tsquery;
+    lexeme_count integer;
+    -- Of one term, of all since the last "or", and of those before it.
+    term_words tsquery;
+    term_coarse tsquery;
+    group_words tsquery := '';
+    group_coarse tsquery := '';
+    earlier_words tsquery := '';
+    earlier_coarse tsquery := '';
+    -- An alternative of which the index knows nothing.
+    is_open boolean := FALSE;
+    is_plain boolean := TRUE;
+BEGIN
+    is_exact := TRUE;
+    needed := '{}';
+    marked := '{}';
+    -- A quoted phrase, or anything between spaces. A quote without its pair is a mark like others.
     SELECT
-        to_tsvector('pg_catalog.simple', left(content, 100000))
-        || array_to_tsvector(ARRAY[chr(1) || owner_id]);
+        array_agg(terms.found[1] ORDER BY terms.place),
+        array_agg(terms.found[2] ORDER BY terms.place),
+        array_agg(terms.found[3] ORDER BY terms.place),
+        max(terms.place) FILTER (WHERE search_list(coalesce(terms.found[2], terms.found[3])) <> '{}')
+    INTO signs, phrases, bodies, last_term
+    FROM regexp_matches(search_fold(query) COLLATE "C", term_pattern, 'g') WITH ORDINALITY AS terms (found, place);
+
+    FOR term IN 1 .. coalesce(last_term, 0) LOOP
+        -- OR is an operator between two words, and a word elsewhere.
+        IF
+            lower(bodies[term] COLLATE "C") = 'or' AND signs[term] = ''
+            AND numnode(group_words) > 0 AND term < last_term
+        THEN
+            earlier_words := earlier_words || group_words;
+            is_open := is_open OR numnode(group_coarse) = 0;
+            earlier_coarse := earlier_coarse || group_coarse;
+            group_words := '';
+            group_coarse := '';
+            is_plain := FALSE;
+            CONTINUE;
+        END IF;
+        is_last := term = last_term AND signs[term] = '';
+        body := coalesce(phrases[term], bodies[term]);
+        list := search_list(lower(body COLLATE "C"));
+        term_words := '';
+        term_coarse := '';
+        lexeme_count := 0;
+        FOR item IN 1 .. cardinality(list) LOOP
+            word := list[item];
+            IF length(word) = 1 AND word ~ paired THEN
+                -- The last letter of several stands in the pair before.
+                CONTINUE WHEN item > 1 AND list[item - 1] LIKE '_' || word AND list[item - 1] COLLATE "C" ~ paired;
+                word := word || '*';
+            ELSIF is_last AND item = cardinality(list) AND word !~ unspaced THEN
+                word := word || '*';
+            END IF;
+            lexeme := format(CASE WHEN word LIKE '%*' THEN '''%s'':*' ELSE '''%s''' END, rtrim(word, '*'))::tsquery;
+            term_words := CASE
+                WHEN lexeme_count = 0 THEN lexeme
+                ELSE tsquery_phrase(term_words, lexeme, item - place)
+            END;
+            term_coarse := term_coarse && lexeme;
+            lexeme_count := lexeme_count + 1;
+            place := item;
+            IF signs[term] = '' THEN
+                needed := needed || ('%' || rtrim(word, '*') || '%');
+                marked := CASE WHEN word ~ unspaced THEN marked ELSE marked || word::text END;
+            END IF;
+        END LOOP;
+        IF signs[term] = '' THEN
+            marked := marked || array(
+                SELECT found.parts[1] FROM regexp_matches(body, unspaced, 'g') AS found (parts)
+            );
+        END IF;
+        is_exact := is_exact AND lexeme_count < 2;
+        -- As search_parts finds them: foo-bar as foobar too.
+        word := lower(
+            left(translate(substring(bodies[term] FROM joined_pattern), '-''.,', ''), most_letters) COLLATE "C"
+        );
+        IF word IS NOT NULL THEN
+            lexeme := format(CASE WHEN is_last THEN '''%s'':*' ELSE '''%s''' END, word)::tsquery;
+            term_words := term_words || lexeme;
+            term_coarse := term_coarse || lexeme;
+            IF signs[term] = '' THEN
+                marked := marked || (word || CASE WHEN is_last THEN '*' ELSE '' END);
+            END IF;
+        END IF;
+        -- C++ as nothing else.
+        FOR word IN
+            SELECT lower(left(found.parts[1], most_letters) COLLATE "C")
+            FROM regexp_matches(body, marked_pattern, 'g') AS found (parts)
+        LOOP
+            lexeme := format(
+                CASE WHEN is_last AND word LIKE '.%' THEN '''%s'':*' ELSE '''%s''' END, word
+            )::tsquery;
+            term_words := term_words && lexeme;
+            term_coarse := term_coarse && lexeme;
+            lexeme_count := lexeme_count + 1;
+            IF signs[term] = '' THEN
+                needed := needed || ('%' || ltrim(word, '.') || '%');
+                marked := array_remove(marked, rtrim(ltrim(word, '.'), '+#')) || word::text;
+            END IF;
+        END LOOP;
+        IF signs[term] = '' THEN
+            group_words := group_words && term_words;
+            group_coarse := group_coarse && term_coarse;
+        ELSIF lexeme_count > 0 THEN
+            is_plain := FALSE;
+            group_words := group_words && !!term_words;
+            -- A text may have all words of a phrase, and not the phrase.
+            IF lexeme_count = 1 THEN
+                group_coarse := group_coarse && !!term_coarse;
+            END IF;
+        END IF;
+    END LOOP;
+    words := earlier_words || group_words;
+    coarse := CASE
+        WHEN is_open OR numnode(group_coarse) = 0 THEN ''::tsquery
+        ELSE earlier_coarse || group_coarse
+    END;
+    IF NOT is_plain THEN
+        needed := '{}';
+    END IF;
+    RETURN NEXT;
+END
+$_$;
+
+COMMENT ON FUNCTION public.search_query(query text) IS 'Parley: what a text must have that a search finds';
+
+CREATE FUNCTION public.search_vector(owner_id text, content text) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    folded CONSTANT text := search_fold(content);
+    parts CONSTANT text := search_parts(folded);
+    words CONSTANT tsvector := array_to_tsvector(search_list(lower(folded COLLATE "C")) || (chr(1) || owner_id));
+BEGIN
+    IF parts = '' THEN
+        RETURN words;
+    END IF;
+    RETURN words || parts::tsvector;
+END
 $$;
 
 COMMENT ON FUNCTION public.search_vector(owner_id text, content text) IS 'Parley: the words of a text, and its owner as one of them';
+
+CREATE FUNCTION public.search_words(content text) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    folded CONSTANT text := search_fold(content);
+    -- The last place that a tsvector knows.
+    last_place CONSTANT integer := 16383;
+BEGIN
+    RETURN concat_ws(' ', search_parts(folded), (
+        SELECT string_agg('''' || each.word || ''':' || least(each.place, last_place), ' ')
+        FROM unnest(search_list(lower(folded COLLATE "C"))) WITH ORDINALITY AS each (word, place)
+    ))::tsvector;
+END
+$$;
+
+COMMENT ON FUNCTION public.search_words(content text) IS 'Parley: the words of a text, with their places';
 
 CREATE FUNCTION public.sign_out_everywhere() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2637,6 +3747,7 @@ COMMENT ON FUNCTION public.sign_out_everywhere() IS 'Parley: ends all tokens of 
 
 CREATE FUNCTION public.store_message_files(conversation_id uuid, user_id text, message_id text, turn_id uuid, file_ids uuid[], media_types text[], filenames text[], contents bytea[], max_user_bytes bigint, max_message_bytes bigint, now timestamp with time zone) RETURNS integer
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -2829,6 +3940,7 @@ COMMENT ON FUNCTION public.store_message_files(conversation_id uuid, user_id tex
 
 CREATE FUNCTION public.store_stream_batches(conversation_ids uuid[], user_ids text[], turn_ids uuid[], lease_seconds double precision[], first_parts integer[], part_counts integer[], parts text[], now timestamp with time zone) RETURNS TABLE(turn_id uuid, is_held boolean, is_stopped boolean, is_stored boolean, is_followed boolean, lost_from integer)
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
@@ -2960,6 +4072,7 @@ COMMENT ON FUNCTION public.store_stream_batches(conversation_ids uuid[], user_id
 CREATE FUNCTION public.told_files(conversation_id uuid, user_id text, turn_id uuid, message_row_id bigint, files jsonb, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer) RETURNS json
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -3081,8 +4194,20 @@ CREATE FUNCTION public.user_state(user_id text, token_issued_at timestamp with t
             INTO stored_user
             FROM users
             WHERE users.id = user_state.user_id;
+            -- By itself, because an expression with a query in it is slower than one without, also where it is not run.
+            IF NOT FOUND THEN
+                IF user_id IS NOT NULL AND EXISTS (
+                    SELECT FROM deleted_users
+                    WHERE
+                        deleted_users.id_hash = sha256(convert_to(user_state.user_id, 'UTF8'))
+                        AND deleted_users.deleted_at > coalesce(token_issued_at, '-infinity')
+                        AND deleted_users.ends_at > now()
+                ) THEN
+                    RETURN 'deleted';
+                END IF;
+                RETURN NULL;
+            END IF;
             RETURN CASE
-                WHEN NOT FOUND THEN NULL
                 WHEN NOT stored_user.is_active THEN 'inactive'
                 WHEN coalesce(token_issued_at, '-infinity') < stored_user.tokens_valid_from THEN 'signed_out'
                 ELSE 'active'
@@ -3214,6 +4339,20 @@ COMMENT ON COLUMN public.conversations.claimed_at IS 'When its owner took it ove
 COMMENT ON COLUMN public.conversations.message_count IS 'Current messages, without system messages; NULL: unknown, so readers count: set it to NULL when you write messages by hand';
 
 COMMENT ON COLUMN public.conversations.last_message IS 'The beginning of the last of them; unknown with message_count';
+
+CREATE TABLE public.deleted_users (
+    id_hash bytea NOT NULL,
+    deleted_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.deleted_users IS 'Parley: users that were deleted; their earlier tokens are refused until ends_at';
+
+COMMENT ON COLUMN public.deleted_users.id_hash IS 'SHA-256 of the user''s id';
+
+COMMENT ON COLUMN public.deleted_users.deleted_at IS 'Tokens issued before are refused with 403';
+
+COMMENT ON COLUMN public.deleted_users.ends_at IS '30 days after deleted_at: the clean-up deletes the row then';
 
 CREATE TABLE public.finished_streams (
     conversation_id uuid NOT NULL,
@@ -3451,6 +4590,9 @@ ALTER TABLE public.chat_messages
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT conversations_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.deleted_users
+    ADD CONSTRAINT deleted_users_pkey PRIMARY KEY (id_hash);
+
 ALTER TABLE ONLY public.finished_streams
     ADD CONSTRAINT finished_streams_pkey PRIMARY KEY (conversation_id, turn_id);
 
@@ -3499,7 +4641,7 @@ CREATE INDEX idx_chat_messages_search ON public.chat_messages USING gin (public.
 
 CREATE INDEX idx_chat_messages_system ON public.chat_messages USING btree (conversation_id) WHERE ((role)::text = 'system'::text);
 
-CREATE INDEX idx_chat_messages_user_id ON public.chat_messages USING btree (user_id, created_at);
+CREATE INDEX idx_chat_messages_user_id ON public.chat_messages USING btree (user_id, created_at, id);
 
 CREATE INDEX idx_conversations_created_at ON public.conversations USING btree (created_at);
 
@@ -3512,6 +4654,8 @@ CREATE INDEX idx_conversations_updated_at ON public.conversations USING btree (u
 CREATE INDEX idx_conversations_user_id ON public.conversations USING btree (user_id, updated_at DESC, id DESC);
 
 CREATE INDEX idx_conversations_user_status ON public.conversations USING btree (user_id, status, updated_at DESC, id DESC);
+
+CREATE INDEX idx_deleted_users_ends_at ON public.deleted_users USING btree (ends_at);
 
 CREATE INDEX idx_finished_streams_ended_at ON public.finished_streams USING btree (ended_at);
 
@@ -3544,6 +4688,10 @@ CREATE TRIGGER delete_files_of_messages AFTER DELETE ON public.chat_messages REF
 COMMENT ON TRIGGER delete_files_of_messages ON public.chat_messages IS 'Parley: files go with the last message that has them, in the same transaction';
 
 CREATE TRIGGER forget_message_counts AFTER DELETE ON public.chat_messages REFERENCING OLD TABLE AS deleted_messages FOR EACH STATEMENT EXECUTE FUNCTION public.forget_message_counts();
+
+CREATE TRIGGER remember_deleted_users AFTER DELETE ON public.users REFERENCING OLD TABLE AS gone_users FOR EACH STATEMENT EXECUTE FUNCTION public.remember_deleted_users();
+
+COMMENT ON TRIGGER remember_deleted_users ON public.users IS 'Parley: the tokens of a user end with the user, in the same transaction';
 
 ALTER TABLE ONLY public.chat_files
     ADD CONSTRAINT chat_files_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
@@ -3588,6 +4736,8 @@ ALTER TABLE public.chat_files ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.chat_messages ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.conversations ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.deleted_users ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.finished_streams ENABLE ROW LEVEL SECURITY;
 

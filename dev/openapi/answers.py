@@ -433,16 +433,24 @@ class ExportRow(Answered):
     type: ExportedRow
 
 
+class ExportCursor(Answered):
+    """A line between rows: where to go on, if the connection breaks before the next such line."""
+
+    type: Literal["cursor"]
+    cursor: str
+
+
 class ExportEnd(Answered):
-    """The last line of the export. Without it, or with `complete` false, it was cut."""
+    """The last line. With `complete` false the rest is missing: `cursor` goes on with it."""
 
     type: Literal["end"]
     complete: bool
+    cursor: str = ""
     code: str = ""
     detail: str = ""
 
 
-type ExportLine = ExportRow | ExportEnd
+type ExportLine = ExportRow | ExportCursor | ExportEnd
 
 
 class DatabaseHealth(Answered):

@@ -9,6 +9,7 @@ from dev.openapi.problems import problem_responses
 from dev.openapi.schemas import REF, Schema, parameters_in
 from lib.identity.conversation_keys import HEADER, KEY
 from lib.problems import (
+    AccountDeleted,
     AccountInactive,
     AccountUnknown,
     DatabaseNotMigrated,
@@ -40,7 +41,13 @@ CONVERSATION_KEY: Schema = {
     "description": "The key of a conversation without an owner; where it has one, the id alone "
     "does not reach it.",
 }
-BY_TOKEN = (Unauthenticated, IdentityProviderUnavailable, AccountInactive, AccountUnknown)
+BY_TOKEN = (
+    Unauthenticated,
+    IdentityProviderUnavailable,
+    AccountInactive,
+    AccountDeleted,
+    AccountUnknown,
+)
 OF_BODIES = (MalformedRequest, PayloadTooLarge, UnsupportedMediaType, InvalidRequest)
 OF_DATABASE = (DatabaseUnavailable, DatabaseTooSlow, DatabaseNotMigrated)
 

@@ -18,6 +18,7 @@ from lib.conversations.changes import (
 )
 from lib.conversations.export import export_everything
 from lib.conversations.listing import (
+    AnyQuery,
     ConversationSummary,
     ListQuery,
     list_conversations,
@@ -25,8 +26,9 @@ from lib.conversations.listing import (
 )
 from lib.database.client import database
 from lib.http.bodies import has_body, read_body, read_json
+from lib.http.cursors import MAX_SIGNED_CHARS
 from lib.http.ids import CHAT_ID, conversation_id_of
-from lib.http.queries import one_of, parameter, parse_query, query_string
+from lib.http.queries import Reader, one_of, parameter, parse_query, query_string, text
 from lib.http.responses import json_response
 from lib.identity.callers import Caller, caller_of, user_of
 from lib.identity.conversation_keys import HEADER, new_key
@@ -35,8 +37,18 @@ from lib.problems import ConversationKeyRequired, InvalidRequest, Unauthenticate
 NO_FIELDS = "POST takes no fields: a conversation begins with its first message, to POST /api/chat."
 
 
+# Of the list or of the export: which one, the other parameters tell.
+ANY_CURSOR = Reader(
+    text(1, MAX_SIGNED_CHARS).read,
+    type="string",
+    minLength=1,
+    maxLength=MAX_SIGNED_CHARS,
+    description="The `next_cursor` of the page before; with `export` the `cursor` of a line.",
+)
+
+
 @query_string
-class ReadQuery(ListQuery):
+class ReadQuery(AnyQuery):
     """The query of GET: for one conversation, for the export, or for a page of many.
 
     All parameters must be valid, also those of the other uses.
@@ -48,6 +60,7 @@ class ReadQuery(ListQuery):
 
     id: str | None = parameter(CHAT_ID, default=None)
     export: Literal["true"] | None = parameter(one_of("true"), default=None)
+    cursor: str | None = parameter(ANY_CURSOR, default=None)
 
 
 @query_string
@@ -70,13 +83,14 @@ async def read(request: Request) -> ASGIApp:
         conversation_id = conversation_id_of(query.id, caller)
         return _response(await find_conversation(database(), caller, conversation_id))
     if query.export is not None:
-        return await export_everything(database(), caller)
-    if query.q is None:
-        return json_response(await list_conversations(database(), caller, query))
-    if query.cursor is not None:
+        return await export_everything(database(), caller, query.cursor)
+    page = parse_query(request, ListQuery)
+    if page.q is None:
+        return json_response(await list_conversations(database(), caller, page))
+    if page.cursor is not None:
         errors = [{"field": "cursor", "detail": "does not go with q: a search has one page"}]
         raise InvalidRequest(errors=errors)
-    return json_response(await search_conversations(database(), caller, query))
+    return json_response(await search_conversations(database(), caller, page))
 
 
 async def begin(request: Request) -> Response:

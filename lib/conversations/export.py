@@ -1,7 +1,16 @@
-"""The export: all data of one user, as JSON lines."""
+"""The export: all data of one user, as JSON lines, in one response or in several.
 
+The rows of a kind come in the order of columns that never change, and a cursor is the place of the
+last row that was sent. So a row that is there from the first request to the last one is exported
+once, whatever is added or deleted in between. A row that is added meanwhile is exported, unless its
+place was passed.
+"""
+
+import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -11,17 +20,24 @@ from starlette.types import Receive, Scope, Send
 
 from lib.database.client import Database
 from lib.database.statements import Statement
+from lib.http.cursors import Column, read_signed_cursor, signed_cursor
 from lib.identity.callers import Caller
 from lib.identity.clients import hashed
-from lib.problems import Problem
+from lib.problems import InvalidRequest, Problem
 from lib.runtime.log import log
 from lib.runtime.trace import trace
 from lib.settings import settings
 
+# The rows of the first batch of each kind, and the most of a later one.
 BATCH = 200
-# For long rows: a message may hold megabytes of images, and a stream holds an answer.
-SMALL_BATCH = 20
-# The `type` of each line but the last, which has the type `end`.
+MAX_BATCH = 2000
+# The bytes of a batch. A batch of a slow reader is small, so that the export ends in time with a
+# cursor; one of a fast reader is large, because each costs a round trip.
+FIRST_BYTES, MIN_BYTES, MAX_BYTES = 256 * 1024, 32 * 1024, 1536 * 1024
+QUICK_SECONDS, SLOW_SECONDS = 0.5, 2.0
+# A line with a cursor follows so many bytes: what a reader gets twice, whose connection broke.
+CURSOR_BYTES = 2 * 1024 * 1024
+# The `type` of each line, but for `cursor`, and `end` of the last one.
 type Kind = Literal[
     "user",
     "quota",
@@ -110,6 +126,7 @@ class FileRow:
 class FileBytesRow:
     """The row of export_file_bytes."""
 
+    byte_count: int
     content: str
 
 
@@ -132,37 +149,119 @@ EXPORT_FILES = Statement("conversations/export_files", FileRow, timeout_ms=TIMEO
 EXPORT_FILE_BYTES = Statement(
     "conversations/export_file_bytes", FileBytesRow, timeout_ms=TIMEOUT_MS
 )
-# Of one line. A multiple of 3, so that the lines of a file join to one text in base64.
-LINE_BYTES = 1_500_000
-LONG_ROWS = (EXPORT_MESSAGES, EXPORT_FINISHED_STREAMS)
 
 
-async def export_everything(database: Database, caller: Caller) -> "Export":
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The rows of one kind.
+
+    Attributes:
+        statement: reads a batch of them.
+        order: the columns of their order, with the types that a cursor has of them.
+        are_long: one may hold megabytes, so the statement ends a batch by its bytes.
+        most: rows of a batch.
+    """
+
+    statement: Statement[Any]
+    order: dict[str, type[Column]]
+    are_long: bool = False
+    most: int = MAX_BATCH
+
+
+SECTIONS: dict[Kind, Section] = {
+    "conversation": Section(EXPORT_CONVERSATIONS, {"id": UUID}),
+    "message": Section(EXPORT_MESSAGES, {"created_at": datetime, "id": int}, are_long=True),
+    "task": Section(EXPORT_TASKS, {"id": str}),
+    "tool_run": Section(EXPORT_TOOL_RUNS, {"created_at": datetime, "run_key": str}, most=BATCH),
+    "stream_batch": Section(
+        EXPORT_STREAM_BATCHES, {"conversation_id": UUID, "first_part": int}, most=BATCH
+    ),
+    "finished_stream": Section(
+        EXPORT_FINISHED_STREAMS, {"conversation_id": UUID, "turn_id": UUID}, are_long=True
+    ),
+    "file": Section(EXPORT_FILES, {"id": UUID}, most=BATCH),
+}
+# A place within a file: its id, and the first of its bytes that were not sent.
+IN_FILE = (UUID, int)
+# A place before the first row of a kind has no columns.
+PLACES: dict[str, tuple[tuple[type[Column], ...], ...]] = {
+    "file_bytes": (IN_FILE,),
+    **{kind: ((), tuple(section.order.values())) for kind, section in SECTIONS.items()},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The place of an export: behind a row of a kind, or before the first one."""
+
+    kind: Kind
+    row: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some lines, and the place behind them; None: they are the last ones."""
+
+    lines: bytes
+    next_place: Place | None
+
+
+class Pace:
+    """The size of the next batch: it grows while batches are read and sent quickly."""
+
+    def __init__(self) -> None:
+        """Start with small batches."""
+        self.bytes = FIRST_BYTES
+
+    def adapt(self, seconds: float) -> None:
+        """Take the time that the reading or the sending of the last batch took."""
+        if seconds < QUICK_SECONDS:
+            self.bytes = min(2 * self.bytes, MAX_BYTES)
+        elif seconds > SLOW_SECONDS:
+            self.bytes = max(self.bytes // 2, MIN_BYTES)
+
+
+async def export_everything(database: Database, caller: Caller, cursor: str | None) -> "Export":
     """Return the response that streams all data of a user, as one JSON object a line.
 
-    Each line has a `type` (see `Kind`) and the columns of a row. The last line is
-    `{"type": "end", "complete": true}`: a stream without it was cut. One round trip a batch.
+    Each line has a `type` (see `Kind`) and the columns of a row. A line `{"type": "cursor",
+    "cursor"}` comes every few megabytes: an export whose connection broke goes on from there. The
+    last line is `{"type": "end", "complete": true}`, or has `complete` false and the cursor of the
+    rest, because the function's time is over or a problem has come. One round trip a batch.
+
+    Args:
+        database: the database.
+        caller: the user.
+        cursor: of an earlier export of this user; None: from the beginning.
 
     Raises:
+        InvalidRequest: when the cursor is none of this user's.
         Problem: see `Database.run_as`; a problem after the first batch becomes the last line.
     """
-    batches = _batches(database, caller)
+    reading = _Reading(database, caller)
+    batches = reading.batches_from(None if cursor is None else _place(cursor, caller))
     # The first batch is read before the status is sent, so that an account that is switched off
     # gets a 403.
-    return Export(await anext(batches), batches)
+    return Export(await anext(batches), batches, reading.pace, caller)
 
 
 class Export:
-    """The response. It reads each batch while it sends, so it needs the memory of one."""
+    """The response. It reads the next batch while it sends one, so it needs the memory of two."""
 
-    def __init__(self, first_batch: bytes, later_batches: AsyncIterator[bytes]) -> None:
-        """Take the lines of the first batch, and those of the batches that are still to be read."""
-        self._first_batch = first_batch
-        self._later_batches = later_batches
+    def __init__(
+        self, first: Batch, later: AsyncGenerator[Batch], pace: Pace, caller: Caller
+    ) -> None:
+        """Take the first batch, those that are still to be read, and what their size goes by."""
+        self._first = first
+        self._later = later
+        self._pace = pace
+        self._caller = caller
+        # Of the last batch.
+        self._seconds = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send all batches, and the last line."""
-        del scope, receive
+        """Send batches while the reader is there and time is left, and then the last line."""
+        del scope
         headers = {
             "content-type": "application/x-ndjson; charset=utf-8",
             "content-disposition": 'attachment; filename="export.jsonl"',
@@ -170,88 +269,178 @@ class Export:
         }
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
-        await send({"type": "http.response.body", "body": self._first_batch, "more_body": True})
-        async for batch in _with_end(self._later_batches):
-            await send({"type": "http.response.body", "body": batch, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        leaving = asyncio.create_task(_left(receive))
+        try:
+            async with aclosing(self._later):
+                end = await self._send_batches(send, leaving)
+        finally:
+            leaving.cancel()
+        await send({"type": "http.response.body", "body": _json_line(end)})
 
-
-async def _with_end(batches: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield batches of lines, then the last line, which tells whether the export is complete."""
-    end: dict[str, Any] = {"type": "end", "complete": True}
-    try:
-        async for batch in batches:
-            yield batch
-    except Exception as error:  # noqa: BLE001 (the status is sent, so this is the last resort)
-        problem = error if isinstance(error, Problem) else Problem()
-        trace().code = problem.code
-        log("export_failed", error=error, code=problem.code)
-        end = {"type": "end", "complete": False, "code": problem.code, "detail": problem.detail}
-    yield json.dumps(end).encode() + b"\n"
-
-
-async def _batches(database: Database, caller: Caller) -> AsyncIterator[bytes]:
-    """Yield batches of lines: the profile first, even if it is empty."""
-    user = {"user_id": caller.user_id}
-    unexpired = user | {"retention_days": settings().retention_days, "now": None}
-    subject = hashed("user", caller.user_id or "")
-    profile = await database.run_as(
-        caller, None, EXPORT_PROFILE(user_id=caller.user_id, quota_subject=subject, now=None)
-    )
-    yield b"".join(_line(row.kind, row.content) for row in profile)
-    # The statement of each kind, the columns of its order, and its parameters.
-    exports: list[tuple[Kind, Statement[Any], tuple[str, ...], dict[str, Any]]] = [
-        ("conversation", EXPORT_CONVERSATIONS, ("id",), unexpired),
-        ("message", EXPORT_MESSAGES, ("created_at", "id"), unexpired),
-        ("task", EXPORT_TASKS, ("id",), user),
-        ("tool_run", EXPORT_TOOL_RUNS, ("created_at", "run_key"), unexpired),
-        ("stream_batch", EXPORT_STREAM_BATCHES, ("conversation_id", "first_part"), unexpired),
-        ("finished_stream", EXPORT_FINISHED_STREAMS, ("conversation_id", "turn_id"), unexpired),
-    ]
-    for kind, statement, order, parameters in exports:
-        last_row: Any = None
+    async def _send_batches(self, send: Send, leaving: asyncio.Task[None]) -> dict[str, Any]:
+        """Send batches; return the last line."""
+        batch, bytes_since_cursor = self._first, 0
         while True:
-            size = SMALL_BATCH if statement in LONG_ROWS else BATCH
-            position = {
-                f"cursor_{column}": last_row and getattr(last_row, column) for column in order
-            }
-            rows = await database.run_as(
-                caller, None, statement(**parameters, **position, batch_size=size)
-            )
-            yield b"".join(_line(kind, row.content) for row in rows)
-            if len(rows) < size:
-                break
-            last_row = rows[-1]
-    async for batch in _file_batches(database, caller, unexpired):
-        yield batch
+            started_at = time.monotonic()
+            is_last = batch.next_place is None or leaving.done() or not self._has_time(started_at)
+            reading = None if is_last else asyncio.create_task(anext(self._later))
+            try:
+                bytes_since_cursor += len(batch.lines)
+                lines = batch.lines
+                if reading is not None and bytes_since_cursor >= CURSOR_BYTES:
+                    lines += _json_line({"type": "cursor", "cursor": self._cursor(batch)})
+                    bytes_since_cursor = 0
+                await send({"type": "http.response.body", "body": lines, "more_body": True})
+                if reading is None:
+                    return self._end(batch)
+                next_batch = await reading
+            except Exception as error:  # noqa: BLE001 (the status is sent, so this is the last resort)
+                problem = error if isinstance(error, Problem) else Problem()
+                trace().code = problem.code
+                log("export_failed", error=error, code=problem.code)
+                return self._end(batch) | {"code": problem.code, "detail": problem.detail}
+            finally:
+                if reading is not None and not reading.done():
+                    reading.cancel()
+                    await asyncio.wait([reading])
+            self._seconds = time.monotonic() - started_at
+            self._pace.adapt(self._seconds)
+            batch = next_batch
+
+    def _has_time(self, now: float) -> bool:
+        """Tell whether there is time for another batch, though it takes twice that of the last."""
+        return now + 2 * self._seconds < trace().deadline.cut_at
+
+    def _end(self, batch: Batch) -> dict[str, Any]:
+        if batch.next_place is None:
+            return {"type": "end", "complete": True}
+        return {"type": "end", "complete": False, "cursor": self._cursor(batch)}
+
+    def _cursor(self, batch: Batch) -> str:
+        assert batch.next_place is not None
+        place = batch.next_place
+        return signed_cursor("export", self._caller.user_id or "", place.kind, *place.row)
 
 
-async def _file_batches(
-    database: Database, caller: Caller, parameters: dict[str, Any]
-) -> AsyncIterator[bytes]:
-    """Yield the files: each a line, and then lines with its bytes, which need the memory of one."""
-    last_id: UUID | None = None
-    while True:
-        files = await database.run_as(
-            caller, None, EXPORT_FILES(**parameters, cursor_id=last_id, batch_size=BATCH)
+class _Reading:
+    """Reads the rows of one user, kind by kind."""
+
+    def __init__(self, database: Database, caller: Caller) -> None:
+        self._database = database
+        self._caller = caller
+        self._user = {"user_id": caller.user_id}
+        self._unexpired = self._user | {"retention_days": settings().retention_days, "now": None}
+        self.pace = Pace()
+
+    async def batches_from(self, place: Place | None) -> AsyncGenerator[Batch]:
+        """Yield batches, the first one even if it is empty; None: from the profile on."""
+        kinds = list(SECTIONS)
+        if place is None:
+            place = Place(kinds[0])
+            yield Batch(await self._profile(), place)
+        if place.kind == "file_bytes":
+            file_id, first_byte = place.row
+            assert isinstance(file_id, UUID)
+            assert isinstance(first_byte, int)
+            async for batch in self._bytes_of(file_id, first_byte):
+                yield batch
+            place = Place("file", (file_id,))
+        row = place.row
+        for kind in kinds[kinds.index(place.kind) :]:
+            async for batch in self._rows(kind, row):
+                yield batch
+            row = ()
+        yield Batch(b"", None)
+
+    async def _profile(self) -> bytes:
+        call = EXPORT_PROFILE(
+            **self._user, quota_subject=hashed("user", self._caller.user_id or ""), now=None
         )
-        for file in files:
-            yield _line("file", file.content)
-            for first_byte in range(0, file.size, LINE_BYTES):
-                call = EXPORT_FILE_BYTES(
-                    user_id=caller.user_id,
-                    file_id=file.id,
-                    first_byte=first_byte,
-                    byte_count=LINE_BYTES,
-                )
-                # None, if the file was deleted meanwhile.
-                for row in await database.run_as(caller, None, call):
-                    yield _line("file_bytes", row.content)
-        if len(files) < BATCH:
-            break
-        last_id = files[-1].id
+        rows = await self._database.run_as(self._caller, None, call)
+        return b"".join(_line(row.kind, row.content) for row in rows)
+
+    async def _rows(self, kind: Kind, row: tuple[Column, ...]) -> AsyncGenerator[Batch]:
+        """Yield batches of the rows of a kind that stand behind a row; (): of all of them."""
+        section = SECTIONS[kind]
+        parameters = self._user if kind == "task" else self._unexpired
+        count = BATCH
+        while True:
+            max_bytes = self.pace.bytes
+            limits = {"batch_size": count} | ({"max_bytes": max_bytes} if section.are_long else {})
+            place = dict.fromkeys(section.order) | dict(zip(section.order, row, strict=False))
+            call = section.statement(
+                **parameters,
+                **{f"cursor_{column}": value for column, value in place.items()},
+                **limits,
+            )
+            rows = await self._database.run_as(self._caller, None, call)
+            lines = [_line(kind, each.content) for each in rows]
+            byte_count = sum(map(len, lines))
+            is_last = len(rows) < count and not (section.are_long and byte_count >= max_bytes)
+            if rows:
+                row = tuple(getattr(rows[-1], column) for column in section.order)
+            if kind == "file":
+                for line, file in zip(lines, rows, strict=True):
+                    yield Batch(line, Place("file_bytes", (file.id, 0)))
+                    async for batch in self._bytes_of(file.id, 0):
+                        yield batch
+            elif rows:
+                # Behind the last one not another look, or an account that is written to all the
+                # time would have an export without an end.
+                yield Batch(b"".join(lines), _next_kind(kind) if is_last else Place(kind, row))
+            if is_last:
+                return
+            # As many as the bytes allow, by the average of the last ones.
+            count = max(1, min(section.most, self.pace.bytes * len(rows) // max(byte_count, 1)))
+
+    async def _bytes_of(self, file_id: UUID, first_byte: int) -> AsyncGenerator[Batch]:
+        """Yield the bytes of a file from one on, in lines; none, if it was deleted meanwhile."""
+        while True:
+            # A multiple of 3, so that the lines of a file join to one text in base64.
+            wanted = self.pace.bytes // 4 * 3
+            call = EXPORT_FILE_BYTES(
+                **self._user, file_id=file_id, first_byte=first_byte, byte_count=wanted
+            )
+            rows = await self._database.run_as(self._caller, None, call)
+            if not rows or not rows[0].byte_count:
+                return
+            first_byte += rows[0].byte_count
+            yield Batch(
+                _line("file_bytes", rows[0].content), Place("file_bytes", (file_id, first_byte))
+            )
+            if rows[0].byte_count < wanted:
+                return
+
+
+def _next_kind(kind: Kind) -> Place:
+    kinds = list(SECTIONS)
+    return Place(kinds[kinds.index(kind) + 1])
+
+
+def _place(cursor: str, caller: Caller) -> Place:
+    """Read a cursor.
+
+    Raises:
+        InvalidRequest: when it is none of this caller's.
+    """
+    try:
+        kind, *row = read_signed_cursor("export", caller.user_id or "", cursor, PLACES)
+    except ValueError as error:
+        errors = [{"field": "cursor", "detail": str(error)}]
+        raise InvalidRequest(errors=errors) from error
+    return Place(kind, tuple(row))
+
+
+async def _left(receive: Receive) -> None:
+    """Wait until the reader has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _line(kind: Kind, content: str) -> bytes:
     """Return a row as a line. The database has made its JSON, which is not parsed again."""
     return f'{{"type": "{kind}", {content.removeprefix("{")}\n'.encode()
+
+
+def _json_line(content: dict[str, Any]) -> bytes:
+    return json.dumps(content).encode() + b"\n"

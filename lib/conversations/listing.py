@@ -54,8 +54,8 @@ SEARCH_CONVERSATIONS = Statement(
 
 
 @query_string
-class ListQuery:
-    """The query of GET /api/conversations for a page of the list or, with `q`, of a search.
+class AnyQuery:
+    """The parameters that GET /api/conversations checks for each of its uses.
 
     Attributes:
         q: searches for words, `"a phrase"`, `or`, `-not`.
@@ -65,8 +65,14 @@ class ListQuery:
         one_of("active", "archived", "all"), default="active"
     )
     limit: int = parameter(whole_number(1, 200), default=20)
-    cursor: tuple[datetime, UUID] | None = parameter(cursor(datetime, UUID), default=None)
     q: str | None = parameter(text(least=1, most=200), default=None)
+
+
+@query_string
+class ListQuery(AnyQuery):
+    """The query for a page of the list or, with `q`, of a search."""
+
+    cursor: tuple[datetime, UUID] | None = parameter(cursor(datetime, UUID), default=None)
 
 
 async def list_conversations(

@@ -1,12 +1,15 @@
 """The one place where an error of the database becomes a problem."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psycopg
 from psycopg import errors
+from psycopg_pool import PoolTimeout
 
+from lib.database.connecting import LASTING, ConnectFailedError
 from lib.identity.callers import Caller
 from lib.problems import (
+    AccountDeleted,
     AccountInactive,
     AccountUnknown,
     DatabaseNotMigrated,
@@ -25,9 +28,8 @@ from lib.problems import (
 )
 from lib.settings import settings
 
-# Not the statement's fault, and perhaps over in a moment: a lost connection, too long a wait for a
-# connection or a lock, a full disk, a server that only reads.
-TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
+# Those that may have lost the connection; whether they have, the connection itself tells.
+TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
 SIGNED_OUT = "You were signed out everywhere, or your password was changed. Sign in again."
 NO_BYTES_LEFT = (
     "With this file you would store more than you may in a day, so it was not stored. Send a "
@@ -42,6 +44,7 @@ RAISED: dict[str | None, Callable[[], Problem]] = {
     "PA006": NotFound,
     "PA007": SignOutUnavailable,
     "PA010": FileNotStored,
+    "PA014": AccountDeleted,
 }
 # Those whose DETAIL is a number.
 WITH_NUMBER = {"PA005", "PA009", "PA011", "PA012"}
@@ -50,6 +53,69 @@ NO_ROLE = (
     "The role of DATABASE_URL may not act as parley_app. The operator grants it: GRANT parley_app "
     "TO <role>. The role must also own Parley's tables, or be a member of the role that does."
 )
+NO_PRIVILEGE = (
+    "The database denies this application a privilege. The operator gives it back: "
+    "psql -X -f sql/migrate.sql, as the owner of Parley's tables; GET /api/health tells more."
+)
+NOT_FITTING = (
+    "The tables or functions of the database do not fit this version of the application. The "
+    "operator brings them up to date: psql -X -f sql/migrate.sql; GET /api/health tells more."
+)
+NUMBERS_TAKEN = (
+    "The database gives out numbers that rows have already, as after a move or a restore. The "
+    "operator sets its sequences right: psql -X -f sql/migrate.sql."
+)
+ENCODING = (
+    "The database cannot keep a character of this text, because its encoding is not UTF8. The "
+    "operator moves Parley to a database in UTF8."
+)
+REFUSED = (
+    "The database refuses this application. Only its operator can change that; the application's "
+    "log has the reason."
+)
+NO_CONNECTION_LEFT = "The database has no connection left at this moment. Try again soon."
+ALL_IN_USE = "Too many requests use the database at this moment. Try again soon."
+STARTING = "The database is starting or shutting down. Try again in a moment."
+NO_ROOM = "The database has no room left, so nothing was stored. Its operator has to make room."
+ONLY_READS = "The database only reads at present, so nothing can be stored. Try again later."
+ENDED_BY_HAND = "The operator of the database has ended this request. Try again in a moment."
+FAILING = "The database has an internal error. Try again; if it persists, tell the operator."
+# What a connect that failed, or an error of an open connection, means for the client. By SQLSTATE,
+# or by its first two characters, which are its class (PostgreSQL, "PostgreSQL Error Codes").
+PASSING: dict[str, tuple[str | None, int]] = {
+    "08": (None, 5),
+    "0A": (FAILING, 5),
+    "25": (FAILING, 5),
+    "25006": (ONLY_READS, 60),
+    "26": (FAILING, 1),
+    "28": (REFUSED, 60),
+    "34": (FAILING, 1),
+    "3D": (REFUSED, 60),
+    "40": (LOCKED, 1),
+    "53": (FAILING, 5),
+    "53100": (NO_ROOM, 60),
+    "53300": (NO_CONNECTION_LEFT, 5),
+    "54": (FAILING, 60),
+    "55": (FAILING, 5),
+    "55006": (LOCKED, 5),
+    "55P03": (LOCKED, 5),
+    "57": (None, 5),
+    "57P03": (STARTING, 5),
+    "57P04": (REFUSED, 60),
+    "58": (FAILING, 60),
+    "58030": (NO_ROOM, 60),
+    "F0": (FAILING, 60),
+    "HV": (FAILING, 60),
+    "XX": (FAILING, 60),
+}
+CONNECT: Mapping[str, tuple[str | None, int]] = {
+    "full": (NO_CONNECTION_LEFT, 5),
+    "starting": (STARTING, 5),
+} | dict.fromkeys(LASTING, (REFUSED, 60))
+# Missing, or hidden from the role: table, column, function, schema.
+ABSENCES = {"42P01", "42703", "42883", "3F000"}
+# The tables whose primary keys are numbers of a sequence: a number that is taken is no conflict.
+NUMBERED = {"chat_messages", "tasks"}
 
 
 def hide_row(error: psycopg.Error) -> None:
@@ -64,23 +130,73 @@ def hide_row(error: psycopg.Error) -> None:
 def as_problem(error: psycopg.Error, caller: Caller | None) -> Problem | None:
     """Return the problem that an error means for the client.
 
-    None: the code around the statement expects the error, such as a violated constraint.
+    None: the code around the statement expects the error, such as a violated constraint, or it is
+    no state of the database at all, such as the error of a trigger that is not Parley's.
 
     Args:
         error: the error that a step raised.
         caller: for whom the step was sent; None: for no caller.
     """
-    match error:
-        case _ if isinstance(error, TRANSIENT):
-            return _passing_problem(error)
-        case errors.UndefinedTable() | errors.UndefinedColumn() | errors.UndefinedFunction():
-            return DatabaseNotMigrated(retry_after_seconds=60)
-        case errors.InsufficientPrivilege():
-            return DatabaseNotMigrated(NO_ROLE, retry_after_seconds=60)
-        case errors.IntegrityError():
-            return _problem_with_user(error, caller)
-        case _:
-            return _raised_problem(error)
+    code = error.sqlstate
+    if code is None:
+        # Without one it is an error of the connection, or a mistake in Parley's own code.
+        return _connect_problem(error) if isinstance(error, TRANSIENT) else None
+    if unfit := UNFIT.get(code) or UNFIT.get(code[:2]):
+        return unfit(error)
+    if told := PASSING.get(code) or PASSING.get(code[:2]):
+        detail, seconds = told
+        return DatabaseUnavailable(detail, retry_after_seconds=seconds)
+    if isinstance(error, errors.IntegrityError):
+        return _constraint_problem(error, caller)
+    return _raised_problem(error)
+
+
+def is_absence(error: psycopg.Error) -> bool:
+    """Tell whether a table, column, function or schema is missing, or hidden from the role."""
+    return error.sqlstate in ABSENCES
+
+
+def hidden_problem() -> Problem:
+    """Return the problem of tables and functions that are there, in a schema without USAGE."""
+    return DatabaseNotMigrated(NO_PRIVILEGE, retry_after_seconds=60)
+
+
+def _privilege_problem(error: psycopg.Error) -> Problem:
+    detail = NO_ROLE if _names_role(error) else NO_PRIVILEGE
+    return DatabaseNotMigrated(detail, retry_after_seconds=60)
+
+
+def _value_problem(error: psycopg.Error) -> Problem | None:
+    """Return the problem if a value of a setting is refused because parley_app is missing."""
+    return _privilege_problem(error) if _names_role(error) else None
+
+
+def _names_role(error: psycopg.Error) -> bool:
+    """Tell whether the role that requests act as cannot be taken on: it is denied, or missing."""
+    return "parley_app" in (error.diag.message_primary or "")
+
+
+def _is_number_taken(error: psycopg.Error) -> bool:
+    name, table = error.diag.constraint_name, error.diag.table_name
+    return table in NUMBERED and name == f"{table}_pkey"
+
+
+def _connect_problem(error: psycopg.Error) -> Problem:
+    """Return the problem of a connection that there was none of, or that broke."""
+    failure = error.__cause__ if isinstance(error, PoolTimeout) else error
+    if isinstance(failure, ConnectFailedError):
+        detail, seconds = CONNECT.get(failure.reason, (None, 5))
+        return DatabaseUnavailable(detail, retry_after_seconds=seconds)
+    detail = ALL_IN_USE if isinstance(error, PoolTimeout) else None
+    return DatabaseUnavailable(detail, retry_after_seconds=5)
+
+
+def _ended_problem(error: psycopg.Error) -> Problem:
+    """Return the problem of a statement that was ended: its time was over, or somebody's will."""
+    if "user request" in (error.diag.message_primary or ""):
+        return DatabaseUnavailable(ENDED_BY_HAND, retry_after_seconds=5)
+    # Without Retry-After, because the same statement would take as long in a moment.
+    return DatabaseTooSlow()
 
 
 def _raised_problem(error: psycopg.Error) -> Problem | None:
@@ -100,18 +216,26 @@ def _raised_problem(error: psycopg.Error) -> Problem | None:
             return raised() if raised else None
 
 
-def _passing_problem(error: psycopg.Error) -> Problem:
-    """Return the problem if the statement itself is right, and may succeed at another time."""
-    if isinstance(error, errors.QueryCanceled):
-        # Its time was over (`Statement.timeout_ms`), or the operator has ended it. Without
-        # Retry-After, because the same statement would take as long in a moment.
-        return DatabaseTooSlow()
-    detail = LOCKED if isinstance(error, errors.LockNotAvailable) else None
-    return DatabaseUnavailable(detail, retry_after_seconds=5)
+def _unfit(detail: str | None = None) -> Callable[[psycopg.Error], Problem]:
+    return lambda _error: DatabaseNotMigrated(detail, retry_after_seconds=60)
 
 
-def _problem_with_user(error: psycopg.Error, caller: Caller | None) -> Problem | None:
-    """Return the problem if a violated constraint says that the caller cannot be a user."""
+# What keeps an operator's database from doing Parley's work, by SQLSTATE or its class.
+UNFIT: Mapping[str, Callable[[psycopg.Error], Problem | None]] = {
+    "42501": _privilege_problem,
+    "22023": _value_problem,
+    "22021": _unfit(ENCODING),
+    "22P05": _unfit(ENCODING),
+    "42": _unfit(NOT_FITTING),
+    "57014": _ended_problem,
+    "25P04": _ended_problem,
+} | dict.fromkeys(ABSENCES, _unfit())
+
+
+def _constraint_problem(error: psycopg.Error, caller: Caller | None) -> Problem | None:
+    """Return the problem if a violated constraint tells of the caller, or of the sequences."""
+    if isinstance(error, errors.UniqueViolation) and _is_number_taken(error):
+        return DatabaseNotMigrated(NUMBERS_TAKEN, retry_after_seconds=60)
     if isinstance(error, errors.NotNullViolation) and error.diag.table_name == "users":
         # An application's own `users` table needs more of a new user than a token says.
         return AccountUnknown()

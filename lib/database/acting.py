@@ -20,6 +20,14 @@ class TimeLimits:
     client_connection_check_interval: str
 
 
+@dataclass(frozen=True, slots=True)
+class SearchPath:
+    """The row of use_schema: the setting, as Postgres writes it."""
+
+    search_path: str
+
+
+USE_SCHEMA = Statement("database/use_schema", SearchPath)
 LIMIT_TIME = Statement("database/limit_time", TimeLimits)
 ACT_AS_CALLER = Statement("database/act_as_caller", Nothing)
 # The parameters of act_as_caller, by their names in an entrance. They stand beside the entrance's
@@ -41,6 +49,11 @@ REMEMBER_USER = Statement("database/remember_user", Nothing)
 # (ANSWER_TIMEOUT_SECONDS in lib/database/_pool.py), so a statement is over in the database before
 # its step is given up.
 TIMEOUT_MS = 8000
+
+
+def use_schema(name: str | None) -> tuple[Call[SearchPath], ...]:
+    """Return the call that comes first in a step, if Parley has a schema of its own; else none."""
+    return () if name is None else (USE_SCHEMA(schema_name=name),)
 
 
 def limit_time(timeout_ms: int) -> Call[TimeLimits]:
@@ -107,4 +120,9 @@ def remember_user(caller: Caller) -> Call[Nothing]:
     not come back.
     """
     user_id = None if caller.has_local_account else caller.user_id
-    return REMEMBER_USER(user_id=user_id, user_email=caller.email, user_name=caller.name)
+    return REMEMBER_USER(
+        user_id=user_id,
+        user_email=caller.email,
+        user_name=caller.name,
+        token_issued_at=caller.token_issued_at,
+    )

@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, overload
 from uuid import UUID
@@ -17,11 +18,12 @@ from uuid import UUID
 import psycopg
 
 from lib.database._pool import ANSWER_TIMEOUT_SECONDS, Connection, Connections, is_lost, shut
-from lib.database._problems import TRANSIENT, as_problem, hide_row
+from lib.database._problems import TRANSIENT, as_problem, hidden_problem, hide_row, is_absence
 from lib.database._rows import rows_as
-from lib.database.acting import TIMEOUT_MS, act_as, limit_time, opened
-from lib.database.statements import Call, Nothing
+from lib.database.acting import TIMEOUT_MS, act_as, limit_time, opened, use_schema
+from lib.database.statements import Call, Nothing, Statement
 from lib.identity.callers import Caller
+from lib.problems import Problem
 from lib.runtime.counting import note_round_trip
 from lib.runtime.log import log
 from lib.runtime.shutdown import at_end
@@ -34,6 +36,17 @@ type Rows = list[list[Any]]
 # Makes the first call of a step from the milliseconds that each later statement of it may take.
 type Opening = Callable[[int], Call[Any]]
 ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenSchema:
+    """A row of find_hidden_schema."""
+
+    name: str
+
+
+FIND_HIDDEN_SCHEMA = Statement("database/find_hidden_schema", HiddenSchema)
+PIN_ISOLATION = Statement("database/pin_isolation", Nothing)
 # The part of the wait for an answer that a statement may take in the database. The rest is for the
 # network, so that the answer to a statement that took too long still arrives.
 DATABASE_SHARE = 0.8
@@ -46,6 +59,8 @@ class Database:
         """Take the settings; nothing is opened."""
         self._settings = configuration
         self._connections = Connections(configuration)
+        self._path = use_schema(configuration.parley_schema)
+        self._pins_isolation = False
         # The event loop itself holds tasks only weakly.
         self._steps: set[asyncio.Task[None]] = set()
 
@@ -104,8 +119,9 @@ class Database:
             AccountInactive: the caller's account is switched off; nothing was done.
             Unauthenticated: the caller's token was issued before the user signed out everywhere or
                 changed the password; nothing was done.
-            AccountUnknown: the caller's local account was deleted, or an application's own `users`
-                table needs more of a new user than a token says; nothing was done.
+            AccountDeleted: the caller was deleted after the token was issued; nothing was done.
+            AccountUnknown: the caller's local account does not exist, or an application's own
+                `users` table needs more of a new user than a token says; nothing was done.
             Problem: see `run`.
         """
         rows = await self._step(partial(act_as, caller, reachable), calls, caller)
@@ -171,7 +187,20 @@ class Database:
         except psycopg.Error as error:
             if (problem := as_problem(error, caller)) is None:
                 raise
+            if is_absence(error) and await self._is_hidden():
+                raise hidden_problem() from error
             raise problem from error
+
+    async def _is_hidden(self) -> bool:
+        """Tell whether what seems to be missing is in a schema that a role may not look into.
+
+        Postgres says of both that there is no such function or table. One round trip, which only a
+        step pays that has failed.
+        """
+        try:
+            return bool(await self.run(FIND_HIDDEN_SCHEMA()))
+        except (psycopg.Error, Problem):
+            return False
 
     async def _run(self, outcome: asyncio.Future[Rows], opening: Opening, calls: Calls) -> None:
         """Send a step, and report its outcome if the caller still waits for it."""
@@ -194,6 +223,13 @@ class Database:
         finally:
             trace().db_seconds += time.monotonic() - started_at
 
+    def _learn_isolation(self) -> bool:
+        """Note that the database's default isolation is not Parley's; False: known already."""
+        is_new, self._pins_isolation = not self._pins_isolation, True
+        if is_new:
+            log("isolation_pinned")
+        return is_new
+
     async def _attempt(self, opening: Opening, calls: Calls, give_up_at: float) -> Rows:
         """Send a step until it is answered; replace a lost connection, for ATTEMPTS in all.
 
@@ -201,6 +237,10 @@ class Database:
         that shuts down says 57P01, PgBouncer 08P01, a cut network nothing at all. A statement that
         the database has ended, because it took too long, leaves the connection whole: the step is
         not sent again.
+
+        A step that could not be serialized is: Parley's sessions read what is committed, and so no
+        such error exists, unless the database's default is another. From then on each step of the
+        process sets the isolation of its transaction first, in the same round trip.
         """
         connections = self._connections
         attempt = 1
@@ -210,6 +250,10 @@ class Database:
             connection = await connections.take(min(give_up_at, connected_by))
             try:
                 return await self._send(connection, opening, calls, give_up_at)
+            except psycopg.errors.SerializationFailure:
+                # Several steps of the process may learn it at once, and each goes on.
+                if attempt == ATTEMPTS or not (self._learn_isolation() or attempt == 1):
+                    raise
             except TRANSIENT:
                 if not is_lost(connection):
                     raise
@@ -229,11 +273,12 @@ class Database:
         patience = min(
             max(ANSWER_TIMEOUT_SECONDS, _declared_seconds(calls)), give_up_at - started_at
         )
-        sent = opened(opening(_timeout_ms(calls, patience)), calls)
+        sent = self._path + opened(opening(_timeout_ms(calls, patience)), calls)
+        if self._pins_isolation:
+            sent = (PIN_ISOLATION(), *sent)
         watchdog = asyncio.get_running_loop().call_later(patience, shut, connection)
         try:
-            async with connection.pipeline():
-                cursors = [await _execute(connection, call) for call in sent]
+            cursors = await _execute_all(connection, sent)
             # After the block: fetched within, the first would cost a round trip of its own.
             rows = [
                 [] if call.statement.row is Nothing else await cursor.fetchall()
@@ -277,6 +322,28 @@ def _timeout_ms(calls: Calls, patience: float) -> int:
     declared = max(call.statement.timeout_ms or TIMEOUT_MS for call in calls)
     # Not 0, which is no limit at all.
     return max(1, min(declared, int(patience * DATABASE_SHARE * 1000)))
+
+
+async def _execute_all(connection: Connection, calls: Calls) -> list[psycopg.AsyncCursor[Any]]:
+    """Send calls as one round trip, and return their cursors; raise the error of the first failure.
+
+    The error of one call may arrive while the later ones are being sent. Raised within the block,
+    it would end it, and psycopg would warn of the aborted rest, where nothing is wrong but a
+    conversation that does not exist.
+    """
+    cursors: list[psycopg.AsyncCursor[Any]] = []
+    failure: psycopg.Error | None = None
+    try:
+        async with connection.pipeline():
+            try:
+                cursors += [await _execute(connection, call) for call in calls]
+            except psycopg.Error as error:
+                failure = error
+    except psycopg.Error as error:
+        failure = failure or error
+    if failure is not None:
+        raise failure
+    return cursors
 
 
 async def _execute(connection: Connection, call: Call[Any]) -> psycopg.AsyncCursor[Any]:

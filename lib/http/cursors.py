@@ -4,17 +4,23 @@ A cursor carries no authority: the caller alone decides which rows a page shows.
 """
 
 import base64
+import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast, overload
 from uuid import UUID
 
 from lib.http.queries import Reader
+from lib.identity.clients import keyed
 
-type Column = datetime | UUID | int
+type Column = datetime | UUID | int | str
 NOT_A_CURSOR = "must be the next_cursor of an earlier response"
+NOT_SIGNED = "must be the cursor of an earlier response to you; leave it out to begin again"
 MAX_CHARS = 500
+# A signed one may hold texts.
+MAX_SIGNED_CHARS = 4000
+SIGNATURE_BYTES = 16
 # The largest bigint of Postgres.
 MAX_ROW_ID = 2**63 - 1
 
@@ -68,6 +74,58 @@ def cursor(*columns: type[Column]) -> Reader[Any]:
     )
 
 
+def signed_cursor(list_name: str, owner: str, kind: str, *position: Column) -> str:
+    """Make a cursor that only its owner can use, in a list of rows of several kinds.
+
+    Args:
+        list_name: the list.
+        owner: the user.
+        kind: of the last row.
+        position: its values in the columns that order the rows of that kind.
+    """
+    plain = [kind, *(value if isinstance(value, int) else str(value) for value in position)]
+    content = json.dumps(plain, ensure_ascii=False).encode()
+    signature = _signature(list_name, owner, content)
+    return base64.urlsafe_b64encode(signature + content).rstrip(b"=").decode()
+
+
+def read_signed_cursor(
+    list_name: str,
+    owner: str,
+    written: str,
+    kinds: Mapping[str, tuple[tuple[type[Column], ...], ...]],
+) -> tuple[Any, ...]:
+    """Return the kind and the position in a signed cursor.
+
+    Args:
+        list_name: the list.
+        owner: the user.
+        written: the cursor.
+        kinds: the types of the columns of each kind, in each form that its position may have.
+
+    Raises:
+        ValueError: when this user has got no such cursor, or the secrets are others by now.
+    """
+    try:
+        padded = written + "=" * (-len(written) % 4)
+        signed = base64.b64decode(padded.encode(), altchars=b"-_", validate=True)
+        signature, content = signed[:SIGNATURE_BYTES], signed[SIGNATURE_BYTES:]
+        is_genuine = hmac.compare_digest(signature, _signature(list_name, owner, content))
+        kind, *position = cast("list[Any]", json.loads(content))
+        columns = next(each for each in kinds[kind] if len(each) == len(position))
+        values = [COLUMNS[column](value) for column, value in zip(columns, position, strict=True)]
+    except (ValueError, TypeError, LookupError, StopIteration, OverflowError) as error:
+        raise ValueError(NOT_SIGNED) from error
+    if not is_genuine:
+        raise ValueError(NOT_SIGNED)
+    return (kind, *values)
+
+
+def _signature(list_name: str, owner: str, content: bytes) -> bytes:
+    signed = json.dumps(["cursor", list_name, owner, content.decode("utf-8", "replace")])
+    return keyed(signed)[:SIGNATURE_BYTES]
+
+
 def _position(written: str, columns: tuple[type[Column], ...]) -> tuple[Column, ...]:
     padded = written + "=" * (-len(written) % 4)
     content: object = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
@@ -106,4 +164,5 @@ COLUMNS: dict[type[Column], Callable[[object], Column]] = {
     int: _row_id,
     datetime: _time,
     UUID: _uuid,
+    str: _text,
 }

@@ -1,7 +1,7 @@
-"""The identity provider's public keys: a JSON Web Key Set (RFC 7517), fetched from JWT_JWKS_URL.
+"""An identity provider's public keys: a JSON Web Key Set (RFC 7517), fetched from JWT_JWKS_URL.
 
-The process keeps them. A writer of that set can be any user, so it is fetched from that URL alone:
-no redirect is followed, and no address in a token.
+The process keeps those of each URL. A writer of that set can be any user, so it is fetched from
+that URL alone: no redirect is followed, and no address in a token.
 """
 
 import asyncio
@@ -128,17 +128,15 @@ class KeySet:
 
 
 @cache
-def key_set() -> KeySet:
-    """Return the key set of this process, which must have a JWT_JWKS_URL."""
-    url = settings().jwt_jwks_url
-    assert url is not None
+def key_set(url: str) -> KeySet:
+    """Return the key set of this process for a URL of JWT_JWKS_URL."""
     return KeySet(url)
 
 
 async def _close() -> None:
-    """End the fetch of this process, if it has used its key set."""
-    if key_set.cache_info().currsize:
-        await key_set().close()
+    """End the fetches of this process; a key set that was not used has none."""
+    for url in settings().jwt_jwks_url:
+        await key_set(url).close()
 
 
 at_end("connections", _close)

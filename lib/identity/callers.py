@@ -8,12 +8,13 @@ from uuid import UUID
 
 from starlette.requests import Request
 
-from lib.identity._tokens import claims_of
+from lib.identity._tokens import claims_of, refusal
 from lib.identity.clients import client_of
 from lib.identity.conversation_keys import key_of
 from lib.problems import Unauthenticated
 from lib.runtime.trace import trace
 from lib.settings import settings
+from lib.texts import normalized_address
 
 MAX_ID_CHARS = 255
 # In the tokens that lib/users/tokens.py signs.
@@ -34,7 +35,7 @@ class Caller:
 
     Attributes:
         user_id: the token's subject; None: anonymous.
-        email: from the token, in lower case; None: the token has none.
+        email: from the token, as `normalized_address` returns it; None: the token has none.
         name: from the token; None: the token has none.
         has_local_account: Parley signed the token, for an account in `users`.
         token_issued_at: the token's `iat`; None: anonymous, or the token does not say.
@@ -119,11 +120,11 @@ def _caller(claims: dict[str, Any], client: str) -> Caller:
     subject: object = claims["sub"]
     if not isinstance(subject, str) or not subject.strip() or not _is_storable(subject):
         detail = f"The token's subject (sub) must be a text of 1 to {MAX_ID_CHARS} characters."
-        raise Unauthenticated(detail)
+        raise refusal("subject", detail)
     email: object = claims.get("email")
     if isinstance(email, str):
         # Before the length is checked, because some letters become two.
-        email = email.lower()
+        email = normalized_address(email)
     is_local = claims.get(LOCAL_ACCOUNT_CLAIM) is True
     return Caller(
         user_id=subject,

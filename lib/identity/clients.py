@@ -3,11 +3,18 @@
 import hashlib
 import hmac
 import ipaddress
+import re
 from functools import cache
 
 from starlette.requests import Request
 
+from lib.runtime.log import log_seldom
 from lib.settings import settings
+
+# In it the operator's proxy sends PROXY_SECRET.
+PROXY_SECRET_HEADER = "x-proxy-secret"  # noqa: S105 (the header's name)
+# An address with the client's port behind it, or of IPv6 within brackets.
+WITH_PORT = re.compile(r"\[([0-9a-fA-F:.]+)\](?::\d+)?|(\d+\.\d+\.\d+\.\d+):\d+")
 
 # An IPv6 client has a whole network, and could take another address for each request.
 IPV6_PREFIX = 64
@@ -18,12 +25,15 @@ KNOWN_NETWORK_DAYS = 90
 
 
 def client_of(request: Request) -> str:
-    """Return the network address of a request's client, as the server reports it.
+    """Return the network address of a request's client; of an IPv6 client its network of 64 bits.
 
-    On Vercel the platform overwrites X-Forwarded-For, and the runtime's uvicorn reads it, from its
-    own proxy alone. This function does not read the header.
+    Normally the server reports it: on Vercel the platform overwrites X-Forwarded-For, and the
+    runtime's uvicorn reads that, from its own proxy alone. Behind a proxy of the operator's all
+    requests have the address of that proxy, so CLIENT_ADDRESS_HEADER names the header in which it
+    sends the client's. That header counts only beside the proxy's secret, because the function can
+    also be reached without the proxy.
     """
-    host = request.client.host if request.client else ""
+    host = _address_by_proxy(request) or (request.client.host if request.client else "")
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -33,6 +43,36 @@ def client_of(request: Request) -> str:
             return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((int(address), IPV6_PREFIX), strict=False))
     return host
+
+
+def _address_by_proxy(request: Request) -> str | None:
+    """Return the address that the operator's proxy reports; None: the server's counts.
+
+    Of several addresses it is the last one, which the proxy itself has added; a client may have
+    sent those before.
+    """
+    header, secrets = settings().client_address_header, settings().proxy_secret
+    if header is None:
+        return None
+    given = request.headers.getlist(PROXY_SECRET_HEADER)
+    if not _has_secret(given, secrets):
+        log_seldom("client_address_ignored", "wrong secret" if given else "no secret")
+        return None
+    last = ",".join(request.headers.getlist(header)).rpartition(",")[2].strip()
+    if match := WITH_PORT.fullmatch(last):
+        last = match[1] or match[2]
+    try:
+        return str(ipaddress.ip_address(last))
+    except ValueError:
+        log_seldom("client_address_ignored", "no address in it" if last else "no header")
+        return None
+
+
+def _has_secret(given: list[str], secrets: tuple[str, ...]) -> bool:
+    """Tell whether a header is one of the secrets; each is compared in constant time."""
+    # As the header's bytes were, because a server reads them as Latin-1.
+    sent = given[0].encode("latin-1") if len(given) == 1 else b""
+    return any(hmac.compare_digest(sent, secret.encode()) for secret in secrets)
 
 
 def site_of(client: str) -> str | None:
@@ -70,7 +110,8 @@ def keyed(value: str) -> bytes:
     key = _key(
         configuration.database_url,
         configuration.openai_api_key,
-        configuration.jwt_secret,
+        # The newest signs tokens, too.
+        next(iter(configuration.jwt_secret), None),
         configuration.cron_secret,
     )
     return hmac.digest(key, value.encode(), "sha256")

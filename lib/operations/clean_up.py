@@ -88,6 +88,14 @@ class UnusedNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletedUser:
+    """The row of delete_old_deleted_users."""
+
+    id_hash: bytes
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DeletedStream:
     """The row of delete_old_finished_streams."""
 
@@ -122,6 +130,7 @@ REPLACE_OLD_TITLES = Statement("operations/replace_old_titles", TitleBatch)
 DELETE_OLD_QUOTAS = Statement("operations/delete_old_quotas", Counter)
 DELETE_OLD_ACCOUNT_ATTEMPTS = Statement("operations/delete_old_account_attempts", AttemptCounter)
 DELETE_OLD_KNOWN_NETWORKS = Statement("operations/delete_old_known_networks", UnusedNetwork)
+DELETE_OLD_DELETED_USERS = Statement("operations/delete_old_deleted_users", DeletedUser)
 DELETE_OLD_FINISHED_STREAMS = Statement("operations/delete_old_finished_streams", DeletedStream)
 DELETE_UNUSED_FILES = Statement("operations/delete_unused_files", UnusedFile)
 
@@ -203,6 +212,7 @@ async def clean_up(database: Database) -> CleanUpReport:
     await recover_lapsed_turns(database, trace().deadline.cut_at)
     await deletion.delete_quotas()
     await deletion.delete_account_attempts()
+    await deletion.delete_deleted_users()
     await deletion.delete_finished_streams()
     await deletion.delete_unused_files()
     if deletion.retention_days:
@@ -322,6 +332,10 @@ class Deletion:
             attrgetter("used_at"),
             known_days=KNOWN_NETWORK_DAYS,
         )
+
+    async def delete_deleted_users(self) -> None:
+        """Delete the marks of deleted users whose tokens are over, as far as time allows."""
+        await self._delete_rows(DELETE_OLD_DELETED_USERS, QUOTA_BATCH, attrgetter("ends_at"))
 
     async def delete_finished_streams(self) -> None:
         """Delete the streams that can no longer be resumed, as far as time allows."""

@@ -2,13 +2,18 @@
 
 import json
 import logging
+import math
 import re
+import time
 import traceback
 from typing import override
 
 from lib.runtime.trace import Trace, _trace
 
 logger = logging.getLogger("parley")
+SELDOM_SECONDS = 60.0
+# For each event and cause: when it was logged, and how often it happened since.
+_seldom: dict[tuple[str, str], tuple[float, int]] = {}
 # These packages log each request that they send, not as JSON; Parley logs its own.
 for verbose in ("httpx2", "openai"):
     logging.getLogger(verbose).setLevel(logging.WARNING)
@@ -34,6 +39,25 @@ def log(event: str, *, error: BaseException | None = None, **fields: object) -> 
     else:
         whole = line | fields | {"traceback": traceback_of(error)}
         logger.error(json.dumps(whole, default=str))
+
+
+def log_seldom(event: str, cause: str, *, detail: str | None = None) -> None:
+    """Log an event that strangers can bring about: once a minute for each cause and process.
+
+    Args:
+        event: the event.
+        cause: one of few words of Parley's own.
+        detail: the text that the client gets, if it tells more.
+
+    The line's field `more` says how often it happened without a line since the one before.
+    """
+    now = time.monotonic()
+    logged_at, more = _seldom.get((event, cause), (-math.inf, 0))
+    if now - logged_at < SELDOM_SECONDS:
+        _seldom[event, cause] = (logged_at, more + 1)
+        return
+    _seldom[event, cause] = (now, 0)
+    log(event, cause=cause, more=more, detail=detail)
 
 
 def traceback_of(error: BaseException) -> str:

@@ -199,6 +199,8 @@ async def _decide(database: Database, attempt: "_Attempt") -> DecisionStep:
         try:
             return await attempt.decide(database)
         except psycopg.errors.UniqueViolation as error:
+            if error.diag.table_name != "conversations":
+                raise
             raise NotFound from error
     return step
 

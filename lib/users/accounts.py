@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from lib.conversations.changes import delete_conversations
@@ -13,6 +13,7 @@ from lib.database.statements import Nothing, Statement
 from lib.identity.callers import Caller
 from lib.identity.erasures import log_erasure
 from lib.problems import AccountInactive, NoPassword, WrongCredentials
+from lib.texts import normalized_password
 from lib.users.attempts import (
     NETWORKS_KEPT,
     count_attempt,
@@ -82,7 +83,7 @@ class LogIn:
         account: the account.
         email: its address.
         client: network address of the request.
-        checked_hash: the stored hash that the password was compared with.
+        checked_hash: the hash of the password that is stored now.
         issued_at: for a new token.
     """
 
@@ -258,14 +259,17 @@ async def _check_password(
     if account and caller and account.id != caller.user_id:
         account = None
     checked_hash = account.hashed_password if account else None
-    is_right = await asyncio.to_thread(_is_password, password, checked_hash)
-    if account is None or checked_hash is None or not is_right:
+    fit = await asyncio.to_thread(_compare, password, checked_hash)
+    if account is None or checked_hash is None or fit == "none":
         raise WrongCredentials
+    # Of an account from before passwords were normalized.
+    new_hash = await asyncio.to_thread(_hash, password) if fit == "as given" else None
     counted = subjects[:1] if attempt.is_known else subjects
     [finished] = await database.run(
         FINISH_LOG_IN(
             account_id=account.id,
             checked_hash=checked_hash,
+            new_hash=new_hash,
             subjects=[subject.name for subject in counted],
             counted_at=attempt.counted_at,
             networks_kept=NETWORKS_KEPT,
@@ -273,17 +277,33 @@ async def _check_password(
     )
     if finished.issued_at is None:
         raise WrongCredentials
-    return LogIn(account, email, client, checked_hash, finished.issued_at)
+    return LogIn(account, email, client, new_hash or checked_hash, finished.issued_at)
 
 
 def _hash(password: str) -> str:
     import bcrypt
 
+    password = normalized_password(password)
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()
 
 
+def _compare(
+    password: str, hashed_password: str | None
+) -> Literal["normalized", "as given", "none"]:
+    """Compare a password with a stored hash, and say in which form it fits.
+
+    The forms are those of the password alone, and each is compared, so the time tells nothing of
+    the hash. Without one it takes as long.
+    """
+    forms = dict.fromkeys((normalized_password(password), password))
+    fits = [_is_password(form, hashed_password) for form in forms]
+    if fits[0]:
+        return "normalized"
+    return "as given" if any(fits) else "none"
+
+
 def _is_password(password: str, hashed_password: str | None) -> bool:
-    """Compare a password with a stored hash; without a hash, take as long."""
+    """Compare a password, as it is, with a stored hash; without a hash, take as long."""
     import bcrypt
 
     given = password.encode()

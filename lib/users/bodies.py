@@ -8,12 +8,13 @@ from pydantic import (
     BeforeValidator,
     Field,
     StrictBool,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from lib.http.validation import Storable
-from lib.texts import storable
+from lib.texts import normalized_address, normalized_password, storable
 
 MIN_PASSWORD_CHARS = 8
 # bcrypt ignores the bytes after these.
@@ -22,13 +23,40 @@ MAX_CURRENT_PASSWORD_CHARS = 1000
 MAX_EMAIL_CHARS = 255
 
 
-def _fits_bcrypt(password: str) -> str:
-    if len(password) < MIN_PASSWORD_CHARS or len(password.encode()) > MAX_PASSWORD_BYTES:
-        message = f"must have {MIN_PASSWORD_CHARS} characters to {MAX_PASSWORD_BYTES} bytes"
+def _one_form(address: object) -> object:
+    return normalized_address(address) if isinstance(address, str) else address
+
+
+def _is_address(address: str) -> str:
+    local, at, domain = address.rpartition("@")
+    # Only the shape: no check but a message to the address can show that it has a mailbox.
+    has_space = any(character.isspace() for character in local + domain)
+    if not (local and at and domain) or has_space:
+        message = "must be an e-mail address"
         raise ValueError(message)
-    return password
+    return address
 
 
+def _fits_bcrypt(password: str) -> str:
+    return _one_fits(password, normalized_password(password))
+
+
+def _one_fits(password: str, *forms: str) -> str:
+    """Return a password of which one of these forms may have been hashed."""
+    for form in forms:
+        if len(form) >= MIN_PASSWORD_CHARS and len(form.encode()) <= MAX_PASSWORD_BYTES:
+            return password
+    message = f"must have {MIN_PASSWORD_CHARS} characters to {MAX_PASSWORD_BYTES} bytes"
+    raise ValueError(message)
+
+
+# Their lengths count in the form in which they are stored.
+Address = Annotated[
+    Storable,
+    Field(max_length=MAX_EMAIL_CHARS),
+    BeforeValidator(_one_form),
+    AfterValidator(_is_address),
+]
 Password = Annotated[str, AfterValidator(storable), AfterValidator(_fits_bcrypt)]
 # Compared with the stored hash: a password that could not have been set is a wrong one.
 CurrentPassword = Annotated[Storable, Field(min_length=1, max_length=MAX_CURRENT_PASSWORD_CHARS)]
@@ -49,20 +77,17 @@ class Credentials(BaseModel, defer_build=True):
     """
 
     action: Literal["register", "login"]
-    email: Annotated[Storable, Field(max_length=MAX_EMAIL_CHARS)]
-    password: Password
+    email: Address
+    password: Annotated[str, AfterValidator(storable)]
     name: Annotated[Storable, Field(min_length=1, max_length=255)] | None = None
 
-    @field_validator("email")
+    @field_validator("password")
     @classmethod
-    def _is_address(cls, email: str) -> str:
-        local, at, domain = email.strip().lower().rpartition("@")
-        # Only the shape: no check but a message to the address can show that it has a mailbox.
-        has_space = any(character.isspace() for character in local + domain)
-        if not (local and at and domain) or has_space or len(local + domain) >= MAX_EMAIL_CHARS:
-            message = "must be an e-mail address"
-            raise ValueError(message)
-        return f"{local}@{domain}"
+    def _fits(cls, password: str, given: ValidationInfo) -> str:
+        if given.data.get("action") == "login":
+            # An account from before passwords were normalized has the hash of what was given.
+            return _one_fits(password, normalized_password(password), password)
+        return _fits_bcrypt(password)
 
 
 class PasswordChange(BaseModel, defer_build=True):

@@ -30,15 +30,15 @@ def signed_in(
     import jwt
 
     configuration = settings()
-    # Not None where LOCAL_ACCOUNTS is set (lib/settings.py).
-    secret = configuration.jwt_secret or ""
+    # There is one where LOCAL_ACCOUNTS is set (lib/settings.py); the first is the newest.
+    secret = configuration.jwt_secret[0]
     expires_at = issued_at.astimezone(UTC).replace(microsecond=0) + TOKEN_LIFETIME
     claims = {
         "sub": user["id"],
         "email": user["email"],
         "name": user["name"],
-        "iss": configuration.jwt_issuer,
-        "aud": configuration.jwt_audience,
+        "iss": next(iter(configuration.jwt_issuer), None),
+        "aud": next(iter(configuration.jwt_audience), None),
         # With microseconds (RFC 7519 lets a NumericDate have them): of two tokens of one second,
         # one may be older than `tokens_valid_from`.
         "iat": issued_at.timestamp(),

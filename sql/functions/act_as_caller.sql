@@ -4,8 +4,10 @@
 -- Sent first, in the round trip of the caller's statements, or called first by begin_turn and finish_turn, in which its
 -- limits of time but lock_timeout hold from the next statement on. Row-level security then shows parley_app the rows of
 -- this caller alone. Nothing of it outlives the transaction, so it works through PgBouncer in transaction mode.
--- Raises PA001 when the account is switched off, PA002 when an account is needed and was deleted, PA004 when the token
--- was issued before the user signed out everywhere or changed the password, and what reach_conversation raises; each
+-- Raises PA001 when the account is switched off, PA002 when an account is needed and there is none, PA004 when the token
+-- was issued before the user signed out everywhere or changed the password, PA014 when it was issued before the user was
+-- deleted, serialization_failure when the transaction
+-- does not read what others commit meanwhile (default_transaction_isolation), and what reach_conversation raises; each
 -- error keeps the statements after it in the round trip from running. lib/database/_problems.py turns the codes into
 -- problems.
 --
@@ -30,12 +32,21 @@ CREATE OR REPLACE FUNCTION act_as_caller(
     timeout_ms integer,
     approach text
 )
-RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+RETURNS void LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 DECLARE
     state text;
     reached_id uuid;
     setting text;
 BEGIN
+    -- Statements of one transaction must see what others have committed meanwhile, as after the lock of a conversation.
+    -- lib/database/client.py sends the step again, with the right isolation.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'the isolation must be read committed';
+    END IF;
+    -- Off, it would be an error to read what the policies limit.
+    IF current_setting('row_security') <> 'on' THEN
+        setting := set_config('row_security', 'on', TRUE);
+    END IF;
     -- Here, and not as a setting of the session, which PgBouncer would give to other clients. The limits are those of
     -- sql/queries/database/limit_time.sql, which says what each is for.
     -- Assignments, because each PERFORM would be a query of its own.
@@ -47,7 +58,9 @@ BEGIN
     IF state = 'inactive' THEN
         RAISE EXCEPTION USING ERRCODE = 'PA001', MESSAGE = 'the account is switched off';
     ELSIF needs_account AND state IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'the account was deleted';
+        RAISE EXCEPTION USING ERRCODE = 'PA002', MESSAGE = 'there is no such account';
+    ELSIF state = 'deleted' THEN
+        RAISE EXCEPTION USING ERRCODE = 'PA014', MESSAGE = 'the account was deleted';
     ELSIF state = 'signed_out' THEN
         RAISE EXCEPTION USING ERRCODE = 'PA004', MESSAGE = 'the token was issued before the user signed out';
     END IF;
@@ -63,5 +76,3 @@ END
 $$;
 COMMENT ON FUNCTION act_as_caller(text, uuid, boolean, timestamptz, bytea, text, integer, text)
 IS 'Parley: limits the rest of the transaction to the rows of this caller';
--- The role parley_app may not become another caller.
-REVOKE EXECUTE ON FUNCTION act_as_caller(text, uuid, boolean, timestamptz, bytea, text, integer, text) FROM public;

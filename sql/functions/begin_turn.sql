@@ -97,7 +97,8 @@ RETURNS TABLE (
     tool_runs json
 )
 -- enable_seqscan: a plan that is made while a table is empty, and kept, would read it whole when it has grown.
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
     began_at CONSTANT timestamptz := coalesce(begin_turn.now, now());
@@ -112,7 +113,7 @@ BEGIN
     END IF;
     -- A user with a local account is stored already, or was deleted and must not come back.
     IF caller_id IS NOT NULL AND NOT needs_account THEN
-        PERFORM remember_user(caller_id, user_email, user_name);
+        PERFORM remember_user(caller_id, user_email, user_name, token_issued_at);
     END IF;
 
     -- The lock comes before each look at the messages, in a statement of its own. In READ COMMITTED a statement keeps
@@ -268,13 +269,3 @@ COMMENT ON FUNCTION begin_turn(
     bigint[], bigint[], integer, timestamptz
 )
 IS 'Parley: begins a turn: the wall, the decision, the message and the lease';
-REVOKE EXECUTE ON FUNCTION begin_turn(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, text, text, uuid, text, text, text, jsonb, bigint,
-    json, jsonb, text, boolean, text, text, uuid, double precision, boolean, integer, text[], integer[], integer[],
-    bigint[], bigint[], integer, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION begin_turn(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, text, text, uuid, text, text, text, jsonb, bigint,
-    json, jsonb, text, boolean, text, text, uuid, double precision, boolean, integer, text[], integer[], integer[],
-    bigint[], bigint[], integer, timestamptz
-) TO parley_app;

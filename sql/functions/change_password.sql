@@ -15,7 +15,7 @@
 CREATE OR REPLACE FUNCTION change_password(
     account_id text, checked_hash text, password_hash text, network_subject text
 )
-RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
+RETURNS timestamptz LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 DECLARE
     valid_from timestamptz;
 BEGIN
@@ -40,5 +40,3 @@ END
 $$;
 COMMENT ON FUNCTION change_password(text, text, text, text)
 IS 'Parley: gives a local account another password, and returns the time from which tokens are valid';
--- Called outside the wall, like the log-in.
-REVOKE EXECUTE ON FUNCTION change_password(text, text, text, text) FROM public;

@@ -26,7 +26,7 @@ CREATE OR REPLACE FUNCTION count_account_attempt(
     OUT is_known boolean,
     OUT retry_after_seconds double precision
 )
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 DECLARE
     counted text[] := subjects;
     counter account_attempts;
@@ -81,6 +81,3 @@ END
 $$;
 COMMENT ON FUNCTION count_account_attempt(text[], integer[], integer[], integer[], integer, timestamptz)
 IS 'Parley: counts an attempt to log in or to register, or says how long to wait';
--- Called outside the wall, before there is a caller.
-REVOKE EXECUTE ON FUNCTION count_account_attempt(text[], integer[], integer[], integer[], integer, timestamptz)
-FROM public;

@@ -58,5 +58,3 @@ END
 $$;
 COMMENT ON FUNCTION count_bytes(text[], bigint[], bigint, timestamptz)
 IS 'Parley: adds the bytes of a piece of an upload to the running day of each subject, or raises PA011';
-REVOKE EXECUTE ON FUNCTION count_bytes(text[], bigint[], bigint, timestamptz) FROM public;
-GRANT EXECUTE ON FUNCTION count_bytes(text[], bigint[], bigint, timestamptz) TO parley_app;

@@ -13,7 +13,7 @@
 --
 -- Index quotas_pkey (also within count_use).
 CREATE OR REPLACE FUNCTION count_guess(client_subject text, is_guess boolean)
-RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+RETURNS void LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 DECLARE
     per_minute CONSTANT integer := 60;
     per_day CONSTANT integer := 1000;
@@ -53,4 +53,3 @@ END
 $$;
 COMMENT ON FUNCTION count_guess(text, boolean)
 IS 'Parley: counts a guess of a client at a conversation; an error once the client has guessed too often';
-REVOKE EXECUTE ON FUNCTION count_guess(text, boolean) FROM public;

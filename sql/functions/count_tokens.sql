@@ -39,5 +39,3 @@ END
 $$;
 COMMENT ON FUNCTION count_tokens(text[], integer, timestamptz)
 IS 'Parley: adds the tokens of a request to the model to the running day of each subject';
-REVOKE EXECUTE ON FUNCTION count_tokens(text[], integer, timestamptz) FROM public;
-GRANT EXECUTE ON FUNCTION count_tokens(text[], integer, timestamptz) TO parley_app;

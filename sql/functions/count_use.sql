@@ -149,9 +149,3 @@ END
 $$;
 COMMENT ON FUNCTION count_use(text[], integer[], integer[], bigint[], bigint[], bigint, timestamptz)
 IS 'Parley: counts one use for all of several subjects, or for none; returns the uses left of the tightest';
-REVOKE EXECUTE ON FUNCTION count_use(
-    text[], integer[], integer[], bigint[], bigint[], bigint, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION count_use(
-    text[], integer[], integer[], bigint[], bigint[], bigint, timestamptz
-) TO parley_app;

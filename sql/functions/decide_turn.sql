@@ -94,7 +94,7 @@ RETURNS TABLE (
     lease_remaining_seconds double precision,
     current_title varchar
 )
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -497,11 +497,3 @@ COMMENT ON FUNCTION decide_turn(
     integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
 )
 IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
-REVOKE EXECUTE ON FUNCTION decide_turn(
-    uuid, text, text, text, jsonb, bigint, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
-    integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION decide_turn(
-    uuid, text, text, text, jsonb, bigint, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
-    integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
-) TO parley_app;

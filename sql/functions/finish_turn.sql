@@ -104,7 +104,8 @@ CREATE OR REPLACE FUNCTION finish_turn(
 )
 RETURNS TABLE (id bigint, created_at timestamptz, current_title varchar)
 -- enable_seqscan: a plan that is made while a table is empty, and kept, would read it whole when it has grown.
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
     finished_at CONSTANT timestamptz := coalesce(finish_turn.now, now());
@@ -415,13 +416,3 @@ COMMENT ON FUNCTION finish_turn(
     boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text, timestamptz
 )
 IS 'Parley: stores the answer and gives the turn back';
-REVOKE EXECUTE ON FUNCTION finish_turn(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, uuid, text, uuid, text, bigint, text, text, text,
-    integer, integer, integer, double precision, json, json, json, text, text, text, text, double precision,
-    boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION finish_turn(
-    text, uuid, boolean, timestamptz, bytea, text, integer, text, uuid, text, uuid, text, bigint, text, text, text,
-    integer, integer, integer, double precision, json, json, json, text, text, text, text, double precision,
-    boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text, timestamptz
-) TO parley_app;

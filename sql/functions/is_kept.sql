@@ -21,5 +21,3 @@ RETURN (
 );
 COMMENT ON FUNCTION is_kept(timestamptz, integer, timestamptz)
 IS 'Parley: does a retention period of so many days (0: keep all) still keep a row stored at that time?';
-REVOKE EXECUTE ON FUNCTION is_kept(timestamptz, integer, timestamptz) FROM public;
-GRANT EXECUTE ON FUNCTION is_kept(timestamptz, integer, timestamptz) TO parley_app;

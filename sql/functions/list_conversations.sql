@@ -35,7 +35,7 @@ RETURNS TABLE (
     message_count integer,
     last_message text
 )
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -133,9 +133,3 @@ COMMENT ON FUNCTION list_conversations(
     text, text, integer, timestamptz, uuid, integer, timestamptz
 )
 IS 'Parley: one page of the caller''s conversations';
-REVOKE EXECUTE ON FUNCTION list_conversations(
-    text, text, integer, timestamptz, uuid, integer, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION list_conversations(
-    text, text, integer, timestamptz, uuid, integer, timestamptz
-) TO parley_app;

@@ -17,8 +17,13 @@ RETURNS TABLE (
     mean_seconds double precision,
     row_count bigint
 )
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $$
 BEGIN
+    -- The extension is where its owner has put it.
+    PERFORM set_config('search_path', quote_ident(pg_namespace.nspname), TRUE)
+    FROM pg_extension
+    INNER JOIN pg_namespace ON pg_extension.extnamespace = pg_namespace.oid
+    WHERE pg_extension.extname = 'pg_stat_statements';
     -- The view may exist without the library that fills it; reading it is then an error.
     IF
         to_regclass('pg_stat_statements') IS NULL
@@ -37,7 +42,7 @@ BEGIN
         sum(named.rows)::bigint
     FROM (
         SELECT
-            substring(pg_stat_statements.query FROM '^\w+ /\* (\w+) \*/') AS name,
+            substring(pg_stat_statements.query FROM '^[[:alnum:]_]+ /[*] ([[:alnum:]_]+) [*]/') AS name,
             pg_stat_statements.calls,
             pg_stat_statements.total_exec_time,
             pg_stat_statements.rows
@@ -54,13 +59,3 @@ END
 $$;
 COMMENT ON FUNCTION list_slow_statements(integer)
 IS 'Parley: the statements that took the most time, where pg_stat_statements is; else one row of NULLs';
-DO $$
-BEGIN
-    -- Also public: the extension may be installed outside Parley's schema.
-    EXECUTE format(
-        'ALTER FUNCTION list_slow_statements(integer) SET search_path = %I, public, pg_temp',
-        current_schema()
-    );
-END
-$$;
-REVOKE EXECUTE ON FUNCTION list_slow_statements(integer) FROM public;

@@ -17,7 +17,7 @@ CREATE OR REPLACE FUNCTION list_tool_runs(
     turn_id uuid
 )
 RETURNS SETOF tool_runs
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -43,5 +43,3 @@ END
 $$;
 COMMENT ON FUNCTION list_tool_runs(uuid, text, uuid)
 IS 'Parley: the tool runs of earlier attempts at the question of a turn';
-REVOKE EXECUTE ON FUNCTION list_tool_runs(uuid, text, uuid) FROM public;
-GRANT EXECUTE ON FUNCTION list_tool_runs(uuid, text, uuid) TO parley_app;

@@ -79,7 +79,8 @@ RETURNS TABLE (
     reasoning_seconds double precision,
     provider_state json
 )
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
     block_size CONSTANT integer := (history_messages + 1) / 2;
@@ -300,9 +301,3 @@ COMMENT ON FUNCTION list_turn_messages(
     uuid, text, uuid, text, integer, text[], integer, bigint, bigint, integer, integer, integer, timestamptz
 )
 IS 'Parley: the messages that a turn reads';
-REVOKE EXECUTE ON FUNCTION list_turn_messages(
-    uuid, text, uuid, text, integer, text[], integer, bigint, bigint, integer, integer, integer, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION list_turn_messages(
-    uuid, text, uuid, text, integer, text[], integer, bigint, bigint, integer, integer, integer, timestamptz
-) TO parley_app;

@@ -18,5 +18,3 @@ RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT 
 $$;
 COMMENT ON FUNCTION own_quota(text, timestamptz)
 IS 'Parley: the counter of the subject with this keyed hash; NULL: there is none';
-REVOKE EXECUTE ON FUNCTION own_quota(text, timestamptz) FROM public;
-GRANT EXECUTE ON FUNCTION own_quota(text, timestamptz) TO parley_app;

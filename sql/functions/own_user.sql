@@ -19,5 +19,3 @@ RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT 
 $$;
 COMMENT ON FUNCTION own_user()
 IS 'Parley: the caller''s row of users without its secrets; NULL: there is none';
-REVOKE EXECUTE ON FUNCTION own_user() FROM public;
-GRANT EXECUTE ON FUNCTION own_user() TO parley_app;

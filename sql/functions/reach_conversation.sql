@@ -25,7 +25,7 @@ CREATE OR REPLACE FUNCTION reach_conversation(
     client_subject text,
     approach text
 )
-RETURNS uuid LANGUAGE plpgsql VOLATILE AS $$
+RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 DECLARE
     is_reached boolean;
     is_known boolean;
@@ -54,5 +54,3 @@ END
 $$;
 COMMENT ON FUNCTION reach_conversation(uuid, text, bytea, text, text)
 IS 'Parley: the id of an anonymous conversation if the caller reaches it; NULL: the caller does not';
--- It answers for any caller, so only the owner may ask.
-REVOKE EXECUTE ON FUNCTION reach_conversation(uuid, text, bytea, text, text) FROM public;

@@ -70,7 +70,7 @@ RETURNS TABLE (
     conversation_created_at timestamptz,
     conversation_updated_at timestamptz
 )
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -144,9 +144,3 @@ COMMENT ON FUNCTION read_history(
     uuid, text, boolean, boolean, integer, bigint, integer, timestamptz
 )
 IS 'Parley: a conversation of the caller, and one page of its messages';
-REVOKE EXECUTE ON FUNCTION read_history(
-    uuid, text, boolean, boolean, integer, bigint, integer, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION read_history(
-    uuid, text, boolean, boolean, integer, bigint, integer, timestamptz
-) TO parley_app;

@@ -17,7 +17,7 @@ BEGIN
         CREATE OR REPLACE FUNCTION register_account(
             account_id text, account_email text, account_name text, password_hash text
         )
-        RETURNS void LANGUAGE sql VOLATILE AS $$
+        RETURNS void LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
             -- A taken address is written as it is: the write waits for the disk as long as that of a new account, and
             -- DO NOTHING would not.
             INSERT INTO users (id, email, name, hashed_password)
@@ -28,7 +28,7 @@ BEGIN
         CREATE OR REPLACE FUNCTION register_account(
             account_id text, account_email text, account_name text, password_hash text
         )
-        RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+        RETURNS void LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
         BEGIN
             RAISE EXCEPTION USING
                 ERRCODE = 'PA003',
@@ -40,5 +40,3 @@ END
 $create$;
 COMMENT ON FUNCTION register_account(text, text, text, text)
 IS 'Parley: makes a local account, unless the address has one; does not tell which';
--- Called outside the wall, before there is a caller.
-REVOKE EXECUTE ON FUNCTION register_account(text, text, text, text) FROM public;

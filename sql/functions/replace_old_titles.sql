@@ -61,14 +61,14 @@ BEGIN
         LEFT JOIN (
             SELECT
                 chat_messages.created_at,
-                btrim(regexp_replace(chat_messages.content, '\s+', ' ', 'g')) AS content
+                btrim(regexp_replace(chat_messages.content, '[[:space:]]+', ' ', 'g')) AS content
             FROM chat_messages
             WHERE
                 chat_messages.conversation_id = conversations.id
                 AND chat_messages.role = 'user'
                 AND chat_messages.superseded_at IS NULL
                 AND chat_messages.created_at >= expired_before
-                AND chat_messages.content ~ '\S'
+                AND chat_messages.content ~ '[^[:space:]]'
             ORDER BY chat_messages.id
             LIMIT 1
         ) AS oldest_message ON TRUE
@@ -80,4 +80,3 @@ END
 $$;
 COMMENT ON FUNCTION replace_old_titles(interval, integer, timestamptz)
 IS 'Parley: replaces one batch of the titles older than the retention period by the beginning of the oldest kept message; resume_at: where the next batch begins (NULL: nothing is left)';
-REVOKE EXECUTE ON FUNCTION replace_old_titles(interval, integer, timestamptz) FROM public;

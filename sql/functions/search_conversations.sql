@@ -15,14 +15,14 @@
 --   page_size      integer      conversations wanted
 --   by_index       boolean      false: read the texts of the caller, even if there are indexes
 --
--- Returns 0 to page_size rows: conversation_id, chat_message_id (null: the title), found_words, score.
+-- Returns 0 to page_size rows: conversation_id, chat_message_id (null: the title), score.
 -- Index idx_chat_messages_search, idx_conversations_search, or without them idx_chat_messages_user_id;
 -- conversations_pkey.
 CREATE OR REPLACE FUNCTION search_conversations(
     query text, wanted_status text, oldest timestamptz, page_size integer, by_index boolean
 )
 RETURNS TABLE (
-    conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision
+    conversation_id uuid, chat_message_id bigint, score double precision
 )
 -- One plan serves all words and callers, and its conditions fit no other index. Left to choose, the planner took the
 -- index of users from the sixth search of a connection on, because the average user has few messages: for a user with
@@ -31,7 +31,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
 SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     caller_id CONSTANT text := nullif(current_setting('parley.user_id', TRUE), '');
-    words tsquery := websearch_to_tsquery('pg_catalog.simple', query);
+    asked record;
     owned_words tsquery;
     -- Only the newest messages are ranked, because ranking reads each of them.
     most_ranked CONSTANT integer := 500;
@@ -43,115 +43,126 @@ DECLARE
             = any(ARRAY[to_regclass('idx_chat_messages_search'), to_regclass('idx_conversations_search')])
             AND pg_index.indisvalid
     );
-    -- Patterns that a text certainly matches if it has the words. Comparing them costs a tenth of taking the text
-    -- apart, which then only few texts need. They consist of digits and the letters from a to z, and so hold in every
-    -- language, with two exceptions (odd_letters): the only other letters of Unicode whose small form is one of these.
-    needed text[] := '{}';
-    odd_letters CONSTANT text[] := ARRAY['%' || chr(304) || '%', '%' || chr(8490) || '%'];
+    -- Comparing patterns costs a tenth of taking a text apart, which then only few texts need. The index finds single
+    -- words without either.
+    needed text[];
 BEGIN
-    IF caller_id IS NULL OR numnode(words) = 0 THEN
+    SELECT
+        read_query.words,
+        read_query.coarse,
+        read_query.is_exact,
+        read_query.needed
+    INTO asked
+    FROM search_query(query) AS read_query;
+    IF caller_id IS NULL OR numnode(asked.words) = 0 THEN
         RETURN;
     END IF;
-    -- The last word may be unfinished, unless it is excluded: -cat does not exclude categories.
-    IF words::text LIKE '%''' AND words::text !~ '!''([^'']|'''')*''$' THEN
-        words := (words::text || ':*')::tsquery;
-    END IF;
+    needed := CASE WHEN is_indexed AND asked.is_exact THEN '{}' ELSE asked.needed END;
     -- Quoted as tsquery quotes a word. (quote_literal puts an E before a text with a backslash; in a tsquery that E
     -- would be a word, and the text after it operators.)
-    owned_words := words
-        && format('''%s''', replace(replace(chr(1) || caller_id, '\', '\\'), '''', ''''''))::tsquery;
-    -- No word is certain where there are alternatives or exclusions. The number in <2> is a distance, not a word.
-    IF NOT is_indexed AND words::text !~ '[|!]' THEN
-        needed := array(
-            SELECT '%' || run[1] || '%'
-            FROM regexp_matches(regexp_replace(words::text, '<\d+>', '', 'g'), '[a-z0-9]+', 'g') AS run
-        );
-    END IF;
+    owned_words := asked.coarse
+        && format('''%s''', replace(replace(chr(1) || caller_id, E'\\', E'\\\\'), '''', ''''''))::tsquery;
     RETURN QUERY
     WITH
     found_messages AS (
+        -- From the newest on, and no further than most_ranked need it.
         SELECT
-            matches.conversation_id,
-            matches.id,
-            left(matches.content, 100000) AS content
+            candidates.conversation_id,
+            candidates.id,
+            texts.words
         FROM (
             SELECT
-                chat_messages.conversation_id,
-                chat_messages.id,
-                chat_messages.content,
-                chat_messages.role,
-                chat_messages.created_at
-            FROM chat_messages
+                matches.conversation_id,
+                matches.id,
+                matches.content
+            FROM (
+                SELECT
+                    chat_messages.conversation_id,
+                    chat_messages.id,
+                    chat_messages.content,
+                    chat_messages.role,
+                    chat_messages.created_at
+                FROM chat_messages
+                WHERE
+                    is_indexed
+                    AND search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
+                    -- Not `=`, and time and order outside of OFFSET, so that no other index serves.
+                    AND chat_messages.user_id IS NOT DISTINCT FROM caller_id
+                    AND chat_messages.user_id IS NOT NULL
+                    AND chat_messages.superseded_at IS NULL
+                UNION ALL
+                SELECT
+                    chat_messages.conversation_id,
+                    chat_messages.id,
+                    chat_messages.content,
+                    chat_messages.role,
+                    chat_messages.created_at
+                FROM chat_messages
+                WHERE
+                    NOT is_indexed
+                    AND chat_messages.user_id = caller_id
+                    AND chat_messages.superseded_at IS NULL
+                    AND chat_messages.created_at >= oldest
+                OFFSET 0
+            ) AS matches
             WHERE
-                is_indexed
-                AND search_vector(chat_messages.user_id, chat_messages.content) @@ owned_words
-                -- Not `=`, and time and order outside of OFFSET, so that no other index serves.
-                AND chat_messages.user_id IS NOT DISTINCT FROM caller_id
-                AND chat_messages.user_id IS NOT NULL
-                AND chat_messages.superseded_at IS NULL
-            UNION ALL
-            SELECT
-                chat_messages.conversation_id,
-                chat_messages.id,
-                chat_messages.content,
-                chat_messages.role,
-                chat_messages.created_at
-            FROM chat_messages
-            WHERE
-                NOT is_indexed
-                AND chat_messages.user_id = caller_id
-                AND chat_messages.superseded_at IS NULL
-                AND chat_messages.created_at >= oldest
+                matches.role <> 'system'
+                AND matches.created_at >= oldest
                 AND (
-                    lower(chat_messages.content COLLATE "C") LIKE ALL (needed)
-                    OR chat_messages.content LIKE ANY (odd_letters)
+                    needed = '{}'
+                    OR lower(translate(search_fold(matches.content), '-''.,', '') COLLATE "C") LIKE ALL (needed)
                 )
-                AND to_tsvector('pg_catalog.simple', left(chat_messages.content, 100000)) @@ words
+            ORDER BY matches.created_at DESC, matches.id DESC
             OFFSET 0
-        ) AS matches
-        WHERE
-            matches.role <> 'system'
-            AND matches.created_at >= oldest
-        ORDER BY matches.created_at DESC, matches.id DESC
+        ) AS candidates
+        CROSS JOIN LATERAL (SELECT search_words(candidates.content) AS words OFFSET 0) AS texts
+        WHERE texts.words @@ asked.words
         LIMIT most_ranked
     ),
 
     found_titles AS (
         SELECT
-            conversations.id,
-            conversations.title,
-            conversations.titled_at
-        FROM conversations
-        WHERE
-            is_indexed
-            AND search_vector(conversations.user_id, conversations.title) @@ owned_words
-            AND conversations.user_id IS NOT DISTINCT FROM caller_id
-            AND conversations.user_id IS NOT NULL
-        UNION ALL
-        SELECT
-            conversations.id,
-            conversations.title,
-            conversations.titled_at
-        FROM conversations
-        WHERE
-            NOT is_indexed
-            AND conversations.user_id = caller_id
-            AND to_tsvector('pg_catalog.simple', left(conversations.title, 100000)) @@ words
-        OFFSET 0
+            titles.id,
+            titles.titled_at,
+            texts.words
+        FROM (
+            SELECT
+                conversations.id,
+                conversations.title,
+                conversations.titled_at
+            FROM conversations
+            WHERE
+                is_indexed
+                AND search_vector(conversations.user_id, conversations.title) @@ owned_words
+                AND conversations.user_id IS NOT DISTINCT FROM caller_id
+                AND conversations.user_id IS NOT NULL
+            UNION ALL
+            SELECT
+                conversations.id,
+                conversations.title,
+                conversations.titled_at
+            FROM conversations
+            WHERE
+                NOT is_indexed
+                AND conversations.user_id = caller_id
+            OFFSET 0
+        ) AS titles
+        CROSS JOIN LATERAL (SELECT search_words(titles.title) AS words OFFSET 0) AS texts
+        WHERE titles.title IS NOT NULL AND texts.words @@ asked.words
     ),
 
     ranked AS (
         SELECT
             found_messages.conversation_id,
             found_messages.id AS chat_message_id,
-            ts_rank(to_tsvector('pg_catalog.simple', found_messages.content), words) AS score
+            ts_rank(found_messages.words, asked.words) AS score
         FROM found_messages
         UNION ALL
         -- A title counts twice as much as a message.
         SELECT
             found_titles.id,
             NULL,
-            2 * ts_rank(to_tsvector('pg_catalog.simple', found_titles.title), words)
+            2 * ts_rank(found_titles.words, asked.words)
         FROM found_titles
         WHERE found_titles.titled_at >= oldest
     ),
@@ -168,7 +179,6 @@ BEGIN
     SELECT
         best.conversation_id,
         best.chat_message_id,
-        words,
         best.score
     FROM best
     INNER JOIN conversations ON best.conversation_id = conversations.id
@@ -182,5 +192,3 @@ END
 $$;
 COMMENT ON FUNCTION search_conversations(text, text, timestamptz, integer, boolean)
 IS 'Parley: the caller''s conversations that hold these words, each with the best message (NULL: the title)';
-REVOKE EXECUTE ON FUNCTION search_conversations(text, text, timestamptz, integer, boolean) FROM public;
-GRANT EXECUTE ON FUNCTION search_conversations(text, text, timestamptz, integer, boolean) TO parley_app;

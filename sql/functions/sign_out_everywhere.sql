@@ -31,5 +31,3 @@ END
 $$;
 COMMENT ON FUNCTION sign_out_everywhere()
 IS 'Parley: ends all tokens of the caller that were issued until now';
-REVOKE EXECUTE ON FUNCTION sign_out_everywhere() FROM public;
-GRANT EXECUTE ON FUNCTION sign_out_everywhere() TO parley_app;

@@ -39,7 +39,7 @@ CREATE OR REPLACE FUNCTION store_message_files(
     max_message_bytes bigint,
     now timestamptz
 )
-RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
+RETURNS integer LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
     row_id bigint;
@@ -230,9 +230,3 @@ COMMENT ON FUNCTION store_message_files(
     uuid, text, text, uuid, uuid[], text[], text[], bytea[], bigint, bigint, timestamptz
 )
 IS 'Parley: stores the files of a message, each once for its owner';
-REVOKE EXECUTE ON FUNCTION store_message_files(
-    uuid, text, text, uuid, uuid[], text[], text[], bytea[], bigint, bigint, timestamptz
-) FROM public;
-GRANT EXECUTE ON FUNCTION store_message_files(
-    uuid, text, text, uuid, uuid[], text[], text[], bytea[], bigint, bigint, timestamptz
-) TO parley_app;

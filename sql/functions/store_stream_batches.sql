@@ -44,6 +44,7 @@ RETURNS TABLE (
     turn_id uuid, is_held boolean, is_stopped boolean, is_stored boolean, is_followed boolean, lost_from integer
 )
 LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 -- A plan that is made while the table of batches is empty, as at night, must not read it whole from then on.
 SET enable_seqscan = off
@@ -174,7 +175,3 @@ COMMENT ON FUNCTION store_stream_batches(
     uuid[], text[], uuid[], double precision[], integer[], integer[], text[], timestamptz
 )
 IS 'Parley: stores the new parts of running answers, and prolongs their leases';
--- Without a grant to parley_app: it works for several callers at once.
-REVOKE EXECUTE ON FUNCTION store_stream_batches(
-    uuid[], text[], uuid[], double precision[], integer[], integer[], text[], timestamptz
-) FROM public;

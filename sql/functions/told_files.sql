@@ -35,7 +35,7 @@ CREATE OR REPLACE FUNCTION told_files(
     max_text_end integer,
     max_beginning_end integer
 )
-RETURNS json LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
+RETURNS json LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
     is_newest boolean;
@@ -144,9 +144,3 @@ COMMENT ON FUNCTION told_files(
     uuid, text, uuid, bigint, jsonb, text[], integer, bigint, bigint, integer, integer
 )
 IS 'Parley: the files of a message with what the model may need of their bytes';
-REVOKE EXECUTE ON FUNCTION told_files(
-    uuid, text, uuid, bigint, jsonb, text[], integer, bigint, bigint, integer, integer
-) FROM public;
-GRANT EXECUTE ON FUNCTION told_files(
-    uuid, text, uuid, bigint, jsonb, text[], integer, bigint, bigint, integer, integer
-) TO parley_app;

@@ -3,7 +3,8 @@
 -- A request's statements run as parley_app, a second wall below the WHERE of each statement: row-level security
 -- shows it the caller's rows and no others. The function act_as_caller changes to it for one transaction, in the
 -- round trip of the statements themselves, so it works through PgBouncer in transaction mode. The owner of the tables
--- (psql, the cron) still sees all rows. Each table's migration makes its own policy and grants.
+-- (psql, the cron) still sees all rows. Each table's migration makes its own policy; needed_privileges names what the role
+-- may do, and the end of migrate.sql grants it.
 --
 -- Locks: none. The role is one for all databases of the server.
 -- Undo: 001_caller_role.down.sql.
@@ -41,14 +42,3 @@ EXCEPTION
             );
 END
 $$;
-
-DO $$
-BEGIN
-    IF NOT has_schema_privilege('parley_app', current_schema(), 'USAGE') THEN
-        EXECUTE format('GRANT USAGE ON SCHEMA %I TO parley_app', current_schema());
-    END IF;
-END
-$$;
-
--- list_migrations, within the wall.
-GRANT SELECT ON schema_migrations TO parley_app;

@@ -29,6 +29,7 @@ BEGIN
 END
 $$;
 
+DROP TABLE IF EXISTS deleted_users;
 DROP TABLE IF EXISTS known_networks;
 DROP TABLE IF EXISTS account_attempts;
 
@@ -40,3 +41,5 @@ BEGIN
     END IF;
 END
 $$;
+
+DROP FUNCTION IF EXISTS remember_deleted_users();

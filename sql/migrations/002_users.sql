@@ -79,8 +79,62 @@ COMMENT ON COLUMN known_networks.subject IS 'Keyed hash of the account''s addres
 COMMENT ON COLUMN known_networks.user_id IS 'The account';
 COMMENT ON COLUMN known_networks.used_at IS 'The latest log-in from there that succeeded';
 
+-- The tokens of a deleted user outlive the user. A hash, because the table must not keep whom it forgets.
+CREATE TABLE IF NOT EXISTS deleted_users (
+    id_hash bytea PRIMARY KEY,
+    deleted_at timestamptz NOT NULL,
+    ends_at timestamptz NOT NULL
+);
+
+-- delete_old_deleted_users: those whose time is over.
+CREATE INDEX IF NOT EXISTS idx_deleted_users_ends_at ON deleted_users (ends_at);
+
+COMMENT ON TABLE deleted_users IS 'Parley: users that were deleted; their earlier tokens are refused until ends_at';
+COMMENT ON COLUMN deleted_users.id_hash IS 'SHA-256 of the user''s id';
+COMMENT ON COLUMN deleted_users.deleted_at IS 'Tokens issued before are refused with 403';
+COMMENT ON COLUMN deleted_users.ends_at IS '30 days after deleted_at: the clean-up deletes the row then';
+
+-- With each deletion of a user, whoever deletes: the account's owner, an operator by hand, a replayed erasure.
+CREATE OR REPLACE FUNCTION remember_deleted_users()
+RETURNS trigger LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    -- After the rows are locked, so a token that was issued for them is older.
+    deleted_at CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    -- No token of the usual
+    -- identity providers lives longer than 30 days (Auth.js; others: minutes to a week).
+    INSERT INTO deleted_users (id_hash, deleted_at, ends_at)
+    SELECT
+        sha256(convert_to(gone_users.id, 'UTF8')),
+        deleted_at,
+        deleted_at + interval '30 days'
+    FROM gone_users
+    ON CONFLICT (id_hash) DO UPDATE SET deleted_at = excluded.deleted_at, ends_at = excluded.ends_at;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION remember_deleted_users()
+IS 'Parley: has the earlier tokens of deleted users refused';
+
+DO $$
+BEGIN
+    -- Only on Parley's own table.
+    IF obj_description('users'::regclass, 'pg_class') LIKE 'Parley:%' THEN
+        DROP TRIGGER IF EXISTS remember_deleted_users ON users;
+        CREATE TRIGGER remember_deleted_users
+        AFTER DELETE ON users
+        REFERENCING OLD TABLE AS gone_users
+        FOR EACH STATEMENT EXECUTE FUNCTION remember_deleted_users();
+        COMMENT ON TRIGGER remember_deleted_users ON users
+        IS 'Parley: the tokens of a user end with the user, in the same transaction';
+    END IF;
+END
+$$;
+
+-- Without a policy and without a grant, as users: act_as_caller and remember_user read it.
+ALTER TABLE deleted_users ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE known_networks ENABLE ROW LEVEL SECURITY;
-GRANT SELECT ON known_networks TO parley_app;
 DROP POLICY IF EXISTS own_known_networks ON known_networks;
 CREATE POLICY own_known_networks ON known_networks TO parley_app
 USING (user_id = nullif(current_setting('parley.user_id', TRUE), ''));

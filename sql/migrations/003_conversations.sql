@@ -69,7 +69,6 @@ COMMENT ON COLUMN conversations.last_message IS 'The beginning of the last of th
 COMMENT ON COLUMN conversations.claimed_at IS 'When its owner took it over; NULL: it has none, or was made by its owner';
 
 ALTER TABLE conversations ENABLE ROW LEVEL SECURITY;
-GRANT SELECT, INSERT, UPDATE, DELETE ON conversations TO parley_app;
 
 -- In this policy and those of the other tables each setting is read once a row: as a subquery, read once a statement,
 -- it cost a turn more than the rows of a turn do. CASE, because the planner makes no estimate of it: it would take the

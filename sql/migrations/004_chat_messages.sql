@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS chat_messages (
 -- The rules of a message, all in one function whose plan is kept: as CHECKs of their own they are parsed for each INSERT,
 -- which costs four times as much. An error has the name of the rule, as that of a CHECK has.
 CREATE OR REPLACE FUNCTION check_chat_message(message chat_messages)
-RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+RETURNS boolean LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT AS $$
 DECLARE
     violated CONSTANT text := CASE
         WHEN message.role NOT IN ('user', 'assistant', 'system') THEN 'chk_message_role'
@@ -86,8 +86,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION check_chat_message(chat_messages) IS 'Parley: the rules of a message, as a CHECK';
-REVOKE EXECUTE ON FUNCTION check_chat_message(chat_messages) FROM public;
-GRANT EXECUTE ON FUNCTION check_chat_message(chat_messages) TO parley_app;
 -- squawk-ignore ban-drop-constraint
 ALTER TABLE chat_messages DROP CONSTRAINT IF EXISTS chk_chat_message;
 ALTER TABLE chat_messages ADD CONSTRAINT chk_chat_message CHECK (check_chat_message(chat_messages));
@@ -98,8 +96,8 @@ ON chat_messages (conversation_id, message_id) WHERE superseded_at IS NULL;
 -- decide_turn, list_turn_messages: a question has one current answer, even if the code is wrong.
 CREATE UNIQUE INDEX IF NOT EXISTS uq_chat_messages_reply_to
 ON chat_messages (conversation_id, reply_to) WHERE superseded_at IS NULL AND reply_to IS NOT NULL;
--- export_messages, sum_usage, and the ON DELETE CASCADE of users.
-CREATE INDEX IF NOT EXISTS idx_chat_messages_user_id ON chat_messages (user_id, created_at);
+-- export_messages: the order of the batch, also of many messages with one time; sum_usage; the ON DELETE CASCADE of users.
+CREATE INDEX IF NOT EXISTS idx_chat_messages_user_id ON chat_messages (user_id, created_at, id);
 -- delete_old_chat_messages, count_old_chat_messages, count_backlog: the oldest.
 CREATE INDEX IF NOT EXISTS idx_chat_messages_created_at ON chat_messages (created_at DESC);
 -- count_old_conversations, count_old_titles: the newest message of a conversation.
@@ -162,28 +160,6 @@ COMMENT ON COLUMN chat_messages.owed_attempt
 IS 'TRUE: the provider failed the last attempt at this message, so the next one is not counted; NULL: it is';
 
 ALTER TABLE chat_messages ENABLE ROW LEVEL SECURITY;
--- Append-only: of a stored message a caller can change its marks (release_turn and finish_turn: refusal,
--- failed_attempts, owed_attempt, and with add_cost a question's tokens; begin_turn: owed_attempt), its owner
--- (claim_conversation), and the description of an answer, which may come after the answer (describe_answer).
-GRANT SELECT, INSERT ON chat_messages TO parley_app;
-GRANT UPDATE (
-    user_id,
-    superseded_at,
-    refusal,
-    failed_attempts,
-    owed_attempt,
-    prompt_tokens,
-    completion_tokens,
-    is_mistake,
-    mistake_note,
-    updated_at,
-    tone,
-    behavior,
-    context_type,
-    signal_strength,
-    context_clarity,
-    needs_knowledge
-) ON chat_messages TO parley_app;
 
 DROP POLICY IF EXISTS own_chat_messages ON chat_messages;
 CREATE POLICY own_chat_messages ON chat_messages TO parley_app
@@ -196,13 +172,6 @@ USING (
 );
 COMMENT ON POLICY own_chat_messages ON chat_messages
 IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
-
--- The path that SET search_path FROM CURRENT fixes, as in migrate.sql.
-DO $$
-BEGIN
-    PERFORM set_config('search_path', format('%I, pg_temp', current_schema()), TRUE);
-END
-$$;
 
 -- Makes the number and the last of a conversation's messages unknown when some are deleted, until the next turn counts
 -- them again. It locks the conversation also where they are unknown already: a turn may be counting. For an operator's
@@ -224,7 +193,6 @@ END
 $$;
 COMMENT ON FUNCTION forget_message_counts()
 IS 'Parley: makes the number and the last of a conversation''s messages unknown when some are deleted';
-REVOKE EXECUTE ON FUNCTION forget_message_counts() FROM public;
 
 DROP TRIGGER IF EXISTS forget_message_counts ON chat_messages;
 CREATE TRIGGER forget_message_counts

@@ -36,10 +36,7 @@ END
 $$;
 
 DO $$
-DECLARE
-    sequence CONSTANT text := pg_get_serial_sequence('tasks', 'id');
 BEGIN
-    GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO parley_app;
     IF obj_description(to_regclass('tasks'), 'pg_class') LIKE 'Parley:%' THEN
         ALTER TABLE tasks ENABLE ROW LEVEL SECURITY;
         DROP POLICY IF EXISTS own_tasks ON tasks;
@@ -48,9 +45,6 @@ BEGIN
             CASE WHEN TRUE THEN user_id = nullif(current_setting('parley.user_id', TRUE), '') END
         );
         COMMENT ON POLICY own_tasks ON tasks IS 'The caller''s';
-    ELSIF sequence IS NOT NULL THEN
-        -- An id of type serial: the role that inserts draws its numbers.
-        EXECUTE format('GRANT USAGE ON SEQUENCE %s TO parley_app', sequence);
     END IF;
 END
 $$;

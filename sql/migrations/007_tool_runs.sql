@@ -38,8 +38,6 @@ COMMENT ON COLUMN tool_runs.output IS 'Its result; NULL: the attempt ended befor
 COMMENT ON COLUMN tool_runs.created_at IS 'When it ran; orders the runs';
 
 ALTER TABLE tool_runs ENABLE ROW LEVEL SECURITY;
-GRANT SELECT, INSERT, DELETE ON tool_runs TO parley_app;
-GRANT UPDATE (output) ON tool_runs TO parley_app;
 DROP POLICY IF EXISTS own_tool_runs ON tool_runs;
 CREATE POLICY own_tool_runs ON tool_runs TO parley_app
 USING (CASE WHEN TRUE THEN user_id = nullif(current_setting('parley.user_id', TRUE), '') END);

@@ -58,12 +58,6 @@ COMMENT ON COLUMN finished_streams.ended_at IS 'When the answer was stored';
 
 ALTER TABLE stream_batches ENABLE ROW LEVEL SECURITY;
 ALTER TABLE finished_streams ENABLE ROW LEVEL SECURITY;
--- No INSERT: store_stream_batches writes outside the wall, for all running answers of a process at once.
-GRANT SELECT, DELETE ON stream_batches TO parley_app;
-GRANT SELECT, INSERT, DELETE ON finished_streams TO parley_app;
--- claim_conversation, and mark_stream_followed.
-GRANT UPDATE (user_id, followed_at) ON stream_batches TO parley_app;
-GRANT UPDATE (user_id) ON finished_streams TO parley_app;
 
 DROP POLICY IF EXISTS own_stream_batches ON stream_batches;
 CREATE POLICY own_stream_batches ON stream_batches TO parley_app

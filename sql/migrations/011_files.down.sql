@@ -10,7 +10,15 @@ BEGIN
         FROM pg_proc
         WHERE
             pg_proc.pronamespace = current_schema()::regnamespace
-            AND pg_proc.proname IN ('delete_own_account', 'store_message_files', 'told_files')
+            AND pg_proc.proname IN (
+                'delete_own_account',
+                'list_faults',
+                'list_late_sequences',
+                'list_privilege_faults',
+                'needed_privileges',
+                'store_message_files',
+                'told_files'
+            )
             AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'
     LOOP
         EXECUTE format('DROP FUNCTION %s', signature);

@@ -62,13 +62,6 @@ COMMENT ON COLUMN message_files.chat_message_id IS 'chat_messages.id of the mess
 COMMENT ON COLUMN message_files.file_id IS 'The file';
 COMMENT ON COLUMN message_files.user_id IS 'Owner of the conversation; NULL: anonymous';
 
--- The path that SET search_path FROM CURRENT fixes, as in migrate.sql.
-DO $$
-BEGIN
-    PERFORM set_config('search_path', format('%I, pg_temp', current_schema()), TRUE);
-END
-$$;
-
 -- Deletes the files of deleted messages which no other message has, in the transaction that deletes the messages:
 -- retention, an erasure, an account's end, or an operator's own DELETE.
 -- The rows are locked before they are looked at again. A message that takes a file at this moment waits, and then stores
@@ -107,7 +100,6 @@ END
 $$;
 COMMENT ON FUNCTION delete_files_of_messages()
 IS 'Parley: deletes the files of deleted messages which no other message has';
-REVOKE EXECUTE ON FUNCTION delete_files_of_messages() FROM public;
 
 DROP TRIGGER IF EXISTS delete_files_of_messages ON chat_messages;
 CREATE TRIGGER delete_files_of_messages
@@ -119,11 +111,6 @@ IS 'Parley: files go with the last message that has them, in the same transactio
 
 ALTER TABLE chat_files ENABLE ROW LEVEL SECURITY;
 ALTER TABLE message_files ENABLE ROW LEVEL SECURITY;
-GRANT SELECT, INSERT, DELETE ON chat_files TO parley_app;
-GRANT SELECT, INSERT ON message_files TO parley_app;
--- claim_conversation; store_file and store_message_files, which lock a file by its name; uploads.
-GRANT UPDATE (user_id, conversation_id, filename, bytes, file_id, is_used, created_at) ON chat_files TO parley_app;
-GRANT UPDATE (user_id) ON message_files TO parley_app;
 
 DROP POLICY IF EXISTS own_chat_files ON chat_files;
 CREATE POLICY own_chat_files ON chat_files TO parley_app

@@ -57,7 +57,7 @@ LOG_IN = {
     "find_account": "SELECT find_account('ann@example.com')",
     "register_account": "SELECT register_account('eve', 'eve@example.com', 'Eve', 'hash')",
     "count_account_attempt": "SELECT count_account_attempt('{a}', '{1}', '{1}', '{1}', 1, now())",
-    "finish_log_in": "SELECT finish_log_in('ann', 'hash', '{a}', now(), 1)",
+    "finish_log_in": "SELECT finish_log_in('ann', 'hash', NULL, '{a}', now(), 1)",
     "change_password": "SELECT change_password('ann', 'hash', 'another', 'a')",
     "user_state": "SELECT user_state('ann', now())",
 }

@@ -115,7 +115,7 @@ SPECIAL: dict[str, dict[str, object]] = {
 # The conditions of search_conversations are in this function, which runs outside the wall.
 SEARCH = "search_conversations(text, text, timestamptz, integer, boolean)"
 UNGUARDED_SEARCH = {
-    r"search_vector\(\w+\.user_id, (\w+\.\w+)\) @@ owned_words": r"to_tsvector(\1) @@ words",
+    r"search_vector\(\w+\.user_id, (\w+\.\w+)\) @@ owned_words": r"search_words(\1) @@ asked.words",
     r"\w+\.user_id (=|IS NOT DISTINCT FROM) caller_id": "TRUE",
     r"caller_id IS NULL OR": "",
     r"owned_words := [^;]+;": "",
@@ -186,6 +186,7 @@ class Asker:
             "is_upload": False,
             "is_of_answer": False,
             "min_piece_bytes": 0,
+            "max_bytes": 1_000_000,
             "tool_call_id": "mine",
             "is_mistake": False,
             "title": "mine",

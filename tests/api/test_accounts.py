@@ -228,10 +228,10 @@ async def test_the_token_of_a_deleted_account_does_not_create_it_again(
     assert (await leave(parley, token, password=PASSWORD)).status_code == 204
 
     text = await parley.client.post("/api/chat", json={"message": "Hello!"}, headers=headers)
-    problem_of(text, 403, "account_unknown")
+    problem_of(text, 403, "account_deleted")
     for path in ("/api/conversations", "/api/conversations?q=x", "/api/conversations?export=true"):
         response = await parley.client.get(path, headers=headers)
-        problem_of(response, 403, "account_unknown")
+        problem_of(response, 403, "account_deleted")
 
     problem_of(await authenticate(parley, "login"), 401, "wrong_credentials")
     assert database.execute("SELECT count(*) FROM users").fetchall() == [(0,)]

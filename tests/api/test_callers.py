@@ -56,7 +56,10 @@ NOT_VALID = {
     "exp is a list": signed(exp=[NOW + 3600]),
     "not yet": signed(nbf=NOW + 3600),
     "no sub": signed(sub=None),
-    "sub is a number": signed(sub=5),
+    "sub is a fraction": signed(sub=5.5),
+    "sub is a switch": signed(sub=True),
+    "sub is below zero": signed(sub=-5),
+    "sub is a number that JSON does not keep": signed(sub=2**53),
     "sub is a list": signed(sub=["ann"]),
     "sub is empty": signed(sub=""),
     "sub is blank": signed(sub=" \u2003"),
@@ -209,6 +212,8 @@ async def test_a_token_is_read_from_the_authorization_header_alone(parley: Parle
         {"exp": NOW + 10**9},
         {"aud": "somebody", "iss": "somebody", "iat": NOW, "nbf": NOW, "jti": "1"},
         {"sub": "a" * 255},
+        {"sub": 0},
+        {"sub": 2**53 - 1},
         {"sub": "\U0001f600" * 255},
         {"sub": "5f2b\u2028'\";--"},
     ],
@@ -220,7 +225,7 @@ async def test_the_subject_of_a_valid_token_is_the_user(
 
     assert chat.status_code == 200
     stored = database.execute("SELECT user_id FROM conversations").fetchall()
-    assert stored == [(changed.get("sub", "ann"),)]
+    assert stored == [(str(changed.get("sub", "ann")),)]
 
 
 @pytest.mark.parametrize(("seconds_ago", "expected"), [(15, True), (45, False)])

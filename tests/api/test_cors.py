@@ -6,6 +6,7 @@ from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import Parley, headers_of, parts_of, problem_of, sdk_body
 
 # ALLOWED_ORIGIN is https://example.app,https://*.preview.example.app
+PATTERNS = "https://myapp-*-team.vercel.app,http://localhost:*,capacitor://localhost"
 ALLOWED = [
     "https://example.app",
     "https://a.preview.example.app",
@@ -102,17 +103,78 @@ async def test_an_allowed_origin_may_have_a_port(parley: Parley) -> None:
     assert "access-control-allow-origin" not in got.headers
 
 
+@pytest.mark.environment(ALLOWED_ORIGIN=PATTERNS)
+async def test_a_pattern_lets_in_what_fits_within_one_label_and_nothing_else(
+    parley: Parley,
+) -> None:
+    allowed = {
+        "https://myapp-git-main-team.vercel.app": True,
+        "https://myapp-a1b2c3-team.vercel.app": True,
+        "https://myapp--team.vercel.app": False,
+        "https://myapp-a.b-team.vercel.app": False,
+        "https://myapp-a-team.vercel.app.evil.com": False,
+        "https://evil-myapp-a-team.vercel.app": False,
+        "https://myapp-a-team-evil.vercel.app": False,
+        "https://myapp-a-team.vercel.app:8443": False,
+        "http://myapp-a-team.vercel.app": False,
+        "http://localhost": True,
+        "http://localhost:5173": True,
+        "http://localhost:": False,
+        "http://localhost:1.evil.com": False,
+        "https://localhost:5173": False,
+        "capacitor://localhost": True,
+        "ionic://localhost": False,
+        "null": False,
+    }
+    seen = {
+        origin: (await parley.client.get("/api/health", headers={"origin": origin})).headers.get(
+            "access-control-allow-origin"
+        )
+        for origin in allowed
+    }
+
+    assert {origin: answer == origin for origin, answer in seen.items()} == allowed
+    assert {answer for origin, answer in seen.items() if not allowed[origin]} == {None}
+
+
+async def test_a_preflight_with_the_headers_of_tracing_tools_is_allowed_by_default(
+    parley: Parley,
+) -> None:
+    asked = ["baggage", "sentry-trace", "traceparent", "tracestate", "x-request-id", "b3"]
+    preflighted = await parley.client.options(
+        "/api/chat", headers=preflight(ALLOWED[0], headers=",".join(asked))
+    )
+
+    assert preflighted.status_code == 204
+    allowed = preflighted.headers["access-control-allow-headers"].lower().split(", ")
+    assert {*asked} <= {*allowed}
+
+
 @pytest.mark.parametrize(
     ("method", "headers"), [("DELETE", "content-type"), ("POST", "content-type, x-other")]
 )
-async def test_a_preflight_for_an_unsupported_method_or_header_is_refused(
+async def test_a_preflight_for_an_unsupported_method_or_header_is_answered_without_it(
     parley: Parley, method: str, headers: str
 ) -> None:
+    """The browser compares the lists, and tells the author of the page which entry is missing."""
     preflighted = await parley.client.options(
         "/api/chat", headers=preflight(ALLOWED[0], method, headers)
     )
 
-    assert preflighted.status_code == 400
+    assert preflighted.status_code == 204
+    assert preflighted.headers["access-control-allow-origin"] == ALLOWED[0]
+    assert "DELETE" not in preflighted.headers["access-control-allow-methods"]
+    assert "x-other" not in preflighted.headers["access-control-allow-headers"]
+    varied = preflighted.headers["vary"]
+    assert {"Origin", "Access-Control-Request-Headers"} <= {*varied.split(", ")}
+
+
+@pytest.mark.environment(ALLOWED_HEADERS="X-Tenant")
+async def test_an_operator_may_allow_further_headers(parley: Parley) -> None:
+    preflighted = await parley.client.options("/api/chat", headers=preflight(ALLOWED[0]))
+
+    allowed = preflighted.headers["access-control-allow-headers"].split(", ")
+    assert {"x-tenant", "authorization", "traceparent"} <= {*allowed}
 
 
 async def test_cors_never_allows_cookies(parley: Parley) -> None:

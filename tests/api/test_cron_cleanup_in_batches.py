@@ -75,8 +75,9 @@ async def test_a_clean_up_out_of_time_leaves_messages_to_the_next(
     fill(database, 300)
 
     with monkeypatch.context() as patched:
-        # One look each is that of counters, attempts, networks, streams and unused files.
-        patched.setattr(lib.operations.clean_up, "has_time", ends_after(7))
+        # One look each is that of counters, attempts, networks, deleted users, streams and unused
+        # files.
+        patched.setattr(lib.operations.clean_up, "has_time", ends_after(8))
         first = await clean_up(parley)
     assert first["batches"] == 2
     assert 200 < first["deleted"] < 3000

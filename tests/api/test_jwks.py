@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 import lib.identity._keys
 from lib.identity._keys import KeySet
+from lib.settings import settings
 from tests.api.test_callers import claims, forged
 from tests.support.identity_provider import (
     PATH,
@@ -75,8 +76,14 @@ def environment(environment: dict[str, str], provider: IdentityProvider) -> dict
 def clock(parley: Parley) -> Clock:
     """Return the clock by which the product's keys age."""
     del parley
-    lib.identity._keys.key_set().clock = clock = Clock()
+    keys().clock = clock = Clock()
     return clock
+
+
+def keys() -> KeySet:
+    """Return the product's only key set."""
+    [url] = settings().jwt_jwks_url
+    return lib.identity._keys.key_set(url)
 
 
 @pytest.fixture
@@ -113,7 +120,7 @@ async def retry_after_of(parley: Parley, token: str) -> int:
 
 async def refreshed() -> None:
     """Wait until the running fetch has ended."""
-    fetch = lib.identity._keys.key_set()._fetch
+    fetch = keys()._fetch
     assert fetch is not None
     await asyncio.wait([fetch])
 
@@ -321,7 +328,7 @@ async def test_entries_that_are_no_keys_are_left_out_one_by_one(
     provider.keys = [*NOT_KEYS.values(), ED.jwk()]
 
     assert await is_let_in(parley, ED.token())
-    assert [*lib.identity._keys.key_set()._keys] == [ED.key_id]
+    assert [*keys()._keys] == [ED.key_id]
 
 
 async def test_a_symmetric_key_signs_nothing(parley: Parley, provider: IdentityProvider) -> None:

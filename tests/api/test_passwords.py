@@ -250,7 +250,7 @@ async def test_a_deleted_account_neither_changes_its_password_nor_signs_out(
         await post(parley, token, SIGN_OUT),
         await leave(parley, token, password=PASSWORD),
     ):
-        problem_of(response, 403, "account_unknown")
+        problem_of(response, 403, "account_deleted")
     assert database.execute("SELECT count(*) FROM users").fetchone() == (0,)
 
 

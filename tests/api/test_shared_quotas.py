@@ -80,10 +80,14 @@ async def test_deleting_the_account_brings_no_fresh_quota(
 ) -> None:
     for _ in range(2):
         assert (await parley.say("Hello!", user="ann")).status_code == 200
-    for _ in range(3):
-        deleted = await parley.client.delete("/api/auth", headers=headers_of("ann"))
+    for times in range(3):
+        # A token from after the last deletion.
+        headers = headers_of("ann", iat=time.time() + times)
+        deleted = await parley.client.delete("/api/auth", headers=headers)
         assert deleted.status_code == 204
-        problem_of(await parley.say("Hello!", user="ann"), 429, "quota_exceeded")
+        later = headers_of("ann", iat=time.time() + times + 1)
+        sent = await parley.client.post("/api/chat", json={"message": "Hello!"}, headers=later)
+        problem_of(sent, 429, "quota_exceeded")
 
     assert len(model.requests) == 2
     assert (await parley.say("Hello!", user="bob")).status_code == 200

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,11 @@ BODY = 'must be a JSON object like {"top_p": 0.9}'
 JWKS_URL = "must be a URL like https://example.app/api/auth/jwks"
 ACCEPTED: list[tuple[str, str, object]] = [
     ("DATABASE_URL", "postgres://user:password@host-pooler/db?sslmode=require", None),
-    ("DATABASE_URL", "postgresql://host-pooler/db?sslmode=verify-full&channel_binding=x", None),
+    (
+        "DATABASE_URL",
+        "postgresql://host-pooler/db?sslmode=verify-full&channel_binding=require",
+        None,
+    ),
     ("DATABASE_URL", "postgresql://host/db?ssl=true", None),
     ("DATABASE_URL", "postgresql://parley@localhost/db", None),
     ("DATABASE_URL", "postgresql://parley@LOCALHOST:5433/db?sslmode=disable", None),
@@ -34,6 +39,7 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("DATABASE_URL", "postgresql:///db", None),
     ("DATABASE_URL", "postgresql://db.example/db?hostaddr=127.0.0.1", None),
     ("DATABASE_URL_UNPOOLED", "postgresql://host/db?sslmode=verify-ca", None),
+    ("PARLEY_SCHEMA", "parley_2", "parley_2"),
     ("DB_POOL_MAX", "1", 1),
     ("DB_POOL_MAX", "1000", 1000),
     ("DB_POOL_TIMEOUT", "1.5", 1.5),
@@ -64,13 +70,23 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("SYSTEM_PROMPT", " ", ""),
     ("PERSONAS", "{}", {}),
     ("PERSONAS", '{"Né-mo 2": "You\\nsail."}', {"Né-mo 2": "You\nsail."}),
-    ("JWT_SECRET", "s" * 32, "s" * 32),
-    ("JWT_SECRET", "ü" * 16, "ü" * 16),
-    ("JWT_JWKS_URL", "https://a.app/api/auth/jwks", "https://a.app/api/auth/jwks"),
-    ("JWT_JWKS_URL", "HTTPS://a.app:8443/jwks?v=1", "HTTPS://a.app:8443/jwks?v=1"),
-    ("JWT_JWKS_URL", "http://localhost:3000/jwks", "http://localhost:3000/jwks"),
-    ("JWT_JWKS_URL", "http://127.9.9.9/jwks", "http://127.9.9.9/jwks"),
-    ("JWT_JWKS_URL", "http://[::1]:3000/jwks", "http://[::1]:3000/jwks"),
+    ("JWT_SECRET", "s" * 32, ("s" * 32,)),
+    ("JWT_SECRET", "ü" * 16, ("ü" * 16,)),
+    # Not split: secrets of before may have commas and spaces in them.
+    (
+        "JWT_SECRET",
+        "a secret, and a long one of one piece",
+        ("a secret, and a long one of one piece",),
+    ),
+    ("JWT_SECRET", f'["{"n" * 32}", "{"o" * 32}"]', ("n" * 32, "o" * 32)),
+    ("JWT_SECRET", "[no list, but a secret of 32 bytes]", ("[no list, but a secret of 32 bytes]",)),
+    ("JWT_JWKS_URL", "https://a.app/api/auth/jwks", ("https://a.app/api/auth/jwks",)),
+    ("JWT_JWKS_URL", "HTTPS://a.app:8443/jwks?v=1", ("HTTPS://a.app:8443/jwks?v=1",)),
+    ("JWT_JWKS_URL", "http://localhost:3000/jwks", ("http://localhost:3000/jwks",)),
+    ("JWT_JWKS_URL", "http://127.9.9.9/jwks", ("http://127.9.9.9/jwks",)),
+    ("JWT_JWKS_URL", "http://[::1]:3000/jwks", ("http://[::1]:3000/jwks",)),
+    ("JWT_ISSUER", "https://a.app, https://b.app/", ("https://a.app", "https://b.app/")),
+    ("JWT_AUDIENCE", '["one, with a comma", "two"]', ("one, with a comma", "two")),
     ("CRON_SECRET", "s" * 16, "s" * 16),
     ("AUTH_REQUIRED", "TRUE", True),
     ("AUTH_REQUIRED", "0", False),
@@ -79,6 +95,22 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("DEBUG", "on", True),
     ("ALLOWED_ORIGIN", "https://a.app/, http://localhost:3000", None),
     ("ALLOWED_ORIGIN", "https://*.example.app", ("https://*.example.app",)),
+    ("ALLOWED_ORIGIN", "HTTPS://A.App:443,http://b.app:80", ("https://a.app", "http://b.app")),
+    *(
+        ("ALLOWED_ORIGIN", origin, (origin,))
+        for origin in (
+            "https://myapp-*-team.vercel.app",
+            "https://*-myapp.*.example.co.uk",
+            "https://*.myapp.pages.dev",
+            "http://*.localhost:3000",
+            "http://localhost:*",
+            "http://[::1]:3000",
+            "capacitor://localhost",
+            "tauri://localhost",
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+        )
+    ),
+    ("ALLOWED_HEADERS", "X-Tenant, x-flags,", ("x-tenant", "x-flags")),
     ("OPENAI_WEB_SEARCH", "ON", "on"),
     ("MAX_MESSAGE_CHARS", "1000", 1000),
     ("MAX_MESSAGE_CHARS", "100000", 100_000),
@@ -107,6 +139,10 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("SLOW_QUERY_MS", "0", 0),
 ]
 REFUSED = [
+    *(
+        ("PARLEY_SCHEMA", name, "must be 1 to 63 small letters, digits and _")
+        for name in ("Parley", "a,b", '"$user"', "pg_temp", "information_schema", "1st", "x" * 64)
+    ),
     ("DATABASE_URL", "mysql://host/db", "must be a URL like postgresql://"),
     ("DATABASE_URL", "postgresql://ann:a%b@localhost/db", "% @ : / of a password are written"),
     ("DATABASE_URL", "postgresql://localhost/db?sslmod=require", "must be a URL like"),
@@ -115,7 +151,7 @@ REFUSED = [
     ("DATABASE_URL", "postgresql://host/db?sslmode=disable", SSLMODE),
     ("DATABASE_URL", "postgresql://host/db?sslmode=allow", SSLMODE),
     ("DATABASE_URL", "postgresql://host/db?sslmode=prefer", SSLMODE),
-    ("DATABASE_URL", "postgresql://host/db?sslmode=REQUIRE", SSLMODE),
+    ("DATABASE_URL", "postgresql://host/db?sslmode=REQUIRE", 'invalid sslmode value: "REQUIRE"'),
     ("DATABASE_URL", "postgresql://10.0.0.5/db", SSLMODE),
     ("DATABASE_URL", "postgresql://host.docker.internal/db", SSLMODE),
     ("DATABASE_URL", "postgresql://localhost.evil.com/db", SSLMODE),
@@ -192,7 +228,41 @@ REFUSED = [
     ("LOCAL_ACCOUNTS", "perhaps", "must be true or false"),
     ("ALLOWED_ORIGIN", "*", "must be origins like https://example.app"),
     ("ALLOWED_ORIGIN", "https://a.app/path", "must be origins like https://example.app"),
-    ("ALLOWED_ORIGIN", "https://a.app,ftp://b.app", "not 'ftp://b.app'"),
+    ("ALLOWED_ORIGIN", "https://a.app,ftp://b.app", "must not have 'ftp://b.app'"),
+    ("ALLOWED_ORIGIN", "null", "must not have 'null'"),
+    ("ALLOWED_ORIGIN", "https://a.app,file://", "not 'file:'"),
+    ("ALLOWED_ORIGIN", "https://bücher.example", "with xn--"),
+    ("ALLOWED_ORIGIN", "https://a.app:*", "has 'https://a.app:*': a port may be * on this machine"),
+    ("ALLOWED_ORIGIN", "chrome-extension://*", "not 'chrome-extension://*'"),
+    *(
+        ("ALLOWED_ORIGIN", origin, f"has {origin!r}: a * may stand only before a name of your own")
+        for origin in (
+            "https://*.com",
+            "https://*",
+            "https://example.*",
+            "https://my*app.com",
+            "https://*.co.uk",
+            "https://my-*.com.br",
+        )
+    ),
+    *(
+        ("ALLOWED_ORIGIN", origin, f"has {origin!r}: anybody can have a name under {shared}")
+        for origin, shared in (
+            ("https://*.vercel.app", "vercel.app"),
+            ("https://my-*.vercel.app", "vercel.app"),
+            ("https://*-*.netlify.app", "netlify.app"),
+            ("https://*.s3.amazonaws.com", "amazonaws.com"),
+            ("https://*.app.github.dev", "app.github.dev"),
+        )
+    ),
+    ("ALLOWED_HEADERS", "*", "must have names of headers like x-request-id, not '*'"),
+    ("ALLOWED_HEADERS", "x-a, x b", "not 'x b'"),
+    ("CLIENT_ADDRESS_HEADER", "Forwarded", "must not be Forwarded"),
+    ("CLIENT_ADDRESS_HEADER", "x client", "not 'x client'"),
+    ("PROXY_SECRET", "s" * 15, "must have at least 16 bytes"),
+    ("JWT_SECRET", "[]", "must have at least one secret"),
+    ("JWT_SECRET", f'["{"s" * 32}", "short"]', "must have at least 32 bytes"),
+    ("JWT_JWKS_URL", "https://a.app/jwks, a.app/jwks", JWKS_URL),
     ("MAX_FILE_BYTES", "14000001", "must be a whole number from 0 to 14000000"),
     ("MAX_USER_BYTES", "-1", "must be a whole number from 0 to 1000000000000"),
     ("MAX_PROMPT_IMAGES", "101", "must be a whole number from 0 to 100"),
@@ -252,7 +322,7 @@ def test_every_setting_but_the_database_has_a_default() -> None:
         10, 30.0, 3600.0,
     )  # fmt: skip
     assert chosen.openai_api_key is None
-    assert chosen.jwt_secret is None
+    assert chosen.jwt_secret == ()
     assert chosen.cron_secret is None
 
 
@@ -297,11 +367,21 @@ def test_an_invalid_variable_is_refused_with_a_hint(variable: str, value: str, w
 @pytest.mark.parametrize(
     ("together", "named"),
     [
-        ({"JWT_SECRET": "s" * 32} | PROVIDER, ["JWT_SECRET"]),
         (
             {"JWT_SECRET": "short", "JWT_JWKS_URL": "nowhere"},
-            ["JWT_SECRET", "JWT_JWKS_URL", "JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE"],
+            ["JWT_SECRET", "JWT_JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"],
         ),
+        (PROVIDER | {"JWT_JWKS_URL": "https://a.app/jwks,https://b.app/jwks"}, ["JWT_JWKS_URL"]),
+        (
+            PROVIDER
+            | {
+                "JWT_JWKS_URL": "https://a.app/jwks,https://b.app/jwks",
+                "JWT_ISSUER": "https://a.app,https://b.app,https://c.app",
+            },
+            ["JWT_JWKS_URL"],
+        ),
+        ({"CLIENT_ADDRESS_HEADER": "cf-connecting-ip"}, ["PROXY_SECRET"]),
+        ({"PROXY_SECRET": "s" * 16}, ["CLIENT_ADDRESS_HEADER"]),
         (PROVIDER | {"JWT_ISSUER": ""}, ["JWT_ISSUER"]),
         (PROVIDER | {"JWT_AUDIENCE": " "}, ["JWT_AUDIENCE"]),
         (
@@ -332,11 +412,11 @@ def test_settings_that_exclude_each_other_are_named_with_all_other_mistakes(
 def test_tokens_of_a_provider_are_possible_with_an_issuer_and_an_audience() -> None:
     chosen = read_settings(LEAST | PROVIDER)
 
-    assert (chosen.jwt_issuer, chosen.jwt_audience) == ("https://a.app", "parley")
+    assert (chosen.jwt_issuer, chosen.jwt_audience) == (("https://a.app",), ("parley",))
 
 
 def test_a_secret_of_the_operators_own_needs_neither_issuer_nor_audience() -> None:
-    assert read_settings(LEAST | {"JWT_SECRET": "s" * 32}).jwt_issuer is None
+    assert read_settings(LEAST | {"JWT_SECRET": "s" * 32}).jwt_issuer == ()
 
 
 def test_a_private_network_may_be_allowed_by_one_switch() -> None:
@@ -375,8 +455,15 @@ def test_the_switch_does_not_open_the_way_to_forged_keys() -> None:
     ],
 )
 def test_what_a_url_leaves_out_comes_from_the_variables_of_libpq(
-    variables: dict[str, str], *, is_refused: bool
+    variables: dict[str, str],
+    *,
+    is_refused: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    services = tmp_path / "services"
+    services.write_text("[production]\nhost=db.example\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
     environment = {"DATABASE_URL": "postgresql://host/db"} | variables
     if not is_refused:
         read_settings(environment)
@@ -402,6 +489,8 @@ def test_local_accounts_are_possible_with_a_secret() -> None:
         ("JWT_JWKS_URL", "https://ann:hunter2@a.app/jwks"),
         ("JWT_JWKS_URL", "https://[ann:hunter2]/jwks"),
         ("CRON_SECRET", "hunter2"),
+        ("PROXY_SECRET", "hunter2"),
+        ("JWT_SECRET", '["hunter2", "hunter2"]'),
     ],
 )
 def test_a_refused_secret_is_not_in_the_error(variable: str, value: str) -> None:

@@ -106,7 +106,7 @@ def test_users_that_cannot_serve_stop_the_migration_which_says_what_to_do(
     complaint = site.migrate_in_vain()
 
     assert 'the existing table "users" cannot serve' in complaint
-    assert "Give Parley a role and a schema of its own" in complaint
+    assert "Give Parley a schema of its own: export PARLEY_SCHEMA=parley" in complaint
     assert site.schema() == before
 
 
@@ -145,7 +145,7 @@ def test_conversations_that_parley_did_not_make_stop_the_migration(
     complaint = site.migrate_in_vain()
 
     assert "tables exist already that Parley did not make: conversations" in complaint
-    assert "Give Parley a role and a schema of its own" in complaint
+    assert "Give Parley a schema of its own: export PARLEY_SCHEMA=parley" in complaint
     assert site.schema() == before
 
 
@@ -156,7 +156,7 @@ def test_chat_messages_that_parley_did_not_make_stop_the_migration(site: Site) -
     complaint = site.migrate_in_vain()
 
     assert "tables exist already that Parley did not make: chat_messages" in complaint
-    assert "Give Parley a role and a schema of its own" in complaint
+    assert "Give Parley a schema of its own: export PARLEY_SCHEMA=parley" in complaint
     assert site.schema() == before
 
 
@@ -208,6 +208,85 @@ def test_a_list_of_migrations_of_another_tool_stops_the_migration(site: Site) ->
 
     assert "schema_migrations" in complaint
     assert site.schema() == before
+
+
+REFUSED = {
+    "a tasks.user_id of another type": (
+        TASKS.replace("user_id varchar(255)", "user_id uuid").partition("INSERT")[0],
+        "tasks.user_id is of type uuid, and must be varchar or text",
+    ),
+    "a title that is short": (
+        TASKS.replace("title varchar(200)", "title varchar(80)"),
+        "tasks.title is of type character varying(80)",
+    ),
+    "a column of tasks that an INSERT needs": (
+        TASKS.replace("priority integer", "priority integer NOT NULL"),
+        "tasks.priority is NOT NULL and has no default",
+    ),
+    "a flag that is a number": (
+        TASKS.replace("completed boolean NOT NULL DEFAULT false", "completed integer"),
+        "tasks.completed is of type integer, and must be boolean",
+    ),
+    "a profile of another type": (
+        "CREATE TABLE users (id text PRIMARY KEY, email jsonb, name text, updated_at date)",
+        "users.email is of type jsonb",
+    ),
+    "row-level security that holds for the owner": (
+        USERS_THAT_SERVE["an id and nothing else"]
+        + "ALTER TABLE users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;",
+        "users has FORCE ROW LEVEL SECURITY",
+    ),
+    "row-level security of tasks without a policy": (
+        TASKS + "ALTER TABLE tasks ENABLE ROW LEVEL SECURITY;",
+        "tasks has ROW LEVEL SECURITY",
+    ),
+    "a foreign key that holds tasks": (
+        TASKS + "CREATE TABLE comments (task_id integer REFERENCES tasks (id));",
+        "would keep accounts from being deleted: comments (comments_task_id_fkey)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("tables", "words"), REFUSED.values(), ids=list(REFUSED))
+def test_tables_with_which_an_account_could_not_be_used_or_deleted_stop_the_migration(
+    site: Site, tables: str, words: str
+) -> None:
+    site.run(tables)
+    before = site.schema()
+
+    complaint = site.migrate_in_vain()
+
+    assert words in complaint
+    assert "HINT:  No table was changed." in complaint
+    assert site.schema() == before
+
+
+def test_a_foreign_key_that_would_hold_an_account_is_named_before_anything_is_changed(
+    migrated: Site,
+) -> None:
+    migrated.run("CREATE TABLE orders (user_id varchar(255) REFERENCES users (id))")
+
+    assert "being deleted: orders (orders_user_id_fkey)" in migrated.migrate_in_vain()
+
+    migrated.run("""
+        ALTER TABLE orders DROP CONSTRAINT orders_user_id_fkey;
+        ALTER TABLE orders ADD FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE SET NULL
+    """)
+    assert migrated.migrate() == []
+
+
+def test_tables_of_another_role_stop_the_migration_which_names_it(site: Site) -> None:
+    database = site.url.rpartition("/")[2]
+    site.run(f"""
+        CREATE ROLE mere_maker LOGIN CREATEROLE; GRANT CREATE ON DATABASE {database} TO mere_maker;
+        GRANT CREATE, USAGE ON SCHEMA public TO mere_maker; CREATE TABLE users (id text PRIMARY KEY)
+    """)
+    try:
+        maker = Site(site.url.replace("//postgres@", "//mere_maker@"), site.programs)
+        complaint = maker.migrate_in_vain()
+        assert 'belong to another role than "mere_maker": users of postgres' in complaint
+    finally:
+        site.run("DROP OWNED BY mere_maker; DROP ROLE mere_maker")
 
 
 def _content(site: Site, table: str) -> tuple[str, list[tuple[object, ...]]]:

@@ -1,20 +1,20 @@
-"""A role and a schema of Parley's own, beside an application that has tables of the same names."""
+"""PARLEY_SCHEMA: a schema of Parley's own, beside an application's tables of the same names."""
 
-import re
 import subprocess
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
 
 from dev.postgres import programs, start_postgres
+from lib.settings import settings
 from tests.migrations.conftest import OLDEST
 from tests.support.pgbouncer import find_pgbouncer, running_pgbouncer, through
-from tests.support.product import CRON_SECRET, ROOT, Parley, headers_of, running_product
+from tests.support.product import CRON_SECRET, Parley, headers_of, problem_of, running_product
 from tests.support.servers import Site, start_older_postgres
 from tests.support.serving import Switchboard
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 # The tables of an application, none of which can serve, and a row in each.
 APPLICATION = """
     CREATE TABLE users (id serial PRIMARY KEY, email text NOT NULL UNIQUE);
@@ -32,8 +32,11 @@ TABLES = ("users", "tasks", "conversations", "chat_messages", "schema_migrations
 PATHS = """
     SELECT DISTINCT (SELECT each FROM unnest(proconfig) AS each WHERE each LIKE 'search_path=%')
     FROM pg_proc
-    WHERE pronamespace = 'parley'::regnamespace AND prosecdef
+    WHERE pronamespace = 'parley'::regnamespace AND prosqlbody IS NULL
 """
+ROLES = (
+    "SELECT rolname, rolconfig FROM pg_roles WHERE rolname !~ '^pg_' AND rolname <> 'parley_app'"
+)
 
 
 @pytest.fixture(scope="module", params=["embedded", "oldest"])
@@ -67,9 +70,10 @@ def own(application: Site) -> Site:
     before = application.schema()
     assert "tables exist already that Parley did not make" in application.migrate_in_vain()
     assert application.schema() == before
-    application.run(_commands())
-    site = Site(application.url.replace("neondb_owner@", "parley_owner@"), application.programs)
+    roles = application.rows(ROLES)
+    site = Site(application.url, application.programs, "parley")
     site.migrate()
+    assert application.rows(ROLES) == roles
     return site
 
 
@@ -84,15 +88,15 @@ async def parley(
 ) -> AsyncGenerator[Parley]:
     """Return the product on Parley's schema, directly and through PgBouncer."""
     if request.param == "direct":
-        chosen = environment | {"DATABASE_URL": own.url}
+        chosen = environment | {"DATABASE_URL": own.url, "PARLEY_SCHEMA": "parley"}
         async with running_product(switchboard, monkeypatch, chosen) as running:
             yield running
         return
     if find_pgbouncer() is None:
         pytest.skip("PgBouncer is not installed")
     folder = tmp_path_factory.mktemp("pgbouncer")
-    with running_pgbouncer(own.url, folder, ("parley_owner", "neondb_owner")) as port:
-        chosen = environment | {"DATABASE_URL": through(own.url, port)}
+    with running_pgbouncer(own.url, folder, ("neondb_owner",)) as port:
+        chosen = environment | {"DATABASE_URL": through(own.url, port), "PARLEY_SCHEMA": "parley"}
         async with running_product(switchboard, monkeypatch, chosen) as running:
             yield running
 
@@ -124,44 +128,70 @@ async def test_parley_works_in_its_schema_and_the_applications_tables_stay_as_th
     left = await parley.client.delete("/api/auth", headers=headers_of("ada"))
     assert left.status_code == 204, left.text
     assert own.rows("SELECT count(*) FROM parley.chat_messages") == [(0,)]
+    # So that the same user may come to the next case.
+    own.run("DELETE FROM parley.deleted_users")
 
     assert _state_of(application) == before
 
 
-def test_the_path_is_that_of_parleys_role_alone_and_functions_have_it_fixed(
+def test_migrating_leaves_the_roles_and_their_paths_and_fixes_that_of_each_function(
     own: Site, application: Site
 ) -> None:
-    assert own.rows("SHOW search_path") == [("parley",)]
     assert application.rows("SHOW search_path") == [('"$user", public',)]
     assert own.rows(PATHS) == [("search_path=parley, pg_temp",)]
     assert own.migrate() == []
 
 
-def test_the_path_holds_through_the_pooler_for_each_role_its_own(
-    own: Site, application: Site, tmp_path_factory: pytest.TempPathFactory
+async def test_the_path_ends_with_the_transaction_that_set_it_also_in_a_pooled_connection(
+    parley: Parley,
 ) -> None:
-    if find_pgbouncer() is None:
-        pytest.skip("PgBouncer is not installed")
-    folder = tmp_path_factory.mktemp("pgbouncer")
-    with running_pgbouncer(own.url, folder, ("parley_owner", "neondb_owner")) as port:
-        for _ in range(3):
-            for site, path in ((own, "parley"), (application, '"$user", public')):
-                pooled = Site(through(site.url, port), site.programs)
-                assert pooled.rows("SHOW search_path") == [(path,)]
+    url = str(settings().database_url)
+    for _ in range(3):
+        assert (await parley.get("/api/health")).status_code == 200
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as other:
+            cursor = await other.execute("SHOW search_path")
+            assert await cursor.fetchone() == ('"$user", public',)
 
 
-def test_parleys_role_may_not_read_the_applications_tables(own: Site) -> None:
-    for table in TABLES:
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            own.rows(f"SELECT * FROM public.{table}")
+@pytest.mark.parametrize(
+    ("migrated_into", "chosen", "words"),
+    [
+        ("parley", None, "in the schema parley of the database, but PARLEY_SCHEMA is not set"),
+        ("parley", "other", 'PARLEY_SCHEMA is "other" for this deployment'),
+        (None, "parley", "Remove PARLEY_SCHEMA here, or migrate with PARLEY_SCHEMA=parley"),
+    ],
+)
+async def test_health_says_where_parleys_tables_are_if_the_functions_look_elsewhere(
+    site: Site,
+    migrated_into: str | None,
+    chosen: str | None,
+    words: str,
+    switchboard: Switchboard,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replace(site, own_schema=migrated_into).migrate()
+    variables = environment | {"DATABASE_URL": site.url}
+    variables |= {"PARLEY_SCHEMA": chosen} if chosen else {}
+    async with running_product(switchboard, monkeypatch, variables) as parley:
+        health = await parley.get("/api/health")
+
+    assert words in problem_of(health, 503, "database_not_migrated")["detail"]
+
+
+@pytest.mark.parametrize("name", ["Parley", "a,b", "pg_parley", "x; DROP SCHEMA public"])
+def test_a_name_that_functions_refuse_stops_the_migration(site: Site, name: str) -> None:
+    complaint = replace(site, own_schema=name).migrate_in_vain()
+
+    assert f'PARLEY_SCHEMA cannot be "{name}"' in complaint
+    assert site.schema() == "\n"
 
 
 def test_parleys_schema_is_dumped_and_restored_without_the_applications(
-    own: Site, application: Site
+    own: Site,
 ) -> None:
-    own.run("INSERT INTO users (id) VALUES ('bob')")
-    application.run("GRANT CREATE ON DATABASE restored TO parley_owner")
-    restored = Site(own.url.replace("/neondb", "/restored"), own.programs)
+    own.run("INSERT INTO parley.users (id) VALUES ('bob')")
+    restored = replace(own, url=own.url.rpartition("/")[0] + "/restored")
     dump = [own.programs / "pg_dump", "--no-owner", "--schema=parley", own.url]
     dumped = subprocess.run(dump, check=True, capture_output=True, text=True)
     psql = [own.programs / "psql", restored.url, "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1"]
@@ -170,7 +200,7 @@ def test_parleys_schema_is_dumped_and_restored_without_the_applications(
 
     assert done.returncode == 0, done.stderr
     assert restored.migrate() == []
-    assert restored.rows("SELECT id FROM users") == [("bob",)]
+    assert restored.rows("SELECT id FROM parley.users") == [("bob",)]
     assert restored.rows(PATHS) == own.rows(PATHS)
 
 
@@ -181,13 +211,6 @@ def test_taken_back_parley_leaves_the_applications_tables(own: Site, application
 
     assert _state_of(application) == before
     assert own.migrate() != []
-
-
-def _commands() -> str:
-    """Return the SQL that README.md has an operator run."""
-    found = re.search(r"\*\*A schema of its own\.\*\*.*?<<'SQL'\n(.*?)\nSQL\n", README, re.DOTALL)
-    assert found
-    return found[1]
 
 
 def _state_of(application: Site) -> list[object]:

@@ -1,11 +1,16 @@
 """The search indexes dropped and built again, by the commands of docs/operations.md."""
 
+# ruff: noqa: RUF001 - The letters that look alike are what a test is about.
+
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import psycopg
+import pytest
 
+from dev.postgres import RunningPostgres
 from tests.support.product import ROOT
 from tests.support.servers import Site
 
@@ -31,6 +36,13 @@ ANNS = """
     INSERT INTO conversations (id, user_id, title)
     VALUES (gen_random_uuid(), 'ann', 'A walrus')
 """
+
+TEXT = "TITLE İI ıi Größe ΟΔΟΣ КЛЮЧ é e\u0301 v1.2 C# 日本語 テキスト ไทย 한국 😀"
+WORDS = (
+    "'1':9 '12' '2':10 'c':11 'c#' 'e':7,8 'grosse':4 'ii':2,3 'title':1 'v':9 'v1':9 'οδοσ':5 "
+    "'ключ':6 'ทย':20 'ย':21 'ไท':19 'キス':16 'スト':17 'テキ':15 'ト':18 '日':12 '本':13 '語':14 "
+    "'국':23 '한':22 '😀':24"
+)
 
 
 def test_dropped_search_indexes_stay_away_until_the_operator_builds_them_again(
@@ -81,3 +93,24 @@ def _found(site: Site) -> object:
         connection.execute(AS_ANN)
         [(count,)] = connection.execute(SEARCH).fetchall()
     return count
+
+
+@pytest.mark.parametrize("locale", ["C", "tr-TR"])
+def test_the_words_of_a_text_are_the_same_in_every_locale(
+    server: tuple[RunningPostgres, Path], locale: str
+) -> None:
+    postgres, folder = server
+    of_icu = "LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR'" if locale == "tr-TR" else ""
+    name = "words_of_" + locale.replace("-", "_").lower()
+    create = f"CREATE DATABASE {name} TEMPLATE template0 LOCALE 'C' {of_icu}"
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        try:
+            admin.execute(create.encode())
+        except psycopg.errors.FeatureNotSupported:
+            pytest.skip("this Postgres was built without ICU")
+        try:
+            site = Site(postgres.url_of(name, "postgres"), folder)
+            site.migrate()
+            assert site.rows("SELECT search_words(%(text)s)::text", {"text": TEXT}) == [(WORDS,)]
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -56,7 +56,9 @@ async def test_a_profile_is_refreshed_where_the_customers_table_has_one(
     site.migrate()
 
     await turns.database.run(
-        REMEMBER_USER(user_id="ada", user_email="new@example.com", user_name="Ada L.")
+        REMEMBER_USER(
+            user_id="ada", user_email="new@example.com", user_name="Ada L.", token_issued_at=None
+        )
     )
 
     columns = "id, email, name, plan, updated_at > '2025-01-01Z'"

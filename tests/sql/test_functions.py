@@ -26,6 +26,8 @@ CATALOG = """
                 AND pg_depend.refobjid = pg_proc.oid
         )
 """
+# Of the migration that has the index too, because the function of the index calls them.
+CALLED_BY_AN_INDEX = {"search_class", "search_fold", "search_list", "search_parts", "search_words"}
 # Of each function of a name, what it takes and what it returns, by name.
 ARGUMENTS = """
     SELECT
@@ -45,7 +47,10 @@ ARGUMENTS = """
 def test_each_function_of_the_database_has_a_file_unless_an_index_a_rule_or_a_trigger_uses_it(
     database: psycopg.Connection,
 ) -> None:
-    assert sorted({name for name, _ in database.execute(CATALOG).fetchall()}) == NAMES
+    found = {name for name, _ in database.execute(CATALOG).fetchall()}
+
+    assert sorted(found - CALLED_BY_AN_INDEX) == NAMES
+    assert found >= CALLED_BY_AN_INDEX
 
 
 def test_migrate_sql_applies_every_function_in_alphabetical_order() -> None:
@@ -105,16 +110,47 @@ def test_a_function_is_the_owners_and_at_most_the_callers_to_call(
     assert {*allowed} == {(False,)}
 
 
-def test_a_function_with_more_rights_than_its_caller_finds_parleys_tables_and_no_others(
+def test_each_function_finds_parleys_objects_and_no_others_whatever_the_path_of_its_caller_is(
     database: psycopg.Connection,
 ) -> None:
+    # A body that is bound when it is made needs no path, and with a SET it is not inlined.
     paths = database.execute("""
-        SELECT proname, proconfig FROM pg_proc
-        WHERE pronamespace = 'public'::regnamespace AND prosecdef
+        SELECT proname, coalesce(proconfig, '{}') FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND prosqlbody IS NULL
     """).fetchall()
 
-    assert paths != []
+    assert len(paths) > len(NAMES) / 2
     assert [name for name, settings in paths if "search_path=public, pg_temp" not in settings] == []
+
+
+def test_objects_of_the_callers_with_parleys_names_are_not_used(
+    database: psycopg.Connection,
+) -> None:
+    database.execute("""
+        CREATE SCHEMA hostile;
+        CREATE FUNCTION hostile.spring() RETURNS boolean LANGUAGE plpgsql
+        AS $$ BEGIN RAISE 'the trap is sprung'; END $$;
+        CREATE FUNCTION hostile.user_state(text, timestamptz) RETURNS text LANGUAGE sql
+        AS $$ SELECT hostile.spring()::text $$;
+        CREATE FUNCTION hostile.now() RETURNS timestamptz LANGUAGE sql
+        AS $$ SELECT hostile.spring()::text::timestamptz $$;
+        CREATE FUNCTION hostile.equal(text, text) RETURNS boolean LANGUAGE sql
+        AS $$ SELECT hostile.spring() $$;
+        CREATE OPERATOR hostile.= (FUNCTION = hostile.equal, LEFTARG = text, RIGHTARG = text);
+        CREATE TEMPORARY TABLE users AS SELECT 'ada' AS id, FALSE AS is_active;
+        CREATE TEMPORARY TABLE conversations (id text);
+        SET search_path = hostile, pg_catalog, pg_temp, public
+    """)
+
+    with database.transaction(force_rollback=True):
+        database.execute(
+            "SELECT public.act_as_caller('ada', NULL, FALSE, NULL, NULL, NULL, 8000, 'read')"
+        )
+        database.execute("SELECT public.is_kept('2026-01-01Z', 30, NULL)")
+        rows = database.execute(
+            "SELECT * FROM public.list_conversations('ada', 'all', 30, NULL, NULL, 10, NULL)"
+        ).fetchall()
+    assert rows == []
 
 
 def _canonical(database: psycopg.Connection, declared: str) -> str:

@@ -32,7 +32,7 @@ FROM pg_namespace AS home WHERE home.nspname = 'public'
 """
 EMPTY = """
 TRUNCATE users, conversations, chat_messages, tasks, quotas, tool_runs, stream_batches,
-    finished_streams, metric_counters, account_attempts, known_networks
+    finished_streams, metric_counters, account_attempts, known_networks, deleted_users
 RESTART IDENTITY CASCADE
 """
 

@@ -121,9 +121,9 @@ def token_of(user: str, **claims: object) -> str:
     return jwt.encode(content, JWT_SECRET, algorithm="HS256")
 
 
-def headers_of(user: str | None) -> dict[str, str]:
+def headers_of(user: str | None, **claims: object) -> dict[str, str]:
     """Return the headers that a user sends, or nobody in particular."""
-    return {} if user is None else {"authorization": f"Bearer {token_of(user)}"}
+    return {} if user is None else {"authorization": f"Bearer {token_of(user, **claims)}"}
 
 
 def parts_of(response: httpx2.Response) -> list[dict[str, Any]]:
@@ -165,6 +165,7 @@ def rows_stored(database: psycopg.Connection) -> int:
             + (SELECT count(*) FROM quotas)
             + (SELECT count(*) FROM account_attempts)
             + (SELECT count(*) FROM known_networks)
+            + (SELECT count(*) FROM deleted_users)
             + (SELECT count(*) FROM tool_runs)
             + (SELECT count(*) FROM stream_batches)
             + (SELECT count(*) FROM finished_streams)

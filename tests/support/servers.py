@@ -1,5 +1,6 @@
 """A database, with the programs of its own version of PostgreSQL to work on it."""
 
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,34 +33,41 @@ class Site:
     Attributes:
         url: where it is.
         programs: the folder with psql and pg_dump.
+        own_schema: PARLEY_SCHEMA; None: not set.
     """
 
     url: str
     programs: Path
+    own_schema: str | None = None
 
-    def start(self, file: Path) -> subprocess.Popen[str]:
+    def start(self, file: Path, *options: str) -> subprocess.Popen[str]:
         """Start psql with a file, as README.md tells an operator to."""
         return subprocess.Popen(
-            [self.programs / "psql", self.url, "-X", "-v", "ON_ERROR_STOP=1", "-f", file],
+            [self.programs / "psql", self.url, "-X", "-v", "ON_ERROR_STOP=1", *options, "-f", file],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | ({"PARLEY_SCHEMA": self.own_schema} if self.own_schema else {}),
         )
 
     def migrate(self, sql: Path = SQL) -> list[str]:
         """Apply the migrations and return what psql printed; they must succeed."""
-        return self._succeed(sql / "migrate.sql")
+        return self.apply(sql / "migrate.sql")
 
-    def migrate_in_vain(self, sql: Path = SQL) -> str:
+    def migrate_in_vain(self, sql: Path = SQL, *options: str) -> str:
         """Apply the migrations, which must fail, and return psql's complaint."""
-        psql = self.start(sql / "migrate.sql")
+        return self.apply_in_vain(sql / "migrate.sql", *options)
+
+    def apply_in_vain(self, file: Path, *options: str) -> str:
+        """Apply a file, which must fail, and return psql's complaint."""
+        psql = self.start(file, *options)
         complaint = psql.communicate()[1]
         assert psql.returncode == 3, complaint
         return complaint
 
     def roll_back(self, sql: Path = SQL) -> list[str]:
         """Take the newest migration back and return what psql printed."""
-        return self._succeed(sql / "rollback.sql")
+        return self.apply(sql / "rollback.sql")
 
     def roll_back_all(self) -> None:
         """Take back one migration after the other until none is left."""
@@ -82,7 +90,8 @@ class Site:
         with psycopg.connect(self.url, autocommit=True) as connection:
             return connection.execute(statement.encode(), parameters).fetchall()
 
-    def _succeed(self, file: Path) -> list[str]:
+    def apply(self, file: Path) -> list[str]:
+        """Apply a file and return what psql printed; it must succeed."""
         psql = self.start(file)
         output, complaint = psql.communicate()
         assert psql.returncode == 0, complaint

@@ -41,6 +41,7 @@ FUNCTION_CALLS = {
     "finish_log_in",
     "finish_turn",
     "list_conversations",
+    "list_faults",
     "list_slow_statements",
     "list_turn_messages",
     "register_account",
@@ -52,6 +53,8 @@ FUNCTION_CALLS = {
     "store_stream_batches",
 }
 
+# Settings: Postgres plans no SET.
+WITHOUT_PLAN = {"pin_isolation"}
 # Those that are not about what one caller owns.
 WITHOUT_CALLER = {
     "delete_old_chat_messages": "for the cron alone, which deletes whosever messages they are",
@@ -63,6 +66,7 @@ WITHOUT_CALLER = {
     "delete_unused_files": "for the cron alone, which deletes them whosever they are",
     "delete_old_quotas": "for the cron alone",
     "delete_old_account_attempts": "for the cron alone",
+    "delete_old_deleted_users": "for the cron alone",
     "delete_old_known_networks": "for the cron alone, which deletes them whosever they are",
     "count_old_chat_messages": "for the cron alone, which counts whosever messages they are",
     "count_old_conversations": "for the cron alone",
@@ -83,6 +87,8 @@ WITHOUT_CALLER = {
     "count_backlog": "for the metrics alone, which count whosever they are",
     "describe_database": "reads no table that holds anybody's data",
     "list_counters": "sums, which name no user",
+    "describe_access": "reads no table that holds anybody's data",
+    "list_faults": "counts nobody's rows, and names roles, objects and numbers alone",
     "list_indexes": "reads no table that holds anybody's data",
     "list_slow_statements": "reads no table that holds anybody's data",
     "list_tables": "reads no table that holds anybody's data",

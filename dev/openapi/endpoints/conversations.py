@@ -37,10 +37,10 @@ OPERATIONS = {
         name="readConversations",
         summary="List, search, read or export",
         text="""With `id` one conversation, which needs no token where nobody owns it. With `export`
-            everything of the user's: a JSON object a line, complete when the last is of the type
-            `end`. Else one page, most recently used first; with `q` what holds those words, best
-            first, in one page without `cursor`; 404 where the operator has switched the search
-            off.""",
+            everything of the user's: a JSON object a line. The last one is of the type `end`; where
+            its `complete` is false, its `cursor` goes on with the rest. Else one page, most
+            recently used first; with `q` what holds those words, best first, in one page without
+            `cursor`; 404 where the operator has switched the search off.""",
         caller="guest",
         query=ReadQuery,
         answers={

@@ -15,6 +15,7 @@ OPERATIONS = {
     ("GET", "/api/health"): Operation(
         name="readHealth",
         summary="Tell whether the function and its database work",
+        text="Faults name roles and objects for `METRICS_TOKEN` or `CRON_SECRET` as bearer token.",
         caller="anybody",
         more_query={"live": LIVE},
         answers={200: as_json("Health", "They do.")},

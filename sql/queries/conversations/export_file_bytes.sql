@@ -7,9 +7,13 @@
 --   first_byte  integer  the place of the first byte wanted, from 0
 --   byte_count  integer  bytes wanted at most
 --
--- Returns 0 or 1 row: content, a JSON object: file_id, first_byte, and bytes in base64. 0: the file is gone.
+-- Returns 0 or 1 row: byte_count, the bytes that it has of those; and content, a JSON object: file_id, first_byte, and
+-- bytes in base64. 0: the file is gone.
 -- Index chat_files_pkey.
 SELECT
+    greatest(
+        least(octet_length(chat_files.bytes) - %(first_byte)s::integer, %(byte_count)s::integer), 0
+    ) AS byte_count,
     json_build_object(
         'file_id', chat_files.id,
         'first_byte', %(first_byte)s::integer,

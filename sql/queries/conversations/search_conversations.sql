@@ -20,18 +20,9 @@ SELECT
     conversations.status,
     conversations.created_at,
     conversations.updated_at,
-    ts_headline(
-        'pg_catalog.simple',
-        translate(
-            CASE
-                WHEN found.chat_message_id IS NULL THEN conversations.title
-                ELSE left(chat_messages.content, 100000)
-            END,
-            chr(2) || chr(3),
-            ''
-        ),
-        found.found_words,
-        'StartSel=' || chr(2) || ', StopSel=' || chr(3) || ', MaxWords=24, MinWords=12'
+    search_excerpt(
+        CASE WHEN found.chat_message_id IS NULL THEN conversations.title ELSE chat_messages.content END,
+        asked.marked
     ) AS excerpt
 FROM
     search_conversations(
@@ -44,6 +35,7 @@ FROM
         %(page_size)s::integer,
         %(by_index)s::boolean
     ) AS found
+CROSS JOIN search_query(%(words)s::text) AS asked
 INNER JOIN conversations
     ON
         found.conversation_id = conversations.id

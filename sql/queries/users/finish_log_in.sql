@@ -4,6 +4,7 @@
 -- Parameters
 --   account_id     text         the account
 --   checked_hash   text         the stored hash that the password was compared with
+--   new_hash       text         bcrypt of the same password in its normalized form; null: it is that already
 --   subjects       text[]       the subjects that the attempt was counted for
 --   counted_at     timestamptz  the time of the attempt
 --   networks_kept  integer      known networks that an account keeps
@@ -14,6 +15,7 @@
 SELECT finish_log_in(
     %(account_id)s::text,
     %(checked_hash)s::text,
+    %(new_hash)s::text,
     %(subjects)s::text[],
     %(counted_at)s::timestamptz,
     %(networks_kept)s::integer

@@ -32,7 +32,7 @@ SLOW_SEARCH = """
         query text, wanted_status text, oldest timestamptz, page_size integer, by_index boolean
     )
     RETURNS TABLE (
-        conversation_id uuid, chat_message_id bigint, found_words tsquery, score double precision
+        conversation_id uuid, chat_message_id bigint, score double precision
     )
     LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('runs'), pg_sleep(60); END $$
 """

@@ -208,7 +208,7 @@ async def _claim(
     claimed_id = conversation_id or turns.conversation_id
     _, _, _, claims = await turns.database.run(
         act_as(Caller(user_id), claimed_id),
-        REMEMBER_USER(user_id=user_id, user_email=None, user_name=None),
+        REMEMBER_USER(user_id=user_id, user_email=None, user_name=None, token_issued_at=None),
         LOCK_CONVERSATION(conversation_id=claimed_id, user_id=None),
         CLAIM_CONVERSATION(
             conversation_id=claimed_id,

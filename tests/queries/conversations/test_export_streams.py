@@ -124,8 +124,22 @@ async def _batches(
     return rows
 
 
+async def test_a_batch_of_finished_streams_ends_with_the_one_that_reaches_the_bytes(
+    turns: Turns,
+) -> None:
+    for number in range(4):
+        begun = await turns.begin(user_id="ada", conversation_id=UUID(int=number + 1))
+        await turns.finish(begun, parts="x" * 1000)
+
+    assert len(await _finished(turns, max_bytes=1)) == 1
+    assert len(await _finished(turns, max_bytes=2500)) == 3
+
+
 async def _finished(
-    turns: Turns, last: tuple[UUID, UUID] | None = None, batch_size: int = 100
+    turns: Turns,
+    last: tuple[UUID, UUID] | None = None,
+    batch_size: int = 100,
+    max_bytes: int = 1_000_000,
 ) -> list[FinishedStreamRow]:
     conversation_id, turn_id = last or (None, None)
     call = EXPORT_FINISHED_STREAMS(
@@ -133,6 +147,7 @@ async def _finished(
         cursor_conversation_id=conversation_id,
         cursor_turn_id=turn_id,
         batch_size=batch_size,
+        max_bytes=max_bytes,
         retention_days=30,
         now=turns.now,
     )

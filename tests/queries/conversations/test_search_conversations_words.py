@@ -110,7 +110,8 @@ async def test_a_search_without_a_word_finds_nothing_and_does_not_fail(
         ("walrus' | 'gull", []),
         ("walrus'); DROP TABLE users; --", []),
         ("walrus%", ["walrus"]),
-        ("a:*b & | ! ( ) <->", ["category"]),
+        ("categ:* & | ! ( ) <->", ["category"]),
+        ("category:birds", []),
     ],
 )
 async def test_tsquery_syntax_in_a_search_is_plain_text(
@@ -154,8 +155,7 @@ async def test_a_search_of_the_longest_allowed_text_works(animals: Searched, wor
 async def test_words_of_any_language_are_found(searched: Searched, text: str, words: str) -> None:
     searched.add("one", text, title=None)
 
-    is_same = words.lower() in text.lower()
-    assert await searched.names_of(words) == (["one"] if is_same else [])
+    assert await searched.names_of(words) == ["one"]
 
 
 async def test_an_excerpt_marks_the_words_and_shows_the_text_around_them(

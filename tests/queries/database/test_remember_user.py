@@ -79,4 +79,6 @@ async def test_a_new_user_whose_address_another_is_just_taking_is_stored_without
 
 
 async def _remember(pool: Database, user_id: str, email: str | None, name: str | None) -> None:
-    await pool.run(REMEMBER_USER(user_id=user_id, user_email=email, user_name=name))
+    await pool.run(
+        REMEMBER_USER(user_id=user_id, user_email=email, user_name=name, token_issued_at=None)
+    )

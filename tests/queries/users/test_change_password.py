@@ -61,7 +61,12 @@ async def test_a_change_is_later_than_a_token_whose_log_in_it_had_to_wait_for(
     pool: Database, rows: Rows
 ) -> None:
     log_in = FINISH_LOG_IN(
-        account_id="ada", checked_hash="old", subjects=["pair"], counted_at=None, networks_kept=1
+        account_id="ada",
+        checked_hash="old",
+        new_hash=None,
+        subjects=["pair"],
+        counted_at=None,
+        networks_kept=1,
     )
     sql = log_in.statement.sql.replace("%(counted_at)s", "now()")
     async with rows.uncommitted(sql, dict(log_in.parameters)):

@@ -153,12 +153,29 @@ async def _finish(
 
 
 def _call(
-    account_id: str = "ada", hash_: str = "hash", pair: str = "pair", counted_at: datetime = NOON
+    account_id: str = "ada",
+    hash_: str = "hash",
+    pair: str = "pair",
+    counted_at: datetime = NOON,
+    new_hash: str | None = None,
 ) -> Call[TokenTime]:
     return FINISH_LOG_IN(
         account_id=account_id,
         checked_hash=hash_,
+        new_hash=new_hash,
         subjects=[pair, "client", "address"],
         counted_at=counted_at,
         networks_kept=3,
     )
+
+
+async def test_a_log_in_may_store_another_hash_of_the_password_which_ends_no_token(
+    pool: Database, rows: Rows
+) -> None:
+    [finished] = await pool.run(_call(new_hash="hash of the same"))
+    [late] = await pool.run(_call(new_hash="another"))
+
+    assert finished.issued_at is not None
+    assert late.issued_at is None
+    stored = "SELECT hashed_password, tokens_valid_from FROM users WHERE id = 'ada'"
+    assert rows.run(stored) == [("hash of the same", None)]

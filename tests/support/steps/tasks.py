@@ -28,7 +28,9 @@ class Tasks:
 
     async def add(self, title: str, *, user_id: str = "ada", description: str = "") -> Task:
         """Run add_task."""
-        remember = REMEMBER_USER(user_id=user_id, user_email=None, user_name=None)
+        remember = REMEMBER_USER(
+            user_id=user_id, user_email=None, user_name=None, token_issued_at=None
+        )
         await self.database.run(remember)
         _, [task] = await self.database.run(
             act_as(user_id),

@@ -154,7 +154,9 @@ class Turns:
                 *(begin[name] for name in ("quota_subjects", *LIMITS)), strict=True
             )
         ]
-        remember = REMEMBER_USER(user_id=user_id or "", user_email=None, user_name=None)
+        remember = REMEMBER_USER(
+            user_id=user_id or "", user_email=None, user_name=None, token_issued_at=None
+        )
         if user_id is not None:
             await self.database.run(remember)
         _, [decision], messages = await self.database.run(

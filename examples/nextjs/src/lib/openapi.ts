@@ -57,7 +57,7 @@ export interface paths {
         };
         /**
          * List, search, read or export
-         * @description With `id` one conversation, which needs no token where nobody owns it. With `export` everything of the user's: a JSON object a line, complete when the last is of the type `end`. Else one page, most recently used first; with `q` what holds those words, best first, in one page without `cursor`; 404 where the operator has switched the search off.
+         * @description With `id` one conversation, which needs no token where nobody owns it. With `export` everything of the user's: a JSON object a line. The last one is of the type `end`; where its `complete` is false, its `cursor` goes on with the rest. Else one page, most recently used first; with `q` what holds those words, best first, in one page without `cursor`; 404 where the operator has switched the search off.
          */
         get: operations["readConversations"];
         put?: never;
@@ -190,7 +190,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Tell whether the function and its database work */
+        /**
+         * Tell whether the function and its database work
+         * @description Faults name roles and objects for `METRICS_TOKEN` or `CRON_SECRET` as bearer token.
+         */
         get: operations["readHealth"];
         put?: never;
         post?: never;
@@ -565,15 +568,22 @@ export interface components {
              */
             weight?: 0;
         };
-        /** @description The last line of the export. Without it, or with `complete` false, it was cut. */
+        /** @description A line between rows: where to go on, if the connection breaks before the next such line. */
+        ExportCursor: {
+            /** @constant */
+            type: "cursor";
+            cursor: string;
+        };
+        /** @description The last line. With `complete` false the rest is missing: `cursor` goes on with it. */
         ExportEnd: {
             /** @constant */
             type: "end";
             complete: boolean;
+            cursor?: string;
             code?: string;
             detail?: string;
         };
-        ExportLine: components["schemas"]["ExportRow"] | components["schemas"]["ExportEnd"];
+        ExportLine: components["schemas"]["ExportRow"] | components["schemas"]["ExportCursor"] | components["schemas"]["ExportEnd"];
         /** @description A line of the export: a row of the database, with its columns beside `type`. */
         ExportRow: {
             /** @enum {string} */
@@ -836,7 +846,7 @@ export interface components {
          * @description The kind of problem: stable, for programs.
          * @enum {string}
          */
-        ProblemCode: "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_key_required" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_too_slow" | "database_unavailable" | "file_not_stored" | "file_refused" | "file_storage_full" | "files_too_large" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "no_password" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "search_too_slow" | "sign_out_unavailable" | "storage_quota_exceeded" | "tasks_full" | "token_quota_exceeded" | "too_many_attempts" | "too_many_guesses" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
+        ProblemCode: "account_deleted" | "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_key_required" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_too_slow" | "database_unavailable" | "file_not_stored" | "file_refused" | "file_storage_full" | "files_too_large" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "no_password" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "search_too_slow" | "sign_out_unavailable" | "storage_quota_exceeded" | "tasks_full" | "token_quota_exceeded" | "too_many_attempts" | "too_many_guesses" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
         /** @description The connections of the process that answers; other functions have their own. */
         ProcessPool: {
             max: number;
@@ -1392,11 +1402,13 @@ export interface components {
     };
     responses: {
         /**
-         * @description `account_inactive`: This account is switched off. Ask the operator to switch it on.
+         * @description `account_deleted`: This account was deleted. To begin a new one, sign in or register again.
+         *
+         *     `account_inactive`: This account is switched off. Ask the operator to switch it on.
          *
          *     `account_unknown`: Your token is valid, but you have no account in this application. Register first.
          */
-        AccountInactiveOrAccountUnknown: {
+        AccountDeletedOrAccountInactiveOrAccountUnknown: {
             headers: {
                 "server-timing": components["headers"]["server-timing"];
                 [name: string]: unknown;
@@ -1404,14 +1416,14 @@ export interface components {
             content: {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
-                    code?: "account_inactive" | "account_unknown";
+                    code?: "account_deleted" | "account_inactive" | "account_unknown";
                     /** @constant */
                     status?: 403;
                 };
             };
         };
         /**
-         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -X -f sql/migrate.sql.
          *
          *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
          *
@@ -1433,7 +1445,7 @@ export interface components {
             };
         };
         /**
-         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -X -f sql/migrate.sql.
          *
          *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
          *
@@ -1457,7 +1469,7 @@ export interface components {
             };
         };
         /**
-         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+         * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -X -f sql/migrate.sql.
          *
          *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
          *
@@ -1748,7 +1760,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `account_inactive`: This account is switched off. Ask the operator to switch it on.
+             * @description `account_deleted`: This account was deleted. To begin a new one, sign in or register again.
+             *
+             *     `account_inactive`: This account is switched off. Ask the operator to switch it on.
              *
              *     `account_unknown`: Your token is valid, but you have no account in this application. Register first.
              */
@@ -1767,7 +1781,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown";
+                        code?: "account_deleted" | "account_inactive" | "account_unknown";
                         /** @constant */
                         status?: 403;
                     };
@@ -1996,7 +2010,7 @@ export interface operations {
             /**
              * @description `answer_interrupted`: The server restarted during this answer. Send your message again to retry.
              *
-             *     `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+             *     `database_not_migrated`: The database lacks migrations. The operator applies them: psql -X -f sql/migrate.sql.
              *
              *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
              *
@@ -2094,7 +2108,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
@@ -2125,7 +2139,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
@@ -2137,14 +2151,14 @@ export interface operations {
             query?: {
                 status?: "active" | "archived" | "all";
                 limit?: number;
-                /** @description The `next_cursor` of the page before. */
-                cursor?: string;
                 /** @description Searches for words, `"a phrase"`, `or`, `-not`. */
                 q?: string;
                 /** @description One conversation. The UUID of a conversation, or any other text, which stands for one conversation of each user. */
                 id?: string;
                 /** @description All data of the user. */
                 export?: "true";
+                /** @description The `next_cursor` of the page before; with `export` the `cursor` of a line. */
+                cursor?: string;
             };
             header?: {
                 /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
@@ -2169,13 +2183,13 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
             /**
-             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -f sql/migrate.sql.
+             * @description `database_not_migrated`: The database lacks migrations. The operator applies them: psql -X -f sql/migrate.sql.
              *
              *     `database_too_slow`: The database took too long for this request and ended it. Ask for less, or try later.
              *
@@ -2228,7 +2242,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -2262,7 +2276,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
@@ -2303,7 +2317,9 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
             /**
-             * @description `account_inactive`: This account is switched off. Ask the operator to switch it on.
+             * @description `account_deleted`: This account was deleted. To begin a new one, sign in or register again.
+             *
+             *     `account_inactive`: This account is switched off. Ask the operator to switch it on.
              *
              *     `account_unknown`: Your token is valid, but you have no account in this application. Register first.
              *
@@ -2317,7 +2333,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "account_inactive" | "account_unknown" | "conversation_key_required";
+                        code?: "account_deleted" | "account_inactive" | "account_unknown" | "conversation_key_required";
                         /** @constant */
                         status?: 403;
                     };
@@ -2380,7 +2396,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
@@ -2423,7 +2439,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
@@ -2462,7 +2478,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -2525,7 +2541,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             /** @description The file ends before that. */
             416: {
@@ -2592,7 +2608,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             413: components["responses"]["PayloadTooLarge"];
             /**
@@ -2663,7 +2679,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
@@ -2694,7 +2710,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             /** @description `tasks_full`: You have as many tasks as a user may have. Delete some first. */
             409: {
                 headers: {
@@ -2738,7 +2754,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
@@ -2772,7 +2788,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -2827,7 +2843,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrWrongCredentials"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
             /**
              * @description `no_password`: Your account has no password here. Change it where you sign in.
@@ -2899,7 +2915,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrWrongCredentials"];
-            403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];

@@ -1,0 +1,41 @@
+-- list_faults
+-- Lists what is wrong with the database around Parley's tables: who may what, numbers, and whether it can be written.
+--
+-- For health, in the round trip of list_migrations. With the rights of its owner, because parley_app may read neither
+-- the sequences nor the rows of others.
+--
+-- Returns a row for each fault: kind ('read_only', 'missing_privilege', 'open_privilege' or 'late_sequence'),
+-- description (which object and which role, for an operator alone).
+-- Index those of list_privilege_faults and list_late_sequences.
+CREATE OR REPLACE FUNCTION list_faults()
+RETURNS TABLE (kind text, description text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RETURN QUERY SELECT 'read_only', 'the server is a standby, or is being restored';
+    ELSIF current_setting('transaction_read_only')::boolean THEN
+        RETURN QUERY SELECT 'read_only', 'default_transaction_read_only is on';
+    END IF;
+    RETURN QUERY
+    SELECT
+        CASE WHEN faults.is_missing THEN 'missing_privilege' ELSE 'open_privilege' END,
+        format(
+            CASE WHEN faults.is_missing THEN '%s lacks %s on %s' ELSE '%s has %s on %s' END,
+            faults.grantee,
+            string_agg(faults.privilege, ', '),
+            faults.object_name
+        )
+    FROM list_privilege_faults() AS faults
+    GROUP BY faults.is_missing, faults.grantee, faults.object_name
+    ORDER BY faults.grantee, faults.object_name;
+    RETURN QUERY
+    SELECT
+        'late_sequence',
+        format(
+            '%s would give %s next, and %s has %s already',
+            late.sequence_name, late.next_number, late.table_name, late.greatest_number
+        )
+    FROM list_late_sequences(FALSE) AS late;
+END
+$$;
+COMMENT ON FUNCTION list_faults() IS 'Parley: what is wrong with the privileges, the sequences and the server';

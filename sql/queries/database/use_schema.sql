@@ -1,0 +1,13 @@
+-- use_schema :one
+-- Let the names in the later statements of the round trip mean what is in Parley's schema.
+--
+-- Sent first in each step, if PARLEY_SCHEMA is set. Nothing of it outlives the transaction, so it works through
+-- PgBouncer in transaction mode, whose connections other clients share. Temporary tables come last, so that none takes
+-- the place of Parley's.
+--
+-- Parameters
+--   schema_name  text  the schema; small letters, digits and _, as lib/settings.py has checked, so it needs no quotes
+--
+-- Returns 1 row: search_path, the setting.
+-- Index none: it reads no table.
+SELECT set_config('search_path', %(schema_name)s::text || ', pg_temp', TRUE) AS search_path;
