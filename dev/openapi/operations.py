@@ -19,6 +19,7 @@ from lib.problems import (
     MalformedRequest,
     PayloadTooLarge,
     Problem,
+    RefusedByRule,
     TooManyGuesses,
     Unauthenticated,
     UnsupportedMediaType,
@@ -140,6 +141,7 @@ class Operation:
         yield from self.problems
         if self.caller in {"guest", "user"}:
             yield from BY_TOKEN
+            yield RefusedByRule
         if self.caller in {"cron", "metrics"}:
             yield Unauthenticated
         if self.body:

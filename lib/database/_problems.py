@@ -6,6 +6,7 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
+from lib.database._rules import is_foreign, keeps_row
 from lib.database.connecting import LASTING, ConnectFailedError
 from lib.identity.callers import Caller
 from lib.problems import (
@@ -20,6 +21,7 @@ from lib.problems import (
     LocalAccountsUnavailable,
     NotFound,
     Problem,
+    RefusedByRule,
     SignOutUnavailable,
     StorageQuotaExceeded,
     TooManyGuesses,
@@ -70,6 +72,10 @@ ENCODING = (
 REFUSED = (
     "The database refuses this application. Only its operator can change that; the application's "
     "log has the reason."
+)
+STILL_USED = (
+    "Other data of this application still refers to this, so nothing was changed. Remove that data "
+    "first, or ask the operator: the application's log names it."
 )
 NO_CONNECTION_LEFT = "The database has no connection left at this moment. Try again soon."
 ALL_IN_USE = "Too many requests use the database at this moment. Try again soon."
@@ -128,8 +134,8 @@ def hide_row(error: psycopg.Error) -> None:
 def as_problem(error: psycopg.Error, caller: Caller | None) -> Problem | None:
     """Return the problem that an error means for the client.
 
-    None: the code around the statement expects the error, such as a violated constraint, or it is
-    no state of the database at all, such as the error of a trigger that is not Parley's.
+    None: the code around the statement expects the error, such as a violated constraint of
+    Parley's, or it is a bug.
 
     Args:
         error: the error that a step raised.
@@ -139,6 +145,8 @@ def as_problem(error: psycopg.Error, caller: Caller | None) -> Problem | None:
     if code is None:
         # Without one it is an error of the connection, or a mistake in Parley's own code.
         return _connect_problem(error) if isinstance(error, TRANSIENT) else None
+    if is_foreign(error):
+        return RefusedByRule(STILL_USED if keeps_row(error) else None)
     if unfit := UNFIT.get(code) or UNFIT.get(code[:2]):
         return unfit(error)
     if told := PASSING.get(code) or PASSING.get(code[:2]):
