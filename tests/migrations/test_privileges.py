@@ -243,4 +243,4 @@ def test_where_the_role_may_not_grant_the_file_says_what_the_owner_is_to_run(sit
         site.run(hint)
         assert parleys.apply(SQL / "privileges.sql") == []
     finally:
-        site.run("DROP OWNED BY owner_of_parley; DROP ROLE owner_of_parley")
+        site.run("DROP OWNED BY owner_of_parley CASCADE; DROP ROLE owner_of_parley")
