@@ -1993,6 +1993,21 @@ BEGIN
             late.sequence_name, late.next_number, late.table_name, late.greatest_number
         )
     FROM list_late_sequences(FALSE) AS late;
+    -- An application may change its own `tasks` after the migration.
+    RETURN QUERY
+    SELECT
+        'missing_column',
+        format('tasks lacks %s', needed.name)
+    FROM unnest(
+        ARRAY['id', 'user_id', 'title', 'description', 'completed', 'created_at', 'updated_at']
+    ) AS needed (name)
+    WHERE NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE
+            pg_attribute.attrelid = to_regclass('tasks')
+            AND pg_attribute.attname = needed.name
+            AND NOT pg_attribute.attisdropped
+    );
     -- As check_database.sql refuses them before a migration; an application may have added them since.
     RETURN QUERY
     SELECT
@@ -2015,7 +2030,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.list_faults() IS 'Parley: what is wrong with the privileges, the sequences, the server, and foreign keys of other tables';
+COMMENT ON FUNCTION public.list_faults() IS 'Parley: what is wrong with the privileges, the sequences, the server, and tables of the application''s';
 
 CREATE FUNCTION public.list_late_sequences(reads_all_rows boolean) RETURNS TABLE(table_name text, sequence_name text, next_number bigint, greatest_number bigint)
     LANGUAGE plpgsql STABLE

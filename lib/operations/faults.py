@@ -19,7 +19,12 @@ class Fault:
     """
 
     kind: Literal[
-        "read_only", "missing_privilege", "open_privilege", "late_sequence", "keeping_key"
+        "read_only",
+        "missing_privilege",
+        "open_privilege",
+        "late_sequence",
+        "missing_column",
+        "keeping_key",
     ]
     description: str
 
@@ -60,6 +65,10 @@ SEQUENCES = (
 KEEPING_KEYS = (
     "Foreign keys of other tables keep accounts, conversations or messages from being deleted, "
     "also by the clean-up. The operator gives each of them ON DELETE CASCADE or ON DELETE SET NULL."
+)
+COLUMNS = (
+    "The table of tasks lacks columns that Parley uses, so no task can be stored, and perhaps no "
+    "account be deleted. The operator adds them again, as in sql/migrations/005_tasks.sql."
 )
 READ_ONLY = (
     "The database only reads, so nothing can be stored. The operator points DATABASE_URL at the "
@@ -103,7 +112,11 @@ def describe_faults(faults: list[Fault], *, is_operator: bool) -> tuple[list[str
     ]
     others = [
         say(sentence, of(kind), is_operator=is_operator)
-        for kind, sentence in (("open_privilege", PRIVILEGES), ("keeping_key", KEEPING_KEYS))
+        for kind, sentence in (
+            ("open_privilege", PRIVILEGES),
+            ("missing_column", COLUMNS),
+            ("keeping_key", KEEPING_KEYS),
+        )
         if of(kind)
     ]
     return grave, others

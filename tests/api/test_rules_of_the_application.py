@@ -5,6 +5,7 @@ import pytest
 
 from lib.conversations import changes
 from lib.database import _problems
+from lib.operations import faults
 from lib.problems import RefusedByRule
 from lib.users import accounts
 from tests.api.test_cron_cleanup import CRON
@@ -254,15 +255,26 @@ async def test_the_clean_up_deletes_the_others_and_names_the_rule_that_keeps_som
     assert '"pins"' in events[0]["cause"]
 
 
-async def test_health_names_a_foreign_key_that_keeps_accounts_and_requests_go_on(
-    parley: Parley, database: psycopg.Connection
+@pytest.mark.parametrize(
+    ("statement", "sentence", "named"),
+    [
+        (
+            "CREATE TABLE invoices (payer text REFERENCES users (id))",
+            faults.KEEPING_KEYS,
+            "(invoices_payer_fkey of invoices refers to users)",
+        ),
+        ("ALTER TABLE tasks DROP COLUMN completed", faults.COLUMNS, "(tasks lacks completed)"),
+    ],
+)
+async def test_health_names_what_an_application_has_changed_and_requests_go_on(
+    parley: Parley, database: psycopg.Connection, statement: str, sentence: str, named: str
 ) -> None:
-    database.execute("CREATE TABLE invoices (payer text REFERENCES users (id))")
+    database.execute(statement.encode())
 
     told = (await parley.client.get("/api/health", headers=CRON)).json()
     asked = (await parley.get("/api/health")).json()
 
     assert told["status"] == asked["status"] == "degraded"
-    assert "(invoices_payer_fkey of invoices refers to users)" in told["warnings"][0]
-    assert "Foreign keys of other tables keep accounts" in asked["warnings"][0]
-    assert "invoices" not in asked["warnings"][0]
+    assert told["warnings"] == [f"{sentence} {named}"]
+    assert asked["warnings"] == [sentence]
+    assert (await parley.say("Hello!", user="ann")).status_code == 200
