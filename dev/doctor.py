@@ -2,7 +2,7 @@
 
 Without URL it looks at DATABASE_URL, and then at DATABASE_URL_UNPOOLED, of the environment or of
 `.env`. It only reads. The exit code is 0 where requests would be answered, 1 where something is at
-fault. See docs/operations.md.
+fault. See docs/database.md.
 """
 
 import asyncio
