@@ -11,7 +11,8 @@ Problems  400, 401 wrong_credentials, unauthenticated, 403 account_inactive, acc
           503 local_accounts_unavailable, database_unavailable
 Database  2 round trips to register, log in or prove the password: count_account_attempt.sql and
           find_account.sql; register_account.sql or finish_log_in.sql. 1 more: change_password.sql.
-          sign_out_everywhere.sql 1. DELETE 2: delete_conversations.sql, delete_own_account.sql
+          sign_out_everywhere.sql 1. DELETE 1: delete_conversations.sql with
+          delete_own_account.sql
 """
 
 from starlette.requests import Request

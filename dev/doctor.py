@@ -2,11 +2,12 @@
 
 Without URL it looks at DATABASE_URL, and then at DATABASE_URL_UNPOOLED, of the environment or of
 `.env`. It only reads. The exit code is 0 where requests would be answered, 1 where something is at
-fault. See docs/operations.md.
+fault. See docs/database.md.
 """
 
 import asyncio
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,12 @@ LOOK: LiteralString = """
 """
 
 
+# The same behind a pooler, and another on each server.
+IDENTIFY: LiteralString = """
+    SELECT pg_backend_pid(), current_database()::text, pg_postmaster_start_time()::text
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A line of the report.
@@ -127,13 +134,20 @@ def examine() -> Iterator[Finding]:
     try:
         with _connect(url) as connection:
             yield Finding("ok", f"DATABASE_URL connects to {_place(url)}.")
+            _, *identity = _identify(connection)
             yield from _look(connection)
     except psycopg.Error as error:
         yield _failure("DATABASE_URL", url, error)
         return
     yield from asyncio.run(_health())
     if chosen.database_url_unpooled:
-        yield from _look_at_unpooled(read_postgres_url(chosen.database_url_unpooled))
+        yield from _look_at_unpooled(read_postgres_url(chosen.database_url_unpooled), identity)
+    if shutil.which("psql") is None:
+        yield Finding(
+            "note",
+            "This machine has no psql, which the commands need: install PostgreSQL's client "
+            "(Debian: postgresql-client; macOS: brew install libpq).",
+        )
 
 
 def _connect(url: PostgresUrl) -> psycopg.Connection[Any]:
@@ -221,7 +235,7 @@ async def _health() -> list[Finding]:
     from lib.operations.health import read_health  # noqa: PLC0415
 
     try:
-        told = await read_health(database())
+        told = await read_health(database(), is_operator=True)
     except Problem as problem:
         return [Finding("fault", problem.detail)]
     finally:
@@ -239,14 +253,32 @@ def _texts(told: object) -> Iterator[str]:
         yield from map(str, told)  # pyright: ignore[reportUnknownArgumentType]
 
 
-def _look_at_unpooled(url: PostgresUrl) -> Iterator[Finding]:
+def _identify(connection: psycopg.Connection[Any]) -> tuple[Any, ...]:
+    """Return the number of the backend, the name of the database, and when its server started."""
+    [found] = connection.execute(IDENTIFY).fetchall()
+    return found
+
+
+def _look_at_unpooled(url: PostgresUrl, pooled_identity: list[Any]) -> Iterator[Finding]:
+    """Find out whether migrations can go there.
+
+    Args:
+        url: DATABASE_URL_UNPOOLED.
+        pooled_identity: of the database that requests use; see `_identify`.
+    """
     try:
         with _connect(url) as connection:
-            [(backend,)] = connection.execute("SELECT pg_backend_pid()").fetchall()
+            backend, *identity = _identify(connection)
             is_pooled = _is_pooled(connection, backend)
     except psycopg.Error as error:
         yield _failure("DATABASE_URL_UNPOOLED", url, error)
         return
+    if identity != pooled_identity:
+        yield Finding(
+            "fault",
+            f"DATABASE_URL_UNPOOLED leads to another database ({_place(url)}) than DATABASE_URL: "
+            "migrations would not reach the one that requests use. Copy both from the same place.",
+        )
     if is_pooled:
         yield Finding(
             "fault",

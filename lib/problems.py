@@ -373,6 +373,13 @@ class AnswerNotStored(Problem):
     status = HTTPStatus.CONFLICT
 
 
+class RefusedByRule(Problem):
+    """A rule in this application's database forbids this, so nothing changed. Ask its operator."""
+
+    code = "refused_by_rule"
+    status = HTTPStatus.CONFLICT
+
+
 class DatabaseUnavailable(Problem):
     """The database cannot be reached. Try again in a moment."""
 

@@ -18,6 +18,7 @@ SELECT NOT EXISTS (
 \if :is_pending
     \set file migrations/ :migration .sql
     \echo applying :migration
+    \ir steps/tell_older.sql
     -- An index that an earlier try left half built costs writes, and serves no statement.
     SELECT format('DROP INDEX CONCURRENTLY %I', left_behind.relname)
     FROM pg_index
@@ -29,7 +30,9 @@ SELECT NOT EXISTS (
     \set ON_ERROR_STOP off
     -- psql looks at ON_ERROR_STOP at the beginning of each line: the file ends at its first error, and this does not.
     \set ON_ERROR_STOP on \\ \ir :file
+    \set waits_for indexes
     \ir steps/tell_failure.sql
+    \unset waits_for
     INSERT INTO schema_migrations (name) VALUES (:'migration') ON CONFLICT DO NOTHING;
 \endif
 SELECT pg_advisory_unlock(hashtext('parley indexes')) \g /dev/null

@@ -7,8 +7,8 @@
 -- after it are not tried. Only a migration that builds indexes while turns go on is no transaction
 -- (apply_indexes.sql). A new migration is two lines below.
 --
--- Functions are not migrations: sql/functions has each of them once, as it is now, and all of them are applied here
--- after the migrations, every time, in one transaction. To change a function, edit its file.
+-- Functions are not migrations: sql/functions has each of them once, as it is now, and all of them are applied after the
+-- migrations, every time, in one transaction (apply_functions.sql). To change a function, edit its file.
 --
 -- Code of the version before calls a function while and after it is replaced, so a function keeps its signature.
 -- New parameters make a second function of the same name beside the first; without DEFAULT, so that no call fits
@@ -25,13 +25,17 @@ BEGIN;
 \ir check_database.sql
 -- Without PARLEY_SCHEMA, too: that no table elsewhere in the path was meant, check_database.sql has made sure of.
 SELECT set_config('search_path', format('%I, pg_temp', current_schema()), FALSE) \g /dev/null
-CREATE TABLE IF NOT EXISTS schema_migrations (
-    name text PRIMARY KEY,
-    applied_at timestamptz NOT NULL DEFAULT now()
-);
-COMMENT ON TABLE schema_migrations IS 'Parley: the migrations of sql/migrations that are applied';
-COMMENT ON COLUMN schema_migrations.name IS 'Its file''s name, without .sql';
-COMMENT ON COLUMN schema_migrations.applied_at IS 'When it was applied';
+-- Only then, because a comment on a table waits for its lock.
+SELECT to_regclass('schema_migrations') IS NULL AS is_first \gset
+\if :is_first
+    CREATE TABLE schema_migrations (
+        name text PRIMARY KEY,
+        applied_at timestamptz NOT NULL DEFAULT now()
+    );
+    COMMENT ON TABLE schema_migrations IS 'Parley: the migrations of sql/migrations that are applied';
+    COMMENT ON COLUMN schema_migrations.name IS 'Its file''s name, without .sql';
+    COMMENT ON COLUMN schema_migrations.applied_at IS 'When it was applied';
+\endif
 COMMIT;
 
 \set migration 001_caller_role
@@ -67,50 +71,12 @@ SELECT NOT EXISTS (
 ) AS is_newest \gset
 
 \if :is_newest
-    \ir functions/act_as_caller.sql
-    \ir functions/begin_turn.sql
-    \ir functions/change_password.sql
-    \ir functions/count_account_attempt.sql
-    \ir functions/count_bytes.sql
-    \ir functions/count_guess.sql
-    \ir functions/count_tokens.sql
-    \ir functions/count_use.sql
-    \ir functions/decide_turn.sql
-    \ir functions/delete_old_chat_messages.sql
-    \ir functions/delete_old_conversations.sql
-    \ir functions/delete_own_account.sql
-    \ir functions/erase_conversation.sql
-    \ir functions/find_account.sql
-    \ir functions/finish_log_in.sql
-    \ir functions/finish_turn.sql
-    \ir functions/is_kept.sql
-    \ir functions/list_conversations.sql
-    \ir functions/list_faults.sql
-    \ir functions/list_late_sequences.sql
-    \ir functions/list_privilege_faults.sql
-    \ir functions/list_slow_statements.sql
-    \ir functions/list_tool_runs.sql
-    \ir functions/list_turn_messages.sql
-    \ir functions/needed_privileges.sql
-    \ir functions/own_quota.sql
-    \ir functions/own_user.sql
-    \ir functions/reach_conversation.sql
-    \ir functions/read_history.sql
-    \ir functions/register_account.sql
-    \ir functions/remember_user.sql
-    \ir functions/replace_old_titles.sql
-    \ir functions/search_conversations.sql
-    \ir functions/search_excerpt.sql
-    \ir functions/search_query.sql
-    \ir functions/sign_out_everywhere.sql
-    \ir functions/store_message_files.sql
-    \ir functions/store_stream_batches.sql
-    \ir functions/told_files.sql
-    \ir functions/user_state.sql
-    -- Each time, whatever has changed them since: a default, a restore, a move by replication, a GRANT by hand.
-    \ir steps/set_privileges.sql
-    \set reads_all_rows false
-    \ir steps/set_sequences.sql
+    \set ERROR true
+    \set ON_ERROR_STOP off
+    -- As in apply_migration.sql.
+    \set ON_ERROR_STOP on \\ \ir apply_functions.sql
+    \set waits_for functions
+    \ir steps/tell_failure.sql
 \else
     \echo leaving the functions as they are: a later version has migrated this database
 \endif

@@ -11,5 +11,10 @@
 BEGIN;
 \ir steps/wait_for_migrations.sql
 \ir steps/require_functions.sql
-\ir steps/set_privileges.sql
+\set ERROR true
+\set ON_ERROR_STOP off
+-- As in apply_migration.sql.
+\set ON_ERROR_STOP on \\ \ir steps/set_privileges.sql
+\set waits_for functions
+\ir steps/tell_failure.sql
 COMMIT;

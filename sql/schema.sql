@@ -1148,10 +1148,14 @@ DECLARE
     conversations record;
     titles record;
     since timestamptz := '-infinity';
+    refused_count bigint := 0;
+    first_refusal text;
 BEGIN
     LOOP
         SELECT * INTO messages FROM delete_old_chat_messages(retention, batch_size, since, NULL);
         deleted_count := deleted_count + messages.deleted;
+        refused_count := refused_count + messages.refused;
+        first_refusal := coalesce(first_refusal, messages.refusal);
         since := messages.resume_at;
         EXIT WHEN is_one_batch OR since IS NULL;
     END LOOP;
@@ -1162,14 +1166,22 @@ BEGIN
         LOOP
             SELECT * INTO conversations FROM delete_old_conversations(retention, batch_size, since);
             since := conversations.resume_at;
+            refused_count := refused_count + conversations.refused;
+            first_refusal := coalesce(first_refusal, conversations.refusal);
             EXIT WHEN is_one_batch OR since IS NULL;
         END LOOP;
         since := '-infinity';
         LOOP
             SELECT * INTO titles FROM replace_old_titles(retention, batch_size, since);
             since := titles.resume_at;
+            refused_count := refused_count + titles.refused;
+            first_refusal := coalesce(first_refusal, titles.refusal);
             EXIT WHEN is_one_batch OR since IS NULL;
         END LOOP;
+    END IF;
+    IF refused_count > 0 THEN
+        RAISE WARNING '% expired rows were left, because rules that are not Parley''s keep them: %',
+            refused_count, first_refusal;
     END IF;
     RETURN deleted_count;
 END
@@ -1177,7 +1189,7 @@ $$;
 
 COMMENT ON FUNCTION public.delete_old_chat_messages(retention interval, batch integer) IS 'Parley: deletes chat messages older than the retention period (30 days), and the conversations left empty, and replaces titles as old; all, or one batch; returns the number of messages';
 
-CREATE FUNCTION public.delete_old_chat_messages(retention interval, batch integer, since timestamp with time zone, until timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT is_incomplete boolean, OUT duration_ms double precision) RETURNS record
+CREATE FUNCTION public.delete_old_chat_messages(retention interval, batch integer, since timestamp with time zone, until timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT is_incomplete boolean, OUT duration_ms double precision, OUT refused integer, OUT refusal text) RETURNS record
     LANGUAGE plpgsql
     SET lock_timeout TO '50ms'
     SET search_path TO 'public', 'pg_temp'
@@ -1192,7 +1204,14 @@ DECLARE
     held_ids uuid[];
     conversation_ids uuid[];
     question_ids bigint[];
+    gone_ids uuid[];
+    gone_question_ids bigint[];
+    gone_count integer;
+    next_item integer := 1;
+    chunk_size integer;
 BEGIN
+    deleted := 0;
+    refused := 0;
     SELECT
         array_agg(expired.ctid),
         array_agg(DISTINCT expired.conversation_id),
@@ -1234,23 +1253,50 @@ BEGIN
 
     -- Then forget_message_counts has nothing left to do.
     PERFORM set_config('parley.are_counts_forgotten', 'true', TRUE);
-    -- By ctid, so that the rows of the batch are not looked up a second time.
-    WITH gone AS (
-        DELETE FROM chat_messages
-        WHERE
-            -- A subquery, so that each row is read by its place in every plan.
-            chat_messages.ctid = ANY(ARRAY(SELECT unnest(expired_ctids)))
-            AND chat_messages.conversation_id <> ALL(held_ids)
-        RETURNING
-            chat_messages.conversation_id, chat_messages.id, chat_messages.role
-    )
+    -- All at once; where a rule that is not Parley's refuses one of them, such as a foreign key or a trigger of the
+    -- application's, one by one, so that the others go. IMMEDIATE: a rule that waits for the end would refuse all.
+    SET CONSTRAINTS ALL IMMEDIATE;
+    chunk_size := greatest(cardinality(expired_ctids), 1);
+    WHILE next_item <= cardinality(expired_ctids) LOOP
+        BEGIN
+            -- By ctid, so that the rows of the batch are not looked up a second time.
+            WITH gone AS (
+                DELETE FROM chat_messages
+                WHERE
+                    -- A subquery, so that each row is read by its place in every plan.
+                    chat_messages.ctid = ANY(ARRAY(
+                        SELECT unnest(expired_ctids[next_item:next_item + chunk_size - 1])
+                    ))
+                    AND chat_messages.conversation_id <> ALL(held_ids)
+                RETURNING
+                    chat_messages.conversation_id, chat_messages.id, chat_messages.role
+            )
 
-    SELECT
-        count(*),
-        array_agg(gone.conversation_id) FILTER (WHERE gone.role = 'user'),
-        array_agg(gone.id) FILTER (WHERE gone.role = 'user')
-    INTO deleted, conversation_ids, question_ids
-    FROM gone;
+            SELECT
+                count(*),
+                array_agg(gone.conversation_id) FILTER (WHERE gone.role = 'user'),
+                array_agg(gone.id) FILTER (WHERE gone.role = 'user')
+            INTO gone_count, gone_ids, gone_question_ids
+            FROM gone;
+            deleted := deleted + gone_count;
+            conversation_ids := conversation_ids || gone_ids;
+            question_ids := question_ids || gone_question_ids;
+            next_item := next_item + chunk_size;
+        EXCEPTION WHEN OTHERS THEN
+            -- Of the server or of locks: nothing that a row could be blamed for.
+            IF left(SQLSTATE, 2) IN ('08', '25', '40', '53', '54', '55', '57', '58', 'F0', 'XX') THEN
+                RAISE;
+            END IF;
+            IF chunk_size = 1 THEN
+                refused := refused + 1;
+                -- Words about a value repeat it.
+                refusal := coalesce(refusal, SQLSTATE || CASE WHEN left(SQLSTATE, 2) = '22' THEN '' ELSE ' ' || SQLERRM END);
+                next_item := next_item + 1;
+            ELSE
+                chunk_size := 1;
+            END IF;
+        END;
+    END LOOP;
 
     PERFORM set_config('parley.are_counts_forgotten', '', TRUE);
 
@@ -1274,20 +1320,28 @@ BEGIN
     DELETE FROM tool_runs
     WHERE tool_runs.created_at < expired_before;
 
+    -- As many with the time at which this batch began are kept as a batch has: the next one begins behind them.
+    IF refused > 0 AND resume_at = since THEN
+        resume_at := resume_at + interval '1 microsecond';
+    END IF;
     -- A turn holds the rest, or another clean-up, which may still fail.
-    is_incomplete := EXISTS (
-        SELECT FROM chat_messages
-        WHERE
-            chat_messages.created_at >= since
-            AND chat_messages.created_at < coalesce(resume_at, expired_before)
+    is_incomplete := refused < (
+        SELECT count(*)
+        FROM (
+            SELECT FROM chat_messages
+            WHERE
+                chat_messages.created_at >= since
+                AND chat_messages.created_at < coalesce(resume_at, expired_before)
+            LIMIT refused + 1
+        ) AS rest
     );
     duration_ms := extract(EPOCH FROM clock_timestamp() - started_at) * 1000;
 END
 $$;
 
-COMMENT ON FUNCTION public.delete_old_chat_messages(retention interval, batch integer, since timestamp with time zone, until timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT is_incomplete boolean, OUT duration_ms double precision) IS 'Parley: one batch of delete_old_chat_messages(), of the messages stored between two times; resume_at: where the next batch begins (NULL: nothing is left); is_incomplete: other sessions held some of them';
+COMMENT ON FUNCTION public.delete_old_chat_messages(retention interval, batch integer, since timestamp with time zone, until timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT is_incomplete boolean, OUT duration_ms double precision, OUT refused integer, OUT refusal text) IS 'Parley: one batch of delete_old_chat_messages(), of the messages stored between two times; resume_at: where the next batch begins (NULL: nothing is left); is_incomplete: other sessions held some of them';
 
-CREATE FUNCTION public.delete_old_conversations(retention interval, batch integer, since timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) RETURNS record
+CREATE FUNCTION public.delete_old_conversations(retention interval, batch integer, since timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision, OUT refused integer, OUT refusal text) RETURNS record
     LANGUAGE plpgsql
     SET lock_timeout TO '50ms'
     SET search_path TO 'public', 'pg_temp'
@@ -1296,8 +1350,12 @@ DECLARE
     started_at CONSTANT timestamptz := clock_timestamp();
     expired_before CONSTANT timestamptz := now() - retention;
     unused_ids uuid[];
-    unused_at timestamptz[];
+    gone_count integer;
+    next_item integer := 1;
+    chunk_size integer;
 BEGIN
+    deleted := 0;
+    refused := 0;
     -- A scalar subquery: each conversation's message is looked up by an index in every plan.
     WITH unused AS (
         SELECT
@@ -1324,22 +1382,49 @@ BEGIN
     INTO unused_ids, resume_at
     FROM unused;
 
-    -- Checked again under the lock: a message stored in between would be deleted with the conversation.
-    DELETE FROM conversations
-    WHERE
-        conversations.id = ANY(unused_ids)
-        AND (
-            SELECT chat_messages.id
-            FROM chat_messages
-            WHERE chat_messages.conversation_id = conversations.id
-            LIMIT 1
-        ) IS NULL;
-    GET DIAGNOSTICS deleted = ROW_COUNT;
+    -- All at once; where a rule that is not Parley's refuses one of them, such as a foreign key or a trigger of the
+    -- application's, one by one, so that the others go. IMMEDIATE: a rule that waits for the end would refuse all.
+    SET CONSTRAINTS ALL IMMEDIATE;
+    chunk_size := greatest(cardinality(unused_ids), 1);
+    WHILE next_item <= cardinality(unused_ids) LOOP
+        BEGIN
+            -- Checked again under the lock: a message stored in between would be deleted with the conversation.
+            DELETE FROM conversations
+            WHERE
+                conversations.id = ANY(unused_ids[next_item:next_item + chunk_size - 1])
+                AND (
+                    SELECT chat_messages.id
+                    FROM chat_messages
+                    WHERE chat_messages.conversation_id = conversations.id
+                    LIMIT 1
+                ) IS NULL;
+            GET DIAGNOSTICS gone_count = ROW_COUNT;
+            deleted := deleted + gone_count;
+            next_item := next_item + chunk_size;
+        EXCEPTION WHEN OTHERS THEN
+            -- Of the server or of locks: nothing that a row could be blamed for.
+            IF left(SQLSTATE, 2) IN ('08', '25', '40', '53', '54', '55', '57', '58', 'F0', 'XX') THEN
+                RAISE;
+            END IF;
+            IF chunk_size = 1 THEN
+                refused := refused + 1;
+                -- Words about a value repeat it.
+                refusal := coalesce(refusal, SQLSTATE || CASE WHEN left(SQLSTATE, 2) = '22' THEN '' ELSE ' ' || SQLERRM END);
+                next_item := next_item + 1;
+            ELSE
+                chunk_size := 1;
+            END IF;
+        END;
+    END LOOP;
+    -- As many with the time at which this batch began are kept as a batch has: the next one begins behind them.
+    IF refused > 0 AND resume_at = since THEN
+        resume_at := resume_at + interval '1 microsecond';
+    END IF;
     duration_ms := extract(EPOCH FROM clock_timestamp() - started_at) * 1000;
 END
 $$;
 
-COMMENT ON FUNCTION public.delete_old_conversations(retention interval, batch integer, since timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) IS 'Parley: deletes one batch of the conversations that are empty and unused for longer than the retention period; resume_at: where the next batch begins (NULL: nothing is left)';
+COMMENT ON FUNCTION public.delete_old_conversations(retention interval, batch integer, since timestamp with time zone, OUT deleted integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision, OUT refused integer, OUT refusal text) IS 'Parley: deletes one batch of the conversations that are empty and unused for longer than the retention period; resume_at: where the next batch begins (NULL: nothing is left)';
 
 CREATE FUNCTION public.delete_own_account() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1910,10 +1995,44 @@ BEGIN
             late.sequence_name, late.next_number, late.table_name, late.greatest_number
         )
     FROM list_late_sequences(FALSE) AS late;
+    -- An application may change its own `tasks` after the migration.
+    RETURN QUERY
+    SELECT
+        'missing_column',
+        format('tasks lacks %s', needed.name)
+    FROM unnest(
+        ARRAY['id', 'user_id', 'title', 'description', 'completed', 'created_at', 'updated_at']
+    ) AS needed (name)
+    WHERE NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE
+            pg_attribute.attrelid = to_regclass('tasks')
+            AND pg_attribute.attname = needed.name
+            AND NOT pg_attribute.attisdropped
+    );
+    -- As check_database.sql refuses them before a migration; an application may have added them since.
+    RETURN QUERY
+    SELECT
+        'keeping_key',
+        format(
+            '%s of %s refers to %s', pg_constraint.conname, pg_constraint.conrelid::regclass, pg_constraint.confrelid::regclass
+        )
+    FROM pg_constraint
+    INNER JOIN pg_class AS referred ON pg_constraint.confrelid = referred.oid
+    WHERE
+        pg_constraint.contype = 'f'
+        AND pg_constraint.confdeltype IN ('a', 'r')
+        AND referred.relnamespace = current_schema()::regnamespace
+        AND (
+            referred.relname = 'tasks'
+            OR obj_description(referred.oid, 'pg_class') LIKE 'Parley:%'
+        )
+        AND coalesce(obj_description(pg_constraint.conrelid, 'pg_class'), '') NOT LIKE 'Parley:%'
+    ORDER BY pg_constraint.conrelid::regclass::text, pg_constraint.conname;
 END
 $$;
 
-COMMENT ON FUNCTION public.list_faults() IS 'Parley: what is wrong with the privileges, the sequences and the server';
+COMMENT ON FUNCTION public.list_faults() IS 'Parley: what is wrong with the privileges, the sequences, the server, and tables of the application''s';
 
 CREATE FUNCTION public.list_late_sequences(reads_all_rows boolean) RETURNS TABLE(table_name text, sequence_name text, next_number bigint, greatest_number bigint)
     LANGUAGE plpgsql STABLE
@@ -2837,7 +2956,7 @@ CREATE FUNCTION public.remember_user(user_id text, user_email text, user_name te
 
 COMMENT ON FUNCTION public.remember_user(user_id text, user_email text, user_name text, token_issued_at timestamp with time zone) IS 'Parley: stores a token''s user, or refreshes email and name';
 
-CREATE FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) RETURNS record
+CREATE FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision, OUT refused integer, OUT refusal text) RETURNS record
     LANGUAGE plpgsql
     SET lock_timeout TO '50ms'
     SET search_path TO 'public', 'pg_temp'
@@ -2848,7 +2967,12 @@ DECLARE
     -- As TITLE_CHARS in lib/conversations/conversation.py.
     title_chars CONSTANT integer := 60;
     expired_ids uuid[];
+    replaced_count integer;
+    next_item integer := 1;
+    chunk_size integer;
 BEGIN
+    replaced := 0;
+    refused := 0;
     WITH expired AS (
         SELECT
             conversations.id,
@@ -2869,38 +2993,65 @@ BEGIN
     INTO expired_ids, resume_at
     FROM expired;
 
-    -- By an array, so that each conversation is found by its key in every plan.
-    UPDATE conversations
-    SET (title, titled_at) = (
-        SELECT
-            CASE
-                WHEN length(oldest_message.content) <= title_chars THEN oldest_message.content
-                ELSE rtrim(left(oldest_message.content, title_chars - 1)) || '…'
-            END,
-            coalesce(oldest_message.created_at, conversations.titled_at)
-        FROM (SELECT) AS always
-        LEFT JOIN (
-            SELECT
-                chat_messages.created_at,
-                btrim(regexp_replace(chat_messages.content, '[[:space:]]+', ' ', 'g')) AS content
-            FROM chat_messages
-            WHERE
-                chat_messages.conversation_id = conversations.id
-                AND chat_messages.role = 'user'
-                AND chat_messages.superseded_at IS NULL
-                AND chat_messages.created_at >= expired_before
-                AND chat_messages.content ~ '[^[:space:]]'
-            ORDER BY chat_messages.id
-            LIMIT 1
-        ) AS oldest_message ON TRUE
-    )
-    WHERE conversations.id = ANY(expired_ids);
-    GET DIAGNOSTICS replaced = ROW_COUNT;
+    -- All at once; where a rule that is not Parley's refuses one of them, such as a foreign key or a trigger of the
+    -- application's, one by one, so that the others go. IMMEDIATE: a rule that waits for the end would refuse all.
+    SET CONSTRAINTS ALL IMMEDIATE;
+    chunk_size := greatest(cardinality(expired_ids), 1);
+    WHILE next_item <= cardinality(expired_ids) LOOP
+        BEGIN
+            -- By an array, so that each conversation is found by its key in every plan.
+            UPDATE conversations
+            SET (title, titled_at) = (
+                SELECT
+                    CASE
+                        WHEN length(oldest_message.content) <= title_chars THEN oldest_message.content
+                        ELSE rtrim(left(oldest_message.content, title_chars - 1)) || '…'
+                    END,
+                    coalesce(oldest_message.created_at, conversations.titled_at)
+                FROM (SELECT) AS always
+                LEFT JOIN (
+                    SELECT
+                        chat_messages.created_at,
+                        btrim(regexp_replace(chat_messages.content, '[[:space:]]+', ' ', 'g')) AS content
+                    FROM chat_messages
+                    WHERE
+                        chat_messages.conversation_id = conversations.id
+                        AND chat_messages.role = 'user'
+                        AND chat_messages.superseded_at IS NULL
+                        AND chat_messages.created_at >= expired_before
+                        AND chat_messages.content ~ '[^[:space:]]'
+                    ORDER BY chat_messages.id
+                    LIMIT 1
+                ) AS oldest_message ON TRUE
+            )
+            WHERE conversations.id = ANY(expired_ids[next_item:next_item + chunk_size - 1]);
+            GET DIAGNOSTICS replaced_count = ROW_COUNT;
+            replaced := replaced + replaced_count;
+            next_item := next_item + chunk_size;
+        EXCEPTION WHEN OTHERS THEN
+            -- Of the server or of locks: nothing that a row could be blamed for.
+            IF left(SQLSTATE, 2) IN ('08', '25', '40', '53', '54', '55', '57', '58', 'F0', 'XX') THEN
+                RAISE;
+            END IF;
+            IF chunk_size = 1 THEN
+                refused := refused + 1;
+                -- Words about a value repeat it.
+                refusal := coalesce(refusal, SQLSTATE || CASE WHEN left(SQLSTATE, 2) = '22' THEN '' ELSE ' ' || SQLERRM END);
+                next_item := next_item + 1;
+            ELSE
+                chunk_size := 1;
+            END IF;
+        END;
+    END LOOP;
+    -- As many with the time at which this batch began are kept as a batch has: the next one begins behind them.
+    IF refused > 0 AND resume_at = since THEN
+        resume_at := resume_at + interval '1 microsecond';
+    END IF;
     duration_ms := extract(EPOCH FROM clock_timestamp() - started_at) * 1000;
 END
 $$;
 
-COMMENT ON FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) IS 'Parley: replaces one batch of the titles older than the retention period by the beginning of the oldest kept message; resume_at: where the next batch begins (NULL: nothing is left)';
+COMMENT ON FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision, OUT refused integer, OUT refusal text) IS 'Parley: replaces one batch of the titles older than the retention period by the beginning of the oldest kept message; resume_at: where the next batch begins (NULL: nothing is left)';
 
 CREATE FUNCTION public.search_class(kind text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

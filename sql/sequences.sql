@@ -13,5 +13,10 @@ BEGIN;
 \ir steps/wait_for_migrations.sql
 \ir steps/require_functions.sql
 \set reads_all_rows true
-\ir steps/set_sequences.sql
+\set ERROR true
+\set ON_ERROR_STOP off
+-- As in apply_migration.sql.
+\set ON_ERROR_STOP on \\ \ir steps/set_sequences.sql
+\set waits_for functions
+\ir steps/tell_failure.sql
 COMMIT;

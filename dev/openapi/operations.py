@@ -20,6 +20,7 @@ from lib.problems import (
     MalformedRequest,
     PayloadTooLarge,
     Problem,
+    RefusedByRule,
     TooManyGuesses,
     Unauthenticated,
     UnsupportedMediaType,
@@ -147,6 +148,7 @@ class Operation:
         yield from self.problems
         if self.caller in {"guest", "user"}:
             yield from BY_TOKEN
+            yield RefusedByRule
         if self.caller in {"cron", "metrics"}:
             yield Unauthenticated
         if self.body:

@@ -13,7 +13,7 @@ from lib.http.ids import CHAT_ID
 from lib.http.queries import parameter, query_string
 from lib.identity.callers import Caller
 from lib.identity.erasures import log_erasure
-from lib.problems import NotFound, TurnInProgress
+from lib.problems import NotFound, RefusedByRule, TurnInProgress
 from lib.settings import settings
 
 if TYPE_CHECKING:
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 # Small, because each conversation holds up to MAX_CONVERSATION_MESSAGES messages, and a statement
 # has a limit of time.
 DELETE_BATCH = 50
+# Of the 30 seconds that a function has, so that batches still have time where all was too much.
+DELETE_TIMEOUT_MS = 12_000
+# The largest integer of Postgres.
+ALL = 2**31 - 1
+SOME_KEPT = (
+    "Some of your conversations are deleted, but a rule in this application's database keeps "
+    "others. Ask its operator."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ CLAIM_CONVERSATION = Statement("conversations/claim_conversation", Claim)
 DELETE_CONVERSATION = Statement("conversations/delete_conversation", ConversationId)
 ERASE_CONVERSATION = Statement("conversations/erase_conversation", ConversationId)
 DELETE_CONVERSATIONS = Statement(
-    "conversations/delete_conversations", ConversationId, timeout_ms=30_000
+    "conversations/delete_conversations", ConversationId, timeout_ms=DELETE_TIMEOUT_MS
 )
 
 
@@ -162,13 +170,26 @@ async def delete_conversations(database: Database, caller: Caller) -> None:
 
     Raises:
         Problem: see `Database.run_as`; the batches before it stay deleted.
+        RefusedByRule: likewise, and its text says so.
     """
     call = DELETE_CONVERSATIONS(user_id=caller.user_id, batch_size=DELETE_BATCH)
+    are_some_gone = False
     while True:
-        deleted = await database.run_as(caller, None, call)
+        try:
+            deleted = await database.run_as(caller, None, call)
+        except RefusedByRule as problem:
+            if not are_some_gone:
+                raise
+            raise RefusedByRule(SOME_KEPT) from problem
+        are_some_gone = bool(deleted)
         log_erasure("conversation", [row.id for row in deleted])
         if len(deleted) < DELETE_BATCH:
             return
+
+
+def delete_all_conversations_call(caller: Caller) -> Call[ConversationId]:
+    """Return the call that deletes all conversations of a user in one transaction."""
+    return DELETE_CONVERSATIONS(user_id=caller.user_id, batch_size=ALL)
 
 
 def _parameters(caller: Caller, conversation_id: UUID) -> dict[str, Any]:

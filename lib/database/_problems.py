@@ -6,6 +6,7 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
+from lib.database._rules import is_foreign, keeps_row
 from lib.database.connecting import LASTING, ConnectFailedError
 from lib.identity.callers import Caller
 from lib.problems import (
@@ -21,6 +22,7 @@ from lib.problems import (
     LocalAccountsUnavailable,
     NotFound,
     Problem,
+    RefusedByRule,
     SignOutUnavailable,
     StorageQuotaExceeded,
     TooManyGuesses,
@@ -61,6 +63,11 @@ NOT_FITTING = (
     "The tables or functions of the database do not fit this version of the application. The "
     "operator brings them up to date: psql -X -f sql/migrate.sql; GET /api/health tells more."
 )
+COLUMN_MISSING = (
+    "The database lacks a column that this version needs. The operator brings it up to date: psql "
+    "-X -f sql/migrate.sql; where that changes nothing, the application has changed a table of its "
+    "own that Parley uses. GET /api/health tells more."
+)
 NUMBERS_TAKEN = (
     "The database gives out numbers that rows have already, as after a move or a restore. The "
     "operator sets its sequences right: psql -X -f sql/migrate.sql."
@@ -73,10 +80,23 @@ REFUSED = (
     "The database refuses this application. Only its operator can change that; the application's "
     "log has the reason."
 )
+STILL_USED = (
+    "Other data of this application still refers to this, so nothing was changed. Remove that data "
+    "first, or ask the operator: the application's log names it."
+)
 NO_CONNECTION_LEFT = "The database has no connection left at this moment. Try again soon."
 ALL_IN_USE = "Too many requests use the database at this moment. Try again soon."
 STARTING = "The database is starting or shutting down. Try again in a moment."
 NO_ROOM = "The database has no room left, so nothing was stored. Its operator has to make room."
+NO_MEMORY = "The database has too little memory at this moment. Try again soon."
+BEYOND_LIMITS = (
+    "This request exceeds a limit of the database, so nothing was stored. Try a smaller one, or "
+    "tell the operator."
+)
+NOT_UNDERSTOOD = (
+    "The database does not understand a statement of this application. Its operator needs "
+    "PostgreSQL 15 or later."
+)
 ONLY_READS = "The database only reads at present, so nothing can be stored. Try again later."
 ENDED_BY_HAND = "The operator of the database has ended this request. Try again in a moment."
 FAILING = "The database has an internal error. Try again; if it persists, tell the operator."
@@ -87,15 +107,18 @@ PASSING: dict[str, tuple[str | None, int]] = {
     "0A": (FAILING, 5),
     "25": (FAILING, 5),
     "25006": (ONLY_READS, 60),
+    "25P03": (None, 5),
     "26": (FAILING, 1),
     "28": (REFUSED, 60),
     "34": (FAILING, 1),
     "3D": (REFUSED, 60),
     "40": (LOCKED, 1),
+    "40003": (None, 5),
     "53": (FAILING, 5),
     "53100": (NO_ROOM, 60),
+    "53200": (NO_MEMORY, 5),
     "53300": (NO_CONNECTION_LEFT, 5),
-    "54": (FAILING, 60),
+    "54": (BEYOND_LIMITS, 60),
     "55": (FAILING, 5),
     "55006": (LOCKED, 5),
     "55P03": (LOCKED, 5),
@@ -103,9 +126,10 @@ PASSING: dict[str, tuple[str | None, int]] = {
     "57P03": (STARTING, 5),
     "57P04": (REFUSED, 60),
     "58": (FAILING, 60),
-    "58030": (NO_ROOM, 60),
+    "72": (FAILING, 5),
     "F0": (FAILING, 60),
     "HV": (FAILING, 60),
+    "HV001": (NO_MEMORY, 5),
     "XX": (FAILING, 60),
 }
 CONNECT: Mapping[str, tuple[str | None, int]] = {
@@ -114,6 +138,8 @@ CONNECT: Mapping[str, tuple[str | None, int]] = {
 } | dict.fromkeys(LASTING, (REFUSED, 60))
 # Missing, or hidden from the role: table, column, function, schema.
 ABSENCES = {"42P01", "42703", "42883", "3F000"}
+# Of prepared statements and cursors behind a pooler, and of a DDL that is not Parley's.
+NAMES_IN_USE = {"42P03", "42P04", "42P05", "42P06", "42P07", "42701", "42710", "42712", "42723"}
 # The tables whose primary keys are numbers of a sequence: a number that is taken is no conflict.
 NUMBERED = {"chat_messages", "tasks"}
 
@@ -130,8 +156,8 @@ def hide_row(error: psycopg.Error) -> None:
 def as_problem(error: psycopg.Error, caller: Caller | None) -> Problem | None:
     """Return the problem that an error means for the client.
 
-    None: the code around the statement expects the error, such as a violated constraint, or it is
-    no state of the database at all, such as the error of a trigger that is not Parley's.
+    None: the code around the statement expects the error, such as a violated constraint of
+    Parley's, or it is a bug.
 
     Args:
         error: the error that a step raised.
@@ -141,6 +167,8 @@ def as_problem(error: psycopg.Error, caller: Caller | None) -> Problem | None:
     if code is None:
         # Without one it is an error of the connection, or a mistake in Parley's own code.
         return _connect_problem(error) if isinstance(error, TRANSIENT) else None
+    if is_foreign(error):
+        return RefusedByRule(STILL_USED if keeps_row(error) else None)
     if unfit := UNFIT.get(code) or UNFIT.get(code[:2]):
         return unfit(error)
     if told := PASSING.get(code) or PASSING.get(code[:2]):
@@ -220,16 +248,37 @@ def _unfit(detail: str | None = None) -> Callable[[psycopg.Error], Problem]:
     return lambda _error: DatabaseNotMigrated(detail, retry_after_seconds=60)
 
 
+def _passing(detail: str) -> Callable[[psycopg.Error], Problem]:
+    return lambda _error: DatabaseUnavailable(detail, retry_after_seconds=60)
+
+
+def _encoding_problem(error: psycopg.Error) -> Problem | None:
+    """Return the problem if the database's encoding is to blame, and not the text itself.
+
+    A byte that is no UTF-8, or an escape such as that of NUL in JSON, is refused by any database.
+    """
+    words = error.diag.message_primary or ""
+    # The words have the bytes in every language of the server.
+    is_of_encoding = "0x" in words and (error.sqlstate != "22021" or "UTF8" not in words)
+    return _unfit(ENCODING)(error) if is_of_encoding else None
+
+
 # What keeps an operator's database from doing Parley's work, by SQLSTATE or its class.
-UNFIT: Mapping[str, Callable[[psycopg.Error], Problem | None]] = {
-    "42501": _privilege_problem,
-    "22023": _value_problem,
-    "22021": _unfit(ENCODING),
-    "22P05": _unfit(ENCODING),
-    "42": _unfit(NOT_FITTING),
-    "57014": _ended_problem,
-    "25P04": _ended_problem,
-} | dict.fromkeys(ABSENCES, _unfit())
+UNFIT: Mapping[str, Callable[[psycopg.Error], Problem | None]] = (
+    {
+        "42501": _privilege_problem,
+        "22023": _value_problem,
+        "22021": _encoding_problem,
+        "22P05": _encoding_problem,
+        "42": _unfit(NOT_FITTING),
+        "57014": _ended_problem,
+        "25P04": _ended_problem,
+        "42703": _unfit(COLUMN_MISSING),
+        "42601": _passing(NOT_UNDERSTOOD),
+    }
+    | dict.fromkeys(ABSENCES - {"42703"}, _unfit())
+    | dict.fromkeys(NAMES_IN_USE, _passing(FAILING))
+)
 
 
 def _constraint_problem(error: psycopg.Error, caller: Caller | None) -> Problem | None:

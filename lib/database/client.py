@@ -23,9 +23,9 @@ from lib.database._rows import rows_as
 from lib.database.acting import TIMEOUT_MS, act_as, limit_time, opened, use_schema
 from lib.database.statements import Call, Nothing, Statement
 from lib.identity.callers import Caller
-from lib.problems import Problem
+from lib.problems import Problem, RefusedByRule
 from lib.runtime.counting import note_round_trip
-from lib.runtime.log import log
+from lib.runtime.log import log, text_of_database
 from lib.runtime.shutdown import at_end
 from lib.runtime.trace import trace
 from lib.settings import Settings, settings
@@ -158,6 +158,8 @@ class Database:
                 deadline, or lost ATTEMPTS times, or a lock was not free in time.
             DatabaseTooSlow: a statement took longer than it may; the step is not sent again.
             DatabaseNotMigrated: tables, columns or functions are missing.
+            RefusedByRule: a foreign key, a trigger or a constraint that is not Parley's is in the
+                way; the log names it (`refused_by_rule`), and nothing of the step is left.
             psycopg.Error: the statement itself failed, such as by a constraint.
         """
         rows = await self._step(limit_time, calls, None)
@@ -189,6 +191,13 @@ class Database:
                 raise
             if is_absence(error) and await self._is_hidden():
                 raise hidden_problem() from error
+            if isinstance(problem, RefusedByRule):
+                # Here, because a 409 is not logged, and the operator alone can end this one.
+                log(
+                    "refused_by_rule",
+                    step="+".join(call.statement.name for call in calls),
+                    cause=text_of_database(error),
+                )
             raise problem from error
 
     async def _is_hidden(self) -> bool:
@@ -340,7 +349,10 @@ async def _execute_all(connection: Connection, calls: Calls) -> list[psycopg.Asy
             except psycopg.Error as error:
                 failure = error
     except psycopg.Error as error:
-        failure = failure or error
+        # A rule that waits for the end of the transaction fails at the Sync. psycopg then raises an
+        # error about the pipeline, which hides that one, and the connection is of no more use.
+        hidden = error.__context__
+        failure = failure or (hidden if isinstance(hidden, psycopg.IntegrityError) else error)
     if failure is not None:
         raise failure
     return cursors

@@ -21,7 +21,7 @@ from lib.database.client import Database
 from lib.database.statements import Call, Statement
 from lib.http.queries import one_of, parameter, query_string
 from lib.identity.clients import KNOWN_NETWORK_DAYS
-from lib.problems import DatabaseTooSlow, DatabaseUnavailable
+from lib.problems import DatabaseTooSlow, DatabaseUnavailable, RefusedByRule
 from lib.runtime.log import log
 from lib.runtime.trace import trace
 from lib.settings import settings
@@ -43,6 +43,8 @@ class MessageBatch:
     resume_at: datetime | None
     is_incomplete: bool
     duration_ms: float
+    refused: int
+    refusal: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class ConversationBatch:
     deleted: int
     resume_at: datetime | None
     duration_ms: float
+    refused: int
+    refusal: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class TitleBatch:
     replaced: int
     resume_at: datetime | None
     duration_ms: float
+    refused: int
+    refusal: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +150,9 @@ class CleanUpReport:
         conversations_deleted: conversations left empty and unused.
         titles_replaced: titles that told an expired message.
         batches: batches of messages, conversations and titles.
-        remaining: something is left: time ran out first, or another session held it.
+        refused: messages, conversations and titles that a rule which is not Parley's keeps, such
+            as a foreign key of the application's; the log names it (`clean_up_refused`).
+        remaining: something else is left: time ran out first, or another session held it.
         seconds: how long it took.
     """
 
@@ -152,6 +160,7 @@ class CleanUpReport:
     conversations_deleted: int = 0
     titles_replaced: int = 0
     batches: int = 0
+    refused: int = 0
     remaining: bool = False
     seconds: float = 0.0
 
@@ -264,7 +273,9 @@ class Deletion:
                 continue
             self.report.deleted += batch.deleted
             self.report.batches += batch.deleted > 0
-            pace.learn(batch.deleted, batch.duration_ms)
+            if not span.is_second_try:
+                self._note_refused(DELETE_OLD_CHAT_MESSAGES, batch)
+            pace.learn(batch.deleted + batch.refused, batch.duration_ms)
             if batch.is_incomplete and span.is_second_try:
                 is_complete = False
             elif batch.is_incomplete:
@@ -313,7 +324,8 @@ class Deletion:
                 continue
             count = note(batch)
             self.report.batches += count > 0
-            pace.learn(count, batch.duration_ms)
+            self._note_refused(statement, batch)
+            pace.learn(count + batch.refused, batch.duration_ms)
             since = batch.resume_at
             if since is None:
                 return True
@@ -354,12 +366,29 @@ class Deletion:
     ) -> None:
         since = None
         while has_time():
-            gone = await paced(
-                self.database, statement(batch_size=size, since=since, now=None, **parameters)
-            )
+            try:
+                gone = await paced(
+                    self.database, statement(batch_size=size, since=since, now=None, **parameters)
+                )
+            except RefusedByRule:
+                # The log has it. The other tables do not depend on this one.
+                break
             if len(gone) < size:
                 break
             since = max(map(time_of, gone))
+
+    def _note_refused(
+        self, statement: Statement[Any], batch: MessageBatch | ConversationBatch | TitleBatch
+    ) -> None:
+        """Count the rows of a batch that a rule which is not Parley's keeps; log the first rule."""
+        self.report.refused += batch.refused
+        if batch.refused:
+            log(
+                "clean_up_refused",
+                step=statement.name,
+                count=batch.refused,
+                cause=batch.refusal,
+            )
 
     async def _run[Row](self, call: Call[Row], pace: Pace) -> Row | None:
         """Run a batch and pause.

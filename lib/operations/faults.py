@@ -18,7 +18,14 @@ class Fault:
         description: the object, and the role or the numbers; for operators alone.
     """
 
-    kind: Literal["read_only", "missing_privilege", "open_privilege", "late_sequence"]
+    kind: Literal[
+        "read_only",
+        "missing_privilege",
+        "open_privilege",
+        "late_sequence",
+        "missing_column",
+        "keeping_key",
+    ]
     description: str
 
 
@@ -54,6 +61,14 @@ SEQUENCES = (
     "The numbers of stored rows are ahead of their sequences, as after a move by replication, so "
     "new messages fail or sort among old ones. The operator moves the sequences: "
     f"{command('sequences.sql')}"
+)
+KEEPING_KEYS = (
+    "Foreign keys of other tables keep accounts, conversations or messages from being deleted, "
+    "also by the clean-up. The operator gives each of them ON DELETE CASCADE or ON DELETE SET NULL."
+)
+COLUMNS = (
+    "The table of tasks lacks columns that Parley uses, so no task can be stored, and perhaps no "
+    "account be deleted. The operator adds them again, as in sql/migrations/005_tasks.sql."
 )
 READ_ONLY = (
     "The database only reads, so nothing can be stored. The operator points DATABASE_URL at the "
@@ -95,8 +110,16 @@ def describe_faults(faults: list[Fault], *, is_operator: bool) -> tuple[list[str
         for kind, sentence in (("missing_privilege", PRIVILEGES), ("late_sequence", SEQUENCES))
         if of(kind)
     ]
-    opened = of("open_privilege")
-    return grave, [say(PRIVILEGES, opened, is_operator=is_operator)] if opened else []
+    others = [
+        say(sentence, of(kind), is_operator=is_operator)
+        for kind, sentence in (
+            ("open_privilege", PRIVILEGES),
+            ("missing_column", COLUMNS),
+            ("keeping_key", KEEPING_KEYS),
+        )
+        if of(kind)
+    ]
+    return grave, others
 
 
 def describe_access(access: Access, *, is_operator: bool) -> str | None:

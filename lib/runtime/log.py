@@ -93,11 +93,11 @@ def _named(error: BaseException) -> str:
     if kind.__module__.startswith("lib.") and not kind.__module__.startswith("lib.tools"):
         text = str(error)
     elif kind.__module__.startswith("psycopg"):
-        text = _text_of_database(error)
+        text = text_of_database(error)
     return f"{name}: {text}" if text else name
 
 
-def _text_of_database(error: BaseException) -> str:
+def text_of_database(error: BaseException) -> str:
     """Return the code and the words of an error of Postgres.
 
     Without the words of a value that does not fit its type (class 22), which repeat the value; and

@@ -17,7 +17,7 @@ import psycopg
 from lib.database.client import Database
 from lib.database.statements import Call, Statement
 from lib.identity.callers import Caller
-from lib.problems import AnswerInterrupted, DatabaseUnavailable
+from lib.problems import AnswerInterrupted, DatabaseUnavailable, RefusedByRule
 from lib.runtime.counting import note_finish
 from lib.runtime.log import log
 from lib.settings import settings
@@ -35,6 +35,10 @@ from lib.turns.tool_runs import LIST_TOOL_RUNS, ToolRun
 
 type Run = Callable[..., Awaitable[Any]]
 LAPSED_AT_ONCE = 1000
+UNREADABLE = (
+    *(ValueError, LookupError, TypeError, RefusedByRule),
+    *(psycopg.DataError, psycopg.IntegrityError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ async def _recover(run: Run, lapsed: LapsedTurn, finish_reason: RecoveryReason) 
     try:
         calls = _finish_calls(lapsed, left_turns[0], runs, finish_reason)
         stored = await _run_first(run, calls) if calls else None
-    except (ValueError, LookupError, TypeError, psycopg.DataError, psycopg.IntegrityError) as error:
+    except UNREADABLE as error:
         # The parts cannot be read or stored, for instance because another version wrote them.
         # Without a release the conversation would stay blocked.
         log("turn_not_recovered", error=error, turn_id=turn_id)

@@ -6,13 +6,23 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from lib.conversations.changes import delete_conversations
+from lib.conversations.changes import (
+    DELETE_TIMEOUT_MS,
+    delete_all_conversations_call,
+    delete_conversations,
+)
 from lib.database.acting import act_as, remember_user
 from lib.database.client import Database
 from lib.database.statements import Nothing, Statement
 from lib.identity.callers import Caller
 from lib.identity.erasures import log_erasure
-from lib.problems import AccountInactive, NoPassword, WrongCredentials
+from lib.problems import (
+    AccountInactive,
+    DatabaseTooSlow,
+    NoPassword,
+    RefusedByRule,
+    WrongCredentials,
+)
 from lib.texts import normalized_password
 from lib.users.attempts import (
     NETWORKS_KEPT,
@@ -72,7 +82,12 @@ FINISH_LOG_IN = Statement("users/finish_log_in", TokenTime)
 CHANGE_PASSWORD = Statement("users/change_password", TokenTime)
 SIGN_OUT_EVERYWHERE = Statement("users/sign_out_everywhere", Nothing)
 # An erasure has to succeed, however much the user has left.
-DELETE_OWN_ACCOUNT = Statement("users/delete_own_account", Nothing, timeout_ms=30_000)
+# As its neighbour in the step, delete_conversations.
+DELETE_OWN_ACCOUNT = Statement("users/delete_own_account", Nothing, timeout_ms=DELETE_TIMEOUT_MS)
+KEPT = (
+    "Your conversations are deleted, but a rule in this application's database keeps your account. "
+    "Ask its operator."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +231,24 @@ async def check_owner(database: Database, caller: Caller, body: "Confirmation") 
 async def delete_account(database: Database, caller: Caller) -> None:
     """Delete a user with all data of theirs.
 
-    One round trip, and one for each batch of conversations.
+    One round trip: all of it, or nothing. Where that takes too long, two more, and one for each
+    further batch of conversations.
 
     Raises:
-        Problem: see `Database.run_as`; the batches before it stay deleted.
+        RefusedByRule: see `Database.run`; of an account that is too large for one step, all
+            conversations are deleted, and the text says so.
+        Problem: see `Database.run_as`; of such an account, the batches before it stay deleted.
     """
-    # In batches, because all conversations of a user are too much for one statement.
-    await delete_conversations(database, caller)
-    await database.run_as(caller, None, DELETE_OWN_ACCOUNT())
+    everything = delete_all_conversations_call(caller)
+    try:
+        conversations, _ = await database.run_as(caller, None, everything, DELETE_OWN_ACCOUNT())
+        log_erasure("conversation", [row.id for row in conversations])
+    except DatabaseTooSlow:
+        await delete_conversations(database, caller)
+        try:
+            await database.run_as(caller, None, DELETE_OWN_ACCOUNT())
+        except RefusedByRule as problem:
+            raise RefusedByRule(KEPT) from problem
     log_erasure("user", [caller.user_id])
 
 

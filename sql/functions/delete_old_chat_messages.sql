@@ -18,7 +18,9 @@
 --   until      timestamptz  only messages stored before; null: all that have expired
 --
 -- Returns 1 row: deleted; resume_at, where the next batch begins (null: nothing is left); is_incomplete (true: other
--- sessions held some of the messages); duration_ms. The second function: the number of messages.
+-- sessions held some of the messages); duration_ms; refused, the number of messages that a rule which is not Parley's
+-- keeps, such as a foreign key of the application's; refusal, the first such rule in the server's words (null: none).
+-- The second function: the number of messages; it warns of those that were refused.
 -- Index idx_chat_messages_created_at, conversations_pkey, tool_runs_pkey, idx_tool_runs_created_at.
 CREATE OR REPLACE FUNCTION delete_old_chat_messages(
     retention interval,
@@ -28,7 +30,9 @@ CREATE OR REPLACE FUNCTION delete_old_chat_messages(
     OUT deleted integer,
     OUT resume_at timestamptz,
     OUT is_incomplete boolean,
-    OUT duration_ms double precision
+    OUT duration_ms double precision,
+    OUT refused integer,
+    OUT refusal text
 )
 LANGUAGE plpgsql VOLATILE SET lock_timeout = '50ms' SET search_path FROM CURRENT AS $$
 DECLARE
@@ -41,7 +45,14 @@ DECLARE
     held_ids uuid[];
     conversation_ids uuid[];
     question_ids bigint[];
+    gone_ids uuid[];
+    gone_question_ids bigint[];
+    gone_count integer;
+    next_item integer := 1;
+    chunk_size integer;
 BEGIN
+    deleted := 0;
+    refused := 0;
     SELECT
         array_agg(expired.ctid),
         array_agg(DISTINCT expired.conversation_id),
@@ -83,23 +94,50 @@ BEGIN
 
     -- Then forget_message_counts has nothing left to do.
     PERFORM set_config('parley.are_counts_forgotten', 'true', TRUE);
-    -- By ctid, so that the rows of the batch are not looked up a second time.
-    WITH gone AS (
-        DELETE FROM chat_messages
-        WHERE
-            -- A subquery, so that each row is read by its place in every plan.
-            chat_messages.ctid = ANY(ARRAY(SELECT unnest(expired_ctids)))
-            AND chat_messages.conversation_id <> ALL(held_ids)
-        RETURNING
-            chat_messages.conversation_id, chat_messages.id, chat_messages.role
-    )
+    -- All at once; where a rule that is not Parley's refuses one of them, such as a foreign key or a trigger of the
+    -- application's, one by one, so that the others go. IMMEDIATE: a rule that waits for the end would refuse all.
+    SET CONSTRAINTS ALL IMMEDIATE;
+    chunk_size := greatest(cardinality(expired_ctids), 1);
+    WHILE next_item <= cardinality(expired_ctids) LOOP
+        BEGIN
+            -- By ctid, so that the rows of the batch are not looked up a second time.
+            WITH gone AS (
+                DELETE FROM chat_messages
+                WHERE
+                    -- A subquery, so that each row is read by its place in every plan.
+                    chat_messages.ctid = ANY(ARRAY(
+                        SELECT unnest(expired_ctids[next_item:next_item + chunk_size - 1])
+                    ))
+                    AND chat_messages.conversation_id <> ALL(held_ids)
+                RETURNING
+                    chat_messages.conversation_id, chat_messages.id, chat_messages.role
+            )
 
-    SELECT
-        count(*),
-        array_agg(gone.conversation_id) FILTER (WHERE gone.role = 'user'),
-        array_agg(gone.id) FILTER (WHERE gone.role = 'user')
-    INTO deleted, conversation_ids, question_ids
-    FROM gone;
+            SELECT
+                count(*),
+                array_agg(gone.conversation_id) FILTER (WHERE gone.role = 'user'),
+                array_agg(gone.id) FILTER (WHERE gone.role = 'user')
+            INTO gone_count, gone_ids, gone_question_ids
+            FROM gone;
+            deleted := deleted + gone_count;
+            conversation_ids := conversation_ids || gone_ids;
+            question_ids := question_ids || gone_question_ids;
+            next_item := next_item + chunk_size;
+        EXCEPTION WHEN OTHERS THEN
+            -- Of the server or of locks: nothing that a row could be blamed for.
+            IF left(SQLSTATE, 2) IN ('08', '25', '40', '53', '54', '55', '57', '58', 'F0', 'XX') THEN
+                RAISE;
+            END IF;
+            IF chunk_size = 1 THEN
+                refused := refused + 1;
+                -- Words about a value repeat it.
+                refusal := coalesce(refusal, SQLSTATE || CASE WHEN left(SQLSTATE, 2) = '22' THEN '' ELSE ' ' || SQLERRM END);
+                next_item := next_item + 1;
+            ELSE
+                chunk_size := 1;
+            END IF;
+        END;
+    END LOOP;
 
     PERFORM set_config('parley.are_counts_forgotten', '', TRUE);
 
@@ -123,12 +161,20 @@ BEGIN
     DELETE FROM tool_runs
     WHERE tool_runs.created_at < expired_before;
 
+    -- As many with the time at which this batch began are kept as a batch has: the next one begins behind them.
+    IF refused > 0 AND resume_at = since THEN
+        resume_at := resume_at + interval '1 microsecond';
+    END IF;
     -- A turn holds the rest, or another clean-up, which may still fail.
-    is_incomplete := EXISTS (
-        SELECT FROM chat_messages
-        WHERE
-            chat_messages.created_at >= since
-            AND chat_messages.created_at < coalesce(resume_at, expired_before)
+    is_incomplete := refused < (
+        SELECT count(*)
+        FROM (
+            SELECT FROM chat_messages
+            WHERE
+                chat_messages.created_at >= since
+                AND chat_messages.created_at < coalesce(resume_at, expired_before)
+            LIMIT refused + 1
+        ) AS rest
     );
     duration_ms := extract(EPOCH FROM clock_timestamp() - started_at) * 1000;
 END
@@ -149,10 +195,14 @@ DECLARE
     conversations record;
     titles record;
     since timestamptz := '-infinity';
+    refused_count bigint := 0;
+    first_refusal text;
 BEGIN
     LOOP
         SELECT * INTO messages FROM delete_old_chat_messages(retention, batch_size, since, NULL);
         deleted_count := deleted_count + messages.deleted;
+        refused_count := refused_count + messages.refused;
+        first_refusal := coalesce(first_refusal, messages.refusal);
         since := messages.resume_at;
         EXIT WHEN is_one_batch OR since IS NULL;
     END LOOP;
@@ -163,14 +213,22 @@ BEGIN
         LOOP
             SELECT * INTO conversations FROM delete_old_conversations(retention, batch_size, since);
             since := conversations.resume_at;
+            refused_count := refused_count + conversations.refused;
+            first_refusal := coalesce(first_refusal, conversations.refusal);
             EXIT WHEN is_one_batch OR since IS NULL;
         END LOOP;
         since := '-infinity';
         LOOP
             SELECT * INTO titles FROM replace_old_titles(retention, batch_size, since);
             since := titles.resume_at;
+            refused_count := refused_count + titles.refused;
+            first_refusal := coalesce(first_refusal, titles.refusal);
             EXIT WHEN is_one_batch OR since IS NULL;
         END LOOP;
+    END IF;
+    IF refused_count > 0 THEN
+        RAISE WARNING '% expired rows were left, because rules that are not Parley''s keep them: %',
+            refused_count, first_refusal;
     END IF;
     RETURN deleted_count;
 END

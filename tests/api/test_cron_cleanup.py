@@ -23,6 +23,7 @@ REPORTED = {
     "conversations_deleted",
     "titles_replaced",
     "batches",
+    "refused",
     "remaining",
     "seconds",
 }

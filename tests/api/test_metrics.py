@@ -158,7 +158,7 @@ async def test_a_statement_that_fails_counts_as_a_statement_error(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     database.execute("ALTER TABLE chat_messages ADD CONSTRAINT never CHECK (content <> 'My heart')")
-    problem_of(await parley.say("My heart"), 500, "internal_error")
+    problem_of(await parley.say("My heart"), 409, "refused_by_rule")
 
     metrics = await read(parley)
 

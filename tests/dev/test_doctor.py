@@ -92,6 +92,7 @@ def test_an_encoding_that_cannot_keep_all_texts_is_a_fault(
         ("postgresql://ann:hunter2@127.0.0.1:1/db", "Nothing listens there"),
         ("postgresql://ann:hunter2@nowhere.invalid/db?sslmode=require", "No server has this name"),
         ("postgresql://ann:hun%ter2@localhost/db", "of a password are written"),
+        ("postgresql://ann:hunter2@127.0.0.1/db?frobnicate=1", 'know its parameter "frobnicate"'),
         ("postgresql://ann:hunter2@/db?host=/not/there", "no such socket"),
     ],
 )
@@ -124,6 +125,66 @@ def test_a_pooled_url_where_the_direct_one_is_needed_is_a_fault(
     forget_process()
     monkeypatch.setenv("DATABASE_URL_UNPOOLED", database_url)
     assert told(capsys)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "schema", "words"),
+    [
+        ("DROP FUNCTION list_faults()", "", "fault The functions of the database are not those of"),
+        (
+            "DELETE FROM schema_migrations; INSERT INTO schema_migrations VALUES ('001_users')",
+            "",
+            "fault The database was made by migrations that this version does not have",
+        ),
+        (
+            "INSERT INTO schema_migrations VALUES ('999_later')",
+            "",
+            "note  A later version has migrated this database (999_later)",
+        ),
+        ("SELECT", "elsewhere", 'but PARLEY_SCHEMA is "elsewhere"'),
+        ("SELECT", "Not-one", "fault PARLEY_SCHEMA must be"),
+        (
+            "CREATE TABLE invoices (payer text REFERENCES users (id))",
+            "",
+            "(invoices_payer_fkey of invoices refers to users)",
+        ),
+        ("REVOKE INSERT ON tasks FROM parley_app", "", "(parley_app lacks INSERT on table"),
+    ],
+)
+def test_a_database_of_another_version_or_schema_is_told_in_words_with_names(
+    database: psycopg.Connection,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    statement: str,
+    schema: str,
+    words: str,
+) -> None:
+    database.execute(statement.encode())
+    monkeypatch.setenv("PARLEY_SCHEMA", schema)
+
+    code, text = told(capsys, database_url)
+
+    assert words in text
+    # A note keeps no request from being answered.
+    assert code == ("fault" in text)
+
+
+def test_two_urls_of_different_databases_and_a_machine_without_psql_are_told(
+    database_url: str,
+    empty_database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("DATABASE_URL_UNPOOLED", empty_database_url)
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    code, text = told(capsys)
+
+    assert code == 1
+    assert "fault DATABASE_URL_UNPOOLED leads to another database" in text
+    assert "note  This machine has no psql" in text
 
 
 def test_the_command_has_an_exit_code_for_scripts() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.migrations.conftest import Check
 from tests.support.servers import SQL, Site
 
 MIGRATIONS = sorted(
@@ -173,3 +174,16 @@ def _copy_with_broken_migration(folder: Path) -> Path:
     (sql / "migrations" / "900_broken.sql").write_text(broken)
     (sql / "migrations" / "901_after.sql").write_text("CREATE TABLE after ();")
     return sql
+
+
+async def test_a_copy_of_the_schema_without_rows_is_migrated_again_and_changes_nothing(
+    migrated: Site, check_requests: Check
+) -> None:
+    schema = migrated.schema()
+    # As a branch of Neon without data has it.
+    migrated.run("TRUNCATE schema_migrations")
+
+    assert migrated.migrate() == [f"applying {name}" for name in MIGRATIONS]
+
+    assert migrated.schema() == schema
+    await check_requests(migrated)

@@ -10,7 +10,7 @@ from dev.postgres import programs, start_postgres
 from tests.migrations.test_in_real_life import KEPT, ROWS
 from tests.support.servers import Site
 
-# What docs/operations.md has one say first, to the new server, as who is to own the database.
+# What docs/database.md has one say first, to the new server, as who is to own the database.
 MAKE_ROLE = "CREATE ROLE parley_app NOLOGIN; GRANT parley_app TO CURRENT_USER"
 
 

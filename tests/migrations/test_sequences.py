@@ -13,7 +13,7 @@ from tests.migrations.conftest import Check, make_site
 from tests.support.product import ROOT
 from tests.support.servers import SQL, Site
 
-OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+DATABASE = (ROOT / "docs/database.md").read_text(encoding="utf-8")
 
 # Rows as a subscription writes them: with numbers of their own, and past the sequences.
 REPLICATED = """
@@ -139,17 +139,15 @@ async def test_the_documented_move_by_replication_brings_all_rows_and_the_produc
 
 
 def publish(site: Site) -> None:
-    """Run the command of docs/operations.md that publishes Parley's tables."""
-    found = re.search(
-        r"<<'SQL'\n(   SELECT 'CREATE PUBLICATION.*?)\n   SQL\n", OPERATIONS, re.DOTALL
-    )
+    """Run the command of docs/database.md that publishes Parley's tables."""
+    found = re.search(r"<<'SQL'\n(   SELECT 'CREATE PUBLICATION.*?)\n   SQL\n", DATABASE, re.DOTALL)
     assert found
     psql = [site.programs / "psql", site.url, "-X", "-q", "-v", "ON_ERROR_STOP=1"]
     subprocess.run(psql, check=True, input=textwrap.dedent(found[1]), text=True)
 
 
 def wait_until_copied(new: Site) -> None:
-    """Wait until each table has its rows, as docs/operations.md says."""
+    """Wait until each table has its rows, as docs/database.md says."""
     give_up_at = time.monotonic() + 60
     while new.rows("SELECT count(*) FROM pg_subscription_rel WHERE srsubstate <> 'r'") != [(0,)]:
         assert time.monotonic() < give_up_at, "the rows did not arrive"

@@ -53,10 +53,10 @@ def test_each_function_of_the_database_has_a_file_unless_an_index_a_rule_or_a_tr
     assert found >= CALLED_BY_AN_INDEX
 
 
-def test_migrate_sql_applies_every_function_in_alphabetical_order() -> None:
-    migrate = (FUNCTIONS.parent / "migrate.sql").read_text(encoding="utf-8")
+def test_every_function_is_applied_in_alphabetical_order() -> None:
+    listed = (FUNCTIONS.parent / "apply_functions.sql").read_text(encoding="utf-8")
 
-    assert re.findall(r"^ *\\ir functions/(\w+)\.sql$", migrate, re.MULTILINE) == NAMES
+    assert re.findall(r"^\\ir functions/(\w+)\.sql$", listed, re.MULTILINE) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

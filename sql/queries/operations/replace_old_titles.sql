@@ -8,13 +8,16 @@
 --   since           timestamptz  resume_at of the batch before; null: from the oldest on
 --
 -- Returns 1 row: replaced, the number of titles; resume_at, where the next batch begins (null: nothing is left),
--- and duration_ms, the database's own time.
+-- duration_ms, the database's own time, refused, the number that rules which are not Parley's keep, and refusal, the
+-- first such rule.
 -- Index idx_conversations_titled_at, conversations_pkey; of chat_messages any that begins with the conversation
 -- (within the function: sql/functions/replace_old_titles.sql).
 SELECT
     batch.replaced,
     batch.resume_at,
-    batch.duration_ms
+    batch.duration_ms,
+    batch.refused,
+    batch.refusal
 FROM
     replace_old_titles(
         make_interval(days => %(retention_days)s::integer),

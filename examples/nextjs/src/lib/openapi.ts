@@ -383,7 +383,9 @@ export interface components {
             titles_replaced: number;
             /** @description Batches of messages, conversations and titles. */
             batches: number;
-            /** @description Something is left: time ran out first, or another session held it. */
+            /** @description Messages, conversations and titles that a rule which is not Parley's keeps, such as a foreign key of the application's; the log names it (`clean_up_refused`). */
+            refused: number;
+            /** @description Something else is left: time ran out first, or another session held it. */
             remaining: boolean;
             /** @description How long it took. */
             seconds: number;
@@ -846,7 +848,7 @@ export interface components {
          * @description The kind of problem: stable, for programs.
          * @enum {string}
          */
-        ProblemCode: "account_deleted" | "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_key_required" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_too_slow" | "database_unavailable" | "file_not_stored" | "file_refused" | "file_storage_full" | "files_too_large" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "no_password" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "search_too_slow" | "sign_out_unavailable" | "storage_quota_exceeded" | "tasks_full" | "token_quota_exceeded" | "too_many_attempts" | "too_many_guesses" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
+        ProblemCode: "account_deleted" | "account_inactive" | "account_unknown" | "answer_interrupted" | "answer_not_stored" | "answer_stopped" | "answer_withheld" | "conversation_archived" | "conversation_full" | "conversation_key_required" | "conversation_moved_on" | "conversation_too_long" | "database_not_migrated" | "database_too_slow" | "database_unavailable" | "file_not_stored" | "file_refused" | "file_storage_full" | "files_too_large" | "identity_provider_unavailable" | "internal_error" | "invalid_request" | "local_accounts_unavailable" | "malformed_request" | "message_id_taken" | "method_not_allowed" | "model_failed" | "model_not_configured" | "model_overloaded" | "model_refused" | "model_timeout" | "no_password" | "not_found" | "nothing_to_answer" | "payload_too_large" | "quota_exceeded" | "refused_by_rule" | "search_too_slow" | "sign_out_unavailable" | "storage_quota_exceeded" | "tasks_full" | "token_quota_exceeded" | "too_many_attempts" | "too_many_guesses" | "turn_in_progress" | "unauthenticated" | "unsupported_media_type" | "wrong_credentials";
         /** @description The connections of the process that answers; other functions have their own. */
         ProcessPool: {
             max: number;
@@ -1569,6 +1571,22 @@ export interface components {
                 };
             };
         };
+        /** @description `refused_by_rule`: A rule in this application's database forbids this, so nothing changed. Ask its operator. */
+        RefusedByRule: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                "retry-after": components["headers"]["retry-after"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "refused_by_rule";
+                    /** @constant */
+                    status?: 409;
+                };
+            };
+        };
         /** @description `too_many_guesses`: Too many requests from your network for conversations that do not exist. Try again later. */
         TooManyGuesses: {
             headers: {
@@ -1822,6 +1840,8 @@ export interface operations {
              *
              *     `message_id_taken`: Another message in this conversation has this id. Send this one with a new id.
              *
+             *     `refused_by_rule`: A rule in this application's database forbids this, so nothing changed. Ask its operator.
+             *
              *     `turn_in_progress`: Another message in this conversation is being answered. Send this one again afterwards.
              */
             409: {
@@ -1840,7 +1860,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "answer_not_stored" | "answer_stopped" | "conversation_archived" | "conversation_full" | "conversation_moved_on" | "message_id_taken" | "turn_in_progress";
+                        code?: "answer_not_stored" | "answer_stopped" | "conversation_archived" | "conversation_full" | "conversation_moved_on" | "message_id_taken" | "refused_by_rule" | "turn_in_progress";
                         /** @constant */
                         status?: 409;
                     };
@@ -2109,6 +2129,7 @@ export interface operations {
             };
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
+            409: components["responses"]["RefusedByRule"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
@@ -2140,6 +2161,7 @@ export interface operations {
             };
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
+            409: components["responses"]["RefusedByRule"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
@@ -2185,6 +2207,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["RefusedByRule"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
@@ -2243,6 +2266,7 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
+            409: components["responses"]["RefusedByRule"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -2278,6 +2302,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["RefusedByRule"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
@@ -2340,7 +2365,11 @@ export interface operations {
                 };
             };
             404: components["responses"]["NotFound"];
-            /** @description `turn_in_progress`: Another message in this conversation is being answered. Send this one again afterwards. */
+            /**
+             * @description `refused_by_rule`: A rule in this application's database forbids this, so nothing changed. Ask its operator.
+             *
+             *     `turn_in_progress`: Another message in this conversation is being answered. Send this one again afterwards.
+             */
             409: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -2350,7 +2379,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "turn_in_progress";
+                        code?: "refused_by_rule" | "turn_in_progress";
                         /** @constant */
                         status?: 409;
                     };
@@ -2398,6 +2427,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["RefusedByRule"];
             422: components["responses"]["InvalidRequest"];
             429: components["responses"]["TooManyGuesses"];
             500: components["responses"]["InternalError"];
@@ -2440,6 +2470,7 @@ export interface operations {
             };
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
+            409: components["responses"]["RefusedByRule"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
@@ -2480,6 +2511,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["RefusedByRule"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -2543,6 +2575,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["RefusedByRule"];
             /** @description The file ends before that. */
             416: {
                 headers: {
@@ -2610,6 +2643,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["RefusedByRule"];
             413: components["responses"]["PayloadTooLarge"];
             /**
              * @description `file_storage_full`: Your files have reached the storage that you may use, so nothing was stored.
@@ -2680,6 +2714,7 @@ export interface operations {
             };
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
+            409: components["responses"]["RefusedByRule"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
@@ -2711,7 +2746,11 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
-            /** @description `tasks_full`: You have as many tasks as a user may have. Delete some first. */
+            /**
+             * @description `refused_by_rule`: A rule in this application's database forbids this, so nothing changed. Ask its operator.
+             *
+             *     `tasks_full`: You have as many tasks as a user may have. Delete some first.
+             */
             409: {
                 headers: {
                     "server-timing": components["headers"]["server-timing"];
@@ -2721,7 +2760,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "tasks_full";
+                        code?: "refused_by_rule" | "tasks_full";
                         /** @constant */
                         status?: 409;
                     };
@@ -2756,6 +2795,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["RefusedByRule"];
             422: components["responses"]["InvalidRequest"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
@@ -2790,6 +2830,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["RefusedByRule"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -2848,6 +2889,8 @@ export interface operations {
             /**
              * @description `no_password`: Your account has no password here. Change it where you sign in.
              *
+             *     `refused_by_rule`: A rule in this application's database forbids this, so nothing changed. Ask its operator.
+             *
              *     `sign_out_unavailable`: This application cannot end your sessions from here. End them where you sign in.
              */
             409: {
@@ -2859,7 +2902,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "no_password" | "sign_out_unavailable";
+                        code?: "no_password" | "refused_by_rule" | "sign_out_unavailable";
                         /** @constant */
                         status?: 409;
                     };
@@ -2916,6 +2959,7 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrWrongCredentials"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
+            409: components["responses"]["RefusedByRule"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
