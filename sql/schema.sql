@@ -2551,8 +2551,8 @@ CREATE FUNCTION public.needed_privileges() RETURNS TABLE(object_kind text, objec
         ('begin_turn'), ('count_bytes'), ('count_tokens'), ('count_use'), ('decide_turn'), ('delete_own_account'),
         ('erase_conversation'), ('finish_turn'), ('is_kept'), ('list_conversations'), ('list_faults'),
         ('list_tool_runs'), ('list_turn_messages'), ('own_quota'), ('own_user'), ('read_history'), ('remember_user'),
-        ('search_conversations'), ('search_excerpt'), ('search_query'), ('sign_out_everywhere'),
-        ('store_message_files'), ('told_files'),
+        ('reserve_message_ids'), ('search_conversations'), ('search_excerpt'), ('search_query'),
+        ('sign_out_everywhere'), ('store_import'), ('store_message_files'), ('told_files'),
         -- Called by a CHECK and by indexes, with the rights of the role that writes the row.
         ('check_chat_message'), ('search_fold'), ('search_class'), ('search_list'), ('search_parts'), ('search_words'),
         ('search_vector')
@@ -2858,6 +2858,19 @@ END
 $$;
 
 COMMENT ON FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision) IS 'Parley: replaces one batch of the titles older than the retention period by the beginning of the oldest kept message; resume_at: where the next batch begins (NULL: nothing is left)';
+
+CREATE FUNCTION public.reserve_message_ids(wanted bigint) RETURNS bigint[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    numbers CONSTANT regclass := pg_get_serial_sequence('chat_messages', 'id')::regclass;
+BEGIN
+    RETURN ARRAY(SELECT nextval(numbers) FROM generate_series(1, wanted));
+END
+$$;
+
+COMMENT ON FUNCTION public.reserve_message_ids(wanted bigint) IS 'Parley: reserves numbers for messages that are stored together';
 
 CREATE FUNCTION public.search_class(kind text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -3701,6 +3714,349 @@ END
 $$;
 
 COMMENT ON FUNCTION public.sign_out_everywhere() IS 'Parley: ends all tokens of the caller that were issued until now';
+
+CREATE FUNCTION public.store_import(user_id text, given_conversations json, given_messages json, max_messages integer, quota_subjects text[], bytes_per_day bigint[], now timestamp with time zone) RETURNS TABLE(kind text, outcome text, row_count bigint)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    created_ids uuid[];
+    locked_ids uuid[];
+    outcomes jsonb;
+    changed_ids uuid[];
+    stored_bytes bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('parley import ' || store_import.user_id, 0));
+
+    WITH created_conversations AS (
+        INSERT INTO conversations (id, user_id, title, titled_at, status, created_at, updated_at, message_count)
+        SELECT
+            given.id, store_import.user_id, given.title, given.titled_at, given.status, given.created_at,
+            given.updated_at, 0
+        FROM
+            json_to_recordset(given_conversations) AS given (
+                id uuid, source_id uuid, title text, titled_at timestamptz, status text, created_at timestamptz,
+                updated_at timestamptz
+            )
+        WHERE
+            NOT EXISTS (
+                SELECT FROM conversations
+                WHERE
+                    conversations.id = any(ARRAY[given.id, given.source_id])
+                    AND conversations.user_id = store_import.user_id
+            )
+        ORDER BY given.id
+        ON CONFLICT DO NOTHING
+        RETURNING conversations.id
+    )
+
+    SELECT coalesce(array_agg(created_conversations.id), '{}') INTO created_ids FROM created_conversations;
+
+    -- In a statement of its own, as in begin_turn: what follows sees what was stored before the lock.
+    locked_ids := ARRAY(
+        SELECT conversations.id
+        FROM conversations
+        WHERE
+            conversations.id = any(ARRAY(
+                SELECT each.id
+                FROM
+                    json_to_recordset(given_conversations) AS given (id uuid, source_id uuid)
+                CROSS JOIN LATERAL unnest(ARRAY[given.id, given.source_id]) AS each (id)
+            ))
+            AND conversations.user_id = store_import.user_id
+        ORDER BY conversations.id
+        FOR NO KEY UPDATE SKIP LOCKED
+    );
+
+    WITH
+    -- Each given conversation, and the caller's row that it is; none: the id is another caller's.
+    targets AS MATERIALIZED (
+        SELECT
+            given.id AS given_id,
+            found.id,
+            coalesce(found.turn_id IS NULL AND found.id = any(locked_ids), FALSE) AS is_free
+        FROM json_to_recordset(given_conversations) AS given (id uuid, source_id uuid)
+        LEFT JOIN LATERAL (
+            SELECT
+                conversations.id,
+                conversations.turn_id
+            FROM conversations
+            WHERE
+                conversations.id = any(ARRAY[given.id, given.source_id])
+                AND conversations.user_id = store_import.user_id
+            ORDER BY conversations.id = given.source_id DESC NULLS LAST
+            LIMIT 1
+        ) AS found ON TRUE
+    ),
+
+    -- The end of each, and the number of its messages.
+    ends AS MATERIALIZED (
+        SELECT
+            targets.given_id,
+            newest.id AS newest_id,
+            newest.created_at AS newest_at,
+            (
+                SELECT count(*)
+                FROM chat_messages
+                WHERE
+                    chat_messages.conversation_id = targets.id
+                    AND chat_messages.user_id = store_import.user_id
+                    AND chat_messages.superseded_at IS NULL
+                    AND chat_messages.role <> 'system'
+            ) AS current_count
+        FROM targets
+        LEFT JOIN LATERAL (
+            SELECT
+                chat_messages.id,
+                chat_messages.created_at
+            FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = targets.id
+                -- CASE: see list_turn_messages.
+                AND CASE WHEN chat_messages.user_id = store_import.user_id THEN chat_messages.role <> 'system' END
+            ORDER BY chat_messages.id DESC
+            LIMIT 1
+        ) AS newest ON TRUE
+    ),
+
+    given AS MATERIALIZED (
+        SELECT
+            given.*,
+            targets.id AS target_id,
+            targets.is_free,
+            coalesce(
+                (
+                    SELECT chat_messages.id
+                    FROM chat_messages
+                    WHERE
+                        given.superseded_at IS NULL
+                        AND chat_messages.conversation_id = targets.id
+                        AND chat_messages.user_id = store_import.user_id
+                        AND chat_messages.message_id = given.message_id
+                        AND chat_messages.superseded_at IS NULL
+                ),
+                (
+                    SELECT max(chat_messages.id)
+                    FROM chat_messages
+                    WHERE
+                        chat_messages.conversation_id = targets.id
+                        AND chat_messages.user_id = store_import.user_id
+                        AND chat_messages.created_at = given.created_at
+                        AND chat_messages.message_id = given.message_id
+                )
+            ) AS stored_id
+        FROM
+            json_to_recordset(given_messages) AS given (
+                position integer, conversation_id uuid, reply_position integer, answers_stored boolean,
+                message_id text, role text, content text, finish_reason text, model_name text, tool_calls json,
+                steps json, metadata jsonb, is_mistake boolean, mistake_note text, superseded_at timestamptz,
+                created_at timestamptz, updated_at timestamptz
+            )
+        INNER JOIN targets ON given.conversation_id = targets.given_id
+    ),
+
+    compared AS (
+        SELECT
+            given.position,
+            given.conversation_id,
+            given.target_id,
+            given.is_free,
+            given.stored_id,
+            given.superseded_at,
+            max(given.position) FILTER (WHERE given.stored_id IS NOT NULL) OVER whole AS last_stored_position,
+            max(given.stored_id) OVER whole AS last_stored_id,
+            first_value(given.created_at) OVER (
+                PARTITION BY given.conversation_id ORDER BY given.stored_id IS NOT NULL, given.position
+            ) AS first_new_at,
+            count(*) FILTER (WHERE given.stored_id IS NULL AND given.superseded_at IS NULL) OVER (
+                PARTITION BY given.conversation_id ORDER BY given.position
+            ) AS new_count
+        FROM given
+        WINDOW whole AS (PARTITION BY given.conversation_id)
+    ),
+
+    decided AS MATERIALIZED (
+        SELECT
+            compared.position,
+            compared.target_id,
+            CASE
+                WHEN compared.target_id IS NULL THEN 'id_taken'
+                WHEN compared.stored_id IS NOT NULL THEN 'already_there'
+                WHEN NOT compared.is_free THEN 'turn_in_progress'
+                WHEN
+                    compared.position < compared.last_stored_position
+                    OR (
+                        compared.last_stored_id IS NOT NULL
+                        AND ends.newest_id <> compared.last_stored_id
+                    )
+                    OR (compared.last_stored_id IS NULL AND ends.newest_at > compared.first_new_at)
+                    THEN 'later_messages'
+                WHEN
+                    compared.superseded_at IS NULL
+                    AND ends.current_count + compared.new_count > store_import.max_messages
+                    THEN 'conversation_full'
+                ELSE 'new'
+            END AS outcome
+        FROM compared
+        INNER JOIN ends ON compared.conversation_id = ends.given_id
+    ),
+
+    numbered AS MATERIALIZED (
+        SELECT
+            ordered.position,
+            reserved.id
+        FROM (
+            SELECT
+                decided.position,
+                row_number() OVER (ORDER BY decided.position) AS place
+            FROM decided
+            WHERE decided.outcome = 'new'
+        ) AS ordered
+        INNER JOIN
+            unnest(reserve_message_ids((SELECT count(*) FROM decided WHERE decided.outcome = 'new')))
+            WITH ORDINALITY AS reserved (id, place)
+            ON ordered.place = reserved.place
+    ),
+
+    answered AS (
+        SELECT
+            given.position,
+            CASE
+                WHEN given.answers_stored
+                    THEN (
+                        SELECT chat_messages.id
+                        FROM chat_messages
+                        WHERE
+                            chat_messages.conversation_id = given.target_id
+                            AND CASE
+                                WHEN chat_messages.user_id = store_import.user_id
+                                    THEN chat_messages.superseded_at IS NULL AND chat_messages.role = 'user'
+                            END
+                        ORDER BY chat_messages.id DESC
+                        LIMIT 1
+                    )
+                ELSE coalesce(question.stored_id, new_question.id)
+            END AS question_id
+        FROM given
+        LEFT JOIN given AS question ON given.reply_position = question.position
+        LEFT JOIN numbered AS new_question ON given.reply_position = new_question.position
+        WHERE given.role = 'assistant'
+    ),
+
+    stored_messages AS (
+        INSERT INTO chat_messages (
+            id, conversation_id, user_id, message_id, role, content, reply_to, finish_reason, model_name, tool_calls,
+            steps, metadata, is_mistake, mistake_note, superseded_at, created_at, updated_at
+        )
+        OVERRIDING SYSTEM VALUE
+        SELECT
+            numbered.id, given.target_id, store_import.user_id, given.message_id, given.role, given.content,
+            -- A question has one current answer.
+            CASE
+                WHEN
+                    given.superseded_at IS NOT NULL
+                    OR NOT EXISTS (
+                        SELECT FROM chat_messages
+                        WHERE
+                            chat_messages.conversation_id = given.target_id
+                            AND chat_messages.user_id = store_import.user_id
+                            AND chat_messages.reply_to = answered.question_id
+                            AND chat_messages.superseded_at IS NULL
+                    )
+                    THEN answered.question_id
+            END,
+            given.finish_reason, given.model_name, given.tool_calls, given.steps, given.metadata,
+            coalesce(given.is_mistake, FALSE), given.mistake_note, given.superseded_at, given.created_at,
+            given.updated_at
+        FROM numbered
+        INNER JOIN given ON numbered.position = given.position
+        LEFT JOIN answered ON numbered.position = answered.position
+        ORDER BY numbered.id
+        RETURNING
+            chat_messages.conversation_id,
+            octet_length(chat_messages.content)
+            + coalesce(pg_column_size(chat_messages.tool_calls), 0)
+            + coalesce(pg_column_size(chat_messages.steps), 0)
+            + coalesce(pg_column_size(chat_messages.metadata), 0) AS bytes
+    )
+
+    SELECT
+        (
+            SELECT jsonb_object_agg(counted.outcome, counted.row_count)
+            FROM (
+                SELECT
+                    decided.outcome,
+                    count(*) AS row_count
+                FROM decided
+                GROUP BY decided.outcome
+            ) AS counted
+        ),
+        array_agg(DISTINCT stored_messages.conversation_id),
+        sum(stored_messages.bytes)
+    INTO outcomes, changed_ids, stored_bytes
+    FROM stored_messages;
+
+    UPDATE conversations
+    SET
+        updated_at = greatest(conversations.updated_at, counted.asked_at),
+        message_count = counted.message_count,
+        last_message = counted.last_message
+    FROM
+        unnest(changed_ids) AS changed (id)
+    CROSS JOIN
+        LATERAL (
+            SELECT
+                count(*) AS message_count,
+                max(chat_messages.created_at) FILTER (WHERE chat_messages.role = 'user') AS asked_at,
+                left((array_agg(chat_messages.content ORDER BY chat_messages.id DESC))[1], 120) AS last_message
+            FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = changed.id
+                AND chat_messages.user_id = store_import.user_id
+                AND chat_messages.superseded_at IS NULL
+                AND chat_messages.role <> 'system'
+        ) AS counted
+    WHERE
+        conversations.id = changed.id
+        AND conversations.user_id = store_import.user_id;
+
+    IF stored_bytes > 0 AND cardinality(store_import.quota_subjects) > 0 THEN
+        PERFORM count_bytes(
+            store_import.quota_subjects, store_import.bytes_per_day, stored_bytes, store_import.now
+        );
+    END IF;
+
+    RETURN QUERY
+    SELECT
+        'conversation',
+        CASE
+            WHEN given.id = any(created_ids) THEN 'new'
+            WHEN
+                EXISTS (
+                    SELECT FROM conversations
+                    WHERE
+                        conversations.id = any(ARRAY[given.id, given.source_id])
+                        AND conversations.user_id = store_import.user_id
+                )
+                THEN 'already_there'
+            ELSE 'id_taken'
+        END AS conversation_outcome,
+        count(*)
+    FROM json_to_recordset(given_conversations) AS given (id uuid, source_id uuid)
+    GROUP BY conversation_outcome;
+    RETURN QUERY
+    SELECT
+        'message',
+        counted.key,
+        counted.value::bigint
+    FROM jsonb_each_text(outcomes) AS counted;
+END
+$$;
+
+COMMENT ON FUNCTION public.store_import(user_id text, given_conversations json, given_messages json, max_messages integer, quota_subjects text[], bytes_per_day bigint[], now timestamp with time zone) IS 'Parley: stores conversations and messages that a user brings along from elsewhere';
 
 CREATE FUNCTION public.store_message_files(conversation_id uuid, user_id text, message_id text, turn_id uuid, file_ids uuid[], media_types text[], filenames text[], contents bytea[], max_user_bytes bigint, max_message_bytes bigint, now timestamp with time zone) RETURNS integer
     LANGUAGE plpgsql
