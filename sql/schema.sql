@@ -3843,9 +3843,11 @@ BEGIN
                     FROM chat_messages
                     WHERE
                         chat_messages.conversation_id = targets.id
-                        AND chat_messages.user_id = store_import.user_id
                         AND chat_messages.created_at = given.created_at
-                        AND chat_messages.message_id = given.message_id
+                        AND CASE
+                            WHEN chat_messages.user_id = store_import.user_id
+                                THEN chat_messages.message_id = given.message_id
+                        END
                 )
             ) AS stored_id
         FROM
@@ -3933,7 +3935,10 @@ BEGIN
                             chat_messages.conversation_id = given.target_id
                             AND CASE
                                 WHEN chat_messages.user_id = store_import.user_id
-                                    THEN chat_messages.superseded_at IS NULL AND chat_messages.role = 'user'
+                                    THEN
+                                        chat_messages.role = 'user'
+                                        -- A replaced answer may be that of a replaced question.
+                                        AND (chat_messages.superseded_at IS NULL OR given.superseded_at IS NOT NULL)
                             END
                         ORDER BY chat_messages.id DESC
                         LIMIT 1

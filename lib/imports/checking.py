@@ -44,7 +44,9 @@ class Checking:
         # The positions of the messages that are taken, and the reasons of those that are not.
         self._places = dict[DraftMessage, int]()
         self._faults = dict[DraftMessage, Reason]()
-        self._answered = set[int]()
+        # The positions of the questions that have a current answer; of one that an earlier piece of
+        # the file had, its conversation.
+        self._answered = set[int | UUID]()
 
     def rows(self) -> Rows:
         """Return the rows."""
@@ -130,19 +132,19 @@ class Checking:
         self._places[message] = position
         is_current = message.superseded_at is None
         question = None if message.question is None else self._places.get(message.question)
-        answers_stored = message.answers_stored and self._is_first(conversation_id)
-        if is_current and question is not None:
+        answers_stored = message.answers_stored
+        if is_current and (question is not None or answers_stored):
             # A question has one current answer.
-            if question in self._answered:
-                question = None
-            else:
-                self._answered.add(question)
+            answered = conversation_id if question is None else question
+            if answered in self._answered:
+                question, answers_stored = None, False
+            self._answered.add(answered)
         self._rows.messages.append(
             {
                 "position": position,
                 "conversation_id": conversation_id,
                 "reply_position": question,
-                "answers_stored": answers_stored and is_current,
+                "answers_stored": answers_stored,
                 "message_id": message.message_id,
                 "role": message.role,
                 "content": message.content,
@@ -154,11 +156,6 @@ class Checking:
             }
             | message.columns
         )
-
-    def _is_first(self, conversation_id: UUID) -> bool:
-        """Tell whether no row of the conversation is there yet."""
-        last = self._rows.messages[-1:]
-        return not last or last[0]["conversation_id"] != conversation_id
 
 
 def _one_line(title: str | None) -> str:
