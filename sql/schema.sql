@@ -3723,9 +3723,20 @@ CREATE FUNCTION public.store_import(user_id text, given_conversations json, give
     AS $$
 #variable_conflict use_column
 DECLARE
-    created_ids uuid[];
-    locked_ids uuid[];
+    nobody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+    created_count bigint;
+    -- Of each given conversation: the caller's row that it is (nobody: the id is another caller's), whether it is free,
+    -- the end of its messages and their number.
+    target_ids uuid[];
+    are_free boolean[];
+    newest_ids bigint[];
+    newest_times timestamptz[];
+    current_counts bigint[];
+    -- Of each given message: the row that it is or becomes (0: none), whether it is new.
+    row_ids bigint[];
+    are_new boolean[];
     outcomes jsonb;
+    numbers bigint[];
     changed_ids uuid[];
     stored_bytes bigint;
 BEGIN
@@ -3753,87 +3764,81 @@ BEGIN
         RETURNING conversations.id
     )
 
-    SELECT coalesce(array_agg(created_conversations.id), '{}') INTO created_ids FROM created_conversations;
+    SELECT count(*) INTO created_count FROM created_conversations;
 
-    -- In a statement of its own, as in begin_turn: what follows sees what was stored before the lock.
-    locked_ids := ARRAY(
+    -- In a statement of its own, as in begin_turn: those after it see what was stored before the lock.
+    SELECT
+        array_agg(coalesce(found.id, nobody) ORDER BY given.position),
+        array_agg(locked.id IS NOT NULL AND locked.turn_id IS NULL ORDER BY given.position)
+    INTO target_ids, are_free
+    FROM json_to_recordset(given_conversations) AS given (position integer, id uuid, source_id uuid)
+    LEFT JOIN LATERAL (
         SELECT conversations.id
         FROM conversations
         WHERE
-            conversations.id = any(ARRAY(
-                SELECT each.id
-                FROM
-                    json_to_recordset(given_conversations) AS given (id uuid, source_id uuid)
-                CROSS JOIN LATERAL unnest(ARRAY[given.id, given.source_id]) AS each (id)
-            ))
+            conversations.id = any(ARRAY[given.id, given.source_id])
             AND conversations.user_id = store_import.user_id
-        ORDER BY conversations.id
+        ORDER BY conversations.id = given.source_id DESC NULLS LAST
+        LIMIT 1
+    ) AS found ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT
+            conversations.id,
+            conversations.turn_id
+        FROM conversations
+        WHERE
+            conversations.id = found.id
+            AND conversations.user_id = store_import.user_id
         FOR NO KEY UPDATE SKIP LOCKED
-    );
+    ) AS locked ON TRUE;
+
+    SELECT
+        array_agg(coalesce(newest.id, 0) ORDER BY target.position),
+        array_agg(coalesce(newest.created_at, '-infinity') ORDER BY target.position),
+        array_agg(
+            CASE
+                WHEN newest.id IS NULL THEN 0
+                ELSE (
+                    SELECT count(*)
+                    FROM chat_messages
+                    WHERE
+                        chat_messages.conversation_id = target.id
+                        AND chat_messages.user_id = store_import.user_id
+                        AND chat_messages.superseded_at IS NULL
+                        AND chat_messages.role <> 'system'
+                )
+            END
+            ORDER BY target.position
+        )
+    INTO newest_ids, newest_times, current_counts
+    FROM unnest(target_ids) WITH ORDINALITY AS target (id, position)
+    LEFT JOIN LATERAL (
+        SELECT
+            chat_messages.id,
+            chat_messages.created_at
+        FROM chat_messages
+        WHERE
+            chat_messages.conversation_id = target.id
+            -- CASE: see list_turn_messages.
+            AND CASE WHEN chat_messages.user_id = store_import.user_id THEN chat_messages.role <> 'system' END
+        ORDER BY chat_messages.id DESC
+        LIMIT 1
+    ) AS newest ON TRUE;
 
     WITH
-    -- Each given conversation, and the caller's row that it is; none: the id is another caller's.
-    targets AS MATERIALIZED (
+    given AS (
         SELECT
-            given.id AS given_id,
-            found.id,
-            coalesce(found.turn_id IS NULL AND found.id = any(locked_ids), FALSE) AS is_free
-        FROM json_to_recordset(given_conversations) AS given (id uuid, source_id uuid)
-        LEFT JOIN LATERAL (
-            SELECT
-                conversations.id,
-                conversations.turn_id
-            FROM conversations
-            WHERE
-                conversations.id = any(ARRAY[given.id, given.source_id])
-                AND conversations.user_id = store_import.user_id
-            ORDER BY conversations.id = given.source_id DESC NULLS LAST
-            LIMIT 1
-        ) AS found ON TRUE
-    ),
-
-    -- The end of each, and the number of its messages.
-    ends AS MATERIALIZED (
-        SELECT
-            targets.given_id,
-            newest.id AS newest_id,
-            newest.created_at AS newest_at,
-            (
-                SELECT count(*)
-                FROM chat_messages
-                WHERE
-                    chat_messages.conversation_id = targets.id
-                    AND chat_messages.user_id = store_import.user_id
-                    AND chat_messages.superseded_at IS NULL
-                    AND chat_messages.role <> 'system'
-            ) AS current_count
-        FROM targets
-        LEFT JOIN LATERAL (
-            SELECT
-                chat_messages.id,
-                chat_messages.created_at
-            FROM chat_messages
-            WHERE
-                chat_messages.conversation_id = targets.id
-                -- CASE: see list_turn_messages.
-                AND CASE WHEN chat_messages.user_id = store_import.user_id THEN chat_messages.role <> 'system' END
-            ORDER BY chat_messages.id DESC
-            LIMIT 1
-        ) AS newest ON TRUE
-    ),
-
-    given AS MATERIALIZED (
-        SELECT
-            given.*,
-            targets.id AS target_id,
-            targets.is_free,
+            given.position,
+            given.place,
+            given.superseded_at,
+            given.created_at,
             coalesce(
                 (
                     SELECT chat_messages.id
                     FROM chat_messages
                     WHERE
                         given.superseded_at IS NULL
-                        AND chat_messages.conversation_id = targets.id
+                        AND chat_messages.conversation_id = target_ids[given.place]
                         AND chat_messages.user_id = store_import.user_id
                         AND chat_messages.message_id = given.message_id
                         AND chat_messages.superseded_at IS NULL
@@ -3842,7 +3847,7 @@ BEGIN
                     SELECT max(chat_messages.id)
                     FROM chat_messages
                     WHERE
-                        chat_messages.conversation_id = targets.id
+                        chat_messages.conversation_id = target_ids[given.place]
                         AND chat_messages.created_at = given.created_at
                         AND CASE
                             WHEN chat_messages.user_id = store_import.user_id
@@ -3852,87 +3857,94 @@ BEGIN
             ) AS stored_id
         FROM
             json_to_recordset(given_messages) AS given (
-                position integer, conversation_id uuid, reply_position integer, answers_stored boolean,
-                message_id text, role text, content text, finish_reason text, model_name text, tool_calls json,
-                steps json, metadata jsonb, is_mistake boolean, mistake_note text, superseded_at timestamptz,
-                created_at timestamptz, updated_at timestamptz
+                position integer, place integer, message_id text, superseded_at timestamptz, created_at timestamptz
             )
-        INNER JOIN targets ON given.conversation_id = targets.given_id
     ),
 
     compared AS (
         SELECT
             given.position,
-            given.conversation_id,
-            given.target_id,
-            given.is_free,
-            given.stored_id,
+            given.place,
             given.superseded_at,
+            given.stored_id,
             max(given.position) FILTER (WHERE given.stored_id IS NOT NULL) OVER whole AS last_stored_position,
             max(given.stored_id) OVER whole AS last_stored_id,
             first_value(given.created_at) OVER (
-                PARTITION BY given.conversation_id ORDER BY given.stored_id IS NOT NULL, given.position
+                PARTITION BY given.place ORDER BY given.stored_id IS NOT NULL, given.position
             ) AS first_new_at,
             count(*) FILTER (WHERE given.stored_id IS NULL AND given.superseded_at IS NULL) OVER (
-                PARTITION BY given.conversation_id ORDER BY given.position
+                PARTITION BY given.place ORDER BY given.position
             ) AS new_count
         FROM given
-        WINDOW whole AS (PARTITION BY given.conversation_id)
+        WINDOW whole AS (PARTITION BY given.place)
     ),
 
     decided AS MATERIALIZED (
         SELECT
             compared.position,
-            compared.target_id,
+            compared.stored_id,
             CASE
-                WHEN compared.target_id IS NULL THEN 'id_taken'
+                WHEN target_ids[compared.place] = nobody THEN 'id_taken'
                 WHEN compared.stored_id IS NOT NULL THEN 'already_there'
-                WHEN NOT compared.is_free THEN 'turn_in_progress'
+                WHEN NOT are_free[compared.place] THEN 'turn_in_progress'
                 WHEN
                     compared.position < compared.last_stored_position
+                    OR newest_ids[compared.place] <> compared.last_stored_id
                     OR (
-                        compared.last_stored_id IS NOT NULL
-                        AND ends.newest_id <> compared.last_stored_id
+                        compared.last_stored_id IS NULL
+                        AND newest_times[compared.place] > compared.first_new_at
                     )
-                    OR (compared.last_stored_id IS NULL AND ends.newest_at > compared.first_new_at)
                     THEN 'later_messages'
                 WHEN
                     compared.superseded_at IS NULL
-                    AND ends.current_count + compared.new_count > store_import.max_messages
+                    AND current_counts[compared.place] + compared.new_count > store_import.max_messages
                     THEN 'conversation_full'
                 ELSE 'new'
             END AS outcome
         FROM compared
-        INNER JOIN ends ON compared.conversation_id = ends.given_id
-    ),
+    )
 
-    numbered AS MATERIALIZED (
-        SELECT
-            ordered.position,
-            reserved.id
+    SELECT
+        array_agg(coalesce(decided.stored_id, 0) ORDER BY decided.position),
+        array_agg(decided.outcome = 'new' ORDER BY decided.position),
+        (
+            SELECT jsonb_object_agg(counted.outcome, counted.row_count)
+            FROM (
+                SELECT
+                    each.outcome,
+                    count(*) AS row_count
+                FROM decided AS each
+                GROUP BY each.outcome
+            ) AS counted
+        )
+    INTO row_ids, are_new, outcomes
+    FROM decided;
+
+    numbers := reserve_message_ids(coalesce((outcomes ->> 'new')::bigint, 0));
+    row_ids := ARRAY(
+        SELECT CASE WHEN each.is_new THEN numbers[each.new_count] ELSE each.row_id END
         FROM (
             SELECT
-                decided.position,
-                row_number() OVER (ORDER BY decided.position) AS place
-            FROM decided
-            WHERE decided.outcome = 'new'
-        ) AS ordered
-        INNER JOIN
-            unnest(reserve_message_ids((SELECT count(*) FROM decided WHERE decided.outcome = 'new')))
-            WITH ORDINALITY AS reserved (id, place)
-            ON ordered.place = reserved.place
-    ),
+                given.row_id,
+                given.is_new,
+                given.position,
+                count(*) FILTER (WHERE given.is_new) OVER (ORDER BY given.position) AS new_count
+            FROM unnest(row_ids, are_new) WITH ORDINALITY AS given (row_id, is_new, position)
+        ) AS each
+        ORDER BY each.position
+    );
 
+    WITH
     answered AS (
         SELECT
-            given.position,
+            given.*,
             CASE
                 WHEN given.answers_stored
                     THEN (
                         SELECT chat_messages.id
                         FROM chat_messages
                         WHERE
-                            chat_messages.conversation_id = given.target_id
+                            chat_messages.conversation_id = target_ids[given.place]
                             AND CASE
                                 WHEN chat_messages.user_id = store_import.user_id
                                     THEN
@@ -3943,12 +3955,16 @@ BEGIN
                         ORDER BY chat_messages.id DESC
                         LIMIT 1
                     )
-                ELSE coalesce(question.stored_id, new_question.id)
+                ELSE nullif(row_ids[given.reply_position], 0)
             END AS question_id
-        FROM given
-        LEFT JOIN given AS question ON given.reply_position = question.position
-        LEFT JOIN numbered AS new_question ON given.reply_position = new_question.position
-        WHERE given.role = 'assistant'
+        FROM
+            json_to_recordset(given_messages) AS given (
+                position integer, place integer, reply_position integer, answers_stored boolean, message_id text,
+                role text, content text, finish_reason text, model_name text, tool_calls json, steps json,
+                metadata jsonb, is_mistake boolean, mistake_note text, superseded_at timestamptz,
+                created_at timestamptz, updated_at timestamptz
+            )
+        WHERE are_new[given.position]
     ),
 
     stored_messages AS (
@@ -3958,28 +3974,27 @@ BEGIN
         )
         OVERRIDING SYSTEM VALUE
         SELECT
-            numbered.id, given.target_id, store_import.user_id, given.message_id, given.role, given.content,
+            row_ids[answered.position], target_ids[answered.place], store_import.user_id, answered.message_id,
+            answered.role, answered.content,
             -- A question has one current answer.
             CASE
                 WHEN
-                    given.superseded_at IS NOT NULL
+                    answered.superseded_at IS NOT NULL
                     OR NOT EXISTS (
                         SELECT FROM chat_messages
                         WHERE
-                            chat_messages.conversation_id = given.target_id
+                            chat_messages.conversation_id = target_ids[answered.place]
                             AND chat_messages.user_id = store_import.user_id
                             AND chat_messages.reply_to = answered.question_id
                             AND chat_messages.superseded_at IS NULL
                     )
                     THEN answered.question_id
             END,
-            given.finish_reason, given.model_name, given.tool_calls, given.steps, given.metadata,
-            coalesce(given.is_mistake, FALSE), given.mistake_note, given.superseded_at, given.created_at,
-            given.updated_at
-        FROM numbered
-        INNER JOIN given ON numbered.position = given.position
-        LEFT JOIN answered ON numbered.position = answered.position
-        ORDER BY numbered.id
+            answered.finish_reason, answered.model_name, answered.tool_calls, answered.steps, answered.metadata,
+            coalesce(answered.is_mistake, FALSE), answered.mistake_note, answered.superseded_at, answered.created_at,
+            answered.updated_at
+        FROM answered
+        ORDER BY answered.position
         RETURNING
             chat_messages.conversation_id,
             octet_length(chat_messages.content)
@@ -3989,19 +4004,9 @@ BEGIN
     )
 
     SELECT
-        (
-            SELECT jsonb_object_agg(counted.outcome, counted.row_count)
-            FROM (
-                SELECT
-                    decided.outcome,
-                    count(*) AS row_count
-                FROM decided
-                GROUP BY decided.outcome
-            ) AS counted
-        ),
         array_agg(DISTINCT stored_messages.conversation_id),
         sum(stored_messages.bytes)
-    INTO outcomes, changed_ids, stored_bytes
+    INTO changed_ids, stored_bytes
     FROM stored_messages;
 
     UPDATE conversations
@@ -4037,21 +4042,22 @@ BEGIN
     RETURN QUERY
     SELECT
         'conversation',
-        CASE
-            WHEN given.id = any(created_ids) THEN 'new'
-            WHEN
-                EXISTS (
-                    SELECT FROM conversations
-                    WHERE
-                        conversations.id = any(ARRAY[given.id, given.source_id])
-                        AND conversations.user_id = store_import.user_id
-                )
-                THEN 'already_there'
-            ELSE 'id_taken'
-        END AS conversation_outcome,
-        count(*)
-    FROM json_to_recordset(given_conversations) AS given (id uuid, source_id uuid)
-    GROUP BY conversation_outcome;
+        counted.outcome,
+        counted.row_count
+    FROM (
+        SELECT
+            count(*) FILTER (WHERE target.id = nobody) AS taken_count,
+            count(*) AS given_count
+        FROM unnest(target_ids) AS target (id)
+    ) AS all_counts
+    CROSS JOIN
+        LATERAL (
+            VALUES
+            ('new', created_count),
+            ('already_there', all_counts.given_count - all_counts.taken_count - created_count),
+            ('id_taken', all_counts.taken_count)
+        ) AS counted (outcome, row_count)
+    WHERE counted.row_count > 0;
     RETURN QUERY
     SELECT
         'message',

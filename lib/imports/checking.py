@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from lib.conversations.conversation import MAX_TITLE_CHARS, title_of
 from lib.imports.drafts import Draft, DraftConversation, DraftMessage, Reason
@@ -45,8 +44,8 @@ class Checking:
         self._places = dict[DraftMessage, int]()
         self._faults = dict[DraftMessage, Reason]()
         # The positions of the questions that have a current answer; of one that an earlier piece of
-        # the file had, its conversation.
-        self._answered = set[int | UUID]()
+        # the file had, that of its conversation, negative.
+        self._answered = set[int]()
 
     def rows(self) -> Rows:
         """Return the rows."""
@@ -63,7 +62,7 @@ class Checking:
         else:
             self._draft.leave_out("conversation", fault or "no_messages")
         for message in messages:
-            self._add_message(conversation.id, message)
+            self._add_message(message)
 
     def _checked(self, conversation: DraftConversation) -> Iterator[DraftMessage]:
         seen = set[tuple[str, datetime | None]]()
@@ -118,6 +117,7 @@ class Checking:
             # A title tells the message that it was made of, and expires with it.
             title, titled_at = (title_of(asked[0].content) if asked else None), times[0]
         return {
+            "position": len(self._rows.conversations) + 1,
             "id": conversation.id,
             "source_id": conversation.source_id,
             "title": title,
@@ -127,22 +127,24 @@ class Checking:
             "updated_at": updated_at,
         }
 
-    def _add_message(self, conversation_id: UUID, message: DraftMessage) -> None:
-        position = len(self._rows.messages)
+    def _add_message(self, message: DraftMessage) -> None:
+        """Add a message of the conversation that was added last."""
+        place = len(self._rows.conversations)
+        position = len(self._rows.messages) + 1
         self._places[message] = position
         is_current = message.superseded_at is None
         question = None if message.question is None else self._places.get(message.question)
         answers_stored = message.answers_stored
         if is_current and (question is not None or answers_stored):
             # A question has one current answer.
-            answered = conversation_id if question is None else question
+            answered = -place if question is None else question
             if answered in self._answered:
                 question, answers_stored = None, False
             self._answered.add(answered)
         self._rows.messages.append(
             {
                 "position": position,
-                "conversation_id": conversation_id,
+                "place": place,
                 "reply_position": question,
                 "answers_stored": answers_stored,
                 "message_id": message.message_id,

@@ -265,25 +265,23 @@ CALLS = {
         SELECT store_import(
             'user-7',
             json_build_array(
-                json_build_object('id', {FREE}),
+                json_build_object('position', 1, 'id', {FREE}),
                 json_build_object(
-                    'id', md5('imported')::uuid, 'titled_at', now(), 'status', 'active',
-                    'created_at', now(), 'updated_at', now()
+                    'position', 2, 'id', md5('imported')::uuid, 'titled_at', now(),
+                    'status', 'active', 'created_at', now(), 'updated_at', now()
                 )
             ),
             (
                 SELECT json_agg(
                     json_build_object(
-                        'position', n,
-                        'conversation_id',
-                        CASE WHEN n < 2 THEN {FREE} ELSE md5('imported')::uuid END,
-                        'reply_position', CASE n WHEN 3 THEN 2 END, 'answers_stored', n = 1,
+                        'position', n, 'place', (n + 1) / 2, 'answers_stored', n = 2,
+                        'reply_position', CASE n WHEN 4 THEN 3 END,
                         'message_id', 'imported-' || n,
-                        'role', CASE n % 2 WHEN 0 THEN 'user' ELSE 'assistant' END,
+                        'role', CASE n % 2 WHEN 1 THEN 'user' ELSE 'assistant' END,
                         'content', 'word', 'created_at', now(), 'updated_at', now()
                     )
                 )
-                FROM generate_series(0, 3) AS n
+                FROM generate_series(1, 4) AS n
             ),
             1000, '{{}}', '{{}}', NULL
         )
