@@ -203,6 +203,7 @@ class Asker:
             "max_messages": 1000,
             **{name: [] for name in LIMITS},
             "batch_size": 200,
+            "max_bytes": 10_000_000,
             "page_size": 200,
             "takes_turn": True,
             "regenerates": False,
