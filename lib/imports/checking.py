@@ -54,12 +54,13 @@ class Checking:
         return self._rows
 
     def _add(self, conversation: DraftConversation) -> None:
-        # Of a line of its own, as which it is stored without messages, too.
+        # Of a line of Parley's export, with which it is stored without messages, too. (Without that
+        # line, some messages of it are in this piece of the file, and it is in another one.)
         fault = None if conversation.is_whole else self._time_fault(conversation.updated_at)
         messages = [*self._checked(conversation)]
         if messages or (fault is None and not conversation.is_whole):
             self._rows.conversations.append(self._row(conversation, messages, fault))
-        else:
+        elif fault is not None or conversation.source_id is None:
             self._draft.leave_out("conversation", fault or "no_messages")
         for message in messages:
             self._add_message(message)
@@ -80,10 +81,11 @@ class Checking:
     def _fault(self, message: DraftMessage) -> Reason | None:
         if message.question is not None and (fault := self._faults.get(message.question)):
             return fault if fault == "expired" else "question_left_out"
-        has_calls = bool(message.columns.get("tool_calls"))
-        if not message.content.strip() and not has_calls:
-            return "empty"
         is_question = message.role == "user"
+        # An answer may have tool calls or thoughts alone.
+        has_steps = any(message.columns.get(name) for name in ("tool_calls", "steps"))
+        if not message.content.strip() and (is_question or not has_steps):
+            return "empty"
         most = settings().max_message_chars if is_question else MAX_ANSWER_CHARS
         if len(message.content) > most:
             return "too_long"

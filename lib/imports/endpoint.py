@@ -11,8 +11,9 @@ from lib.http.bodies import read_bytes
 from lib.http.queries import one_of, parameter, parse_query, query_string
 from lib.http.responses import json_response
 from lib.identity.callers import caller_of
-from lib.problems import Unauthenticated, UnsupportedMediaType
+from lib.problems import NotFound, Unauthenticated, UnsupportedMediaType
 from lib.runtime.imports import load
+from lib.settings import settings
 
 # Less than Vercel takes, which is 4.5 MB.
 MAX_PIECE_BYTES = 4 * 1024 * 1024
@@ -45,11 +46,14 @@ async def answer_import(request: Request) -> Response:
     """Answer POST: store what the body brings, and report it.
 
     Raises:
+        NotFound: when the operator has switched imports off.
         Unauthenticated: when the caller is a guest.
         UnsupportedMediaType: when the body is not said to be JSON.
         Problem: see `caller_of`, `read_bytes` and `lib.imports.storing.store_import`.
     """
     caller = await caller_of(request)
+    if settings().imports == "off":
+        raise NotFound("This application imports no conversations.")
     if caller.user_id is None:
         raise Unauthenticated("Sign in to import conversations.")
     query = parse_query(request, ImportQuery)

@@ -286,6 +286,16 @@ async def test_a_guest_is_told_to_sign_in(parley: Parley, database: psycopg.Conn
     assert rows_stored(database) == 0
 
 
+@pytest.mark.environment(IMPORTS="off")
+async def test_imports_can_be_switched_off(parley: Parley, database: psycopg.Connection) -> None:
+    for user in ("ann", None):
+        problem_of(
+            await post_import(parley, "chatgpt", [chatgpt_of()], user=user), 404, "not_found"
+        )
+
+    assert rows_stored(database) == 0
+
+
 @LOCAL
 @pytest.mark.usefixtures("hashed")
 @pytest.mark.parametrize("body", [b"", b'{"type":"task"}\n'])

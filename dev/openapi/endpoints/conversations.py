@@ -22,7 +22,8 @@ OPERATIONS = {
         text="""Without `import` nothing is stored: the conversation begins with its first message,
             to `POST /api/chat`. Without a token, the key opens it and the id alone does not. With
             `import`, and a token, the body is an export, or a part of it of up to 4 MB: JSON lines,
-            or an array. What is stored already is not stored again.""",
+            or an array. What is stored already is not stored again. 404 where the operator has
+            switched imports off.""",
         caller="guest",
         query=ImportQuery,
         optional_content={
@@ -38,7 +39,7 @@ OPERATIONS = {
                 "x-conversation-key",
             ),
         },
-        problems=(StorageQuotaExceeded,),
+        problems=(NotFound, StorageQuotaExceeded),
     ),
     ("GET", "/api/conversations"): Operation(
         name="readConversations",

@@ -63,7 +63,7 @@ export interface paths {
         put?: never;
         /**
          * Get an id and a key, or import conversations
-         * @description Without `import` nothing is stored: the conversation begins with its first message, to `POST /api/chat`. Without a token, the key opens it and the id alone does not. With `import`, and a token, the body is an export, or a part of it of up to 4 MB: JSON lines, or an array. What is stored already is not stored again.
+         * @description Without `import` nothing is stored: the conversation begins with its first message, to `POST /api/chat`. Without a token, the key opens it and the id alone does not. With `import`, and a token, the body is an export, or a part of it of up to 4 MB: JSON lines, or an array. What is stored already is not stored again. 404 where the operator has switched imports off.
          */
         post: operations["beginConversation"];
         /** Delete one or all */
@@ -2299,6 +2299,7 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountInactiveOrAccountUnknown"];
+            404: components["responses"]["NotFound"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
