@@ -27,6 +27,10 @@ NO_BYTES_LEFT = (
     "With these messages you would store more than you may in a day, so none of them was stored. "
     "Send the same again tomorrow: what was stored before is not stored twice."
 )
+TOO_MANY_BYTES = (
+    "These messages have more bytes than you may store in a day, so none of them was stored. Send "
+    "fewer in a request, over several days."
+)
 NAMES: dict[Format, str] = {
     "parley": "an export of Parley: JSON lines with a type",
     "chatgpt": "ChatGPT's conversations.json: conversations with an id and a mapping",
@@ -93,7 +97,8 @@ async def store_import(
     try:
         _, stored = await database.run_as(caller, None, remember_user(caller), call)
     except StorageQuotaExceeded as problem:
-        raise StorageQuotaExceeded(NO_BYTES_LEFT, headers=problem.headers) from problem
+        detail = NO_BYTES_LEFT if "retry-after" in problem.headers else TOO_MANY_BYTES
+        raise StorageQuotaExceeded(detail, headers=problem.headers) from problem
     outcomes = Counter({(row.kind, row.outcome): row.row_count for row in stored})
     outcomes["message", "already_there"] += rows.repeated
     return report_of(outcomes, draft.left_out)

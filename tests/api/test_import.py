@@ -38,8 +38,8 @@ async def send(parley: Parley, chat_id: str, text: str, **more: Any) -> list[dic
     return parts_of(await parley.send(text, chat_id=chat_id, user="ann", **more))
 
 
-async def test_an_import_is_listed_found_read_and_exported_like_what_was_sent(
-    parley: Parley, model: ScriptedModel
+async def test_an_import_is_listed_found_read_exported_and_erased_like_what_was_sent(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
 ) -> None:
     report = await imported(parley, "chatgpt", [chatgpt_of()])
 
@@ -60,6 +60,9 @@ async def test_an_import_is_listed_found_read_and_exported_like_what_was_sent(
     assert contents == [*TEXTS]
     # The model was not asked.
     assert (model.requests, model.title_requests) == ([], [])
+    erased = await parley.client.delete("/api/auth", headers=headers_of("ann"))
+    assert erased.status_code == 204
+    assert rows_stored(database) == 0
 
 
 async def test_an_imported_conversation_goes_on_and_its_last_messages_are_replaced(
@@ -323,12 +326,12 @@ async def test_an_import_counts_its_new_bytes_and_no_answers(
     used = "SELECT byte_count, day_count FROM quotas"
     assert database.execute(used).fetchall() == [(len("".join(TEXTS)), 0)]
 
-    more = chatgpt_of(["x" * 80], conversation_id="c2")
-    problem = problem_of(
-        await post_import(parley, "chatgpt", [more]), 429, "storage_quota_exceeded"
-    )
+    for size, said in ((80, "again tomorrow"), (101, "Send fewer in a request")):
+        more = chatgpt_of(["x" * size], conversation_id="c2")
+        refused = await post_import(parley, "chatgpt", [more])
+        assert said in problem_of(refused, 429, "storage_quota_exceeded")["detail"]
+        assert ("retry-after" in refused.headers) == (size < 100)
 
-    assert "none of them was stored" in problem["detail"]
     assert database.execute("SELECT count(*) FROM conversations").fetchall() == [(1,)]
 
 
