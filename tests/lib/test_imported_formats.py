@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lib.imports import chatgpt, open_webui
+from lib.imports.checking import Checking
 from lib.imports.drafts import Draft, DraftConversation
 from lib.imports.parley import add_lines
 from lib.imports.values import unix_time
@@ -360,3 +361,71 @@ def test_a_question_of_files_alone_keeps_their_names() -> None:
     [conversation] = draft.conversations.values()
     assert texts(conversation) == [("user", "[file: plum.png]\n[file]")]
     assert draft.left_out == {("file", "not_imported"): 2}
+
+
+DATA = {"type": "data", "name": "page", "data": {"open": [1]}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        # A file between two texts is left out, and the texts stay one.
+        ([[{"type": "text", "chars": 3}, {"type": "file"}, {"type": "text", "chars": 4}]], None),
+        (
+            [[{"type": "text", "chars": 3}, DATA, {"type": "file"}, {"type": "text", "chars": 4}]],
+            [[{"type": "text", "chars": 3}, DATA, {"type": "text", "chars": 4}]],
+        ),
+        ([[{"type": "text", "chars": 3}, DATA]], None),
+        ([[{"type": "text", "chars": 8}, DATA | {"name": "a b"}]], None),
+        ([[{"type": "text", "chars": 8}, *[DATA] * 11]], None),
+        ([[{"type": "text", "chars": 8}, DATA | {"data": "x" * 17_000}]], None),
+        ([[{"type": "text", "chars": 99}]], None),
+        ([[{"type": "html"}]], None),
+    ],
+)
+def test_of_a_question_the_data_of_the_page_are_taken_and_its_text_always(
+    steps: list[list[dict[str, Any]]], expected: list[list[dict[str, Any]]] | None
+) -> None:
+    draft = Draft("ann")
+    add_lines(draft, [MESSAGE | {"role": "user", "content": "See\nthis", "steps": steps}])
+
+    [conversation] = draft.conversations.values()
+    assert texts(conversation) == [("user", "See\nthis")]
+    assert conversation.messages[0].columns["steps"] == expected
+
+
+def test_of_parley_a_line_of_a_conversation_tells_its_title_its_times_and_the_archive() -> None:
+    line = {"type": "conversation", "title": "Fruit", "status": "archived"}
+    draft = Draft("ann")
+    add_lines(draft, [line | {"id": ID.upper(), "updated_at": BEGIN.isoformat()}, line])
+
+    [conversation] = draft.conversations.values()
+    assert (conversation.title, conversation.status) == ("Fruit", "archived")
+    assert (str(conversation.source_id), conversation.updated_at) == (ID, BEGIN)
+    assert left_out(draft) == {"unreadable": 1}
+
+
+def test_a_message_of_which_no_time_is_known_is_left_out() -> None:
+    entry = chatgpt_chain(QUESTION | {"create_time": None}, ANSWER, create_time=None)
+
+    draft, conversation = read(chatgpt.add_conversation, entry)
+
+    assert texts(conversation) == [("assistant", "A")]
+    assert left_out(draft) == {"no_time": 1}
+
+
+@pytest.mark.usefixtures("default_settings")
+def test_a_question_gets_one_current_answer_and_half_a_character_is_left_out() -> None:
+    lines = [
+        MESSAGE | {"id": 1, "message_id": "q", "role": "user", "content": "Q"},
+        *(MESSAGE | {"id": n, "message_id": f"a{n}", "reply_to": 1} for n in (2, 3)),
+        MESSAGE | {"id": 4, "message_id": "q4", "role": "user", "content": "\ud800"},
+        MESSAGE | {"id": 5, "message_id": "a5", "reply_to": 4},
+    ]
+    draft = Draft("ann")
+    add_lines(draft, lines)
+
+    rows = Checking(draft, None).rows()
+
+    assert [row["reply_position"] for row in rows.messages] == [None, 1, None]
+    assert left_out(draft) == {"not_storable": 1, "question_left_out": 1}
