@@ -1,1 +1,1 @@
-"""Statements of sql/queries/turns, one file a statement."""
+"""Statements of sql/queries/imports, one file a statement."""
