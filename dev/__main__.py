@@ -1,6 +1,7 @@
 """`python -m dev`, behind `make dev`: start everything, print the addresses, end with Ctrl-C.
 
-`python -m dev doctor [URL]` says what is wrong with a database instead.
+`python -m dev doctor [URL]` says what is wrong with a database instead, and
+`python -m dev import URL FILE …` imports conversations into a deployment.
 """
 
 # This file, `dev/__init__.py` and `dev/terminal.py` may need neither a package nor a recent Python,
@@ -20,6 +21,11 @@ try:
         from dev import doctor
 
         sys.exit(doctor.main(sys.argv[2:]))
+    if sys.argv[1:2] == ["import"]:
+        require("starlette", "psycopg")
+        from dev import importing
+
+        sys.exit(importing.main(sys.argv[2:]))
     require("dotenv", "jwt", "starlette", "uvicorn")
 
     from dev.command import main

@@ -378,6 +378,7 @@ class Settings:
     bytes_per_day: int = setting(number(0, 1_000_000_000_000), 100_000_000)
     max_tool_steps: int = setting(number(1, 50), 5)
     retention_days: int = setting(number(0, 36_500), 30)
+    imports: Literal["on", "off"] = setting(choice("on", "off"), "on")
     search: Literal["index", "scan", "off"] = setting(choice("index", "scan", "off"), "index")
     max_duration_seconds: float = setting(number(5, 3600, float), 300.0)
     slow_query_ms: int = setting(number(0, 600_000), 100)

@@ -33,10 +33,12 @@
 \ir functions/register_account.sql
 \ir functions/remember_user.sql
 \ir functions/replace_old_titles.sql
+\ir functions/reserve_message_ids.sql
 \ir functions/search_conversations.sql
 \ir functions/search_excerpt.sql
 \ir functions/search_query.sql
 \ir functions/sign_out_everywhere.sql
+\ir functions/store_import.sql
 \ir functions/store_message_files.sql
 \ir functions/store_stream_batches.sql
 \ir functions/told_files.sql

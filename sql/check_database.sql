@@ -58,7 +58,7 @@ BEGIN
             'search_class', 'search_conversations', 'search_excerpt', 'search_fold', 'search_list', 'search_parts',
             'search_query', 'search_vector', 'search_words', 'sign_out_everywhere', 'user_state',
             'count_bytes', 'check_chat_message', 'delete_files_of_messages', 'forget_message_counts',
-            'read_history', 'store_message_files', 'store_stream_batches', 'told_files',
+            'read_history', 'reserve_message_ids', 'store_import', 'store_message_files', 'store_stream_batches', 'told_files',
             'list_faults', 'list_late_sequences', 'list_privilege_faults', 'needed_privileges'
         ]);
     IF foreign_functions IS NOT NULL THEN

@@ -2672,8 +2672,8 @@ CREATE FUNCTION public.needed_privileges() RETURNS TABLE(object_kind text, objec
         ('begin_turn'), ('count_bytes'), ('count_tokens'), ('count_use'), ('decide_turn'), ('delete_own_account'),
         ('erase_conversation'), ('finish_turn'), ('is_kept'), ('list_conversations'), ('list_faults'),
         ('list_tool_runs'), ('list_turn_messages'), ('own_quota'), ('own_user'), ('read_history'), ('remember_user'),
-        ('search_conversations'), ('search_excerpt'), ('search_query'), ('sign_out_everywhere'),
-        ('store_message_files'), ('told_files'),
+        ('reserve_message_ids'), ('search_conversations'), ('search_excerpt'), ('search_query'),
+        ('sign_out_everywhere'), ('store_import'), ('store_message_files'), ('told_files'),
         -- Called by a CHECK and by indexes, with the rights of the role that writes the row.
         ('check_chat_message'), ('search_fold'), ('search_class'), ('search_list'), ('search_parts'), ('search_words'),
         ('search_vector')
@@ -3052,6 +3052,19 @@ END
 $$;
 
 COMMENT ON FUNCTION public.replace_old_titles(retention interval, batch integer, since timestamp with time zone, OUT replaced integer, OUT resume_at timestamp with time zone, OUT duration_ms double precision, OUT refused integer, OUT refusal text) IS 'Parley: replaces one batch of the titles older than the retention period by the beginning of the oldest kept message; resume_at: where the next batch begins (NULL: nothing is left)';
+
+CREATE FUNCTION public.reserve_message_ids(wanted bigint) RETURNS bigint[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    numbers CONSTANT regclass := pg_get_serial_sequence('chat_messages', 'id')::regclass;
+BEGIN
+    RETURN ARRAY(SELECT nextval(numbers) FROM generate_series(1, wanted));
+END
+$$;
+
+COMMENT ON FUNCTION public.reserve_message_ids(wanted bigint) IS 'Parley: reserves numbers for messages that are stored together';
 
 CREATE FUNCTION public.search_class(kind text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -3895,6 +3908,360 @@ END
 $$;
 
 COMMENT ON FUNCTION public.sign_out_everywhere() IS 'Parley: ends all tokens of the caller that were issued until now';
+
+CREATE FUNCTION public.store_import(user_id text, given_conversations json, given_messages json, max_messages integer, quota_subjects text[], bytes_per_day bigint[], now timestamp with time zone) RETURNS TABLE(kind text, outcome text, row_count bigint)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    nobody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+    created_count bigint;
+    -- Of each given conversation: the caller's row that it is (nobody: the id is another caller's), whether it is free,
+    -- the end of its messages and their number.
+    target_ids uuid[];
+    are_free boolean[];
+    newest_ids bigint[];
+    newest_times timestamptz[];
+    current_counts bigint[];
+    -- Of each given message: the row that it is or becomes (0: none), whether it is new.
+    row_ids bigint[];
+    are_new boolean[];
+    outcomes jsonb;
+    numbers bigint[];
+    changed_ids uuid[];
+    stored_bytes bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('parley import ' || store_import.user_id, 0));
+
+    WITH created_conversations AS (
+        INSERT INTO conversations (id, user_id, title, titled_at, status, created_at, updated_at, message_count)
+        SELECT
+            given.id, store_import.user_id, given.title, given.titled_at, given.status, given.created_at,
+            given.updated_at, 0
+        FROM
+            json_to_recordset(given_conversations) AS given (
+                id uuid, source_id uuid, title text, titled_at timestamptz, status text, created_at timestamptz,
+                updated_at timestamptz
+            )
+        WHERE
+            NOT EXISTS (
+                SELECT FROM conversations
+                WHERE
+                    conversations.id = any(ARRAY[given.id, given.source_id])
+                    AND conversations.user_id = store_import.user_id
+            )
+        ORDER BY given.id
+        ON CONFLICT DO NOTHING
+        RETURNING conversations.id
+    )
+
+    SELECT count(*) INTO created_count FROM created_conversations;
+
+    -- In a statement of its own, as in begin_turn: those after it see what was stored before the lock.
+    SELECT
+        array_agg(coalesce(found.id, nobody) ORDER BY given.position),
+        array_agg(locked.id IS NOT NULL AND locked.turn_id IS NULL ORDER BY given.position)
+    INTO target_ids, are_free
+    FROM json_to_recordset(given_conversations) AS given (position integer, id uuid, source_id uuid)
+    LEFT JOIN LATERAL (
+        SELECT conversations.id
+        FROM conversations
+        WHERE
+            conversations.id = any(ARRAY[given.id, given.source_id])
+            AND conversations.user_id = store_import.user_id
+        ORDER BY conversations.id = given.source_id DESC NULLS LAST
+        LIMIT 1
+    ) AS found ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT
+            conversations.id,
+            conversations.turn_id
+        FROM conversations
+        WHERE
+            conversations.id = found.id
+            AND conversations.user_id = store_import.user_id
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS locked ON TRUE;
+
+    SELECT
+        array_agg(coalesce(newest.id, 0) ORDER BY target.position),
+        array_agg(coalesce(newest.created_at, '-infinity') ORDER BY target.position),
+        array_agg(
+            CASE
+                WHEN newest.id IS NULL THEN 0
+                ELSE (
+                    SELECT count(*)
+                    FROM chat_messages
+                    WHERE
+                        chat_messages.conversation_id = target.id
+                        AND chat_messages.user_id = store_import.user_id
+                        AND chat_messages.superseded_at IS NULL
+                        AND chat_messages.role <> 'system'
+                )
+            END
+            ORDER BY target.position
+        )
+    INTO newest_ids, newest_times, current_counts
+    FROM unnest(target_ids) WITH ORDINALITY AS target (id, position)
+    LEFT JOIN LATERAL (
+        SELECT
+            chat_messages.id,
+            chat_messages.created_at
+        FROM chat_messages
+        WHERE
+            chat_messages.conversation_id = target.id
+            -- CASE: see list_turn_messages.
+            AND CASE WHEN chat_messages.user_id = store_import.user_id THEN chat_messages.role <> 'system' END
+        ORDER BY chat_messages.id DESC
+        LIMIT 1
+    ) AS newest ON TRUE;
+
+    WITH
+    given AS (
+        SELECT
+            given.position,
+            given.place,
+            given.superseded_at,
+            given.created_at,
+            coalesce(
+                (
+                    SELECT chat_messages.id
+                    FROM chat_messages
+                    WHERE
+                        given.superseded_at IS NULL
+                        AND chat_messages.conversation_id = target_ids[given.place]
+                        AND chat_messages.user_id = store_import.user_id
+                        AND chat_messages.message_id = given.message_id
+                        AND chat_messages.superseded_at IS NULL
+                ),
+                (
+                    SELECT max(chat_messages.id)
+                    FROM chat_messages
+                    WHERE
+                        chat_messages.conversation_id = target_ids[given.place]
+                        AND chat_messages.created_at = given.created_at
+                        AND CASE
+                            WHEN chat_messages.user_id = store_import.user_id
+                                THEN chat_messages.message_id = given.message_id
+                        END
+                )
+            ) AS stored_id
+        FROM
+            json_to_recordset(given_messages) AS given (
+                position integer, place integer, message_id text, superseded_at timestamptz, created_at timestamptz
+            )
+    ),
+
+    compared AS (
+        SELECT
+            given.position,
+            given.place,
+            given.superseded_at,
+            given.stored_id,
+            max(given.position) FILTER (WHERE given.stored_id IS NOT NULL) OVER whole AS last_stored_position,
+            max(given.stored_id) OVER whole AS last_stored_id,
+            first_value(given.created_at) OVER (
+                PARTITION BY given.place ORDER BY given.stored_id IS NOT NULL, given.position
+            ) AS first_new_at,
+            count(*) FILTER (WHERE given.stored_id IS NULL AND given.superseded_at IS NULL) OVER (
+                PARTITION BY given.place ORDER BY given.position
+            ) AS new_count
+        FROM given
+        WINDOW whole AS (PARTITION BY given.place)
+    ),
+
+    decided AS MATERIALIZED (
+        SELECT
+            compared.position,
+            compared.stored_id,
+            CASE
+                WHEN target_ids[compared.place] = nobody THEN 'id_taken'
+                WHEN compared.stored_id IS NOT NULL THEN 'already_there'
+                WHEN NOT are_free[compared.place] THEN 'turn_in_progress'
+                WHEN
+                    compared.position < compared.last_stored_position
+                    OR newest_ids[compared.place] <> compared.last_stored_id
+                    OR (
+                        compared.last_stored_id IS NULL
+                        AND newest_times[compared.place] > compared.first_new_at
+                    )
+                    THEN 'later_messages'
+                WHEN
+                    compared.superseded_at IS NULL
+                    AND current_counts[compared.place] + compared.new_count > store_import.max_messages
+                    THEN 'conversation_full'
+                ELSE 'new'
+            END AS outcome
+        FROM compared
+    )
+
+    SELECT
+        array_agg(coalesce(decided.stored_id, 0) ORDER BY decided.position),
+        array_agg(decided.outcome = 'new' ORDER BY decided.position),
+        (
+            SELECT jsonb_object_agg(counted.outcome, counted.row_count)
+            FROM (
+                SELECT
+                    each.outcome,
+                    count(*) AS row_count
+                FROM decided AS each
+                GROUP BY each.outcome
+            ) AS counted
+        )
+    INTO row_ids, are_new, outcomes
+    FROM decided;
+
+    numbers := reserve_message_ids(coalesce((outcomes ->> 'new')::bigint, 0));
+    row_ids := ARRAY(
+        SELECT CASE WHEN each.is_new THEN numbers[each.new_count] ELSE each.row_id END
+        FROM (
+            SELECT
+                given.row_id,
+                given.is_new,
+                given.position,
+                count(*) FILTER (WHERE given.is_new) OVER (ORDER BY given.position) AS new_count
+            FROM unnest(row_ids, are_new) WITH ORDINALITY AS given (row_id, is_new, position)
+        ) AS each
+        ORDER BY each.position
+    );
+
+    WITH
+    answered AS (
+        SELECT
+            given.*,
+            CASE
+                WHEN given.answers_stored
+                    THEN (
+                        SELECT chat_messages.id
+                        FROM chat_messages
+                        WHERE
+                            chat_messages.conversation_id = target_ids[given.place]
+                            AND CASE
+                                WHEN chat_messages.user_id = store_import.user_id
+                                    THEN
+                                        chat_messages.role = 'user'
+                                        -- A replaced answer may be that of a replaced question.
+                                        AND (chat_messages.superseded_at IS NULL OR given.superseded_at IS NOT NULL)
+                            END
+                        ORDER BY chat_messages.id DESC
+                        LIMIT 1
+                    )
+                ELSE nullif(row_ids[given.reply_position], 0)
+            END AS question_id
+        FROM
+            json_to_recordset(given_messages) AS given (
+                position integer, place integer, reply_position integer, answers_stored boolean, message_id text,
+                role text, content text, finish_reason text, model_name text, tool_calls json, steps json,
+                metadata jsonb, is_mistake boolean, mistake_note text, superseded_at timestamptz,
+                created_at timestamptz, updated_at timestamptz
+            )
+        WHERE are_new[given.position]
+    ),
+
+    stored_messages AS (
+        INSERT INTO chat_messages (
+            id, conversation_id, user_id, message_id, role, content, reply_to, finish_reason, model_name, tool_calls,
+            steps, metadata, is_mistake, mistake_note, superseded_at, created_at, updated_at
+        )
+        OVERRIDING SYSTEM VALUE
+        SELECT
+            row_ids[answered.position], target_ids[answered.place], store_import.user_id, answered.message_id,
+            answered.role, answered.content,
+            -- A question has one current answer.
+            CASE
+                WHEN
+                    answered.superseded_at IS NOT NULL
+                    OR NOT EXISTS (
+                        SELECT FROM chat_messages
+                        WHERE
+                            chat_messages.conversation_id = target_ids[answered.place]
+                            AND chat_messages.user_id = store_import.user_id
+                            AND chat_messages.reply_to = answered.question_id
+                            AND chat_messages.superseded_at IS NULL
+                    )
+                    THEN answered.question_id
+            END,
+            answered.finish_reason, answered.model_name, answered.tool_calls, answered.steps, answered.metadata,
+            coalesce(answered.is_mistake, FALSE), answered.mistake_note, answered.superseded_at, answered.created_at,
+            answered.updated_at
+        FROM answered
+        ORDER BY answered.position
+        RETURNING
+            chat_messages.conversation_id,
+            octet_length(chat_messages.content)
+            + coalesce(pg_column_size(chat_messages.tool_calls), 0)
+            + coalesce(pg_column_size(chat_messages.steps), 0)
+            + coalesce(pg_column_size(chat_messages.metadata), 0) AS bytes
+    )
+
+    SELECT
+        array_agg(DISTINCT stored_messages.conversation_id),
+        sum(stored_messages.bytes)
+    INTO changed_ids, stored_bytes
+    FROM stored_messages;
+
+    UPDATE conversations
+    SET
+        updated_at = greatest(conversations.updated_at, counted.asked_at),
+        message_count = counted.message_count,
+        last_message = counted.last_message
+    FROM
+        unnest(changed_ids) AS changed (id)
+    CROSS JOIN
+        LATERAL (
+            SELECT
+                count(*) AS message_count,
+                max(chat_messages.created_at) FILTER (WHERE chat_messages.role = 'user') AS asked_at,
+                left((array_agg(chat_messages.content ORDER BY chat_messages.id DESC))[1], 120) AS last_message
+            FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = changed.id
+                AND chat_messages.user_id = store_import.user_id
+                AND chat_messages.superseded_at IS NULL
+                AND chat_messages.role <> 'system'
+        ) AS counted
+    WHERE
+        conversations.id = changed.id
+        AND conversations.user_id = store_import.user_id;
+
+    IF stored_bytes > 0 AND cardinality(store_import.quota_subjects) > 0 THEN
+        PERFORM count_bytes(
+            store_import.quota_subjects, store_import.bytes_per_day, stored_bytes, store_import.now
+        );
+    END IF;
+
+    RETURN QUERY
+    SELECT
+        'conversation',
+        counted.outcome,
+        counted.row_count
+    FROM (
+        SELECT
+            count(*) FILTER (WHERE target.id = nobody) AS taken_count,
+            count(*) AS given_count
+        FROM unnest(target_ids) AS target (id)
+    ) AS all_counts
+    CROSS JOIN
+        LATERAL (
+            VALUES
+            ('new', created_count),
+            ('already_there', all_counts.given_count - all_counts.taken_count - created_count),
+            ('id_taken', all_counts.taken_count)
+        ) AS counted (outcome, row_count)
+    WHERE counted.row_count > 0;
+    RETURN QUERY
+    SELECT
+        'message',
+        counted.key,
+        counted.value::bigint
+    FROM jsonb_each_text(outcomes) AS counted;
+END
+$$;
+
+COMMENT ON FUNCTION public.store_import(user_id text, given_conversations json, given_messages json, max_messages integer, quota_subjects text[], bytes_per_day bigint[], now timestamp with time zone) IS 'Parley: stores conversations and messages that a user brings along from elsewhere';
 
 CREATE FUNCTION public.store_message_files(conversation_id uuid, user_id text, message_id text, turn_id uuid, file_ids uuid[], media_types text[], filenames text[], contents bytea[], max_user_bytes bigint, max_message_bytes bigint, now timestamp with time zone) RETURNS integer
     LANGUAGE plpgsql

@@ -12,6 +12,7 @@ from lib.operations.health import read_health
 from tests.api.test_claims import claim
 from tests.support.analyses import SLOW, analysis_reply
 from tests.support.guests import new_guest
+from tests.support.imports import chatgpt_of
 from tests.support.model_server import ANALYSIS_MODEL, ScriptedModel
 from tests.support.product import (
     CHAT_ID,
@@ -151,12 +152,15 @@ async def test_a_replayed_answer_costs_one_round_trip(parley: Parley, proxy: Pro
     assert proxy.round_trips == 1
 
 
-WARM = {
+WARM: dict[str, tuple[str, str, object, str]] = {
     "one conversation": ("GET", ONE, None, "ann"),
     "renaming": ("PATCH", ONE, {"title": "New"}, "ann"),
     "archiving": ("PATCH", ONE, {"status": "archived"}, "ann"),
     "deleting": ("DELETE", ONE, None, "ann"),
     "a search": ("GET", f"{PATH}?q=hello", None, "ann"),
+    # Also of nothing: the account may have been deleted.
+    "an import": ("POST", f"{PATH}?import=chatgpt", [chatgpt_of()], "ann"),
+    "an import of nothing": ("POST", f"{PATH}?import=chatgpt", [], "ann"),
 }
 
 
@@ -315,7 +319,7 @@ async def test_nothing_is_sent_that_pgbouncer_in_transaction_mode_would_not_take
     # To a user, the same name is another conversation.
     for user in (None, "ann"):
         await parley.send("Hello!", user=user)
-    for name in ("one conversation", "renaming", "a search", "deleting"):
+    for name in ("one conversation", "renaming", "a search", "an import", "deleting"):
         method, path, body, _ = WARM[name]
         response = await parley.client.request(method, path, json=body, headers=headers_of("ann"))
         assert response.is_success, response.text

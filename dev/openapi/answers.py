@@ -11,6 +11,7 @@ from dev.openapi.problems import all_problems
 from lib.conversations.conversation import Conversation
 from lib.conversations.listing import ConversationSummary
 from lib.conversations.usage import Usage
+from lib.imports.drafts import Reason
 from lib.operations.clean_up import CleanUpReport
 from lib.operations.report import MetricsReport, Pool
 from lib.users.tasks import Task
@@ -311,6 +312,33 @@ class NewConversation(Answered):
     """Opens the conversation, in the header x-conversation-key. A user needs none."""
 
 
+class ImportCounts(Answered):
+    """Rows of one kind."""
+
+    new: int
+    already_there: int
+    left_out: int
+
+
+class ImportLeftOut(Answered):
+    """Rows or lines of one kind that were left out for the same reason."""
+
+    kind: str
+    """`conversation`, `message`, `file`, or the `type` of a line."""
+    reason: Reason
+    count: int
+    detail: str
+    """The reason, for people."""
+
+
+class ImportReport(Answered):
+    """What an import has stored, and what not."""
+
+    conversations: ImportCounts
+    messages: ImportCounts
+    left_out: list[ImportLeftOut]
+
+
 class HistoryPage(Answered):
     """One page of a conversation, oldest first."""
 
@@ -509,6 +537,7 @@ type MistakesOrUsage = MistakePage | UsageReport
 ANSWERS = (
     ChatAnswer,
     NewConversation,
+    ImportReport,
     HistoryPage,
     ConversationOrPage,
     ExportLine,

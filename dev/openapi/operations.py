@@ -92,6 +92,7 @@ class Operation:
         body: the component that describes the body.
         is_body_optional: some callers send none.
         has_binary_body: the body is bytes, of any type.
+        optional_content: schemas by media type of a body that some callers send.
         answers: the successes, by status.
         problems: the problems of its own; those of its caller, body and query are added.
         problem_headers: headers that the problems may have.
@@ -107,6 +108,7 @@ class Operation:
     body: str | None = None
     is_body_optional: bool = False
     has_binary_body: bool = False
+    optional_content: Mapping[str, Schema] = field(default_factory=dict[str, Schema])
     answers: Mapping[int, Answer]
     problems: tuple[type[Problem], ...] = ()
     problem_headers: tuple[str, ...] = ()
@@ -129,6 +131,9 @@ class Operation:
         if self.has_binary_body:
             content = {"application/octet-stream": {"schema": {"$ref": f"{REF}FileBytes"}}}
             operation["requestBody"] = {"required": True, "content": content}
+        if self.optional_content:
+            content = {name: {"schema": schema} for name, schema in self.optional_content.items()}
+            operation["requestBody"] = {"required": False, "content": content}
         return operation | {
             "responses": responses | problem_responses(self._problems(), self.problem_headers)
         }
@@ -151,7 +156,7 @@ class Operation:
             yield RefusedByRule
         if self.caller in {"cron", "metrics"}:
             yield Unauthenticated
-        if self.body:
+        if self.body or self.optional_content:
             yield from OF_BODIES
         if self.query or self.caller == "guest":
             yield InvalidRequest

@@ -388,7 +388,7 @@ def _newest_message(form: SdkForm, *, user_only: bool) -> tuple[str, object]:
     """Return the field of the newest message, and the message or None.
 
     With `user_only` that is the newest message of the user. Earlier messages are ignored, because
-    the stored history is the truth: a client cannot put words into the assistant's mouth.
+    the stored history is the truth: a message cannot put words into the assistant's mouth.
     """
     messages = form.messages or [] if form.message is None else [form.message]
     for index, message in reversed([*enumerate(messages)]):

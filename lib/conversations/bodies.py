@@ -4,11 +4,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, StrictBool, field_validator, model_validator
 
-from lib.conversations.conversation import ConversationStatus
+from lib.conversations.conversation import MAX_TITLE_CHARS, ConversationStatus
+from lib.conversations.message import MAX_NOTE_CHARS
 from lib.http.validation import Storable
-
-# As many as the column holds.
-MAX_TITLE_CHARS = 255
 
 
 class Change(BaseModel, defer_build=True):
@@ -55,9 +53,6 @@ class Change(BaseModel, defer_build=True):
             message = "must have title, status or claim"
             raise ValueError(message)
         return self
-
-
-MAX_NOTE_CHARS = 1000
 
 
 class Mark(BaseModel, defer_build=True):

@@ -8,6 +8,8 @@ from uuid import UUID
 from lib.database.statements import Statement
 
 TITLE_CHARS = 60
+# As many as the column holds.
+MAX_TITLE_CHARS = 255
 MAX_RETRY_AFTER_SECONDS = 5.0
 # As the column allows them (chk_conversation_status).
 ConversationStatus = Literal["active", "archived"]

@@ -24,6 +24,8 @@ FinishReason = Literal[
     "error",
     "interrupted",
 ]
+# Of the note of a mistake, as chk_mistake_note_length allows.
+MAX_NOTE_CHARS = 1000
 
 
 # Not frozen, and in the order of the statements' columns, because that makes rows faster

@@ -14,8 +14,15 @@ from psycopg import errors
 
 TABLES = frozenset(
     {
-        *("account_attempts", "chat_files", "chat_messages", "conversations", "finished_streams"),
-        *("known_networks", "message_files", "metric_counters", "quotas", "schema_migrations"),
+        *("account_attempts", "chat_files", "chat_messages", "conversations", "deleted_users"),
+        *(
+            "finished_streams",
+            "known_networks",
+            "message_files",
+            "metric_counters",
+            "quotas",
+            "schema_migrations",
+        ),
         *("stream_batches", "tasks", "tool_runs", "users"),
     }
 )
@@ -37,7 +44,7 @@ CONSTRAINTS = frozenset(
 FUNCTIONS = frozenset(
     {
         *("delete_files_of_messages", "delete_own_account", "forget_message_counts"),
-        *("list_faults", "list_privilege_faults", "sign_out_everywhere"),
+        *("list_faults", "list_privilege_faults", "remember_deleted_users", "sign_out_everywhere"),
     }
 )
 # It gives its errors a name for each rule.

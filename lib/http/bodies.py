@@ -74,12 +74,26 @@ async def read_json(request: Request, max_bytes: int = MAX_BODY_BYTES) -> dict[s
         raise UnsupportedMediaType
     body = await read_bytes(request, max_bytes)
     try:
-        content: object = json.loads(body.decode("utf-8"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        content = read_json_text(body.decode("utf-8"))
+    except ValueError as error:
         raise MalformedRequest from error
     if not isinstance(content, dict):
         raise InvalidRequest(errors=[{"field": "", "detail": "must be a JSON object"}])
     return content  # pyright: ignore[reportUnknownVariableType] (names are text in JSON)
+
+
+def read_json_text(text: str) -> object:
+    """Return the JSON in a text.
+
+    Raises:
+        ValueError: when it cannot be parsed, has a number that JSON has not, or is nested too
+            deeply.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError as error:
+        message = "is nested too deeply"
+        raise ValueError(message) from error
 
 
 async def read_bytes(request: Request, max_bytes: int) -> bytes:

@@ -61,8 +61,8 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
         ('begin_turn'), ('count_bytes'), ('count_tokens'), ('count_use'), ('decide_turn'), ('delete_own_account'),
         ('erase_conversation'), ('finish_turn'), ('is_kept'), ('list_conversations'), ('list_faults'),
         ('list_tool_runs'), ('list_turn_messages'), ('own_quota'), ('own_user'), ('read_history'), ('remember_user'),
-        ('search_conversations'), ('search_excerpt'), ('search_query'), ('sign_out_everywhere'),
-        ('store_message_files'), ('told_files'),
+        ('reserve_message_ids'), ('search_conversations'), ('search_excerpt'), ('search_query'),
+        ('sign_out_everywhere'), ('store_import'), ('store_message_files'), ('told_files'),
         -- Called by a CHECK and by indexes, with the rights of the role that writes the row.
         ('check_chat_message'), ('search_fold'), ('search_class'), ('search_list'), ('search_parts'), ('search_words'),
         ('search_vector')

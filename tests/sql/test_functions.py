@@ -10,7 +10,10 @@ from tests.support.statement_files import FUNCTIONS, TOUCHED, read_function
 
 NAMES = sorted(path.stem for path in FUNCTIONS.glob("*.sql"))
 # Functions that do the work of a caller's step, behind the wall, but with conditions of their own.
-STEPS = {"begin_turn", "decide_turn", "finish_turn", "list_conversations", "list_turn_messages"}
+STEPS = {
+    *("begin_turn", "decide_turn", "finish_turn"),
+    *("list_conversations", "list_turn_messages", "store_import"),
+}
 # Parley's functions but those that an index, a rule or a trigger uses.
 CATALOG = """
     SELECT pg_proc.proname, pg_get_function_identity_arguments(pg_proc.oid)

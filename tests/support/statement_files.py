@@ -49,6 +49,7 @@ FUNCTION_CALLS = {
     "replace_old_titles",
     "search_conversations",
     "sign_out_everywhere",
+    "store_import",
     "store_message_files",
     "store_stream_batches",
 }

@@ -5,33 +5,41 @@ from lib.conversations.changes import ConversationQuery
 from lib.conversations.endpoint import DeleteQuery, ReadQuery
 from lib.conversations.history import HistoryQuery
 from lib.conversations.mistakes import AnswersQuery, MessageQuery
+from lib.imports.endpoint import ImportQuery
 from lib.problems import (
     ConversationKeyRequired,
     InvalidRequest,
-    MalformedRequest,
     NotFound,
-    PayloadTooLarge,
     SearchTooSlow,
+    StorageQuotaExceeded,
     TurnInProgress,
-    UnsupportedMediaType,
 )
 
 OPERATIONS = {
     ("POST", "/api/conversations"): Operation(
         name="beginConversation",
-        summary="Get an id and a key",
-        text="""Nothing is stored: the conversation begins with its first message, to `POST
-            /api/chat`. Without a token, the key opens it and the id alone does not.""",
+        summary="Get an id and a key, or import conversations",
+        text="""Without `import` nothing is stored: the conversation begins with its first message,
+            to `POST /api/chat`. Without a token, the key opens it and the id alone does not. With
+            `import`, and a token, the body is an export, or a part of it of up to 4 MB: JSON lines,
+            or an array. What is stored already is not stored again. 404 where the operator has
+            switched imports off.""",
         caller="guest",
+        query=ImportQuery,
+        optional_content={
+            "application/json": {"type": "array", "items": {"type": "object"}},
+            "application/x-ndjson": {"type": "object"},
+        },
         answers={
+            200: as_json("ImportReport", "An import: what was stored."),
             201: as_json(
                 "NewConversation",
                 "An id and, without a token, a key.",
                 "x-conversation-id",
                 "x-conversation-key",
-            )
+            ),
         },
-        problems=(MalformedRequest, PayloadTooLarge, UnsupportedMediaType),
+        problems=(NotFound, StorageQuotaExceeded),
     ),
     ("GET", "/api/conversations"): Operation(
         name="readConversations",

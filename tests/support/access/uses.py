@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from tests.support.access.callers import ANN, KEY, KEYED, Caller
@@ -153,6 +154,12 @@ def claimed(use: Use, caller: Caller, thing: Thing) -> Outcome:
 
 
 @_users
+def brought(use: Use, caller: Caller, thing: Thing) -> Outcome:
+    """A user has a thing already, or gets one of the same content with an id of its own."""
+    return use.done(changes=not _is_of(caller, thing))
+
+
+@_users
 def numbers_of_ones_own(use: Use, _caller: Caller, _thing: Thing) -> Outcome:
     """A user gets numbers, in which no thing shows."""
     return use.done()
@@ -225,6 +232,13 @@ SIGN_OUT = {"action": "sign_out_everywhere"}
 PROOF = {"password": "a long password"}
 CREDENTIALS = {"email": "{owner}@example.com", "password": "a long password"}
 
+# A conversation of another account, or of this one.
+LINE = {
+    "type": "conversation",
+    "id": "{id}",
+    "title": "New",
+    "updated_at": datetime.now(UTC).isoformat(),
+}
 USES = [
     Use("a history", "GET", HISTORY, ones_own),
     Use("a complete history", "GET", f"{HISTORY}&include=all", ones_own),
@@ -236,6 +250,7 @@ USES = [
     Use("the export", "GET", f"{MANY}?export=true", all_of_ones_own),
     Use("one", "GET", ONE, ones_own),
     Use("a new one", "POST", MANY, begun),
+    Use("an import", "POST", f"{MANY}?import=parley", brought, LINE, writes=True),
     Use("renaming", "PATCH", ONE, ones_own, {"title": "New"}, writes=True),
     Use("archiving", "PATCH", ONE, ones_own, {"status": "archived"}, writes=True),
     Use("claiming", "PATCH", ONE, claimed, {"claim": True}),

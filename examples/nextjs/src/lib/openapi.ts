@@ -62,8 +62,8 @@ export interface paths {
         get: operations["readConversations"];
         put?: never;
         /**
-         * Get an id and a key
-         * @description Nothing is stored: the conversation begins with its first message, to `POST /api/chat`. Without a token, the key opens it and the id alone does not.
+         * Get an id and a key, or import conversations
+         * @description Without `import` nothing is stored: the conversation begins with its first message, to `POST /api/chat`. Without a token, the key opens it and the id alone does not. With `import`, and a token, the body is an export, or a part of it of up to 4 MB: JSON lines, or an array. What is stored already is not stored again. 404 where the operator has switched imports off.
          */
         post: operations["beginConversation"];
         /** Delete one or all */
@@ -672,6 +672,28 @@ export interface components {
             messages: components["schemas"]["Message"][];
             /** @description Leads to the page before this one, as `before`; null: this is the first. */
             next_cursor: string | null;
+        };
+        /** @description Rows of one kind. */
+        ImportCounts: {
+            new: number;
+            already_there: number;
+            left_out: number;
+        };
+        /** @description Rows or lines of one kind that were left out for the same reason. */
+        ImportLeftOut: {
+            /** @description `conversation`, `message`, `file`, or the `type` of a line. */
+            kind: string;
+            /** @enum {string} */
+            reason: "conversation_full" | "empty" | "expired" | "hidden" | "id_taken" | "in_the_future" | "later_messages" | "no_messages" | "no_time" | "not_imported" | "not_storable" | "other_version" | "question_left_out" | "too_long" | "turn_in_progress" | "unreadable";
+            count: number;
+            /** @description The reason, for people. */
+            detail: string;
+        };
+        /** @description What an import has stored, and what not. */
+        ImportReport: {
+            conversations: components["schemas"]["ImportCounts"];
+            messages: components["schemas"]["ImportCounts"];
+            left_out: components["schemas"]["ImportLeftOut"][];
         };
         /** @description An index of Parley's tables. */
         Index: {
@@ -1587,6 +1609,26 @@ export interface components {
                 };
             };
         };
+        /**
+         * @description `storage_quota_exceeded`: This message is larger than what you may still store today, so nothing was stored.
+         *
+         *     `too_many_guesses`: Too many requests from your network for conversations that do not exist. Try again later.
+         */
+        StorageQuotaExceededOrTooManyGuesses: {
+            headers: {
+                "server-timing": components["headers"]["server-timing"];
+                "retry-after": components["headers"]["retry-after"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "storage_quota_exceeded" | "too_many_guesses";
+                    /** @constant */
+                    status?: 429;
+                };
+            };
+        };
         /** @description `too_many_guesses`: Too many requests from your network for conversations that do not exist. Try again later. */
         TooManyGuesses: {
             headers: {
@@ -2241,7 +2283,10 @@ export interface operations {
     };
     beginConversation: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The body is to be imported: an export of this format. */
+                import?: "parley" | "chatgpt" | "open-webui";
+            };
             header?: {
                 /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
                 "x-conversation-key"?: string;
@@ -2249,8 +2294,23 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": Record<string, never>[];
+                "application/x-ndjson": Record<string, never>;
+            };
+        };
         responses: {
+            /** @description An import: what was stored. */
+            200: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportReport"];
+                };
+            };
             /** @description An id and, without a token, a key. */
             201: {
                 headers: {
@@ -2266,11 +2326,12 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
+            404: components["responses"]["NotFound"];
             409: components["responses"]["RefusedByRule"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
-            429: components["responses"]["TooManyGuesses"];
+            429: components["responses"]["StorageQuotaExceededOrTooManyGuesses"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
@@ -2664,26 +2725,7 @@ export interface operations {
                     };
                 };
             };
-            /**
-             * @description `storage_quota_exceeded`: This message is larger than what you may still store today, so nothing was stored.
-             *
-             *     `too_many_guesses`: Too many requests from your network for conversations that do not exist. Try again later.
-             */
-            429: {
-                headers: {
-                    "server-timing": components["headers"]["server-timing"];
-                    "retry-after": components["headers"]["retry-after"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code?: "storage_quota_exceeded" | "too_many_guesses";
-                        /** @constant */
-                        status?: 429;
-                    };
-                };
-            };
+            429: components["responses"]["StorageQuotaExceededOrTooManyGuesses"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
