@@ -110,14 +110,14 @@ async def test_a_problem_and_its_lines_have_the_same_id(
     database.execute("ALTER TABLE chat_messages ADD CONSTRAINT never CHECK (content <> 'My heart')")
 
     response = await ask(chat)
-    problem_of(response, 500, "internal_error")
+    problem_of(response, 409, "refused_by_rule")
     told = response.json()["request_id"]
 
     failed, request = lines_of(chat)
-    assert failed["event"] == "problem"
-    assert "CheckViolation" in failed["traceback"]
-    assert (request["event"], request["status"]) == ("request", 500)
-    assert request["code"] == "internal_error"
+    assert failed["event"] == "refused_by_rule"
+    assert '"never"' in str(failed)
+    assert (request["event"], request["status"]) == ("request", 409)
+    assert request["code"] == "refused_by_rule"
     assert told == failed["request_id"] == request["request_id"]
     assert len(told) == 32
 
