@@ -63,7 +63,9 @@ def dev_token(variables: Mapping[str, str]) -> str | None:
     """Return a token of the test user, good for a year; None if we cannot sign one."""
     if "JWT_SECRET" not in variables:
         return None
-    claims: dict[str, str | int] = {**USER, "exp": int(time.time()) + YEAR_SECONDS}
+    now = int(time.time())
+    # With `iat`, a restart brings a test user back whose account was deleted.
+    claims: dict[str, str | int] = {**USER, "iat": now, "exp": now + YEAR_SECONDS}
     for claim, variable in (("iss", "JWT_ISSUER"), ("aud", "JWT_AUDIENCE")):
         # Of several each counts.
         if accepted := listed(variables.get(variable, "")):
