@@ -60,6 +60,7 @@ OF_THE_SERVER = frozenset(
 CALL = re.compile(r"([^\s()]+)\(\)")
 # The check of a policy, in Postgres's own code: its words are in the language of the server.
 POLICY_CHECK = "ExecWithCheckOptions"
+QUOTED = re.compile(r'"[^"]+"')
 
 
 def is_foreign(error: psycopg.Error) -> bool:
@@ -69,7 +70,8 @@ def is_foreign(error: psycopg.Error) -> bool:
     if any(name not in FUNCTIONS for name in _called(error.diag.context or "")):
         return True
     if error.diag.source_function == POLICY_CHECK:
-        return True
+        # Parley's own policies permit, and a refusal names only one that restricts.
+        return len(QUOTED.findall(error.diag.message_primary or "")) > 1
     return isinstance(error, errors.IntegrityError) and not _is_own(error)
 
 

@@ -13,6 +13,10 @@ from lib.texts import page_url, storable_json
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_DEPTH = 32
 MAX_ID_CHARS = 255
+# Twice those of a call that Parley makes (MAX_ARGUMENTS_CHARS, MAX_OUTPUT_CHARS), as JSON.
+MAX_CALL_CHARS = 140_000
+# Of both columns of an answer, as JSON: history and the next turns have them.
+MAX_COLUMN_CHARS = 1_000_000
 NONE: dict[str, Any] = {"tool_calls": None, "steps": None}
 
 
@@ -28,6 +32,8 @@ def answer_columns(content: str, tool_calls: object, steps: object) -> dict[str,
     if not calls and not stored:
         return NONE
     columns = StepColumns(content, calls or None, stored)
+    if len(json.dumps([calls, stored])) > MAX_COLUMN_CHARS:
+        return NONE
     if not _are_calls(calls, content) or not _are_steps(columns):
         return NONE
     read = list(steps_of(columns))
@@ -77,6 +83,7 @@ def _is_kept(part: Part) -> bool:
 def _are_calls(calls: list[Any], content: str) -> bool:
     """Tell whether these are tool calls, in the order of their places in the text."""
     step = end = 0
+    ids = set[str]()
     for call in calls:
         match call:
             case {
@@ -90,11 +97,14 @@ def _are_calls(calls: list[Any], content: str) -> bool:
                 and end <= next_end <= len(content)
                 and NAME.fullmatch(name)
                 and _is_text(call["id"])
+                and call["id"] not in ids
+                and len(json.dumps(call)) <= MAX_CALL_CHARS
                 and isinstance(call.get("error", ""), str)
                 and isinstance(call.get("provider_executed", False), bool)
                 and is_json(cast("object", call), MAX_DEPTH + 2)
             ):
                 step, end = next_step, next_end
+                ids.add(call["id"])
             case _:
                 return False
     return True

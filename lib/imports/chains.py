@@ -69,6 +69,7 @@ def add_chain(
     """
     question: DraftMessage | None = None
     last: DraftMessage | None = None
+    pieces = list[str]()
     time = begun_at
     for link in links:
         time = link.created_at or time
@@ -78,10 +79,11 @@ def add_chain(
         message_id = derived_message_id(conversation, link.source_id)
         if not link.is_question and last is not None and last.role == "assistant":
             last.message_id, last.created_at = message_id, time
-            last.content = SEPARATOR.join(filter(None, (last.content, link.content)))
+            pieces.append(link.content)
             last.model_name = link.model_name[:MAX_MODEL_CHARS] or last.model_name
             last.finish_reason = link.finish_reason
             continue
+        _join(last, pieces)
         last = DraftMessage(
             message_id=message_id,
             role="user" if link.is_question else "assistant",
@@ -92,7 +94,14 @@ def add_chain(
             finish_reason=link.finish_reason,
         )
         conversation.messages.append(last)
+        pieces = [link.content]
         question = last if link.is_question else None
+    _join(last, pieces)
+
+
+def _join(message: DraftMessage | None, pieces: list[str]) -> None:
+    if message is not None and len(pieces) > 1:
+        message.content = SEPARATOR.join(filter(None, pieces))
 
 
 def pieces_of(

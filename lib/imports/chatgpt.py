@@ -21,7 +21,7 @@ from lib.imports.drafts import Draft
 from lib.imports.values import id_in, list_in, object_in, text_in, unix_time
 
 # `content_type` of messages that people read.
-SHOWN = {"text", "multimodal_text"}
+SHOWN = ("text", "multimodal_text")
 # Marks of sources, between characters of private use.
 CITATION = re.compile("\ue200[^\ue200\ue201]*\ue201")
 FINISH_REASONS: dict[str, FinishReason] = {"max_tokens": "length", "interrupted": "aborted"}
@@ -94,7 +94,7 @@ def _last_id(fields: dict[str, Any], mapping: dict[str, Any]) -> str:
     current = fields.get("current_node")
     if isinstance(current, str) and current in mapping:
         return current
-    parents = {object_in(node).get("parent") for node in mapping.values()}
+    parents = {text_in(object_in(node), "parent") for node in mapping.values()}
     return next((node_id for node_id in reversed(mapping) if node_id not in parents), "")
 
 
@@ -107,9 +107,9 @@ def _is_shown(message: dict[str, Any]) -> bool:
     """Tell whether ChatGPT shows a message as a question or an answer."""
     metadata = object_in(message.get("metadata"))
     return (
-        text_in(object_in(message.get("author")), "role") in {"user", "assistant"}
+        text_in(object_in(message.get("author")), "role") in ("user", "assistant")
         and object_in(message.get("content")).get("content_type", "text") in SHOWN
-        and message.get("recipient", "all") in {"all", None}
+        and message.get("recipient", "all") in ("all", None)
         and message.get("weight", 1) != 0
         and not metadata.get("is_visually_hidden_from_conversation")
         and not metadata.get("is_user_system_message")

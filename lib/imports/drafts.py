@@ -133,4 +133,6 @@ class Draft:
 
 def derived_message_id(conversation: DraftConversation, source_id: str) -> str:
     """Return the id of a message by the id that it had where it comes from."""
-    return str(uuid5(conversation.id, source_id))
+    # A foreign id may have half a surrogate pair.
+    named = source_id.encode("utf-8", "backslashreplace").decode()
+    return str(uuid5(conversation.id, named))

@@ -81,7 +81,7 @@ def _messages(chat: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
         current = history.get("currentId")
         if isinstance(current, str) and current in messages:
             return messages, current
-        parents = {object_in(each).get("parentId") for each in messages.values()}
+        parents = {text_in(object_in(each), "parentId") for each in messages.values()}
         return messages, next((name for name in reversed(messages) if name not in parents), "")
     if "messages" not in chat and "history" not in chat:
         return None, ""
@@ -98,7 +98,7 @@ def _links(draft: Draft, messages: dict[str, Any], ids: list[str]) -> Iterator[L
     for message_id in ids:
         message = object_in(messages[message_id])
         role = message.get("role")
-        if role not in {"user", "assistant"}:
+        if role not in ("user", "assistant"):
             draft.leave_out("message", "hidden")
             continue
         is_question = role == "user"

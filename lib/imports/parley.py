@@ -8,7 +8,7 @@ deployment. System messages are left out as well, because a caller can send none
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, cast, get_args
+from typing import Any, get_args
 from uuid import UUID
 
 from lib.conversations.message import MAX_NOTE_CHARS, FinishReason
@@ -22,7 +22,7 @@ from lib.imports.values import id_in, is_storable, iso_time, list_in, object_in,
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FINISH_REASONS: tuple[FinishReason, ...] = get_args(FinishReason)
 # The lines that are no rows.
-MARKS = {"cursor", "end"}
+MARKS = ("cursor", "end")
 # As `forms.py` allows them in a message that is sent.
 MAX_METADATA_BYTES = 16 * 1024
 MAX_DATA_BYTES = 16 * 1024
@@ -89,7 +89,7 @@ def _add_message(
     if (
         conversation is None
         or message_id is None
-        or role not in {"user", "assistant"}
+        or role not in ("user", "assistant")
         or not isinstance(content, str)
     ):
         draft.leave_out("message", "unreadable")
@@ -103,7 +103,7 @@ def _add_message(
     question = None if reply_to is None else questions.get((source, reply_to))
     message = DraftMessage(
         message_id=message_id,
-        role=cast("Literal['user', 'assistant']", role),
+        role=role,
         content=content,
         created_at=created_at,
         updated_at=iso_time(fields.get("updated_at")),

@@ -48,7 +48,7 @@ class Outcome:
 
 
 # Thousands of messages with their entries in the index of the search take some seconds.
-STORE_IMPORT = Statement("imports/store_import", Outcome, timeout_ms=30_000)
+STORE_IMPORT = Statement("imports/store_import", Outcome, timeout_ms=20_000)
 type AddEntry = Callable[[Draft, object], None]
 ADD: Mapping[Format, AddEntry] = {
     "chatgpt": chatgpt.add_conversation,

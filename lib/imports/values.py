@@ -1,4 +1,7 @@
-"""Values of foreign JSON, of which each may be of any type, or missing."""
+"""Values of foreign JSON, of which each may be of any type, or missing.
+
+They are looked for in tuples, because a set fails on an array or an object.
+"""
 
 import math
 from collections.abc import Mapping

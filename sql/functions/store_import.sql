@@ -47,6 +47,8 @@ SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET search_pat
 DECLARE
     nobody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
     created_count bigint;
+    created_bytes bigint;
+    setting text;
     -- Of each given conversation: the caller's row that it is (nobody: the id is another caller's), whether it is free,
     -- the end of its messages and their number.
     target_ids uuid[];
@@ -54,6 +56,10 @@ DECLARE
     newest_ids bigint[];
     newest_times timestamptz[];
     current_counts bigint[];
+    all_counts bigint[];
+    -- The last question of each, a current one and any.
+    current_questions bigint[];
+    all_questions bigint[];
     -- Of each given message: the row that it is or becomes (0: none), whether it is new.
     row_ids bigint[];
     are_new boolean[];
@@ -62,6 +68,8 @@ DECLARE
     changed_ids uuid[];
     stored_bytes bigint;
 BEGIN
+    -- Each that waits has a connection, which other users need.
+    setting := set_config('lock_timeout', '3s', TRUE);
     PERFORM pg_advisory_xact_lock(hashtextextended('parley import ' || store_import.user_id, 0));
 
     WITH created_conversations AS (
@@ -83,10 +91,14 @@ BEGIN
             )
         ORDER BY given.id
         ON CONFLICT DO NOTHING
-        RETURNING conversations.id
+        RETURNING 200 + coalesce(octet_length(conversations.title), 0) AS bytes
     )
 
-    SELECT count(*) INTO created_count FROM created_conversations;
+    SELECT
+        count(*),
+        sum(created_conversations.bytes)
+    INTO created_count, created_bytes
+    FROM created_conversations;
 
     -- In a statement of its own, as in begin_turn: those after it see what was stored before the lock.
     SELECT
@@ -147,6 +159,33 @@ BEGIN
         LIMIT 1
     ) AS newest ON TRUE;
 
+    -- Two given conversations may be one that is stored: the second is stored when it is sent again.
+    are_free := ARRAY(
+        SELECT are_free[target.position] AND target.position = min(target.position) OVER (PARTITION BY target.id)
+        FROM unnest(target_ids) WITH ORDINALITY AS target (id, position)
+        ORDER BY target.position
+    );
+
+    SELECT
+        array_agg(coalesce(counted.message_count, 0) ORDER BY target.position),
+        array_agg(counted.current_question ORDER BY target.position),
+        array_agg(counted.last_question ORDER BY target.position)
+    INTO all_counts, current_questions, all_questions
+    FROM unnest(target_ids, newest_ids) WITH ORDINALITY AS target (id, newest_id, position)
+    LEFT JOIN LATERAL (
+        SELECT
+            count(*) AS message_count,
+            max(chat_messages.id) FILTER (
+                WHERE chat_messages.role = 'user' AND chat_messages.superseded_at IS NULL
+            ) AS current_question,
+            max(chat_messages.id) FILTER (WHERE chat_messages.role = 'user') AS last_question
+        FROM chat_messages
+        WHERE
+            target.newest_id > 0
+            AND chat_messages.conversation_id = target.id
+            AND chat_messages.user_id = store_import.user_id
+    ) AS counted ON TRUE;
+
     WITH
     given AS (
         SELECT
@@ -194,11 +233,10 @@ BEGIN
             first_value(given.created_at) OVER (
                 PARTITION BY given.place ORDER BY given.stored_id IS NOT NULL, given.position
             ) AS first_new_at,
-            count(*) FILTER (WHERE given.stored_id IS NULL AND given.superseded_at IS NULL) OVER (
-                PARTITION BY given.place ORDER BY given.position
-            ) AS new_count
+            count(*) FILTER (WHERE given.stored_id IS NULL AND given.superseded_at IS NULL) OVER so_far AS new_count,
+            count(*) FILTER (WHERE given.stored_id IS NULL) OVER so_far AS all_new_count
         FROM given
-        WINDOW whole AS (PARTITION BY given.place)
+        WINDOW whole AS (PARTITION BY given.place), so_far AS (PARTITION BY given.place ORDER BY given.position)
     ),
 
     decided AS MATERIALIZED (
@@ -220,6 +258,8 @@ BEGIN
                 WHEN
                     compared.superseded_at IS NULL
                     AND current_counts[compared.place] + compared.new_count > store_import.max_messages
+                    -- Replaced messages, too, have an end.
+                    OR all_counts[compared.place] + compared.all_new_count > 4 * store_import.max_messages::bigint
                     THEN 'conversation_full'
                 ELSE 'new'
             END AS outcome
@@ -262,21 +302,11 @@ BEGIN
             given.*,
             CASE
                 WHEN given.answers_stored
-                    THEN (
-                        SELECT chat_messages.id
-                        FROM chat_messages
-                        WHERE
-                            chat_messages.conversation_id = target_ids[given.place]
-                            AND CASE
-                                WHEN chat_messages.user_id = store_import.user_id
-                                    THEN
-                                        chat_messages.role = 'user'
-                                        -- A replaced answer may be that of a replaced question.
-                                        AND (chat_messages.superseded_at IS NULL OR given.superseded_at IS NOT NULL)
-                            END
-                        ORDER BY chat_messages.id DESC
-                        LIMIT 1
-                    )
+                    -- A replaced answer may be that of a replaced question.
+                    THEN CASE
+                        WHEN given.superseded_at IS NULL THEN current_questions[given.place]
+                        ELSE all_questions[given.place]
+                    END
                 ELSE nullif(row_ids[given.reply_position], 0)
             END AS question_id
         FROM
@@ -287,6 +317,16 @@ BEGIN
                 created_at timestamptz, updated_at timestamptz
             )
         WHERE are_new[given.position]
+    ),
+
+    numbered AS (
+        SELECT
+            answered.*,
+            row_number() OVER (
+                PARTITION BY answered.place, answered.question_id, answered.superseded_at IS NULL
+                ORDER BY answered.position
+            ) AS number
+        FROM answered
     ),
 
     stored_messages AS (
@@ -302,7 +342,7 @@ BEGIN
             CASE
                 WHEN
                     answered.superseded_at IS NOT NULL
-                    OR NOT EXISTS (
+                    OR answered.number = 1 AND NOT EXISTS (
                         SELECT FROM chat_messages
                         WHERE
                             chat_messages.conversation_id = target_ids[answered.place]
@@ -315,7 +355,7 @@ BEGIN
             answered.finish_reason, answered.model_name, answered.tool_calls, answered.steps, answered.metadata,
             coalesce(answered.is_mistake, FALSE), answered.mistake_note, answered.superseded_at, answered.created_at,
             answered.updated_at
-        FROM answered
+        FROM numbered AS answered
         ORDER BY answered.position
         RETURNING
             chat_messages.conversation_id,
@@ -355,6 +395,7 @@ BEGIN
         conversations.id = changed.id
         AND conversations.user_id = store_import.user_id;
 
+    stored_bytes := coalesce(stored_bytes, 0) + coalesce(created_bytes, 0);
     IF stored_bytes > 0 AND cardinality(store_import.quota_subjects) > 0 THEN
         PERFORM count_bytes(
             store_import.quota_subjects, store_import.bytes_per_day, stored_bytes, store_import.now

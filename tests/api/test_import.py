@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import psycopg
@@ -25,6 +26,25 @@ from tests.support.model_server import Called, Reply, ScriptedModel, calling
 from tests.support.product import Parley, headers_of, parts_of, problem_of, rows_stored
 
 ROWS = "SELECT * FROM chat_messages ORDER BY id"
+
+
+def export_line(number: int, role: str, content: str, **more: Any) -> dict[str, Any]:
+    """Return a line of Parley's export: a message."""
+    return {
+        "type": "message",
+        "id": number,
+        "conversation_id": "6d2f6f0e-30c1-4f3c-8d0a-8f3f7c1d2e3f",
+        "message_id": f"message-{number}",
+        "role": role,
+        "content": content,
+        "created_at": (BEGIN + number * SECOND).isoformat(),
+    } | more
+
+
+def call_of(call_id: str, **more: Any) -> dict[str, Any]:
+    """Return a tool call as a row of Parley's has it."""
+    call: dict[str, Any] = {"id": call_id, "name": "look", "arguments": {}}
+    return call | {"step": 0, "text_end": 0} | more
 
 
 async def only_id(parley: Parley, user: str = "ann") -> str:
@@ -318,20 +338,22 @@ async def test_the_token_of_a_deleted_account_imports_nothing_not_even_nothing(
     assert refused.status_code in {401, 403}, refused.text
 
 
-@pytest.mark.environment(BYTES_PER_DAY="100", MESSAGES_PER_DAY="1")
+@pytest.mark.environment(BYTES_PER_DAY="1000", MESSAGES_PER_DAY="1")
 async def test_an_import_counts_its_new_bytes_and_no_answers(
     parley: Parley, database: psycopg.Connection
 ) -> None:
     for _ in range(3):
         await imported(parley, "chatgpt", [chatgpt_of()])
     used = "SELECT byte_count, day_count FROM quotas"
-    assert database.execute(used).fetchall() == [(len("".join(TEXTS)), 0)]
+    # A conversation counts as 200 bytes and its title.
+    byte_count = len("".join(TEXTS)) + 200 + len("Fruit")
+    assert database.execute(used).fetchall() == [(byte_count, 0)]
 
-    for size, said in ((80, "again tomorrow"), (101, "Send fewer in a request")):
+    for size, said in ((600, "again tomorrow"), (1001, "Send fewer in a request")):
         more = chatgpt_of(["x" * size], conversation_id="c2")
         refused = await post_import(parley, "chatgpt", [more])
         assert said in problem_of(refused, 429, "storage_quota_exceeded")["detail"]
-        assert ("retry-after" in refused.headers) == (size < 100)
+        assert ("retry-after" in refused.headers) == (size < 1000)
 
     assert database.execute("SELECT count(*) FROM conversations").fetchall() == [(1,)]
 
@@ -407,3 +429,87 @@ async def test_an_unknown_format_is_refused(parley: Parley, query: str) -> None:
 
     [error] = problem_of(refused, 422, "invalid_request")["errors"]
     assert error["field"] == "import"
+
+
+ODD: tuple[Any, ...] = ([], {}, 7, None, "\ud800")
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+async def test_an_odd_value_in_a_file_fails_no_import(parley: Parley, odd: object) -> None:
+    line = export_line(1, "user", "Are plums ripe?")
+    lines = [{"type": odd}, *({**line, name: odd} for name in line if name != "type")]
+    report = await imported(parley, "parley", lines)
+    assert report["messages"]["left_out"] + report["messages"]["new"] >= 1
+
+    node, message = {"parent": odd, "message": None}, chatgpt_of(["Plums?"])
+    for name in ("recipient", "content", "author", "metadata", "weight", "id"):
+        message["mapping"]["n1"]["message"][name] = odd
+        await imported(parley, "chatgpt", [message])
+    strange = chatgpt_of(["Pears?"], conversation_id="c2", current_node=odd)
+    strange["mapping"] |= {"odd": node, str(odd): node}
+    await imported(parley, "chatgpt", [strange])
+    chat = open_webui(("user", "Plums?"), id="chat")
+    for name in ("role", "content", "parentId", "timestamp", "files", "model"):
+        chat["chat"]["history"]["messages"]["m0"][name] = odd
+        chat["chat"]["history"]["currentId"] = None
+        await imported(parley, "open-webui", [chat])
+
+
+async def test_a_question_gets_one_current_answer_however_the_file_names_it(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    question = export_line(1, "user", "Are plums ripe?")
+    await imported(parley, "parley", [question])
+
+    answers = [
+        export_line(2, "assistant", "They are.", reply_to=1),
+        export_line(3, "assistant", "Not yet.", reply_to=99),
+    ]
+    report = await imported(parley, "parley", [question, *answers])
+
+    assert report["messages"]["new"] == 2
+    told = "SELECT count(reply_to), count(*) FROM chat_messages WHERE role = 'assistant'"
+    assert database.execute(told).fetchall() == [(1, 2)]
+
+
+async def test_two_given_conversations_that_are_one_are_stored_one_after_the_other(
+    parley: Parley, database: psycopg.Connection
+) -> None:
+    line = export_line(1, "user", "Are plums ripe?")
+    await imported(parley, "parley", [line])
+    [(stored,)] = database.execute("SELECT id::text FROM conversations").fetchall()
+    database.execute("DELETE FROM conversations")
+
+    both = [line, line | {"conversation_id": stored}]
+    assert (await imported(parley, "parley", both))["messages"] == counts(new=1, left_out=1)
+    assert (await imported(parley, "parley", both))["messages"] == counts(already_there=2)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [call_of("same"), call_of("same")],
+        [call_of("long", output="y" * 200_000)],
+        [call_of(f"c{n}", output="y" * 60_000) for n in range(20)],
+    ],
+    ids=["an id twice", "a long output", "many outputs"],
+)
+async def test_calls_that_no_turn_could_tell_a_model_are_left_out_of_their_answer(
+    parley: Parley, database: psycopg.Connection, calls: list[dict[str, Any]]
+) -> None:
+    answer = export_line(2, "assistant", "They are.", reply_to=1, tool_calls=calls)
+
+    report = await imported(parley, "parley", [export_line(1, "user", "Ripe?"), answer])
+
+    assert report["messages"]["new"] == 2
+    assert database.execute("SELECT count(tool_calls) FROM chat_messages").fetchall() == [(0,)]
+
+
+@pytest.mark.environment(BYTES_PER_DAY="1000")
+async def test_conversations_without_messages_count_their_bytes(parley: Parley) -> None:
+    lines = [{"type": "conversation", "id": str(uuid4()), "title": "Fruit"} for _ in range(5)]
+    lines = [line | {"updated_at": BEGIN.isoformat()} for line in lines]
+
+    refused = await post_import(parley, "parley", lines)
+
+    problem_of(refused, 429, "storage_quota_exceeded")
