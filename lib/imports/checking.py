@@ -43,9 +43,6 @@ class Checking:
         # The positions of the messages that are taken, and the reasons of those that are not.
         self._places = dict[DraftMessage, int]()
         self._faults = dict[DraftMessage, Reason]()
-        # The positions of the questions that have a current answer; of one that an earlier piece of
-        # the file had, that of its conversation, negative.
-        self._answered = set[int]()
 
     def rows(self) -> Rows:
         """Return the rows."""
@@ -134,21 +131,13 @@ class Checking:
         place = len(self._rows.conversations)
         position = len(self._rows.messages) + 1
         self._places[message] = position
-        is_current = message.superseded_at is None
         question = None if message.question is None else self._places.get(message.question)
-        answers_stored = message.answers_stored
-        if is_current and (question is not None or answers_stored):
-            # A question has one current answer.
-            answered = -place if question is None else question
-            if answered in self._answered:
-                question, answers_stored = None, False
-            self._answered.add(answered)
         self._rows.messages.append(
             {
                 "position": position,
                 "place": place,
                 "reply_position": question,
-                "answers_stored": answers_stored,
+                "answers_stored": message.answers_stored,
                 "message_id": message.message_id,
                 "role": message.role,
                 "content": message.content,

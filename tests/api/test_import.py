@@ -455,19 +455,23 @@ async def test_an_odd_value_in_a_file_fails_no_import(parley: Parley, odd: objec
         await imported(parley, "open-webui", [chat])
 
 
+@pytest.mark.parametrize(
+    ("is_stored_before", "other"), [(True, 99), (True, 1), (False, 1)], ids=str
+)
 async def test_a_question_gets_one_current_answer_however_the_file_names_it(
-    parley: Parley, database: psycopg.Connection
+    parley: Parley, database: psycopg.Connection, other: int, *, is_stored_before: bool
 ) -> None:
     question = export_line(1, "user", "Are plums ripe?")
-    await imported(parley, "parley", [question])
+    if is_stored_before:
+        await imported(parley, "parley", [question])
 
     answers = [
         export_line(2, "assistant", "They are.", reply_to=1),
-        export_line(3, "assistant", "Not yet.", reply_to=99),
+        export_line(3, "assistant", "Not yet.", reply_to=other),
     ]
     report = await imported(parley, "parley", [question, *answers])
 
-    assert report["messages"]["new"] == 2
+    assert report["messages"]["new"] == 3 - is_stored_before
     told = "SELECT count(reply_to), count(*) FROM chat_messages WHERE role = 'assistant'"
     assert database.execute(told).fetchall() == [(1, 2)]
 
