@@ -34,6 +34,7 @@
 \ir functions/remember_user.sql
 \ir functions/replace_old_titles.sql
 \ir functions/reserve_message_ids.sql
+\ir functions/rule_refusal.sql
 \ir functions/search_conversations.sql
 \ir functions/search_excerpt.sql
 \ir functions/search_query.sql

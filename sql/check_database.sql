@@ -54,7 +54,7 @@ BEGIN
             'delete_old_conversations', 'delete_own_account', 'erase_conversation',
             'find_account', 'finish_log_in', 'finish_turn', 'is_kept', 'list_conversations', 'list_slow_statements',
             'list_tool_runs', 'list_turn_messages', 'own_quota', 'own_user',
-            'reach_conversation', 'register_account', 'remember_deleted_users', 'remember_user', 'replace_old_titles',
+            'reach_conversation', 'register_account', 'remember_deleted_users', 'remember_user', 'replace_old_titles', 'rule_refusal',
             'search_class', 'search_conversations', 'search_excerpt', 'search_fold', 'search_list', 'search_parts',
             'search_query', 'search_vector', 'search_words', 'sign_out_everywhere', 'user_state',
             'count_bytes', 'check_chat_message', 'delete_files_of_messages', 'forget_message_counts',

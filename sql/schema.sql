@@ -1283,14 +1283,12 @@ BEGIN
             question_ids := question_ids || gone_question_ids;
             next_item := next_item + chunk_size;
         EXCEPTION WHEN OTHERS THEN
-            -- Of the server or of locks: nothing that a row could be blamed for.
-            IF left(SQLSTATE, 2) IN ('08', '25', '40', '53', '54', '55', '57', '58', 'F0', 'XX') THEN
+            IF rule_refusal(SQLSTATE, SQLERRM) IS NULL THEN
                 RAISE;
             END IF;
             IF chunk_size = 1 THEN
                 refused := refused + 1;
-                -- Words about a value repeat it.
-                refusal := coalesce(refusal, SQLSTATE || CASE WHEN left(SQLSTATE, 2) = '22' THEN '' ELSE ' ' || SQLERRM END);
+                refusal := coalesce(refusal, rule_refusal(SQLSTATE, SQLERRM));
                 next_item := next_item + 1;
             ELSE
                 chunk_size := 1;
@@ -1402,14 +1400,12 @@ BEGIN
             deleted := deleted + gone_count;
             next_item := next_item + chunk_size;
         EXCEPTION WHEN OTHERS THEN
-            -- Of the server or of locks: nothing that a row could be blamed for.
-            IF left(SQLSTATE, 2) IN ('08', '25', '40', '53', '54', '55', '57', '58', 'F0', 'XX') THEN
+            IF rule_refusal(SQLSTATE, SQLERRM) IS NULL THEN
                 RAISE;
             END IF;
             IF chunk_size = 1 THEN
                 refused := refused + 1;
-                -- Words about a value repeat it.
-                refusal := coalesce(refusal, SQLSTATE || CASE WHEN left(SQLSTATE, 2) = '22' THEN '' ELSE ' ' || SQLERRM END);
+                refusal := coalesce(refusal, rule_refusal(SQLSTATE, SQLERRM));
                 next_item := next_item + 1;
             ELSE
                 chunk_size := 1;
@@ -3029,14 +3025,12 @@ BEGIN
             replaced := replaced + replaced_count;
             next_item := next_item + chunk_size;
         EXCEPTION WHEN OTHERS THEN
-            -- Of the server or of locks: nothing that a row could be blamed for.
-            IF left(SQLSTATE, 2) IN ('08', '25', '40', '53', '54', '55', '57', '58', 'F0', 'XX') THEN
+            IF rule_refusal(SQLSTATE, SQLERRM) IS NULL THEN
                 RAISE;
             END IF;
             IF chunk_size = 1 THEN
                 refused := refused + 1;
-                -- Words about a value repeat it.
-                refusal := coalesce(refusal, SQLSTATE || CASE WHEN left(SQLSTATE, 2) = '22' THEN '' ELSE ' ' || SQLERRM END);
+                refusal := coalesce(refusal, rule_refusal(SQLSTATE, SQLERRM));
                 next_item := next_item + 1;
             ELSE
                 chunk_size := 1;
@@ -3065,6 +3059,12 @@ END
 $$;
 
 COMMENT ON FUNCTION public.reserve_message_ids(wanted bigint) IS 'Parley: reserves numbers for messages that are stored together';
+
+CREATE FUNCTION public.rule_refusal(code text, words text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ("left"(code, 2) = ANY (ARRAY['08'::text, '25'::text, '40'::text, '53'::text, '54'::text, '55'::text, '57'::text, '58'::text, 'F0'::text, 'XX'::text])) THEN NULL::text WHEN ("left"(code, 2) = '22'::text) THEN code ELSE ((code || ' '::text) || words) END;
+
+COMMENT ON FUNCTION public.rule_refusal(code text, words text) IS 'Parley: the code and words of an error, if it is the refusal of a row';
 
 CREATE FUNCTION public.search_class(kind text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

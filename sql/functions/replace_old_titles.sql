@@ -92,14 +92,12 @@ BEGIN
             replaced := replaced + replaced_count;
             next_item := next_item + chunk_size;
         EXCEPTION WHEN OTHERS THEN
-            -- Of the server or of locks: nothing that a row could be blamed for.
-            IF left(SQLSTATE, 2) IN ('08', '25', '40', '53', '54', '55', '57', '58', 'F0', 'XX') THEN
+            IF rule_refusal(SQLSTATE, SQLERRM) IS NULL THEN
                 RAISE;
             END IF;
             IF chunk_size = 1 THEN
                 refused := refused + 1;
-                -- Words about a value repeat it.
-                refusal := coalesce(refusal, SQLSTATE || CASE WHEN left(SQLSTATE, 2) = '22' THEN '' ELSE ' ' || SQLERRM END);
+                refusal := coalesce(refusal, rule_refusal(SQLSTATE, SQLERRM));
                 next_item := next_item + 1;
             ELSE
                 chunk_size := 1;

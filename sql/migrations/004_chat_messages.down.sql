@@ -11,7 +11,7 @@ BEGIN
         WHERE
             pg_proc.pronamespace = current_schema()::regnamespace
             AND pg_proc.proname IN (
-                'delete_old_conversations', 'list_conversations', 'list_turn_messages', 'read_history',
+                'delete_old_conversations', 'list_conversations', 'list_turn_messages', 'read_history', 'rule_refusal',
                 'replace_old_titles', 'reserve_message_ids', 'store_import'
             )
             AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Parley:%'

@@ -379,6 +379,7 @@ CALLS_WITHIN = {
 # Read no table.
 WITHOUT_TABLES = {
     "is_kept",
+    "rule_refusal",
     "check_chat_message",
     *("search_class", "search_excerpt", "search_fold", "search_list"),
     *("search_parts", "search_query", "search_vector", "search_words"),
