@@ -15,15 +15,8 @@ from psycopg import errors
 TABLES = frozenset(
     {
         *("account_attempts", "chat_files", "chat_messages", "conversations", "deleted_users"),
-        *(
-            "finished_streams",
-            "known_networks",
-            "message_files",
-            "metric_counters",
-            "quotas",
-            "schema_migrations",
-        ),
-        *("stream_batches", "tasks", "tool_runs", "users"),
+        *("finished_streams", "known_networks", "message_files", "metric_counters", "quotas"),
+        *("schema_migrations", "stream_batches", "tasks", "tool_runs", "users"),
     }
 )
 # Constraints and unique indexes of these tables but for primary keys, which are TABLE_pkey.

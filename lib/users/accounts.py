@@ -81,8 +81,7 @@ REGISTER_ACCOUNT = Statement("users/register_account", Nothing)
 FINISH_LOG_IN = Statement("users/finish_log_in", TokenTime)
 CHANGE_PASSWORD = Statement("users/change_password", TokenTime)
 SIGN_OUT_EVERYWHERE = Statement("users/sign_out_everywhere", Nothing)
-# An erasure has to succeed, however much the user has left.
-# As its neighbour in the step, delete_conversations.
+# As long as delete_conversations, its neighbour in the step.
 DELETE_OWN_ACCOUNT = Statement("users/delete_own_account", Nothing, timeout_ms=DELETE_TIMEOUT_MS)
 KEPT = (
     "Your conversations are deleted, but a rule in this application's database keeps your account. "
