@@ -47,9 +47,14 @@ class HiddenSchema:
 
 FIND_HIDDEN_SCHEMA = Statement("database/find_hidden_schema", HiddenSchema)
 PIN_ISOLATION = Statement("database/pin_isolation", Nothing)
+CHECK_CONSTRAINTS = Statement("database/check_constraints", Nothing)
 # The part of the wait for an answer that a statement may take in the database. The rest is for the
 # network, so that the answer to a statement that took too long still arrives.
 DATABASE_SHARE = 0.8
+
+
+class CommitRefusedError(Exception):
+    """A rule that waits for the end of the transaction refuses it; nothing of the step is left."""
 
 
 class Database:
@@ -250,15 +255,23 @@ class Database:
         A step that could not be serialized is: Parley's sessions read what is committed, and so no
         such error exists, unless the database's default is another. From then on each step of the
         process sets the isolation of its transaction first, in the same round trip.
+
+        Nor is a step stored whose commit was refused; it is sent again with its constraints checked
+        before the commit, where the error has its words.
         """
         connections = self._connections
-        attempt = 1
+        attempt, sent = 1, calls
         while True:
             # No longer, however much time a statement of the step declares.
             connected_by = time.monotonic() + self._settings.db_pool_timeout
             connection = await connections.take(min(give_up_at, connected_by))
             try:
-                return await self._send(connection, opening, calls, give_up_at)
+                rows = await self._send(connection, opening, sent, give_up_at)
+                return rows[: len(calls)]
+            except CommitRefusedError:
+                if sent is not calls:
+                    raise
+                sent = (*calls, CHECK_CONSTRAINTS())
             except psycopg.errors.SerializationFailure:
                 # Several steps of the process may learn it at once, and each goes on.
                 if attempt == ATTEMPTS or not (self._learn_isolation() or attempt == 1):
@@ -351,8 +364,13 @@ async def _execute_all(connection: Connection, calls: Calls) -> list[psycopg.Asy
     except psycopg.Error as error:
         # A rule that waits for the end of the transaction fails at the Sync. psycopg then raises an
         # error about the pipeline, which hides that one, and the connection is of no more use.
-        hidden = error.__context__
-        failure = failure or (hidden if isinstance(hidden, psycopg.IntegrityError) else error)
+        if failure is None and isinstance(error.__context__, psycopg.IntegrityError):
+            raise CommitRefusedError from error
+        failure = failure or error
+    except IndexError as error:
+        # Or, where the answer to the Sync comes early, it looks for one command too many.
+        if failure is None:
+            raise CommitRefusedError from error
     if failure is not None:
         raise failure
     return cursors

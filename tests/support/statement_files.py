@@ -55,7 +55,7 @@ FUNCTION_CALLS = {
 }
 
 # Settings: Postgres plans no SET.
-WITHOUT_PLAN = {"pin_isolation"}
+WITHOUT_PLAN = {"check_constraints", "pin_isolation"}
 # Those that are not about what one caller owns.
 WITHOUT_CALLER = {
     "delete_old_chat_messages": "for the cron alone, which deletes whosever messages they are",
