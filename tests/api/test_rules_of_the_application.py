@@ -1,5 +1,7 @@
 """What an application adds to the tables after the migration: told apart, and nothing half done."""
 
+import time
+
 import psycopg
 import pytest
 
@@ -160,6 +162,31 @@ async def test_a_conversation_that_other_data_refers_to_stays_and_says_so(
             assert problem_of(refused, 409, "refused_by_rule")["detail"] == STILL_USED
 
     assert database.execute("SELECT count(*) FROM chat_messages").fetchall() == [(4,)]
+
+
+async def test_a_refusal_whose_answer_comes_before_psycopg_waits_for_it_is_told_all_the_same(
+    parley: Parley, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def enqueue_slow_sync(pipeline: psycopg.AsyncPipeline) -> None:
+        def sync_slowly() -> None:
+            pipeline.pgconn.pipeline_sync()
+            # As on a busy machine: the process comes back when the answer is there.
+            time.sleep(0.05)
+
+        pipeline.command_queue.append(sync_slowly)
+        pipeline.result_queue.append(None)
+        slowed.append(pipeline)
+
+    slowed = list[psycopg.AsyncPipeline]()
+    await _fill(parley)
+    database.execute(LINKS.format(null="", action="DEFERRABLE INITIALLY DEFERRED").encode())
+    [(kept,)] = database.execute("SELECT conversation FROM links").fetchall()
+    monkeypatch.setattr(psycopg.AsyncPipeline, "_enqueue_sync", enqueue_slow_sync)
+
+    refused = await parley.client.delete(f"/api/conversations?id={kept}", headers=headers_of("ann"))
+
+    assert problem_of(refused, 409, "refused_by_rule")["detail"] == STILL_USED
+    assert slowed
 
 
 @pytest.mark.parametrize(
