@@ -30,7 +30,7 @@ BEGIN
             'schema_migrations', 'conversations', 'chat_messages', 'quotas', 'tool_runs',
             'stream_batches', 'finished_streams', 'metric_counters', 'account_attempts', 'known_networks',
             'deleted_users',
-            'chat_files', 'message_files'
+            'chat_files', 'message_files', 'conversation_summaries'
         ]
     ) AS names (name)
     WHERE
@@ -58,6 +58,7 @@ BEGIN
             'search_class', 'search_conversations', 'search_excerpt', 'search_fold', 'search_list', 'search_parts',
             'search_query', 'search_vector', 'search_words', 'sign_out_everywhere', 'user_state',
             'count_bytes', 'check_chat_message', 'delete_files_of_messages', 'forget_message_counts',
+            'forget_summaries_of_deleted', 'forget_summaries_of_replaced',
             'read_history', 'reserve_message_ids', 'store_import', 'store_message_files', 'store_stream_batches', 'told_files',
             'list_faults', 'list_late_sequences', 'list_privilege_faults', 'needed_privileges'
         ]);

@@ -1854,6 +1854,46 @@ $$;
 
 COMMENT ON FUNCTION public.forget_message_counts() IS 'Parley: makes the number and the last of a conversation''s messages unknown when some are deleted';
 
+CREATE FUNCTION public.forget_summaries_of_deleted() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM conversation_summaries
+    USING (
+        SELECT
+            deleted_messages.conversation_id,
+            min(deleted_messages.id) AS first_id
+        FROM deleted_messages
+        WHERE deleted_messages.superseded_at IS NULL
+        GROUP BY deleted_messages.conversation_id
+        -- Each conversation is looked up by its key in every plan.
+        OFFSET 0
+    ) AS deleted
+    WHERE
+        conversation_summaries.conversation_id = deleted.conversation_id
+        AND conversation_summaries.through_id >= deleted.first_id;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.forget_summaries_of_deleted() IS 'Parley: deletes the summaries of messages that are deleted';
+
+CREATE FUNCTION public.forget_summaries_of_replaced() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM conversation_summaries
+    WHERE
+        conversation_summaries.conversation_id = NEW.conversation_id
+        AND conversation_summaries.through_id >= NEW.id;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.forget_summaries_of_replaced() IS 'Parley: deletes the summaries of a message that is replaced';
+
 CREATE FUNCTION public.is_kept(stored_at timestamp with time zone, retention_days integer, now timestamp with time zone) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN ((retention_days = 0) OR (stored_at >= (COALESCE(now, now()) - make_interval(days => retention_days))));
@@ -2644,6 +2684,7 @@ CREATE FUNCTION public.needed_privileges() RETURNS TABLE(object_kind text, objec
                 'signal_strength', 'context_clarity', 'needs_knowledge'
             ]
         ),
+        ('conversation_summaries', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], NULL),
         ('conversations', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], NULL),
         ('finished_streams', ARRAY['SELECT', 'INSERT', 'DELETE'], NULL),
         ('finished_streams', ARRAY['UPDATE'], ARRAY['user_id']),
@@ -4846,6 +4887,39 @@ ALTER TABLE public.chat_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     CACHE 1
 );
 
+CREATE TABLE public.conversation_summaries (
+    conversation_id uuid NOT NULL,
+    through_id bigint NOT NULL,
+    user_id character varying(255),
+    content text,
+    oldest_at timestamp with time zone,
+    model text,
+    claim_id uuid,
+    claim_expires_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT chk_summary_is_whole CHECK (((content IS NULL) = (oldest_at IS NULL)))
+);
+
+COMMENT ON TABLE public.conversation_summaries IS 'Parley: what the messages before the window of a long conversation say; the model gets it in their place';
+
+COMMENT ON COLUMN public.conversation_summaries.conversation_id IS 'The conversation';
+
+COMMENT ON COLUMN public.conversation_summaries.through_id IS 'chat_messages.id up to which the summary reaches, from the first message on';
+
+COMMENT ON COLUMN public.conversation_summaries.user_id IS 'Owner of the conversation; NULL: anonymous';
+
+COMMENT ON COLUMN public.conversation_summaries.content IS 'The summary; NULL: it is being made';
+
+COMMENT ON COLUMN public.conversation_summaries.oldest_at IS 'created_at of the oldest message that it was made of, also through earlier summaries; retention counts from here';
+
+COMMENT ON COLUMN public.conversation_summaries.model IS 'Model that wrote it, as the configuration names it';
+
+COMMENT ON COLUMN public.conversation_summaries.claim_id IS 'Token of the attempt that makes it; NULL: it is made';
+
+COMMENT ON COLUMN public.conversation_summaries.claim_expires_at IS 'When another attempt may make it instead';
+
+COMMENT ON COLUMN public.conversation_summaries.created_at IS 'When it was stored, or claimed';
+
 CREATE TABLE public.conversations (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id character varying(255),
@@ -5146,6 +5220,9 @@ ALTER TABLE ONLY public.chat_messages
 ALTER TABLE public.chat_messages
     ADD CONSTRAINT chk_chat_message CHECK (public.check_chat_message(chat_messages.*));
 
+ALTER TABLE ONLY public.conversation_summaries
+    ADD CONSTRAINT conversation_summaries_pkey PRIMARY KEY (conversation_id, through_id);
+
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT conversations_pkey PRIMARY KEY (id);
 
@@ -5242,11 +5319,17 @@ CREATE UNIQUE INDEX uq_chat_messages_message_id ON public.chat_messages USING bt
 
 CREATE UNIQUE INDEX uq_chat_messages_reply_to ON public.chat_messages USING btree (conversation_id, reply_to) WHERE ((superseded_at IS NULL) AND (reply_to IS NOT NULL));
 
+CREATE UNIQUE INDEX uq_conversation_summaries_claim ON public.conversation_summaries USING btree (conversation_id) WHERE (content IS NULL);
+
 CREATE TRIGGER delete_files_of_messages AFTER DELETE ON public.chat_messages REFERENCING OLD TABLE AS deleted_messages FOR EACH STATEMENT EXECUTE FUNCTION public.delete_files_of_messages();
 
 COMMENT ON TRIGGER delete_files_of_messages ON public.chat_messages IS 'Parley: files go with the last message that has them, in the same transaction';
 
 CREATE TRIGGER forget_message_counts AFTER DELETE ON public.chat_messages REFERENCING OLD TABLE AS deleted_messages FOR EACH STATEMENT EXECUTE FUNCTION public.forget_message_counts();
+
+CREATE TRIGGER forget_summaries_of_deleted AFTER DELETE ON public.chat_messages REFERENCING OLD TABLE AS deleted_messages FOR EACH STATEMENT EXECUTE FUNCTION public.forget_summaries_of_deleted();
+
+CREATE TRIGGER forget_summaries_of_replaced AFTER UPDATE OF superseded_at ON public.chat_messages FOR EACH ROW WHEN (((old.superseded_at IS NULL) AND (new.superseded_at IS NOT NULL))) EXECUTE FUNCTION public.forget_summaries_of_replaced();
 
 CREATE TRIGGER remember_deleted_users AFTER DELETE ON public.users REFERENCING OLD TABLE AS gone_users FOR EACH STATEMENT EXECUTE FUNCTION public.remember_deleted_users();
 
@@ -5263,6 +5346,9 @@ ALTER TABLE ONLY public.chat_messages
 
 ALTER TABLE ONLY public.chat_messages
     ADD CONSTRAINT chat_messages_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.conversation_summaries
+    ADD CONSTRAINT conversation_summaries_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES public.conversations(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT conversations_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
@@ -5294,6 +5380,8 @@ ALTER TABLE public.chat_files ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.chat_messages ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.conversation_summaries ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.conversations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.deleted_users ENABLE ROW LEVEL SECURITY;
@@ -5321,6 +5409,14 @@ CASE
 END);
 
 COMMENT ON POLICY own_chat_messages ON public.chat_messages IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
+
+CREATE POLICY own_conversation_summaries ON public.conversation_summaries TO parley_app USING (
+CASE
+    WHEN (user_id IS NULL) THEN (conversation_id = (NULLIF(current_setting('parley.conversation_id'::text, true), ''::text))::uuid)
+    ELSE ((user_id)::text = NULLIF(current_setting('parley.user_id'::text, true), ''::text))
+END);
+
+COMMENT ON POLICY own_conversation_summaries ON public.conversation_summaries IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
 
 CREATE POLICY own_conversations ON public.conversations TO parley_app USING (
 CASE

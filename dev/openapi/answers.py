@@ -449,6 +449,7 @@ ExportedRow = Literal[
     "tool_run",
     "stream_batch",
     "finished_stream",
+    "summary",
     "file",
     "file_bytes",
 ]

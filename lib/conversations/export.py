@@ -48,6 +48,7 @@ type Kind = Literal[
     "tool_run",
     "stream_batch",
     "finished_stream",
+    "summary",
     "file",
     "file_bytes",
 ]
@@ -114,6 +115,15 @@ class FinishedStreamRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """A row of export_summaries."""
+
+    conversation_id: UUID
+    through_id: int
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileRow:
     """A row of export_files."""
 
@@ -145,6 +155,7 @@ EXPORT_STREAM_BATCHES = Statement(
 EXPORT_FINISHED_STREAMS = Statement(
     "conversations/export_finished_streams", FinishedStreamRow, timeout_ms=TIMEOUT_MS
 )
+EXPORT_SUMMARIES = Statement("conversations/export_summaries", SummaryRow, timeout_ms=TIMEOUT_MS)
 EXPORT_FILES = Statement("conversations/export_files", FileRow, timeout_ms=TIMEOUT_MS)
 EXPORT_FILE_BYTES = Statement(
     "conversations/export_file_bytes", FileBytesRow, timeout_ms=TIMEOUT_MS
@@ -179,6 +190,7 @@ SECTIONS: dict[Kind, Section] = {
     "finished_stream": Section(
         EXPORT_FINISHED_STREAMS, {"conversation_id": UUID, "turn_id": UUID}, are_long=True
     ),
+    "summary": Section(EXPORT_SUMMARIES, {"conversation_id": UUID, "through_id": int}, most=BATCH),
     "file": Section(EXPORT_FILES, {"id": UUID}, most=BATCH),
 }
 # A place within a file: its id, and the first of its bytes that were not sent.

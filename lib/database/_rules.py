@@ -14,7 +14,8 @@ from psycopg import errors
 
 TABLES = frozenset(
     {
-        *("account_attempts", "chat_files", "chat_messages", "conversations", "deleted_users"),
+        *("account_attempts", "chat_files", "chat_messages", "conversation_summaries"),
+        *("conversations", "deleted_users"),
         *("finished_streams", "known_networks", "message_files", "metric_counters", "quotas"),
         *("schema_migrations", "stream_batches", "tasks", "tool_runs", "users"),
     }
@@ -24,6 +25,8 @@ CONSTRAINTS = frozenset(
     {
         *("chat_files_conversation_id_fkey", "chat_files_user_id_fkey"),
         *("chat_messages_conversation_id_fkey", "chat_messages_user_id_fkey"),
+        *("conversation_summaries_conversation_id_fkey", "chk_summary_is_whole"),
+        *("uq_conversation_summaries_claim",),
         *("conversations_user_id_fkey", "finished_streams_conversation_id_fkey"),
         *("known_networks_user_id_fkey", "message_files_file_id_fkey"),
         *("stream_batches_conversation_id_fkey", "tasks_user_id_fkey"),
@@ -37,6 +40,7 @@ CONSTRAINTS = frozenset(
 FUNCTIONS = frozenset(
     {
         *("delete_files_of_messages", "delete_own_account", "forget_message_counts"),
+        *("forget_summaries_of_deleted", "forget_summaries_of_replaced"),
         *("list_faults", "list_privilege_faults", "remember_deleted_users", "sign_out_everywhere"),
     }
 )

@@ -37,6 +37,7 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
                 'signal_strength', 'context_clarity', 'needs_knowledge'
             ]
         ),
+        ('conversation_summaries', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], NULL),
         ('conversations', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], NULL),
         ('finished_streams', ARRAY['SELECT', 'INSERT', 'DELETE'], NULL),
         ('finished_streams', ARRAY['UPDATE'], ARRAY['user_id']),

@@ -1,4 +1,4 @@
--- Takes back 004 chat messages. Lost: every message.
+-- Takes back 004 chat messages. Lost: every message, and every summary.
 
 -- Each signature of these names: a later version may have made another one.
 DO $$
@@ -20,5 +20,8 @@ BEGIN
     END LOOP;
 END
 $$;
+DROP TABLE IF EXISTS conversation_summaries;
 DROP TABLE IF EXISTS chat_messages CASCADE;
 DROP FUNCTION IF EXISTS forget_message_counts();
+DROP FUNCTION IF EXISTS forget_summaries_of_deleted();
+DROP FUNCTION IF EXISTS forget_summaries_of_replaced();

@@ -1,4 +1,4 @@
--- 004 chat messages: the messages of conversations, in the order of `id`.
+-- 004 chat messages: the messages of conversations, in the order of `id`; and the summaries of long conversations.
 --
 -- Locks: SHARE ROW EXCLUSIVE on users and conversations, for a moment (foreign keys of an empty table).
 -- Undo: 004_chat_messages.down.sql.
@@ -199,3 +199,106 @@ CREATE TRIGGER forget_message_counts
 AFTER DELETE ON chat_messages
 REFERENCING OLD TABLE AS deleted_messages
 FOR EACH STATEMENT EXECUTE FUNCTION forget_message_counts();
+
+-- A summary reaches from the first message of its conversation through one message. The next one is made of it and of
+-- the messages after it, and stands beside it: so an edit in the middle takes away the summaries that tell the replaced
+-- messages, and leaves the one before them.
+--
+-- No foreign key to chat_messages: see chat_messages.reply_to. None of user_id: the row goes with its conversation.
+CREATE TABLE IF NOT EXISTS conversation_summaries (
+    conversation_id uuid NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    through_id bigint NOT NULL,
+    user_id varchar(255),
+    content text,
+    oldest_at timestamptz,
+    model text,
+    claim_id uuid,
+    claim_expires_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (conversation_id, through_id),
+    CONSTRAINT chk_summary_is_whole CHECK ((content IS NULL) = (oldest_at IS NULL))
+);
+-- claim_summary: one attempt at a time makes a summary of a conversation, even if the code is wrong.
+CREATE UNIQUE INDEX IF NOT EXISTS uq_conversation_summaries_claim
+ON conversation_summaries (conversation_id) WHERE content IS NULL;
+
+COMMENT ON TABLE conversation_summaries
+IS 'Parley: what the messages before the window of a long conversation say; the model gets it in their place';
+COMMENT ON COLUMN conversation_summaries.conversation_id IS 'The conversation';
+COMMENT ON COLUMN conversation_summaries.through_id
+IS 'chat_messages.id up to which the summary reaches, from the first message on';
+COMMENT ON COLUMN conversation_summaries.user_id IS 'Owner of the conversation; NULL: anonymous';
+COMMENT ON COLUMN conversation_summaries.content IS 'The summary; NULL: it is being made';
+COMMENT ON COLUMN conversation_summaries.oldest_at
+IS 'created_at of the oldest message that it was made of, also through earlier summaries; retention counts from here';
+COMMENT ON COLUMN conversation_summaries.model IS 'Model that wrote it, as the configuration names it';
+COMMENT ON COLUMN conversation_summaries.claim_id
+IS 'Token of the attempt that makes it; NULL: it is made';
+COMMENT ON COLUMN conversation_summaries.claim_expires_at IS 'When another attempt may make it instead';
+COMMENT ON COLUMN conversation_summaries.created_at IS 'When it was stored, or claimed';
+
+ALTER TABLE conversation_summaries ENABLE ROW LEVEL SECURITY;
+
+DROP POLICY IF EXISTS own_conversation_summaries ON conversation_summaries;
+CREATE POLICY own_conversation_summaries ON conversation_summaries TO parley_app
+USING (
+    CASE
+        WHEN user_id IS NULL
+            THEN conversation_id = nullif(current_setting('parley.conversation_id', TRUE), '')::uuid
+        ELSE user_id = nullif(current_setting('parley.user_id', TRUE), '')
+    END
+);
+COMMENT ON POLICY own_conversation_summaries ON conversation_summaries
+IS 'The caller''s, and those of the conversation without an owner whose id the caller knows';
+
+-- A summary dies with any message that it tells: with the oldest one when its period is over, and with those that an
+-- operator deletes by hand. One that is being made goes too, so that it is not stored afterwards.
+CREATE OR REPLACE FUNCTION forget_summaries_of_deleted()
+RETURNS trigger LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    DELETE FROM conversation_summaries
+    USING (
+        SELECT
+            deleted_messages.conversation_id,
+            min(deleted_messages.id) AS first_id
+        FROM deleted_messages
+        WHERE deleted_messages.superseded_at IS NULL
+        GROUP BY deleted_messages.conversation_id
+        -- Each conversation is looked up by its key in every plan.
+        OFFSET 0
+    ) AS deleted
+    WHERE
+        conversation_summaries.conversation_id = deleted.conversation_id
+        AND conversation_summaries.through_id >= deleted.first_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION forget_summaries_of_deleted()
+IS 'Parley: deletes the summaries of messages that are deleted';
+
+DROP TRIGGER IF EXISTS forget_summaries_of_deleted ON chat_messages;
+CREATE TRIGGER forget_summaries_of_deleted
+AFTER DELETE ON chat_messages
+REFERENCING OLD TABLE AS deleted_messages
+FOR EACH STATEMENT EXECUTE FUNCTION forget_summaries_of_deleted();
+
+-- And it dies with a message that an edit or a new answer replaces. For each row: a trigger of some columns alone gets
+-- no table of the rows, and one of all columns would run in each turn that marks a question.
+CREATE OR REPLACE FUNCTION forget_summaries_of_replaced()
+RETURNS trigger LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    DELETE FROM conversation_summaries
+    WHERE
+        conversation_summaries.conversation_id = NEW.conversation_id
+        AND conversation_summaries.through_id >= NEW.id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION forget_summaries_of_replaced()
+IS 'Parley: deletes the summaries of a message that is replaced';
+
+DROP TRIGGER IF EXISTS forget_summaries_of_replaced ON chat_messages;
+CREATE TRIGGER forget_summaries_of_replaced
+AFTER UPDATE OF superseded_at ON chat_messages
+FOR EACH ROW WHEN (OLD.superseded_at IS NULL AND NEW.superseded_at IS NOT NULL)
+EXECUTE FUNCTION forget_summaries_of_replaced();

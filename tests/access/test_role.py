@@ -28,6 +28,7 @@ OWNED = (
     "known_networks",
     "chat_files",
     "message_files",
+    "conversation_summaries",
 )
 
 STORED = """
@@ -46,13 +47,15 @@ STORED = """
     VALUES (%(anns)s, 'ann', NULL, '', 1, 'a'), (%(nobodys)s, NULL, %(nobodys)s, '', 1, 'a');
     INSERT INTO message_files
     VALUES (%(anns)s, 1, %(anns)s, 'ann'), (%(nobodys)s, 2, %(nobodys)s, NULL);
+    INSERT INTO conversation_summaries (conversation_id, through_id, user_id, content, oldest_at)
+    VALUES (%(anns)s, 1, 'ann', 'Ann''s', now()), (%(nobodys)s, 2, NULL, 'Nobody''s', now());
     INSERT INTO tool_runs VALUES (%(anns)s, 1, 'run', 'ann', %(anns)s, 'call', 'add_task', '{}');
 """
 ANNS, NOBODYS = uuid4(), uuid4()
 # Numbers of rows that a caller sees, by table.
-NOTHING = [0, 0, 0, 0, 0, 0, 0, 0, 0]
-ONE_EACH = [1, 1, 1, 1, 1, 1, 1, 1, 1]
-OF_THE_CONVERSATION = [1, 1, 1, 1, 0, 0, 0, 1, 1]
+NOTHING = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+ONE_EACH = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+OF_THE_CONVERSATION = [1, 1, 1, 1, 0, 0, 0, 1, 1, 1]
 LOG_IN = {
     "find_account": "SELECT find_account('ann@example.com')",
     "register_account": "SELECT register_account('eve', 'eve@example.com', 'Eve', 'hash')",
@@ -122,7 +125,7 @@ def test_every_policy_admits_the_caller_only(database: psycopg.Connection) -> No
 
 
 def test_the_tables_owner_sees_all_rows(database: psycopg.Connection) -> None:
-    assert visible_rows(database) == [2, 2, 2, 2, 1, 1, 1, 2, 2]
+    assert visible_rows(database) == [2, 2, 2, 2, 1, 1, 1, 2, 2, 2]
 
 
 def test_the_role_parley_app_without_a_caller_sees_no_rows(database: psycopg.Connection) -> None:

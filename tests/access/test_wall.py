@@ -15,7 +15,8 @@ from tests.support.statement_files import NAMES, WITHOUT_CALLER, read_work
 
 OWNED = re.compile(
     r"\b(?:FROM|JOIN|UPDATE) (?:conversations|chat_messages|tasks|tool_runs"
-    r"|stream_batches|finished_streams|known_networks|chat_files|message_files)\b"
+    r"|stream_batches|finished_streams|known_networks|chat_files|message_files"
+    r"|conversation_summaries)\b"
 )
 # Reads no rows but the one that it adds.
 ADDS = {"add_task"}
@@ -90,6 +91,13 @@ VICTIMS = """
     VALUES
         (%(victims)s, %(row)s, %(victims)s, 'victim'),
         (%(strangers)s, %(row)s + 2, %(strangers)s, NULL);
+    INSERT INTO conversation_summaries (
+        conversation_id, through_id, user_id, content, oldest_at, claim_id, claim_expires_at
+    )
+    VALUES
+        (%(victims)s, %(row)s, 'victim', 'victim tells', now(), NULL, NULL),
+        (%(strangers)s, %(row)s + 2, NULL, 'victim tells', now(), NULL, NULL),
+        (%(victims)s, %(row)s + 9, 'victim', NULL, NULL, %(turn)s, now() + '54321 s');
     INSERT INTO finished_streams (
         conversation_id, turn_id, user_id, answer_message_id, parts, ended_at
     )
@@ -103,6 +111,7 @@ SPECIAL: dict[str, dict[str, object]] = {
     "begin_turn": {"turn_id": uuid4()},
     # Deletes the upload.
     "finish_upload": {"file_id": None},
+    "claim_summary": {"claim_id": uuid4()},
     "change_conversation": {"status": "archived"},
     "finish_turn": {"finish_reason": "stop"},
     "begin_tool_run": {"run_key": "mine", "tool_name": "add_task", "arguments": "{}"},
@@ -203,6 +212,12 @@ class Asker:
             "max_messages": 1000,
             **{name: [] for name in LIMITS},
             "batch_size": 200,
+            "claim_id": stored.turn,
+            "known_id": 0,
+            "through_id": stored.row + 9,
+            "max_chars": 100,
+            "takes_over": False,
+            "oldest_at": "2026-01-01",
             "max_bytes": 10_000_000,
             "page_size": 200,
             "takes_turn": True,
@@ -287,7 +302,7 @@ def test_within_the_wall_a_statement_without_conditions_reaches_no_other_callers
 ) -> None:
     look = snapshot_query(database)
     before = {row for (row,) in database.execute(look).fetchall() if stored.is_in(row)}
-    assert len(before) == 22
+    assert len(before) == 25
 
     rows = ask(database, name, asker, stored, is_within=True)
 

@@ -43,6 +43,7 @@ LARGE_TABLES = {
     "deleted_users",
     "chat_files",
     "message_files",
+    "conversation_summaries",
 }
 SMALL_TABLES = {"schema_migrations", "metric_counters"}
 # 2,000 users; 75 of them have 200 conversations each, and a quarter of all have no owner. 2,000
@@ -162,6 +163,19 @@ ROWS = """
         md5('file-' || n)::uuid,
         CASE WHEN n / 20 % 4 > 0 THEN 'user-' || n / 20 % 100 END
     FROM generate_series(0, 19989) AS n;
+
+    INSERT INTO conversation_summaries (
+        conversation_id, through_id, user_id, content, oldest_at, claim_id, claim_expires_at
+    )
+    SELECT
+        md5((n / 10)::text)::uuid,
+        n * 2,
+        CASE WHEN n / 10 % 4 > 0 THEN 'user-' || n / 10 % 100 END,
+        CASE WHEN n % 10 < 9 THEN repeat('word ', 100) END,
+        CASE WHEN n % 10 < 9 THEN now() END,
+        CASE WHEN n % 10 = 9 THEN md5(n::text)::uuid END,
+        CASE WHEN n % 10 = 9 THEN now() END
+    FROM generate_series(0, 19999) AS n;
 """
 # Until the next ANALYZE the planner takes it for one like the others.
 LONG_CONVERSATION = """
@@ -563,6 +577,7 @@ def test_every_table_that_grows_and_every_function_is_looked_at(large: psycopg.C
     looked_at = WITHOUT_TABLES | PLANNED_ONCE | {"user_state", "reach_conversation", "count_guess"}
     # The trigger of each deletion of messages.
     looked_at |= {"delete_files_of_messages", "forget_message_counts", "remember_deleted_users"}
+    looked_at |= {"forget_summaries_of_deleted", "forget_summaries_of_replaced"}
     # Within store_import; it reads a sequence alone.
     looked_at |= {"reserve_message_ids"}
     assert [

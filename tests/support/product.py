@@ -171,6 +171,7 @@ def rows_stored(database: psycopg.Connection) -> int:
             + (SELECT count(*) FROM finished_streams)
             + (SELECT count(*) FROM chat_files)
             + (SELECT count(*) FROM message_files)
+            + (SELECT count(*) FROM conversation_summaries)
     """).fetchone()
     assert row is not None
     return row[0]

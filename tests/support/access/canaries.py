@@ -40,6 +40,8 @@ WITHOUT_WORDS = {
     "chat_messages.role": "a closed set",
     "chat_messages.tone": "a closed set",
     "chat_messages.user_id": "the owner's id",
+    "conversation_summaries.model": "a name in the configuration",
+    "conversation_summaries.user_id": "the owner's id",
     "conversations.status": "a closed set",
     "conversations.user_id": "the owner's id",
     "finished_streams.answer_message_id": "made by the server",
@@ -64,6 +66,14 @@ WITHOUT_WORDS = {
 }
 # The rows of a table that get the words, where not all may have them.
 ROWS_OF = {"chat_messages": SQL("role = 'assistant'")}
+# As if the model had made one of all messages so far.
+SUMMARY = """
+    INSERT INTO conversation_summaries (
+        conversation_id, through_id, user_id, content, oldest_at, model
+    )
+    SELECT conversation_id, max(id), user_id, %s, min(created_at), 'small-model'
+    FROM chat_messages WHERE conversation_id = %s GROUP BY conversation_id, user_id
+"""
 LEFT_TURN = """
     UPDATE conversations
     SET turn_id = %(turn)s, turn_message_id = %(question)s, turn_expires_at = now()
@@ -119,6 +129,7 @@ class Canaries:
         """Fill every field with an old word."""
         for number, chat_id in enumerate(self.conversations):
             await self._exchange(OLD, chat_id, f"{number}")
+            self.database.execute(SUMMARY, [f"{OLD}summary{number}", chat_id])
         await self.rename(self.named, f"{OLD}name")
         await self._fail()
         self._leave_behind()

@@ -589,7 +589,7 @@ export interface components {
         /** @description A line of the export: a row of the database, with its columns beside `type`. */
         ExportRow: {
             /** @enum {string} */
-            type: "user" | "quota" | "known_network" | "conversation" | "message" | "task" | "tool_run" | "stream_batch" | "finished_stream" | "file" | "file_bytes";
+            type: "user" | "quota" | "known_network" | "conversation" | "message" | "task" | "tool_run" | "stream_batch" | "finished_stream" | "summary" | "file" | "file_bytes";
         } & {
             [key: string]: unknown;
         };

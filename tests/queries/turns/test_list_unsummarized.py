@@ -1,0 +1,82 @@
+"""list_unsummarized."""
+
+from datetime import timedelta
+
+import pytest
+
+from lib.turns.summaries import PastMessage
+from tests.support.steps.rows import Rows
+from tests.support.steps.summaries import Summaries
+from tests.support.steps.turns import NOON, Turns
+
+
+@pytest.fixture
+async def summaries(turns: Turns, rows: Rows) -> Summaries:
+    """Return the summaries of a conversation with four questions and their answers."""
+    for number in range(1, 5):
+        await turns.exchange(number)
+    return Summaries(turns, rows)
+
+
+def _texts(messages: list[PastMessage]) -> list[str]:
+    return [message.content for message in messages]
+
+
+async def test_the_current_messages_from_the_known_summary_on_are_listed_oldest_first(
+    summaries: Summaries, turns: Turns, rows: Rows
+) -> None:
+    known_id = summaries.id_of("Answer 1")
+    rows.run(
+        "INSERT INTO chat_messages (conversation_id, role, content) VALUES (%s, 'system', 'Hm.')",
+        turns.conversation_id,
+    )
+    edited = await turns.begin("New 4", message_id="question-4")
+    await turns.finish(edited, "Answer to it", answer_message_id="answer-9")
+
+    listed = await summaries.unsummarized("Answer to it", known_id=known_id)
+
+    assert _texts(listed) == [
+        "Question 2", "Answer 2", "Question 3", "Answer 3", "New 4", "Answer to it",
+    ]  # fmt: skip
+    assert [message.role for message in listed] == ["user", "assistant"] * 3
+
+
+async def test_no_more_messages_and_characters_are_listed_than_wanted(
+    summaries: Summaries,
+) -> None:
+    listed = await summaries.unsummarized("Answer 4", max_messages=3, max_chars=8)
+
+    assert _texts(listed) == ["Question", "Answer 1", "Question"]
+
+
+async def test_tool_calls_and_names_of_files_are_listed_and_a_refused_question_is_not(
+    summaries: Summaries, rows: Rows
+) -> None:
+    rows.run("""UPDATE chat_messages SET tool_calls = '[{"name": "add_task"}]'
+                WHERE content = 'Answer 1'""")
+    rows.run("""UPDATE chat_messages SET files = '[{"filename": "a.txt"}, {}, {"filename": "b"}]'
+                WHERE content = 'Question 1'""")
+    rows.run("UPDATE chat_messages SET refusal = 'refused' WHERE content = 'Question 2'")
+
+    question, answer, *rest = await summaries.unsummarized("Question 3", max_chars=20)
+
+    assert (question.file_names, question.tool_calls) == ("a.txt, b", None)
+    assert (answer.file_names, answer.tool_calls) == (None, '[{"name": "add_task"'[:20])
+    assert _texts(rest) == ["Answer 2", "Question 3"]
+
+
+@pytest.mark.parametrize(("retention_days", "count"), [(29, 0), (30, 2), (0, 2)])
+async def test_expired_messages_are_not_listed(
+    summaries: Summaries, retention_days: int, count: int
+) -> None:
+    now = NOON + timedelta(days=30)
+
+    listed = await summaries.unsummarized("Answer 1", retention_days=retention_days, now=now)
+
+    assert len(listed) == count
+
+
+async def test_another_callers_messages_are_not_listed(summaries: Summaries) -> None:
+    summaries.user_id = "eve"
+
+    assert await summaries.unsummarized("Answer 4") == []
