@@ -30,6 +30,21 @@ class ConversationSummary(Conversation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationDetails(ConversationSummary):
+    """The row of find_conversation_summary.
+
+    Attributes:
+        instructions: what the user wants the model to know or to do in it; None: nothing.
+        summary: the newest one of the messages that have left the window: `content`,
+            `through_message_id` (of the last message that it tells), `created_at`, and `model`,
+            which wrote it; None: there is none.
+    """
+
+    instructions: str | None
+    summary: dict[str, str | None] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FoundConversation(Conversation):
     """A row of search_conversations.
 

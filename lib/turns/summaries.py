@@ -5,15 +5,8 @@ The database decides who makes one (sql/queries/turns/claim_summary.sql), as it 
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
-from lib.conversations.conversation import LOCK_CONVERSATION
-from lib.database.client import Database
-from lib.database.statements import Call, Statement
-from lib.identity.callers import Caller
-from lib.settings import settings
-from lib.turns.finish import cost_call
-from lib.turns.turn import Turn
+from lib.database.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)

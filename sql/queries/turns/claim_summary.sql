@@ -46,22 +46,24 @@ claimed AS (
         clock.now
     FROM conversation
     CROSS JOIN clock
-    WHERE NOT EXISTS (
-        SELECT FROM conversation_summaries AS newer
-        WHERE
-            newer.conversation_id = %(conversation_id)s::uuid
-            AND newer.user_id IS NOT DISTINCT FROM %(user_id)s::text
-            AND newer.through_id > %(known_id)s::bigint
-            AND newer.through_id <= %(through_id)s::bigint
-            AND newer.content IS NOT NULL
-    )
-    ON CONFLICT (conversation_id) WHERE content IS NULL
-    DO UPDATE SET
-        through_id = excluded.through_id,
-        claim_id = excluded.claim_id,
-        claim_expires_at = excluded.claim_expires_at,
-        created_at = excluded.created_at
     WHERE
+        NOT EXISTS (
+            SELECT FROM conversation_summaries AS newer
+            WHERE
+                newer.conversation_id = %(conversation_id)s::uuid
+                AND newer.user_id IS NOT DISTINCT FROM %(user_id)s::text
+                AND newer.through_id > %(known_id)s::bigint
+                AND newer.through_id <= %(through_id)s::bigint
+                AND newer.content IS NOT NULL
+        )
+    ON CONFLICT (conversation_id) WHERE content IS NULL
+    DO UPDATE
+        SET
+            through_id = excluded.through_id,
+            claim_id = excluded.claim_id,
+            claim_expires_at = excluded.claim_expires_at,
+            created_at = excluded.created_at
+        WHERE
         %(takes_over)s::boolean
         OR conversation_summaries.claim_id = excluded.claim_id
         OR conversation_summaries.claim_expires_at <= excluded.created_at

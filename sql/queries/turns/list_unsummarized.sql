@@ -15,7 +15,7 @@
 -- none), created_at. Without system messages, which the model is told for good, and without questions that the provider
 -- has refused.
 -- Index chat_messages_pkey.
-SELECT
+SELECT -- noqa: ST06
     chat_messages.id,
     chat_messages.role,
     left(chat_messages.content, %(max_chars)s::integer) AS content,

@@ -1,12 +1,12 @@
-"""find_summary and export_summaries."""
+"""The summary in find_conversation_summary, and export_summaries."""
 
 import json
 from datetime import timedelta
 
 import pytest
 
+from lib.conversations.changes import FIND_CONVERSATION_SUMMARY
 from lib.conversations.export import EXPORT_SUMMARIES, SummaryRow
-from lib.conversations.summary import FIND_SUMMARY, Summary
 from tests.support.steps.rows import Rows
 from tests.support.steps.summaries import Summaries
 from tests.support.steps.turns import NOON, Turns, act_as
@@ -23,33 +23,29 @@ async def summaries(turns: Turns, rows: Rows) -> Summaries:
 async def test_the_newest_summary_is_found_and_one_that_is_being_made_is_not(
     summaries: Summaries,
 ) -> None:
-    assert await _find(summaries) == []
+    assert await _find(summaries) is None
     await summaries.make("Answer 1", "One")
     await summaries.make("Answer 2", "Two")
     await summaries.claim("Answer 3", known_id=summaries.id_of("Answer 2"))
 
-    assert await _find(summaries) == [Summary("Two", "answer-2", "small-model", NOON)]
+    assert await _find(summaries) == {
+        "content": "Two",
+        "through_message_id": "answer-2",
+        "created_at": "2026-01-01T12:00:00.000000+00:00",
+        "model": "small-model",
+    }
 
 
 @pytest.mark.parametrize(("retention_days", "is_there"), [(29, False), (30, True), (0, True)])
 async def test_a_summary_is_hidden_when_its_oldest_message_expires(
     summaries: Summaries, retention_days: int, *, is_there: bool
 ) -> None:
+    summaries.turns.now = NOON - timedelta(days=1)
     await summaries.make("Answer 1")
-    summaries.turns.now = NOON + timedelta(days=30)
+    summaries.turns.now = NOON + timedelta(days=29)
 
     assert bool(await _find(summaries, retention_days=retention_days)) == is_there
     assert bool(await _export(summaries, retention_days=retention_days)) == is_there
-
-
-@pytest.mark.parametrize("intruder", ["eve", None])
-async def test_another_callers_summary_is_not_found(
-    summaries: Summaries, intruder: str | None
-) -> None:
-    await summaries.make("Answer 1")
-    summaries.user_id = intruder
-
-    assert await _find(summaries) == []
 
 
 async def test_summaries_are_exported_with_every_column_in_batches(summaries: Summaries) -> None:
@@ -73,18 +69,18 @@ async def test_summaries_are_exported_with_every_column_in_batches(summaries: Su
     }  # fmt: skip
 
 
-async def _find(summaries: Summaries, retention_days: int = 0) -> list[Summary]:
+async def _find(summaries: Summaries, retention_days: int = 0) -> dict[str, str | None] | None:
     turns = summaries.turns
-    _, found = await turns.database.run(
-        act_as(summaries.user_id, turns.conversation_id),
-        FIND_SUMMARY(
+    _, [found] = await turns.database.run(
+        act_as("ada", turns.conversation_id),
+        FIND_CONVERSATION_SUMMARY(
             conversation_id=turns.conversation_id,
-            user_id=summaries.user_id,
+            user_id="ada",
             retention_days=retention_days,
             now=turns.now,
         ),
     )
-    return found
+    return found.summary
 
 
 async def _export(summaries: Summaries, **parameters: object) -> list[SummaryRow]:

@@ -113,7 +113,7 @@ class Summaries:
     def stored(self) -> list[str | None]:
         """The texts of all summaries, oldest first; None: it is being made."""
         rows = self.rows.run("SELECT content FROM conversation_summaries ORDER BY through_id")
-        return [content for (content,) in rows]  # type: ignore[misc]
+        return [content for (content,) in rows if content is None or isinstance(content, str)]
 
     @property
     def _conversation(self) -> dict[str, Any]:
