@@ -370,6 +370,8 @@ class Settings:
     anonymous_files: bool = setting(boolean, default=False)
     image_hosts: tuple[str, ...] = setting(image_hosts, ())
     history_messages: int = setting(number(1, 1000), 20)
+    max_prompt_tokens: int = setting(number(0, 10_000_000), 100_000)
+    summaries: Literal["on", "off"] = setting(choice("on", "off"), "on")
     max_conversation_messages: int = setting(number(2, 100_000), 1000)
     messages_per_minute: int = setting(number(0, 1_000_000), 20)
     messages_per_day: int = setting(number(0, 1_000_000), 500)

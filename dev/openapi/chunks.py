@@ -97,6 +97,18 @@ CHUNKS: dict[str, tuple[str, dict[str, Schema]]] = {
             "transient": {"type": "boolean", "const": True},
         },
     ),
+    "data-summary": (
+        "From this answer on the model gets a summary of the earlier messages, which "
+        "`GET /api/conversations?id=` has; this is no part of the message.",
+        {
+            "data": _object(
+                "The conversation, and when the summary was made.",
+                id=ID,
+                created_at={"type": "string", "format": "date-time"},
+            ),
+            "transient": {"type": "boolean", "const": True},
+        },
+    ),
     "finish-step": ("A step is over.", {}),
     "finish": (
         "The answer is over, and stored.",
@@ -112,7 +124,7 @@ CHUNKS: dict[str, tuple[str, dict[str, Schema]]] = {
 DATA_CHUNK = _object(
     "Something that a tool shows on the page. With an `id`, it takes the place of the part of the "
     "same type and id.",
-    type={"type": "string", "pattern": "^data-(?!conversation$)[a-z0-9-]{1,64}$"},
+    type={"type": "string", "pattern": "^data-(?!conversation$|summary$)[a-z0-9-]{1,64}$"},
     data={},
     **{"id?": TEXT},
 )

@@ -4,7 +4,7 @@ Imported with the first message, because it imports `lib.model` and with it `ope
 """
 
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -16,12 +16,13 @@ from lib.answers._hosted.calls import HostedCalls
 from lib.answers._hosted.sources import Sources
 from lib.answers._prompt import prompt_messages
 from lib.answers._states import provider_state
+from lib.answers._summary import fitting, is_too_long, make_room
 from lib.answers._tools.calls import MAX_ARGUMENTS_CHARS, CallAssembler
 from lib.answers._tools.runs import ToolRuns
 from lib.answers.answer import Answer, AnswerCutError, CutReason
 from lib.conversations.message import FinishReason, Message
 from lib.conversations.parts import ToolCall
-from lib.conversations.steps import stored_steps
+from lib.conversations.steps import Step, stored_steps
 from lib.database.client import Database
 from lib.model.client import stream_answer
 from lib.model.cost import Spending
@@ -41,7 +42,14 @@ from lib.model.request import (
     ToolDefinition,
     with_instruction,
 )
-from lib.problems import AnswerInterrupted, AnswerNotStored, ModelFailed, ModelTimeout, Problem
+from lib.problems import (
+    AnswerInterrupted,
+    AnswerNotStored,
+    ConversationTooLong,
+    ModelFailed,
+    ModelTimeout,
+    Problem,
+)
 from lib.runtime.counting import note_first_token
 from lib.settings import settings
 from lib.texts import ObjectText
@@ -50,6 +58,8 @@ from lib.turns.finish import MAX_INTEGER
 
 # Why an answer may have ended while its model had only thought, and is an answer all the same.
 CUT_REASONS: frozenset[FinishReason | None] = frozenset({"length", "timeout", "aborted"})
+# Where a conversation is too long, so much of it stays before the question: at first, and then.
+SHARES = (0.5, 0.0)
 TOO_MANY_STEPS = "Not run: this answer has taken as many steps as it may."
 
 
@@ -158,6 +168,7 @@ class _Steps:
         self, database: Database, answer: Answer, files: KeptFiles, spending: Spending
     ) -> None:
         """Take the answer, the database of its tools, and what gets its files and its cost."""
+        self._database = database
         self._answer = answer
         self._spending = spending
         self._parts = answer.parts
@@ -168,6 +179,8 @@ class _Steps:
         self._files = MadeFiles(answer.parts, files)
         self._reply = Reply()
         self._tokens = _Tokens()
+        # The last request has got a piece of its reply.
+        self._has_read = False
         self._shown_outcomes = set[str]()
         if earlier_step := self._runs.earlier_step():
             self._parts.add_step(earlier_step)
@@ -263,24 +276,13 @@ class _Steps:
     async def _take_step(self, *, is_first: bool, is_last: bool) -> list[ToolCall]:
         """Ask the model once, and return the tools that it calls."""
         turn, request = self._answer.turn, self._answer.request
-        messages = prompt_messages(turn.messages, request.style, self._parts.steps, turn.answer)
+        earlier_steps = [*self._parts.steps]
         step = self._parts.begin_step()
         # Do not force the tool on a retry; the first attempt has already run it.
         is_forced = is_first and not turn.tool_runs
         forced = tools().get(request.tool_choice or "") if is_forced else None
         try:
-            if forced is None:
-                # In the last step a call would not run, so the model must answer.
-                model_request = ModelRequest(
-                    settings().openai_model,
-                    messages,
-                    self._tools(),
-                    may_call=not is_last,
-                    web_search=settings().openai_web_search == "on",
-                )
-                await self._read_reply(model_request)
-            else:
-                await self._force_call(messages, forced)
+            await self._ask_with_room(earlier_steps, forced, is_last=is_last)
         finally:
             self._tokens.add(self._reply)
             self._sources.end_reply()
@@ -292,6 +294,56 @@ class _Steps:
             raise ModelFailed
         return calls
 
+    async def _ask_with_room(
+        self, earlier_steps: list[Step], forced: Tool | None, *, is_last: bool
+    ) -> None:
+        """Ask the model; where the conversation is too long for it, after a summary.
+
+        At first the older half of the messages goes into the summary, then all before the question.
+        Where there is no summary, the oldest messages are left out of the request.
+        """
+        answer = self._answer
+        if settings().summaries == "off":
+            answer.messages = fitting(answer.messages)
+        elif is_too_long(answer.messages, answer.past):
+            await make_room(self._database, answer, SHARES[0], self._spending)
+        if settings().summaries == "on":
+            for share in SHARES:
+                if not answer.has_past:
+                    break
+                with suppress(ConversationTooLong):
+                    await self._ask(earlier_steps, forced, is_last=is_last, may_shorten=False)
+                    return
+                if self._has_read:
+                    raise ConversationTooLong
+                await make_room(self._database, answer, share, self._spending)
+        await self._ask(earlier_steps, forced, is_last=is_last, may_shorten=True)
+
+    async def _ask(
+        self, earlier_steps: list[Step], forced: Tool | None, *, is_last: bool, may_shorten: bool
+    ) -> None:
+        turn, request = self._answer.turn, self._answer.request
+        messages = prompt_messages(
+            self._answer.messages,
+            request.style,
+            earlier_steps,
+            turn.answer,
+            summary=self._answer.past.summary,
+        )
+        if forced is not None:
+            await self._force_call(messages, forced, may_shorten=may_shorten)
+            return
+        # In the last step a call would not run, so the model must answer.
+        model_request = ModelRequest(
+            settings().openai_model,
+            messages,
+            self._tools(),
+            may_call=not is_last,
+            web_search=settings().openai_web_search == "on",
+            may_shorten=may_shorten,
+        )
+        await self._read_reply(model_request)
+
     def _is_cut_thought(self) -> bool:
         """Tell whether the reply is a thought alone that came to the limit of its length."""
         return self._parts.has_thought and self._reply.finish_reason == "length"
@@ -302,7 +354,9 @@ class _Steps:
             return ()
         return tuple(_definition(tool) for tool in tools().values())
 
-    async def _force_call(self, messages: tuple[PromptMessage, ...], forced: Tool) -> None:
+    async def _force_call(
+        self, messages: tuple[PromptMessage, ...], forced: Tool, *, may_shorten: bool
+    ) -> None:
         """Have the model call one tool.
 
         Some providers do not know tool_choice, or ignore it (llama.cpp with some models). The model
@@ -310,7 +364,11 @@ class _Steps:
         """
         definition = _definition(forced)
         request = ModelRequest(
-            settings().openai_model, messages, (definition,), forced_tool=forced.name
+            settings().openai_model,
+            messages,
+            (definition,),
+            forced_tool=forced.name,
+            may_shorten=may_shorten,
         )
         await self._read_reply(request, drops_text=True)
         if self._calls:
@@ -344,11 +402,12 @@ class _Steps:
         With `drops_text` the reading ends at the first text before a call: the model does not obey.
         """
         asked_at = time.monotonic()
-        self._reply = Reply()
+        self._reply, self._has_read = Reply(), False
         parts, thoughts = self._parts, list[str]()
         has_text, is_first_piece = False, not self._answer.has_begun
         async with aclosing(stream_answer(request, self._reply, self._spending)) as stream:
             async for piece in stream:
+                self._has_read = True
                 if is_first_piece:
                     note_first_token(time.monotonic() - asked_at)
                     is_first_piece = False

@@ -10,10 +10,17 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from lib.answers._analysis import begin_analysis, end_analysis, finish_analysis, with_analysis
+from lib.answers._analysis import (
+    begin_analysis,
+    cancel_analyses,
+    end_analysis,
+    finish_analysis,
+    with_analysis,
+)
 from lib.answers._ask import ModelAnswer, ask_model
 from lib.answers._batches import BatchedStream, storing_batches
 from lib.answers._files.kept import KeptFiles
+from lib.answers._summary import begin_summary, cancel_summaries, finish_summary
 from lib.answers._title import requesting_title, wait_for_title
 from lib.answers.answer import Answer, running_answers
 from lib.conversations.message import Message
@@ -69,7 +76,7 @@ async def make_answer(database: Database, answer: Answer, deadline: Deadline) ->
             else:
                 await end_analysis(analysis)
             message = with_analysis(model_answer.message, analysis)
-            unstored = _unstored_parts(stream, message, title, model_answer.failure)
+            unstored = _unstored_parts(stream, answer, message, title, model_answer.failure)
             with spending.storing() as cost:
                 rest = cost.beyond(message.prompt_tokens, message.completion_tokens)
                 marks = _marks(model_answer, rest)
@@ -97,8 +104,16 @@ async def make_answer(database: Database, answer: Answer, deadline: Deadline) ->
             answer.fail(Problem())
             with suppress(Exception):
                 await _release(database, answer.turn, spending)
+        summary = begin_summary(database, answer, deadline.cut_at, spending)
         await finish_analysis(database, answer, analysis, deadline.cut_at, spending)
+        await finish_summary(summary)
         await _store_rest(database, answer.turn, spending)
+
+
+def cancel_work_beside() -> None:
+    """Cancel what no answer of this process needs to end well: it would delay the process's end."""
+    cancel_analyses()
+    cancel_summaries()
 
 
 def _marks(model_answer: ModelAnswer, cost: Cost) -> QuestionMarks:
@@ -180,12 +195,17 @@ async def _ask_with_title(
 
 
 def _unstored_parts(
-    stream: BatchedStream, message: Message, title: str | None, failure: Problem | None
+    stream: BatchedStream,
+    answer: Answer,
+    message: Message,
+    title: str | None,
+    failure: Problem | None,
 ) -> UnstoredParts:
     """Return the parts of an answer's stream that are stored with the answer.
 
     Args:
         stream: the stream, which also tells how many parts are stored already.
+        answer: the answer in the making.
         message: the answer to store.
         title: the model's title for the conversation; None: there is none.
         failure: the problem that ended the answer; None: it ended well.
@@ -194,8 +214,17 @@ def _unstored_parts(
     if title is not None and failure is None:
         title_parts = ui_stream.conversation(message.conversation_id, title)
     end = ui_stream.finish(message) if failure is None else ui_stream.error(failure.detail)
-    last_parts = end + ui_stream.DONE
+    last_parts = _summary_part(answer) + end + ui_stream.DONE
     return UnstoredParts(stream.stored_parts, stream.unstored(), title_parts, last_parts)
+
+
+def _summary_part(answer: Answer) -> bytes:
+    """Return the part that tells of a summary, if this is the first answer with it."""
+    told_at = answer.past.summarized_at
+    answers = (each.created_at for each in answer.messages if each.role == "assistant")
+    if told_at is None or any(told_at < created_at for created_at in answers):
+        return b""
+    return ui_stream.summary(answer.turn.conversation_id, told_at)
 
 
 async def _finish(

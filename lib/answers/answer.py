@@ -57,6 +57,8 @@ class Answer:
 
     Attributes:
         turn: the turn that the answer is made in.
+        messages: those that the model gets: the turn's, or fewer if they are too long for it.
+        past: what stands before them.
         request: the request that it answers.
         message_id: the answer's id, as clients see it.
         stream: the parts of the answer.
@@ -68,6 +70,8 @@ class Answer:
     def __init__(self, turn: Turn, request: ChatRequest) -> None:
         """Prepare an answer; its stream has no parts yet."""
         self.turn = turn
+        self.messages = turn.messages
+        self.past = turn.past
         self.request = request
         self.message_id = str(uuid4())
         self.stream = Stream()
@@ -86,6 +90,16 @@ class Answer:
     def state(self) -> AnswerState:
         """The state, which changes as drawn above."""
         return self._final_state or ("streaming" if self.stream.parts else "preparing")
+
+    @property
+    def has_past(self) -> bool:
+        """Messages of the conversation before the question are told."""
+        return sum(message.role != "system" for message in self.messages) > 1
+
+    @property
+    def cut_reason(self) -> CutReason | None:
+        """Why the answer was cut, or would have been if it were not over; None: it was not."""
+        return self._cut_reason
 
     @property
     def has_begun(self) -> bool:

@@ -45,9 +45,9 @@ async def interrupt_answers() -> None:
     for answer in _tasks.values():
         answer.cut("interrupted")
     if has_loaded(answer_maker):
-        from lib.answers._analysis import cancel_analyses
+        from lib.answers._make import cancel_work_beside
 
-        cancel_analyses()
+        cancel_work_beside()
     if _tasks:
         await asyncio.wait(_tasks)
 

@@ -74,7 +74,8 @@ async def stream_answer(
         ModelTimeout: when there is no connection in time, or MODEL_SILENCE_SECONDS of silence.
         AnswerWithheld: when a content filter lets nothing through.
         FileRefused: when the model cannot read a file of the question.
-        ConversationTooLong: when the question is too long for the model, even alone.
+        ConversationTooLong: when the question is too long for the model, even alone; or the request
+            is, and may not be shortened.
         ModelFailed: on any other failure; also when the stream is cut, garbled or failed midway, or
             has no answer.
     """

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 # Why the model is asked.
-Purpose = Literal["answer", "title", "analysis"]
+Purpose = Literal["answer", "title", "analysis", "summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +142,7 @@ class ModelRequest:
         schema: the form of the answer; None: text.
         web_search: the provider may search the web for the answer.
         purpose: why the model is asked.
+        may_shorten: leave out the oldest messages where the request is too long, rather than fail.
     """
 
     model: str
@@ -152,10 +153,11 @@ class ModelRequest:
     schema: AnswerSchema | None = None
     web_search: bool = False
     purpose: Purpose = "answer"
+    may_shorten: bool = True
 
     @property
     def is_minor(self) -> bool:
-        """Whether it is for a title or an analysis, which are worth the least effort only."""
+        """Whether it is for no answer: titles and the like are worth the least effort only."""
         return self.purpose != "answer"
 
     @property

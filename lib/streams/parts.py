@@ -9,6 +9,7 @@ Source: AI SDK, "Stream Protocols"; checked against ai 5.0.277, 6.0.326 and 7.0.
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, assert_never
 from uuid import UUID
@@ -182,6 +183,16 @@ def conversation(conversation_id: object, title: str) -> bytes:
     """
     data = {"id": conversation_id, "title": title}
     return part({"type": "data-conversation", "data": data, "transient": True})
+
+
+def summary(conversation_id: object, summarized_at: datetime) -> bytes:
+    """Tell that the model gets a summary of the earlier messages from this answer on.
+
+    The part is transient, as that of a new title. GET /api/conversations?id= has the summary.
+    """
+    # In UTC, because the database's role may have another time zone.
+    data = {"id": conversation_id, "created_at": summarized_at.astimezone(UTC).isoformat()}
+    return part({"type": "data-summary", "data": data, "transient": True})
 
 
 def finish(answer: Message) -> bytes:

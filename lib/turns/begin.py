@@ -34,7 +34,15 @@ from lib.settings import settings
 from lib.texts import json_text, jsonb
 from lib.turns.quota import Quota, Refusal, Subject, subjects_of
 from lib.turns.tool_runs import ToolRun
-from lib.turns.turn import Turn, TurnLapsedError, TurnVerdict, lease_seconds
+from lib.turns.turn import (
+    NO_PAST,
+    Past,
+    Turn,
+    TurnLapsedError,
+    TurnVerdict,
+    WindowMessage,
+    lease_seconds,
+)
 
 if TYPE_CHECKING:
     from lib.turns.request import ChatRequest
@@ -99,9 +107,9 @@ class Decision:
 
 
 BEGIN_TURN = Statement("turns/begin_turn", Decision, is_entrance=True)
-LIST_TURN_MESSAGES = Statement("turns/list_turn_messages", Message)
+LIST_TURN_MESSAGES = Statement("turns/list_turn_messages", WindowMessage)
 # The decision, and the messages up to the question and its answer.
-type DecisionStep = tuple[Decision, list[Message]]
+type DecisionStep = tuple[Decision, list[WindowMessage]]
 
 
 async def begin_turn(
@@ -239,7 +247,7 @@ class _Attempt:
         self,
         verdict: TurnVerdict,
         decision: Decision,
-        messages: list[Message],
+        messages: list[WindowMessage],
     ) -> Turn:
         """Return the turn that a decision gives to this attempt."""
         question = next(message for message in reversed(messages) if message.role == "user")
@@ -261,6 +269,7 @@ class _Attempt:
             model=decision.model,
             instructions=decision.instructions,
             user_instructions=decision.user_instructions,
+            past=_past_of(messages),
         )
 
     def _begin_call(self) -> Call[Decision]:
@@ -309,14 +318,46 @@ class _Attempt:
             return []
         return [store_call(self.owner, message_id, files, self.turn_id)]
 
-    def _messages_call(self) -> Call[Message]:
-        return LIST_TURN_MESSAGES(
-            conversation_id=self.conversation_id,
-            user_id=self.caller.user_id,
-            turn_id=self.turn_id,
-            message_id=self.request.message_id,
-            history_messages=settings().history_messages,
-            **told_limits(settings().max_prompt_images),
-            retention_days=settings().retention_days,
-            now=None,
+    def _messages_call(self) -> Call[WindowMessage]:
+        return _messages_call(
+            self.caller, self.conversation_id, self.turn_id, self.request.message_id
         )
+
+
+async def read_window(database: Database, turn: Turn) -> tuple[list[Message], Past]:
+    """Read the messages of a turn again, and what stands before them. One round trip.
+
+    Args:
+        database: the database of the turn.
+        turn: the turn, which this attempt holds.
+
+    Raises:
+        Problem: see `Database.run_as`.
+    """
+    reachable = turn.caller.reachable(turn.conversation_id)
+    call = _messages_call(turn.caller, turn.conversation_id, turn.id, turn.question.message_id)
+    messages = await database.run_as(turn.caller, reachable, call)
+    return [message for message in messages if message.id <= turn.question.id], _past_of(messages)
+
+
+def _messages_call(
+    caller: Caller, conversation_id: UUID, turn_id: UUID, message_id: str | None
+) -> Call[WindowMessage]:
+    return LIST_TURN_MESSAGES(
+        conversation_id=conversation_id,
+        user_id=caller.user_id,
+        turn_id=turn_id,
+        message_id=message_id,
+        history_messages=settings().history_messages,
+        **told_limits(settings().max_prompt_images),
+        reads_summary=settings().summaries == "on",
+        retention_days=settings().retention_days,
+        now=None,
+    )
+
+
+def _past_of(messages: Sequence[WindowMessage]) -> Past:
+    first = messages[0] if messages else None
+    if first is None or first.has_gap is None:
+        return NO_PAST
+    return Past(first.summary, first.summary_id or 0, first.summarized_at, first.has_gap)

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -28,6 +29,44 @@ def lease_seconds(deadline: float) -> float:
     return min(LEASE_SECONDS, deadline - time.monotonic())
 
 
+# In the order of the statement's columns, and not frozen: see Message.
+@dataclass(slots=True)
+class WindowMessage(Message):
+    """A row of list_turn_messages: a message, and in the first row what stands before all of them.
+
+    Attributes:
+        summary: see `Past`, like the next three; None in all rows but the first.
+        summary_id: its through_id.
+        summarized_at: likewise.
+        has_gap: likewise.
+    """
+
+    summary: str | None = None
+    summary_id: int | None = None
+    summarized_at: datetime | None = None
+    has_gap: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The part of a conversation that stands before the window.
+
+    Attributes:
+        summary: what its messages say; None: no summary is made.
+        through_id: `chat_messages.id` up to which the summary reaches; 0: there is none.
+        summarized_at: when it was stored; None: there is none.
+        has_gap: some messages are neither in the summary nor in the window.
+    """
+
+    summary: str | None = None
+    through_id: int = 0
+    summarized_at: datetime | None = None
+    has_gap: bool = False
+
+
+NO_PAST = Past()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """A stored question, the conversation up to it, and the attempt that may answer it.
@@ -42,6 +81,7 @@ class Turn:
         title: the conversation's title when the turn began.
         question: the user message.
         messages: the messages up to the question, oldest first, the question last.
+        past: what stands before them.
         answer: the stored answer to the question: the result where the verdict is `answered`, the
             answer to replace where this attempt must answer again; None: there is none.
         quota: the caller's quota after this request; None: this request was not counted.
@@ -71,6 +111,7 @@ class Turn:
     model: str
     instructions: str | None
     user_instructions: str | None
+    past: Past = NO_PAST
 
 
 class TurnLapsedError(Exception):

@@ -266,7 +266,7 @@ def _listed(conversation: str, message_id: str) -> str:
     return f"""
         SELECT list_turn_messages(
             {conversation}, 'user-7', md5('turn')::uuid, '{message_id}', 20, '{{image/png}}', 5, 5,
-            5, 5, 5, 0, NULL
+            5, 5, 5, TRUE, 0, NULL
         )
     """
 
@@ -483,6 +483,7 @@ def test_a_long_conversation_is_not_read_again_for_each_of_its_messages(
 ) -> None:
     with _long_conversation(large, is_analyzed=is_analyzed) as whose:
         named = {"turn_id": uuid4(), "message_id": "long-1000", "history_messages": 20}
+        named |= {"reads_summary": True}
         named |= {"retention_days": 30, "now": None}
         plan = _run(large, LIST_TURN_MESSAGES(**whose, **named, **told_limits(10)))
 

@@ -40,7 +40,7 @@ MAX_SHOWN_PARTS = 100
 MAX_SHOWN_CHARS = 2_097_152
 DATA_NAME = re.compile(r"[a-z0-9-]{1,64}")
 # The stream tells the conversation's new title under this name.
-RESERVED_NAMES = ("conversation",)
+RESERVED_NAMES = ("conversation", "summary")
 MEDIA_TYPE = re.compile(r"[a-z0-9]+/[a-z0-9][a-z0-9.+-]{0,99}")
 
 

@@ -9,6 +9,7 @@ from lib.model._refusals.refusal import Refusal
 from lib.model._refusals.requests import chars_of, shortened, with_plain_schemas
 from lib.model._refusals.table import AGAIN, SHORTER, Body, Cure, cures_of
 from lib.model.request import ModelRequest
+from lib.problems import ConversationTooLong
 from lib.runtime.log import log
 from lib.settings import settings
 
@@ -42,7 +43,12 @@ class CuredRequest:
     """A request with the changes that its provider needs, as far as they are known."""
 
     def __init__(self, request: ModelRequest, dialect: Dialect) -> None:
-        """Take a request, and begin with the cures that have helped before."""
+        """Take a request, and begin with the cures that have helped before.
+
+        Raises:
+            ConversationTooLong: when the request may not be shortened, and the provider has refused
+                one as long before.
+        """
         self._asked = with_plain_schemas(request)
         self._dialect = dialect
         self._experience = experience_with(request.model, settings().openai_base_url, dialect)
@@ -55,6 +61,8 @@ class CuredRequest:
         self._refused_chars: int | None = None
         known = self._experience.refused_chars
         if known is not None and chars_of(request := self.request) >= known:
+            if not self._asked.may_shorten:
+                raise ConversationTooLong
             self._max_chars = _half(request, known)
 
     @property
@@ -102,8 +110,11 @@ class CuredRequest:
                 log("model_request_cured", model=self._asked.model, cure=cure.name)
                 self._experience.cures.append(cure)
         if self._refused_chars is not None:
-            known = self._experience.refused_chars
-            self._experience.refused_chars = min(self._refused_chars, known or self._refused_chars)
+            self._note_length(self._refused_chars)
+
+    def _note_length(self, refused_chars: int) -> None:
+        known = self._experience.refused_chars
+        self._experience.refused_chars = min(refused_chars, known or refused_chars)
 
     def _undo_useless_cure(self, refusal: Refusal) -> None:
         if self._last is not None and refusal.resembles(self._last[0]):
@@ -112,6 +123,9 @@ class CuredRequest:
 
     def _shorten(self, request: ModelRequest) -> bool:
         self._refused_chars = chars_of(request)
+        if not self._asked.may_shorten:
+            self._note_length(self._refused_chars)
+            return False
         is_halved = self._halvings < MAX_HALVINGS
         self._max_chars = _half(request, self._refused_chars) if is_halved else 0
         self._halvings += 1

@@ -143,7 +143,7 @@ def problem_of_refusal(refusal: Refusal, request: ModelRequest) -> ModelFailed:
     if has_file and any(map(refusal.says, (NO_IMAGES, NO_DOCUMENTS, BAD_FILE))):
         return FileRefused()
     if is_too_long(refusal):
-        return FileRefused() if has_file else ConversationTooLong()
+        return FileRefused() if has_file and request.may_shorten else ConversationTooLong()
     if has_file and refusal.status in ABOUT_REQUEST and refusal.says(ABOUT_FILE):
         return FileRefused()
     return _passing_problem(refusal) or ModelRefused()

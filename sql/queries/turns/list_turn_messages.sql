@@ -1,5 +1,6 @@
 -- list_turn_messages :many
--- List the messages that a turn reads, oldest first, with the columns of read_history and provider_state.
+-- List the messages that a turn reads, oldest first, with the columns of read_history and provider_state, and the summary
+-- of the messages before them.
 --
 -- The function lists them, in their order. `*`, because it names its columns: see read_history.
 -- Parameters, result and indexes: sql/functions/list_turn_messages.sql.
@@ -17,6 +18,7 @@ FROM
         max_text_bytes => %(max_text_bytes)s::bigint,
         max_text_end => %(max_text_end)s::integer,
         max_beginning_end => %(max_beginning_end)s::integer,
+        reads_summary => %(reads_summary)s::boolean,
         retention_days => %(retention_days)s::integer,
         now => %(now)s::timestamptz
     ) AS listed (id, conversation_id, message_id);

@@ -6,7 +6,7 @@
 --   user_id          text  the caller; null: anonymous
 --   claim_id         uuid  token of this attempt
 --
--- Returns 0 or 1 row: through_id. 0: the attempt holds no claim.
+-- Returns 0 or 1 row: through_id, created_at. 0: the attempt holds no claim.
 -- Index uq_conversation_summaries_claim.
 DELETE FROM conversation_summaries
 WHERE
@@ -14,4 +14,4 @@ WHERE
     AND conversation_summaries.user_id IS NOT DISTINCT FROM %(user_id)s::text
     AND conversation_summaries.content IS NULL
     AND conversation_summaries.claim_id = %(claim_id)s::uuid
-RETURNING conversation_summaries.through_id;
+RETURNING conversation_summaries.through_id, conversation_summaries.created_at;

@@ -8,20 +8,32 @@
 --   conversation_id  uuid         the conversation
 --   user_id          text         the caller; null: anonymous
 --   claim_id         uuid         token of this attempt
+--   known_id         bigint       through_id of the summary that this one goes on from; 0: there is none
 --   through_id       bigint       chat_messages.id of the last message that the summary tells
 --   content          text         the summary
---   oldest_at        timestamptz  created_at of the oldest message that it was made of
+--   oldest_at        timestamptz  created_at of the oldest message that it was made of, but for those of the earlier one
 --   model            text         name of the model that wrote it
 --   now              timestamptz  the time; null: the database's clock
 --
--- Returns 0 or 1 row: through_id. 0: the claim is another attempt's by now, or one of the messages was replaced or
+-- Returns 0 or 1 row: through_id, created_at. 0: the claim is another attempt's by now, or one of the messages was replaced or
 -- deleted.
--- Index uq_conversation_summaries_claim.
+-- Index uq_conversation_summaries_claim, conversation_summaries_pkey.
 UPDATE conversation_summaries
 SET
     through_id = %(through_id)s::bigint,
     content = %(content)s::text,
-    oldest_at = %(oldest_at)s::timestamptz,
+    -- least() ignores NULL. An earlier summary that is gone has taken this claim with it.
+    oldest_at = least(
+        %(oldest_at)s::timestamptz,
+        (
+            SELECT earlier.oldest_at
+            FROM conversation_summaries AS earlier
+            WHERE
+                earlier.conversation_id = %(conversation_id)s::uuid
+                AND earlier.user_id IS NOT DISTINCT FROM %(user_id)s::text
+                AND earlier.through_id = %(known_id)s::bigint
+        )
+    ),
     model = %(model)s::text,
     claim_id = NULL,
     claim_expires_at = NULL,
@@ -31,4 +43,4 @@ WHERE
     AND conversation_summaries.user_id IS NOT DISTINCT FROM %(user_id)s::text
     AND conversation_summaries.content IS NULL
     AND conversation_summaries.claim_id = %(claim_id)s::uuid
-RETURNING conversation_summaries.through_id;
+RETURNING conversation_summaries.through_id, conversation_summaries.created_at;

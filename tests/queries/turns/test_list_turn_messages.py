@@ -134,6 +134,7 @@ async def _read(turns: Turns, **parameters: Any) -> list[str]:
         "turn_id": uuid4(),
         "history_messages": 20,
         **told_limits(10),
+        "reads_summary": True,
         "retention_days": 0,
         "now": turns.now,
     }

@@ -63,12 +63,18 @@ class Summaries:
         return claims[0] if claims else None
 
     async def store(
-        self, through: str, content: str = "A summary", *, token: UUID | None = None
+        self,
+        through: str,
+        content: str = "A summary",
+        *,
+        known_id: int = 0,
+        token: UUID | None = None,
     ) -> bool:
         """Store the summary of a claim; return whether it was stored."""
         call = STORE_SUMMARY(
             **self._conversation,
             claim_id=token or self.token,
+            known_id=known_id,
             through_id=self.id_of(through),
             content=content,
             oldest_at=self.turns.now,
@@ -96,7 +102,7 @@ class Summaries:
         claim = await self.claim(through, known_id=known_id)
         assert claim is not None
         assert claim.is_claimed
-        assert await self.store(through, content)
+        assert await self.store(through, content, known_id=known_id)
 
     async def unsummarized(self, through: str, **parameters: object) -> list[PastMessage]:
         """Return the messages of a summary through a message."""

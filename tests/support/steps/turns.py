@@ -17,6 +17,7 @@ from lib.settings import read_settings
 from lib.turns.begin import BEGIN_TURN, LIST_TURN_MESSAGES, Verdict
 from lib.turns.finish import FINISH_TURN, QuestionMarks, StoredAnswer, release_calls
 from lib.turns.quota import Quota, Subject
+from lib.turns.turn import WindowMessage
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE_SECONDS = 60.0
@@ -74,7 +75,7 @@ class Begun:
     quota: Quota | None
     may_ask_title: bool
     title: str | None
-    messages: list[Message]
+    messages: list[WindowMessage]
     turn_id: UUID
     message_id: str | None
     conversation_id: UUID
@@ -184,6 +185,7 @@ class Turns:
                 message_id=message_id,
                 history_messages=20,
                 **told_limits(10),
+                reads_summary=True,
                 **{name: begin[name] for name in retention},
             ),
         )
