@@ -304,12 +304,18 @@ class _Steps:
     async def _force_call(self, messages: tuple[PromptMessage, ...], forced: Tool) -> None:
         """Have the model call one tool.
 
+        The request has all tools all the same: providers' caches have them before the messages.
+
         Some providers do not know tool_choice, or ignore it (llama.cpp with some models). The model
         then writes the call's arguments as its answer, by JSON schema.
         """
         definition = _definition(forced)
         request = ModelRequest(
-            settings().openai_model, messages, (definition,), forced_tool=forced.name
+            settings().openai_model,
+            messages,
+            self._tools() or (definition,),
+            forced_tool=forced.name,
+            web_search=settings().openai_web_search == "on",
         )
         await self._read_reply(request, drops_text=True)
         if self._calls:
@@ -340,7 +346,8 @@ class _Steps:
     ) -> None:
         """Read one reply of the model, and write its parts to the stream as they come.
 
-        With `drops_text` the reading ends at the first text before a call: the model does not obey.
+        With `drops_text` the reading ends at the first text before a call, and so it does at a call
+        of another tool than the one that the request forces: the model does not obey.
         """
         asked_at = time.monotonic()
         self._reply = Reply()
@@ -351,6 +358,8 @@ class _Steps:
                 if is_first_piece:
                     note_first_token(time.monotonic() - asked_at)
                     is_first_piece = False
+                if isinstance(piece, CallPiece) and _is_of_another(piece, request.forced_tool):
+                    break
                 if isinstance(piece, ReasoningPiece):
                     thoughts.append(piece.text)
                     parts.add_reasoning(piece.text)
@@ -385,6 +394,11 @@ class _Steps:
             self._hosted_calls.add(piece)
         elif not drops_sources:
             self._sources.add(piece)
+
+
+def _is_of_another(piece: CallPiece, forced_tool: str | None) -> bool:
+    """Tell whether a piece names another tool than the forced one; it may have half of the name."""
+    return forced_tool is not None and not (piece.name in forced_tool or forced_tool in piece.name)
 
 
 @cache

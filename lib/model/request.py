@@ -1,6 +1,6 @@
 """A request to a model, in the words of neither dialect of the API."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 # Why the model is asked.
@@ -168,9 +168,13 @@ class ModelRequest:
 def with_instruction(
     messages: tuple[PromptMessage, ...], instruction: str
 ) -> tuple[PromptMessage, ...]:
-    """Return messages with one more instruction, which stays at the beginning."""
-    match messages:
-        case (SystemMessage(text), *others):
-            return (SystemMessage(f"{text}\n\n{instruction}"), *others)
-        case _:
-            return (SystemMessage(instruction), *messages)
+    """Return messages with one more instruction, at the end of the last message of the user.
+
+    So the request begins with the same bytes as without it, which providers' caches have.
+    """
+    for place in reversed(range(len(messages))):
+        question = messages[place]
+        if isinstance(question, UserMessage):
+            changed = replace(question, content=(*question.content, instruction))
+            return (*messages[:place], changed, *messages[place + 1 :])
+    return (*messages, UserMessage((instruction,)))
