@@ -17,7 +17,7 @@ from lib.conversations.message import Message
 from lib.conversations.parts import Data, File, Text, ToolCall
 from lib.conversations.steps import SEPARATOR, Step
 from lib.conversations.user_parts import page_data
-from lib.files.kinds import SEEN_TYPES
+from lib.files.kinds import SEEN_TYPES, unread_kind
 from lib.files.limits import BEGINNING_CHARS, MAX_MESSAGE_BYTES, MAX_TEXT_CHARS, text_end
 from lib.model.request import (
     AssistantMessage,
@@ -26,6 +26,7 @@ from lib.model.request import (
     SystemMessage,
     UserMessage,
 )
+from lib.models import Model
 from lib.settings import settings
 from lib.turns.request import Style
 
@@ -63,7 +64,12 @@ def system_prompt(style: Style) -> str:
 
 
 def prompt_messages(
-    messages: list[Message], style: Style, steps: list[Step], replaced: Message | None = None
+    messages: list[Message],
+    style: Style,
+    steps: list[Step],
+    replaced: Message | None = None,
+    *,
+    model: Model,
 ) -> tuple[PromptMessage, ...]:
     """Return a conversation as a prompt, in an order that every provider takes.
 
@@ -88,6 +94,7 @@ def prompt_messages(
         steps: the steps that the answer has taken already.
         replaced: the earlier answer to the same question, which this one replaces; None: there is
             none.
+        model: the model to ask, which gets back its own state.
     """
     instructions = [message.content for message in messages if message.role == "system"]
     prompt = _Prompt([system_prompt(style), *instructions])
@@ -102,10 +109,11 @@ def prompt_messages(
         if message is messages[-1] and replaced is not None:
             remark += _remark(replaced)
         if message.role == "user":
-            prompt.add_user(_content(message, remark, has_files=place >= first_with_files))
+            kinds = model.files if place >= first_with_files else None
+            prompt.add_user(_content(message, remark, kinds))
             remark = ""
         elif message.role == "assistant":
-            for step in steps_with_states(message):
+            for step in steps_with_states(message, model):
                 prompt.add_step(step)
             if message.finish_reason != "content_filter":
                 prompt.settle()
@@ -232,9 +240,16 @@ def _weight(message: Message) -> Weight:
     )
 
 
-def _content(message: Message, remark: str, *, has_files: bool) -> tuple[Told, ...]:
+def _content(message: Message, remark: str, kinds: tuple[str, ...] | None) -> tuple[Told, ...]:
+    """Return what a user's message tells.
+
+    Args:
+        message: the message.
+        remark: what stands before its text.
+        kinds: the kinds of files that are sent whole, as `Model.files` has them; None: no file is.
+    """
     text = remark + message.content
-    files = _told(message.files, has_files=has_files) if message.files else ()
+    files = _told(message.files, kinds) if message.files else ()
     return (*_page_data(message), *([text] if text.strip() else []), *files)
 
 
@@ -253,17 +268,17 @@ def _present(data: Data) -> dict[str, Any]:
     return {name: value for name, value in named.items() if name != "id" or value is not None}
 
 
-def _told(files: list[dict[str, Any]], *, has_files: bool) -> Iterator[Told]:
+def _told(files: list[dict[str, Any]], kinds: tuple[str, ...] | None) -> Iterator[Told]:
     """Yield the files of a message, whole or by their beginnings."""
     texts = [_size(file) for file in files if _is_text(file) and "url" in file]
     limits = iter(shares(texts, MAX_TEXT_CHARS))
     for file in files:
         media_type, filename = file["mediaType"], file.get("filename")
         if _is_text(file) and "url" in file:
-            limit = next(limits) if has_files else BEGINNING_CHARS
+            limit = next(limits) if kinds is not None else BEGINNING_CHARS
             data = _beginning(file, text_end(limit))
             yield told_text(filename, data, _size(file), limit)
-        elif has_files and "url" in file:
+        elif kinds is not None and "url" in file and unread_kind(kinds, [file]) is None:
             yield told_whole(media_type, filename, file["url"])
         else:
             yield told_by_name(media_type, filename)

@@ -85,6 +85,8 @@ class Options(BaseModel, defer_build=True):
 
     Attributes:
         persona: a name of PERSONAS, whose instruction the model gets.
+        model: name of the model to answer, one of MODELS.
+        reasoning_effort: how much it is to think: a word that its entry allows.
         tool_choice: the tool that the model must call first; for users.
     """
 
@@ -92,6 +94,8 @@ class Options(BaseModel, defer_build=True):
     tone: Literal["casual", "technical", "auto"] = "auto"
     behavior: Literal["normal", "cautious", "auto"] = "auto"
     metadata: Metadata | None = None
+    model: Annotated[Storable, Field(min_length=1, max_length=64)] | None = None
+    reasoning_effort: Annotated[Storable, Field(min_length=1, max_length=20)] | None = None
     tool_choice: Annotated[Storable, Field(min_length=1, max_length=64)] | None = None
 
     def style(self) -> Style:
@@ -279,6 +283,8 @@ def read_form(content: dict[str, Any], accept: str, *, may_send_files: bool) -> 
         wants_stream="text/event-stream" in accept if form.stream is None else form.stream,
         metadata=form.metadata,
         style=form.style(),
+        model=form.model,
+        reasoning_effort=form.reasoning_effort,
         tool_choice=_known_tool(form.tool_choice),
     )
 
@@ -300,6 +306,8 @@ def _read_sdk_form(form: SdkForm, max_message_chars: int, *, may_send_files: boo
         answer_message_id=form.messageId if regenerates else None,
         wants_stream=True,
         style=form.style(),
+        model=form.model,
+        reasoning_effort=form.reasoning_effort,
         tool_choice=_known_tool(form.tool_choice),
     )
 

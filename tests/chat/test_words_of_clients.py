@@ -42,7 +42,7 @@ BODY: dict[str, Any] = {
     "behavior": "cautious",
     # Fields of providers, of which Parley knows none.
     **dict.fromkeys(
-        ("system", "instructions", "model", "user", "tools", "prompt", "safety_identifier"),
+        ("system", "instructions", "user", "tools", "prompt", "safety_identifier"),
         f"{CANARY}-field",
     ),
 }

@@ -28,6 +28,7 @@ from lib.model.request import (
 from lib.turns.request import Style
 from tests.support.made_steps import made_step
 from tests.support.model_server import Called
+from tests.support.models import a_model
 from tests.support.responses_model import called, said, thought
 from tests.support.strictest_provider import fault_in
 from tests.support.strictest_responses import fault_in_input
@@ -119,7 +120,7 @@ def test_the_strictest_provider_accepts_the_order_of_any_conversation(
     messages: list[Message], taken: list[Step]
 ) -> None:
     prompt = chat_messages(
-        prompt_messages([*messages, message("user", "What now?")], Style(), taken)
+        prompt_messages([*messages, message("user", "What now?")], Style(), taken, model=a_model())
     )
 
     assert fault_in(prompt) is None
@@ -138,7 +139,9 @@ def test_the_strictest_provider_accepts_the_order_of_any_conversation(
 def test_the_strictest_server_of_responses_accepts_the_items_of_any_conversation(
     messages: list[Message], taken: list[Step]
 ) -> None:
-    items = input_items(prompt_messages([*messages, message("user", "What now?")], Style(), taken))
+    items = input_items(
+        prompt_messages([*messages, message("user", "What now?")], Style(), taken, model=a_model())
+    )
 
     made = [step.state["items"] for step in taken if step.state is not None]
     assert fault_in_input(items, made) is None
@@ -164,7 +167,7 @@ def test_a_prompt_has_ten_images_at_most_and_an_image_left_out_stays_out(counts:
 
         # As list_turn_messages moves the window: by 10 of 20 messages.
         window = messages[max(0, -((20 - len(messages)) // 10)) * 10 :]
-        images = images_of(prompt_messages(window, Style(), []))
+        images = images_of(prompt_messages(window, Style(), [], model=a_model()))
 
         assert len(images) <= 10
         assert images[len(images) - count :] == urls
@@ -176,7 +179,7 @@ def test_a_prompt_has_ten_images_at_most_and_an_image_left_out_stays_out(counts:
 def test_two_questions_become_one_message_when_the_first_has_no_answer() -> None:
     messages = [message("user", "First"), message("user", "Another")]
 
-    [_, question] = prompt_messages(messages, Style(), [])
+    [_, question] = prompt_messages(messages, Style(), [], model=a_model())
 
     assert question == UserMessage(("First", "Another"))
 
@@ -185,7 +188,7 @@ def test_an_answer_that_ended_with_tool_results_is_closed_before_the_next_questi
     called = made_step("", [ToolCall(id="1", name="add_task", arguments={}, output=1)])
     messages = [message("user", "Add milk"), answer([called]), message("user", "And now?")]
 
-    [_, first, step, close, second] = prompt_messages(messages, Style(), [])
+    [_, first, step, close, second] = prompt_messages(messages, Style(), [], model=a_model())
 
     assert (first, second) == (UserMessage(("Add milk",)), UserMessage(("And now?",)))
     assert isinstance(step, AssistantMessage)
@@ -196,7 +199,7 @@ def test_an_answer_that_ended_with_tool_results_is_closed_before_the_next_questi
 def test_a_window_that_begins_with_an_answer_begins_with_the_question_after_it() -> None:
     messages = [answer([made_step("Paris.")]), message("user", "And of Italy?")]
 
-    [_, question] = prompt_messages(messages, Style(), [])
+    [_, question] = prompt_messages(messages, Style(), [], model=a_model())
 
     assert question == UserMessage(("And of Italy?",))
 
@@ -204,7 +207,7 @@ def test_a_window_that_begins_with_an_answer_begins_with_the_question_after_it()
 def test_all_instructions_stand_in_one_message_at_the_beginning() -> None:
     messages = [message("user", "Hello"), answer([made_step("Hi")]), message("system", "Be brief.")]
 
-    prompt = prompt_messages([*messages, message("user", "And now?")], Style(), [])
+    prompt = prompt_messages([*messages, message("user", "And now?")], Style(), [], model=a_model())
 
     assert [type(each) for each in prompt] == [
         SystemMessage, UserMessage, AssistantMessage, UserMessage,
@@ -219,7 +222,7 @@ def test_a_prompt_has_fourteen_megabytes_of_files_at_most_and_the_newest_always(
     counts: list[int] = []
     for _ in range(6):
         messages.append(message("user", "Read", files=files))
-        prompt = prompt_messages(messages, Style(), [])
+        prompt = prompt_messages(messages, Style(), [], model=a_model())
         users = [each for each in prompt if isinstance(each, UserMessage)]
         assert users[-1].has(Document)
         counts.append(sum(user.has(Document) for user in users))
@@ -243,7 +246,7 @@ def test_texts_of_files_are_bounded_and_one_that_was_shortened_stays_short(
         messages.append(message("user", "Read", files=files))
 
         window = messages[max(0, -((20 - len(messages)) // 10)) * 10 :]
-        prompt = prompt_messages(window, Style(), [])
+        prompt = prompt_messages(window, Style(), [], model=a_model())
         told = {
             int(str(user.content[1]).partition('"')[2].partition(".")[0]): str(user.content[1])
             for user in prompt

@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the models that the caller may choose among */
+        get: operations["listModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/chat": {
         parameters: {
             query?: never;
@@ -812,6 +829,41 @@ export interface components {
             next_cursor: string | null;
         };
         MistakesOrUsage: components["schemas"]["MistakePage"] | components["schemas"]["UsageReport"];
+        /** @description A model that the caller may choose by its name. */
+        Model: {
+            name: string;
+            /** @description It answers where neither the message nor the conversation names another. */
+            is_default: boolean;
+            /** @description It calls Parley's tools. */
+            tools: boolean;
+            /** @description The kinds of files that it reads beside text. */
+            files: ("images" | "pdf")[];
+            /** @description Its thoughts are asked for. */
+            reasoning: boolean;
+            /** @description Its provider may search the web. */
+            web_search: boolean;
+            /** @description How much it thinks; null: as its provider chooses. */
+            reasoning_effort: string | null;
+            /** @description Those that a message may choose instead. */
+            reasoning_efforts: string[];
+            /** @description Answers that the caller may ask it for in a day; 0: any number. */
+            messages_per_day: number;
+            /** @description Null: they are not known. */
+            prices: components["schemas"]["ModelPrices"] | null;
+            /** @description The model that answers while its provider does not; null: none does. */
+            stand_in: string | null;
+        };
+        /** @description The models that the caller may choose among; the one that answers without a choice first. */
+        ModelList: {
+            models: components["schemas"]["Model"][];
+        };
+        /** @description The prices of a model's tokens, in the operator's currency per million. */
+        ModelPrices: {
+            input: number;
+            /** @description Of a token that the provider reads from its cache. */
+            cached_input: number;
+            output: number;
+        };
         /** @description The id of a conversation that begins with its first message. */
         NewConversation: {
             /** Format: uuid */
@@ -869,6 +921,10 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             } | null;
+            /** @description Name of the model to answer, one of MODELS. */
+            model?: string | null;
+            /** @description How much it is to think: a word that its entry allows. */
+            reasoning_effort?: string | null;
             /** @description The tool that the model must call first; for users. */
             tool_choice?: ("add_task" | "complete_task" | "delete_task" | "list_tasks" | "update_task") | null;
             /** @description At most MAX_MESSAGE_CHARS characters (10,000 by default). */
@@ -1351,6 +1407,10 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             } | null;
+            /** @description Name of the model to answer, one of MODELS. */
+            model?: string | null;
+            /** @description How much it is to think: a word that its entry allows. */
+            reasoning_effort?: string | null;
             /** @description The tool that the model must call first; for users. */
             tool_choice?: ("add_task" | "complete_task" | "delete_task" | "list_tasks" | "update_task") | null;
             /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user; without a token it must not be guessable. */
@@ -1779,6 +1839,37 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    listModels: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The one that answers without a choice comes first. */
+            200: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
+            409: components["responses"]["RefusedByRule"];
+            422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyGuesses"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+        };
+    };
     chat: {
         parameters: {
             query?: never;
