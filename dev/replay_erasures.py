@@ -54,6 +54,7 @@ DELETE_USER: tuple[LiteralString, ...] = (
     "DELETE FROM conversations WHERE user_id = %(id)s AND created_at <= %(erased_at)s",
     "DELETE FROM tasks WHERE user_id = %(id)s AND created_at <= %(erased_at)s",
     "DELETE FROM known_networks WHERE user_id = %(id)s AND used_at <= %(erased_at)s",
+    "DELETE FROM user_settings WHERE user_id = %(id)s AND updated_at <= %(erased_at)s",
 )
 DELETE_USERS_ROW: LiteralString = "DELETE FROM users WHERE id = %(id)s"
 

@@ -29,7 +29,7 @@ BEGIN
         ARRAY[
             'schema_migrations', 'conversations', 'chat_messages', 'quotas', 'tool_runs',
             'stream_batches', 'finished_streams', 'metric_counters', 'account_attempts', 'known_networks',
-            'deleted_users',
+            'deleted_users', 'user_settings',
             'chat_files', 'message_files'
         ]
     ) AS names (name)

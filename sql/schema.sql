@@ -46,7 +46,7 @@ $$;
 
 COMMENT ON FUNCTION public.act_as_caller(user_id text, conversation_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text) IS 'Parley: limits the rest of the transaction to the rows of this caller';
 
-CREATE FUNCTION public.begin_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, user_email text, user_name text, conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying, tool_runs json)
+CREATE FUNCTION public.begin_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, user_email text, user_name text, conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], model text, models text[], model_subjects text[], model_messages_per_day integer[], persona text, tone text, behavior text, retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying, tool_runs json, answering_model text, instructions text, user_instructions text)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
@@ -58,6 +58,7 @@ DECLARE
     conversation record;
     quota record;
     decision record;
+    model_number integer;
 BEGIN
     IF approach IS NOT NULL THEN
         PERFORM act_as_caller(
@@ -78,14 +79,35 @@ BEGIN
         conversations.turn_id,
         conversations.title,
         conversations.message_count,
-        is_kept(conversations.titled_at, begin_turn.retention_days, begin_turn.now)
-        AND is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_kept
+        conversations.model,
+        conversations.instructions,
+        is_kept(conversations.titled_at, begin_turn.retention_days, begin_turn.now) AS is_title_kept,
+        is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_kept
     INTO conversation
     FROM conversations
     WHERE
         conversations.id = begin_turn.conversation_id
         AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id
     FOR NO KEY UPDATE;
+    IF conversation.is_kept THEN
+        instructions := conversation.instructions;
+        model_number := array_position(models, conversation.model);
+    END IF;
+    model_number := coalesce(array_position(models, begin_turn.model), model_number, 1);
+    answering_model := models[model_number];
+    IF model_messages_per_day[model_number] > 0 THEN
+        -- After the caller's own subjects, in whose order all sessions lock: so no two deadlock.
+        quota_subjects := quota_subjects || model_subjects[model_number];
+        messages_per_minute := messages_per_minute || 0;
+        messages_per_day := messages_per_day || model_messages_per_day[model_number];
+        bytes_per_day := bytes_per_day || 0::bigint;
+        tokens_per_day := tokens_per_day || 0::bigint;
+    END IF;
+    IF begin_turn.user_id IS NOT NULL THEN
+        user_instructions := (
+            SELECT user_settings.instructions FROM user_settings WHERE user_settings.user_id = begin_turn.user_id
+        );
+    END IF;
     IF conversation.turn_id IS NULL AND conversation.message_count IS NULL THEN
         conversation.message_count := (
             SELECT count(*)
@@ -104,6 +126,7 @@ BEGIN
         conversation.turn_id IS NULL
         AND conversation.status = 'active'
         AND conversation.is_kept
+        AND conversation.is_title_kept
         AND conversation.title IS NOT NULL
         AND conversation.message_count < begin_turn.max_messages
         -- The request is a message, which replaces none.
@@ -150,7 +173,8 @@ BEGIN
             END IF;
         END IF;
         INSERT INTO chat_messages (
-            conversation_id, user_id, message_id, role, content, files, steps, metadata, created_at, updated_at
+            conversation_id, user_id, message_id, role, content, files, steps, metadata, persona, tone, behavior,
+            created_at, updated_at
         )
         VALUES (
             begin_turn.conversation_id,
@@ -161,6 +185,9 @@ BEGIN
             begin_turn.files,
             begin_turn.steps,
             begin_turn.metadata,
+            begin_turn.persona,
+            begin_turn.tone,
+            begin_turn.behavior,
             began_at,
             began_at
         );
@@ -171,7 +198,8 @@ BEGIN
             turn_expires_at = began_at + make_interval(secs => begin_turn.lease_seconds),
             updated_at = began_at,
             message_count = conversation.message_count + 1,
-            last_message = left(begin_turn.content, 120)
+            last_message = left(begin_turn.content, 120),
+            model = coalesce(begin_turn.model, conversations.model)
         WHERE
             conversations.id = begin_turn.conversation_id
             AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id;
@@ -185,7 +213,8 @@ BEGIN
         begin_turn.conversation_id, begin_turn.user_id, begin_turn.message_id, begin_turn.content, begin_turn.files,
         file_bytes, begin_turn.steps, begin_turn.metadata, replaced_message_id, regenerates, answer_message_id,
         begin_turn.title, begin_turn.turn_id, lease_seconds, takes_turn, max_messages, quota_subjects,
-        messages_per_minute, messages_per_day, bytes_per_day, tokens_per_day, retention_days, begin_turn.now
+        messages_per_minute, messages_per_day, bytes_per_day, tokens_per_day, begin_turn.model, persona, tone,
+        behavior, retention_days, begin_turn.now
     ) AS decided;
     quota_number := decision.quota_number;
     quota_refusal := decision.quota_refusal;
@@ -217,7 +246,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.begin_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, user_email text, user_name text, conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) IS 'Parley: begins a turn: the wall, the decision, the message and the lease';
+COMMENT ON FUNCTION public.begin_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, user_email text, user_name text, conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], model text, models text[], model_subjects text[], model_messages_per_day integer[], persona text, tone text, behavior text, retention_days integer, now timestamp with time zone) IS 'Parley: begins a turn: the wall, the decision, the message and the lease';
 
 CREATE FUNCTION public.change_password(account_id text, checked_hash text, password_hash text, network_subject text) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -282,7 +311,10 @@ CREATE TABLE public.chat_messages (
     refusal character varying(50),
     provider_state json,
     failed_attempts integer,
-    owed_attempt boolean
+    owed_attempt boolean,
+    model text,
+    requested_model text,
+    cached_tokens integer
 )
 WITH (autovacuum_vacuum_scale_factor='0.02');
 
@@ -320,11 +352,11 @@ COMMENT ON COLUMN public.chat_messages.steps IS 'Steps of the answer, each a lis
 
 COMMENT ON COLUMN public.chat_messages.metadata IS 'Free metadata of the client that sent the message';
 
-COMMENT ON COLUMN public.chat_messages.persona IS 'Persona used for the answer';
+COMMENT ON COLUMN public.chat_messages.persona IS 'Persona used for the answer; of a question: the one that it asks for';
 
-COMMENT ON COLUMN public.chat_messages.tone IS 'Tone of the answer: casual, technical';
+COMMENT ON COLUMN public.chat_messages.tone IS 'Tone of the answer: casual, technical; of a question: the one that it asks for';
 
-COMMENT ON COLUMN public.chat_messages.behavior IS 'Behavior of the answer: normal, cautious';
+COMMENT ON COLUMN public.chat_messages.behavior IS 'Behavior of the answer: normal, cautious; of a question: the one that it asks for';
 
 COMMENT ON COLUMN public.chat_messages.context_type IS 'Kind of context that the question was about';
 
@@ -356,6 +388,12 @@ COMMENT ON COLUMN public.chat_messages.failed_attempts IS 'How often the provide
 
 COMMENT ON COLUMN public.chat_messages.owed_attempt IS 'TRUE: the provider failed the last attempt at this message, so the next one is not counted; NULL: it is';
 
+COMMENT ON COLUMN public.chat_messages.model IS 'Model that answered, as users see its name in MODELS; NULL: unknown';
+
+COMMENT ON COLUMN public.chat_messages.requested_model IS 'Model that was asked for, if another one stood in for it; NULL: none did';
+
+COMMENT ON COLUMN public.chat_messages.cached_tokens IS 'Those of prompt_tokens that the provider read from its cache, as it counts; NULL: unknown';
+
 CREATE FUNCTION public.check_chat_message(message public.chat_messages) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'public', 'pg_temp'
@@ -379,6 +417,7 @@ DECLARE
         WHEN message.owed_attempt IS NOT NULL AND message.role <> 'user' THEN 'chk_owed_attempt'
         WHEN message.provider_state IS NOT NULL AND message.role <> 'assistant' THEN 'chk_provider_state'
         WHEN message.prompt_tokens < 0 THEN 'chk_prompt_tokens'
+        WHEN message.cached_tokens < 0 THEN 'chk_cached_tokens'
         WHEN message.completion_tokens < 0 THEN 'chk_completion_tokens'
         WHEN message.reasoning_tokens < 0 THEN 'chk_reasoning_tokens'
         WHEN message.reasoning_seconds < 0 THEN 'chk_reasoning_seconds'
@@ -696,7 +735,7 @@ $$;
 
 COMMENT ON FUNCTION public.count_use(counted_subjects text[], per_minute integer[], per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], stored_bytes bigint, counted_at timestamp with time zone, OUT is_allowed boolean, OUT subject_number integer, OUT refusal text, OUT minute_remaining integer, OUT minute_reset_seconds double precision, OUT day_remaining integer, OUT day_reset_seconds double precision) IS 'Parley: counts one use for all of several subjects, or for none; returns the uses left of the tightest';
 
-CREATE FUNCTION public.decide_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying)
+CREATE FUNCTION public.decide_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], model text, persona text, tone text, behavior text, retention_days integer, now timestamp with time zone) RETURNS TABLE(quota_number integer, quota_refusal text, minute_remaining integer, minute_reset_seconds double precision, day_remaining integer, day_reset_seconds double precision, held_turn_id uuid, verdict text, may_ask_title boolean, lease_remaining_seconds double precision, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET search_path TO 'public', 'pg_temp'
@@ -923,7 +962,7 @@ BEGIN
     created_conversation AS (
         INSERT INTO conversations (
             id, user_id, key_hash, title, titled_at, turn_id, turn_message_id, turn_expires_at, created_at, updated_at,
-            message_count, last_message
+            message_count, last_message, model
         )
         SELECT
             decide_turn.conversation_id,
@@ -938,7 +977,8 @@ BEGIN
             clock.now,
             clock.now,
             1,
-            left(decide_turn.content, 120)
+            left(decide_turn.content, 120),
+            decide_turn.model
         FROM answerable
         CROSS JOIN clock
         WHERE answerable.verdict = 'new_conversation'
@@ -980,7 +1020,8 @@ BEGIN
 
     stored_message AS (
         INSERT INTO chat_messages (
-            conversation_id, user_id, message_id, role, content, files, steps, metadata, created_at, updated_at
+            conversation_id, user_id, message_id, role, content, files, steps, metadata, persona, tone, behavior,
+            created_at, updated_at
         )
         SELECT
             decide_turn.conversation_id,
@@ -991,6 +1032,9 @@ BEGIN
             decide_turn.files,
             decide_turn.steps,
             decide_turn.metadata,
+            decide_turn.persona,
+            decide_turn.tone,
+            decide_turn.behavior,
             clock.now,
             clock.now
         FROM answerable
@@ -1016,6 +1060,9 @@ BEGIN
             status = CASE WHEN conversation.is_expired THEN 'active' ELSE conversations.status END,
             created_at = CASE WHEN conversation.is_expired THEN clock.now ELSE conversations.created_at END,
             updated_at = clock.now,
+            -- One that begins again has neither its old model nor its old instructions.
+            model = coalesce(decide_turn.model, CASE WHEN NOT conversation.is_expired THEN conversations.model END),
+            instructions = CASE WHEN NOT conversation.is_expired THEN conversations.instructions END,
             message_count = kept_messages.message_count + answerable.stores_message::integer,
             last_message = CASE
                 WHEN answerable.stores_message THEN left(decide_turn.content, 120)
@@ -1099,7 +1146,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.decide_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], retention_days integer, now timestamp with time zone) IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
+COMMENT ON FUNCTION public.decide_turn(conversation_id uuid, user_id text, message_id text, content text, files jsonb, file_bytes bigint, steps json, metadata jsonb, replaced_message_id text, regenerates boolean, answer_message_id text, title text, turn_id uuid, lease_seconds double precision, takes_turn boolean, max_messages integer, quota_subjects text[], messages_per_minute integer[], messages_per_day integer[], bytes_per_day bigint[], tokens_per_day bigint[], model text, persona text, tone text, behavior text, retention_days integer, now timestamp with time zone) IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';
 
 CREATE FUNCTION public.delete_files_of_messages() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1521,7 +1568,7 @@ $$;
 
 COMMENT ON FUNCTION public.finish_log_in(account_id text, checked_hash text, new_hash text, subjects text[], counted_at timestamp with time zone, networks_kept integer) IS 'Parley: ends a log-in whose password was right, and returns the time of issue for its token';
 
-CREATE FUNCTION public.finish_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
+CREATE FUNCTION public.finish_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, model text, requested_model text, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) RETURNS TABLE(id bigint, created_at timestamp with time zone, current_title character varying)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
@@ -1770,7 +1817,10 @@ BEGIN
         reply_to,
         finish_reason,
         model_name,
+        model,
+        requested_model,
         prompt_tokens,
+        cached_tokens,
         completion_tokens,
         reasoning_tokens,
         reasoning_seconds,
@@ -1796,7 +1846,10 @@ BEGIN
         finish_turn.question_id,
         finish_turn.finish_reason,
         finish_turn.model_name,
+        finish_turn.model,
+        finish_turn.requested_model,
         finish_turn.prompt_tokens,
+        finish_turn.cached_tokens,
         finish_turn.completion_tokens,
         finish_turn.reasoning_tokens,
         finish_turn.reasoning_seconds,
@@ -1832,7 +1885,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.finish_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, prompt_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
+COMMENT ON FUNCTION public.finish_turn(caller_id text, reachable_id uuid, needs_account boolean, token_issued_at timestamp with time zone, key_hash bytea, client_subject text, timeout_ms integer, approach text, conversation_id uuid, user_id text, turn_id uuid, answer_message_id text, question_id bigint, content text, finish_reason text, model_name text, model text, requested_model text, prompt_tokens integer, cached_tokens integer, completion_tokens integer, reasoning_tokens integer, reasoning_seconds double precision, tool_calls json, steps json, provider_state json, persona text, tone text, behavior text, context_type text, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, refusal text, has_provider_failed boolean, paid_prompt_tokens integer, paid_completion_tokens integer, quota_subjects text[], title text, first_title text, stored_parts integer, parts text, title_parts text, last_parts text, now timestamp with time zone) IS 'Parley: stores the answer and gives the turn back';
 
 CREATE FUNCTION public.forget_message_counts() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1860,7 +1913,7 @@ CREATE FUNCTION public.is_kept(stored_at timestamp with time zone, retention_day
 
 COMMENT ON FUNCTION public.is_kept(stored_at timestamp with time zone, retention_days integer, now timestamp with time zone) IS 'Parley: does a retention period of so many days (0: keep all) still keep a row stored at that time?';
 
-CREATE FUNCTION public.list_conversations(user_id text, shown_status text, retention_days integer, cursor_updated_at timestamp with time zone, cursor_id uuid, page_size integer, now timestamp with time zone) RETURNS TABLE(id uuid, title character varying, status character varying, created_at timestamp with time zone, updated_at timestamp with time zone, message_count integer, last_message text)
+CREATE FUNCTION public.list_conversations(user_id text, shown_status text, retention_days integer, cursor_updated_at timestamp with time zone, cursor_id uuid, page_size integer, now timestamp with time zone) RETURNS TABLE(id uuid, title character varying, status character varying, created_at timestamp with time zone, updated_at timestamp with time zone, model text, message_count integer, last_message text)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     SET search_path TO 'public', 'pg_temp'
@@ -1876,6 +1929,7 @@ BEGIN
         page.status,
         page.created_at,
         page.updated_at,
+        page.model,
         CASE
             WHEN page.is_counted THEN page.message_count
             ELSE (
@@ -2389,7 +2443,7 @@ $$;
 
 COMMENT ON FUNCTION public.list_tool_runs(conversation_id uuid, user_id text, turn_id uuid) IS 'Parley: the tool runs of earlier attempts at the question of a turn';
 
-CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer, retention_days integer, now timestamp with time zone) RETURNS TABLE(id bigint, listed_conversation_id uuid, listed_message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files json, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, provider_state json)
+CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer, retention_days integer, now timestamp with time zone) RETURNS TABLE(id bigint, listed_conversation_id uuid, listed_message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files json, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, model text, requested_model text, cached_tokens integer, provider_state json)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
@@ -2591,6 +2645,9 @@ BEGIN
         listed.steps,
         listed.reasoning_tokens,
         listed.reasoning_seconds,
+        listed.model,
+        listed.requested_model,
+        listed.cached_tokens,
         listed.provider_state
     FROM chat_messages AS listed
     WHERE
@@ -2658,7 +2715,8 @@ CREATE FUNCTION public.needed_privileges() RETURNS TABLE(object_kind text, objec
         ('stream_batches', ARRAY['UPDATE'], ARRAY['user_id', 'followed_at']),
         ('tasks', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], NULL),
         ('tool_runs', ARRAY['SELECT', 'INSERT', 'DELETE'], NULL),
-        ('tool_runs', ARRAY['UPDATE'], ARRAY['output'])
+        ('tool_runs', ARRAY['UPDATE'], ARRAY['output']),
+        ('user_settings', ARRAY['SELECT', 'INSERT', 'UPDATE'], NULL)
     ),
 
     -- Each signature of a name: running code may call the one of the version before. Those that act for a caller who
@@ -2773,7 +2831,7 @@ $$;
 
 COMMENT ON FUNCTION public.reach_conversation(conversation_id uuid, user_id text, key_hash bytea, client_subject text, approach text) IS 'Parley: the id of an anonymous conversation if the caller reaches it; NULL: the caller does not';
 
-CREATE FUNCTION public.read_history(conversation_id uuid, user_id text, include_superseded boolean, include_system boolean, retention_days integer, cursor_id bigint, page_size integer, now timestamp with time zone) RETURNS TABLE(id bigint, found_conversation_id uuid, message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files jsonb, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, has_message boolean, title character varying, status character varying, conversation_created_at timestamp with time zone, conversation_updated_at timestamp with time zone)
+CREATE FUNCTION public.read_history(conversation_id uuid, user_id text, include_superseded boolean, include_system boolean, retention_days integer, cursor_id bigint, page_size integer, now timestamp with time zone) RETURNS TABLE(id bigint, found_conversation_id uuid, message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files jsonb, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, model text, requested_model text, cached_tokens integer, has_message boolean, title character varying, status character varying, conversation_created_at timestamp with time zone, conversation_updated_at timestamp with time zone, conversation_model text)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     SET search_path TO 'public', 'pg_temp'
@@ -2812,6 +2870,9 @@ BEGIN
         page.steps,
         page.reasoning_tokens,
         page.reasoning_seconds,
+        page.model,
+        page.requested_model,
+        page.cached_tokens,
         page.id IS NOT NULL,
         CASE
             WHEN is_kept(conversations.titled_at, read_history.retention_days, read_history.now)
@@ -2819,7 +2880,8 @@ BEGIN
         END,
         conversations.status,
         conversations.created_at,
-        conversations.updated_at
+        conversations.updated_at,
+        conversations.model
     FROM conversations
     LEFT JOIN LATERAL (
         SELECT chat_messages.*
@@ -4184,7 +4246,8 @@ BEGIN
         FROM
             json_to_recordset(given_messages) AS given (
                 position integer, place integer, reply_position integer, answers_stored boolean, message_id text,
-                role text, content text, finish_reason text, model_name text, tool_calls json, steps json,
+                role text, content text, finish_reason text, model_name text, model text, requested_model text,
+                tool_calls json, steps json,
                 metadata jsonb, is_mistake boolean, mistake_note text, superseded_at timestamptz,
                 created_at timestamptz, updated_at timestamptz
             )
@@ -4203,8 +4266,8 @@ BEGIN
 
     stored_messages AS (
         INSERT INTO chat_messages (
-            id, conversation_id, user_id, message_id, role, content, reply_to, finish_reason, model_name, tool_calls,
-            steps, metadata, is_mistake, mistake_note, superseded_at, created_at, updated_at
+            id, conversation_id, user_id, message_id, role, content, reply_to, finish_reason, model_name, model,
+            requested_model, tool_calls, steps, metadata, is_mistake, mistake_note, superseded_at, created_at, updated_at
         )
         OVERRIDING SYSTEM VALUE
         SELECT
@@ -4224,9 +4287,9 @@ BEGIN
                     )
                     THEN answered.question_id
             END,
-            answered.finish_reason, answered.model_name, answered.tool_calls, answered.steps, answered.metadata,
-            coalesce(answered.is_mistake, FALSE), answered.mistake_note, answered.superseded_at, answered.created_at,
-            answered.updated_at
+            answered.finish_reason, answered.model_name, answered.model, answered.requested_model, answered.tool_calls,
+            answered.steps, answered.metadata, coalesce(answered.is_mistake, FALSE), answered.mistake_note,
+            answered.superseded_at, answered.created_at, answered.updated_at
         FROM numbered AS answered
         ORDER BY answered.position
         RETURNING
@@ -4862,6 +4925,9 @@ CREATE TABLE public.conversations (
     claimed_at timestamp with time zone,
     message_count integer,
     last_message character varying(120),
+    model text,
+    instructions text,
+    CONSTRAINT chk_conversation_instructions CHECK (((length(instructions) >= 1) AND (length(instructions) <= 4000))),
     CONSTRAINT chk_conversation_status CHECK (((status)::text = ANY ((ARRAY['active'::character varying, 'archived'::character varying])::text[]))),
     CONSTRAINT chk_key_hash CHECK ((length(key_hash) = 32))
 )
@@ -4898,6 +4964,10 @@ COMMENT ON COLUMN public.conversations.claimed_at IS 'When its owner took it ove
 COMMENT ON COLUMN public.conversations.message_count IS 'Current messages, without system messages; NULL: unknown, so readers count: set it to NULL when you write messages by hand';
 
 COMMENT ON COLUMN public.conversations.last_message IS 'The beginning of the last of them; unknown with message_count';
+
+COMMENT ON COLUMN public.conversations.model IS 'The model that its last request with a choice named, as users see the name; NULL: none did';
+
+COMMENT ON COLUMN public.conversations.instructions IS 'What the user wants the model to know or to do in this conversation; NULL: nothing';
 
 CREATE TABLE public.deleted_users (
     id_hash bytea NOT NULL,
@@ -5105,6 +5175,21 @@ ALTER TABLE public.tasks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.user_settings (
+    user_id character varying(255) NOT NULL,
+    instructions text,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT chk_user_instructions CHECK (((length(instructions) >= 1) AND (length(instructions) <= 4000)))
+);
+
+COMMENT ON TABLE public.user_settings IS 'Parley: what users have set for all their conversations';
+
+COMMENT ON COLUMN public.user_settings.user_id IS 'The user';
+
+COMMENT ON COLUMN public.user_settings.instructions IS 'What the user wants the model to know or to do in every conversation; NULL: nothing';
+
+COMMENT ON COLUMN public.user_settings.updated_at IS 'When it was last changed';
+
 CREATE TABLE public.users (
     id character varying(255) DEFAULT (gen_random_uuid())::text NOT NULL,
     email character varying(255),
@@ -5178,6 +5263,9 @@ ALTER TABLE ONLY public.tasks
 
 ALTER TABLE ONLY public.tool_runs
     ADD CONSTRAINT tool_runs_pkey PRIMARY KEY (conversation_id, question_id, run_key);
+
+ALTER TABLE ONLY public.user_settings
+    ADD CONSTRAINT user_settings_pkey PRIMARY KEY (user_id);
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
@@ -5288,6 +5376,9 @@ ALTER TABLE ONLY public.tool_runs
 ALTER TABLE ONLY public.tool_runs
     ADD CONSTRAINT tool_runs_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.user_settings
+    ADD CONSTRAINT user_settings_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 ALTER TABLE public.account_attempts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.chat_files ENABLE ROW LEVEL SECURITY;
@@ -5374,6 +5465,14 @@ END);
 
 COMMENT ON POLICY own_tool_runs ON public.tool_runs IS 'The caller''s';
 
+CREATE POLICY own_user_settings ON public.user_settings TO parley_app USING (
+CASE
+    WHEN true THEN ((user_id)::text = NULLIF(current_setting('parley.user_id'::text, true), ''::text))
+    ELSE NULL::boolean
+END);
+
+COMMENT ON POLICY own_user_settings ON public.user_settings IS 'The caller''s';
+
 ALTER TABLE public.quotas ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.stream_batches ENABLE ROW LEVEL SECURITY;
@@ -5381,5 +5480,7 @@ ALTER TABLE public.stream_batches ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.tasks ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.tool_runs ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.user_settings ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;

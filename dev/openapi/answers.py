@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from dev.openapi.problems import all_problems
 from lib.conversations.conversation import Conversation
-from lib.conversations.listing import ConversationSummary
+from lib.conversations.listing import ConversationDetails, ConversationSummary
 from lib.conversations.usage import Usage
 from lib.imports.drafts import Reason
 from lib.operations.clean_up import CleanUpReport
@@ -205,8 +205,15 @@ class AnswerMetadata(Answered):
     conversation_id: UUID
     finish_reason: FinishReason | None
     """As in the message, but `length` for `timeout`."""
+    model: str | None
+    """The model that answered, as users see its name."""
+    requested_model: str | None
+    """The one that was asked for, if `model` stood in for it; null: none did."""
     model_name: str | None
+    """The model that answered, as its provider names it."""
     prompt_tokens: int | None
+    cached_tokens: int | None
+    """Those of `prompt_tokens` that the provider read from its cache; null: unknown."""
     completion_tokens: int | None
     reasoning_tokens: int | None
     """Those of `completion_tokens` with which the model thought; null: unknown."""
@@ -238,8 +245,11 @@ class StoredMessage(Answered):
     content: str
     """The whole text; the steps of an answer have an empty line between."""
     finish_reason: FinishReason | None
+    model: str | None
+    requested_model: str | None
     model_name: str | None
     prompt_tokens: int | None
+    cached_tokens: int | None
     completion_tokens: int | None
     reasoning_tokens: int | None
     reasoning_seconds: float | None
@@ -443,6 +453,7 @@ ExportedRow = Literal[
     "user",
     "quota",
     "known_network",
+    "user_settings",
     "conversation",
     "message",
     "task",
@@ -532,7 +543,7 @@ class Problem(Answered):
     """With `invalid_request`: each field that is not valid."""
 
 
-type ConversationOrPage = ConversationSummary | ConversationPage
+type ConversationOrPage = ConversationDetails | ConversationPage
 type MistakesOrUsage = MistakePage | UsageReport
 ANSWERS = (
     ChatAnswer,

@@ -240,6 +240,7 @@ class _Steps:
             reply_to=turn.question.id,
             finish_reason=finish_reason,
             model_name=self._reply.model_name,
+            model=turn.model,
             prompt_tokens=self._tokens.prompt,
             completion_tokens=self._tokens.completion,
             reasoning_tokens=self._tokens.reasoning,

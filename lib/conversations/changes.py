@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from lib.conversations.conversation import LOCK_CONVERSATION, ConversationId, retry_after
-from lib.conversations.listing import ConversationSummary
+from lib.conversations.listing import ConversationDetails
 from lib.database.acting import remember_user
 from lib.database.client import Database
 from lib.database.statements import Call, Statement
@@ -47,7 +47,7 @@ class Claim:
 
 
 FIND_CONVERSATION_SUMMARY = Statement(
-    "conversations/find_conversation_summary", ConversationSummary
+    "conversations/find_conversation_summary", ConversationDetails
 )
 CHANGE_CONVERSATION = Statement("conversations/change_conversation", ConversationId)
 CLAIM_CONVERSATION = Statement("conversations/claim_conversation", Claim)
@@ -74,7 +74,7 @@ def conversation_change() -> "type[Change]":
 
 async def find_conversation(
     database: Database, caller: Caller, conversation_id: UUID
-) -> ConversationSummary:
+) -> ConversationDetails:
     """Return one conversation of the caller.
 
     One round trip: find_conversation_summary.
@@ -91,7 +91,7 @@ async def find_conversation(
 
 async def change_conversation(
     database: Database, caller: Caller, conversation_id: UUID, change: "Change"
-) -> ConversationSummary:
+) -> ConversationDetails:
     """Rename a conversation of the caller, archive it or make it active again; return it.
 
     One round trip: change_conversation and find_conversation_summary.
@@ -113,7 +113,7 @@ async def change_conversation(
 
 async def claim_conversation(
     database: Database, caller: Caller, conversation_id: UUID
-) -> ConversationSummary:
+) -> ConversationDetails:
     """Give a conversation without an owner to a user, with all its messages; return it.
 
     One round trip: claim_conversation and find_conversation_summary. Safe to repeat: a claim of
@@ -201,7 +201,7 @@ def _parameters(caller: Caller, conversation_id: UUID) -> dict[str, Any]:
     }
 
 
-def _summary_call(caller: Caller, conversation_id: UUID) -> Call[ConversationSummary]:
+def _summary_call(caller: Caller, conversation_id: UUID) -> Call[ConversationDetails]:
     return FIND_CONVERSATION_SUMMARY(**_parameters(caller, conversation_id))
 
 

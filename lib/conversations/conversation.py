@@ -17,13 +17,18 @@ ConversationStatus = Literal["active", "archived"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """A conversation, as its owner sees it."""
+    """A conversation, as its owner sees it.
+
+    Attributes:
+        model: the model that its last request with a choice named; None: none did.
+    """
 
     id: UUID
     title: str | None
     status: ConversationStatus
     created_at: datetime
     updated_at: datetime
+    model: str | None
 
     def to_json(self) -> dict[str, Any]:
         """Return the conversation as clients see it."""

@@ -19,7 +19,7 @@ from lib.conversations.changes import (
 from lib.conversations.export import export_everything
 from lib.conversations.listing import (
     AnyQuery,
-    ConversationSummary,
+    ConversationDetails,
     ListQuery,
     list_conversations,
     search_conversations,
@@ -147,5 +147,5 @@ def _conversation_id(request: Request, caller: Caller) -> UUID:
     return conversation_id_of(parse_query(request, ConversationQuery).id, caller)
 
 
-def _response(conversation: ConversationSummary) -> Response:
+def _response(conversation: ConversationDetails) -> Response:
     return json_response(conversation, {"x-conversation-id": str(conversation.id)})

@@ -42,6 +42,7 @@ type Kind = Literal[
     "user",
     "quota",
     "known_network",
+    "user_settings",
     "conversation",
     "message",
     "task",
@@ -57,7 +58,7 @@ type Kind = Literal[
 class ProfileRow:
     """A row of export_profile."""
 
-    kind: Literal["user", "quota", "known_network"]
+    kind: Literal["user", "quota", "known_network", "user_settings"]
     content: str
 
 

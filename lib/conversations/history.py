@@ -29,6 +29,7 @@ class HistoryRow(Message):
     status: ConversationStatus
     conversation_created_at: datetime
     conversation_updated_at: datetime
+    conversation_model: str | None
 
     @property
     def conversation(self) -> Conversation:
@@ -39,6 +40,7 @@ class HistoryRow(Message):
             status=self.status,
             created_at=self.conversation_created_at,
             updated_at=self.conversation_updated_at,
+            model=self.conversation_model,
         )
 
 

@@ -30,6 +30,17 @@ class ConversationSummary(Conversation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationDetails(ConversationSummary):
+    """The row of find_conversation_summary.
+
+    Attributes:
+        instructions: what the user wants the model to know or to do in it; None: nothing.
+    """
+
+    instructions: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FoundConversation(Conversation):
     """A row of search_conversations.
 

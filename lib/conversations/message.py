@@ -67,6 +67,9 @@ class Message:
     steps: list[list[dict[str, Any]]] | None = None
     reasoning_tokens: int | None = None
     reasoning_seconds: float | None = None
+    model: str | None = None
+    requested_model: str | None = None
+    cached_tokens: int | None = None
     # Of list_turn_messages alone: it may be long, and no client sees it.
     provider_state: dict[str, Any] | None = None
 
@@ -125,8 +128,11 @@ class Message:
 ANSWER_METADATA = (
     "conversation_id",
     "finish_reason",
+    "model",
+    "requested_model",
     "model_name",
     "prompt_tokens",
+    "cached_tokens",
     "completion_tokens",
     "reasoning_tokens",
     "reasoning_seconds",

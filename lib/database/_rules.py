@@ -16,7 +16,7 @@ TABLES = frozenset(
     {
         *("account_attempts", "chat_files", "chat_messages", "conversations", "deleted_users"),
         *("finished_streams", "known_networks", "message_files", "metric_counters", "quotas"),
-        *("schema_migrations", "stream_batches", "tasks", "tool_runs", "users"),
+        *("schema_migrations", "stream_batches", "tasks", "tool_runs", "user_settings", "users"),
     }
 )
 # Constraints and unique indexes of these tables but for primary keys, which are TABLE_pkey.
@@ -28,7 +28,9 @@ CONSTRAINTS = frozenset(
         *("known_networks_user_id_fkey", "message_files_file_id_fkey"),
         *("stream_batches_conversation_id_fkey", "tasks_user_id_fkey"),
         *("tool_runs_conversation_id_fkey", "tool_runs_user_id_fkey"),
-        *("chk_chat_message", "chk_conversation_status", "chk_file_owner", "chk_file_size"),
+        *("user_settings_user_id_fkey",),
+        *("chk_chat_message", "chk_conversation_instructions", "chk_conversation_status"),
+        *("chk_file_owner", "chk_file_size", "chk_user_instructions"),
         *("chk_key_hash", "chk_task_title", "ix_users_email"),
         *("uq_chat_messages_message_id", "uq_chat_messages_reply_to"),
     }

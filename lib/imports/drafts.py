@@ -21,6 +21,7 @@ Kind = Literal[
     "user",
     "quota",
     "known_network",
+    "user_settings",
     "task",
     "tool_run",
     "stream_batch",

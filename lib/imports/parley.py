@@ -18,6 +18,7 @@ from lib.http.ids import CANONICAL_UUID
 from lib.imports.answers import answer_columns, data_of, small_object
 from lib.imports.drafts import Draft, DraftConversation, DraftMessage, Kind
 from lib.imports.values import id_in, is_storable, iso_time, list_in, object_in, text_in
+from lib.texts import storable_text
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FINISH_REASONS: tuple[FinishReason, ...] = get_args(FinishReason)
@@ -119,6 +120,9 @@ def _add_message(
         message.answers_stored = reply_to is not None and question is None
         message.finish_reason = _finish_reason(fields.get("finish_reason"))
         message.model_name = text_in(fields, "model_name")[:MAX_MODEL_CHARS] or None
+        for name in ("model", "requested_model"):
+            named = storable_text(text_in(fields, name))
+            message.columns[name] = named[:MAX_MODEL_CHARS] or None
         message.columns |= answer_columns(content, fields.get("tool_calls"), fields.get("steps"))
     conversation.messages.append(message)
 

@@ -70,6 +70,9 @@ class Decision:
     lease_remaining_seconds: float | None
     title: str | None
     tool_runs: list[dict[str, Any]] | None
+    model: str
+    instructions: str | None
+    user_instructions: str | None
 
     def quota(self, subjects: Sequence[Subject]) -> Quota | None:
         """Return the quota after this request; None: the request was not counted.
@@ -255,6 +258,9 @@ class _Attempt:
             tool_runs=[ToolRun(**run) for run in decision.tool_runs or []],
             may_ask_title=decision.may_ask_title,
             quota_subjects=tuple(subject.name for subject in self.subjects),
+            model=decision.model,
+            instructions=decision.instructions,
+            user_instructions=decision.user_instructions,
         )
 
     def _begin_call(self) -> Call[Decision]:
@@ -285,6 +291,13 @@ class _Attempt:
             messages_per_day=[subject.messages_per_day for subject in subjects],
             bytes_per_day=[subject.bytes_per_day for subject in subjects],
             tokens_per_day=[subject.tokens_per_day for subject in subjects],
+            model=None,
+            models=[configuration.openai_model],
+            model_subjects=[""],
+            model_messages_per_day=[0],
+            persona=request.style.persona,
+            tone=request.style.tone,
+            behavior=request.style.behavior,
             retention_days=configuration.retention_days,
             now=None,
         )

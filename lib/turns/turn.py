@@ -49,6 +49,10 @@ class Turn:
             or repeats an attempt that the provider failed before the answer began.
         tool_runs: tools that earlier attempts at this question have run.
         quota_subjects: the subjects whose quota counts this attempt.
+        model: name of the model that is to answer: the requested one, or the conversation's, or the
+            caller's default.
+        instructions: of the conversation; None: it has none.
+        user_instructions: of its owner, for all conversations; None: there are none.
     """
 
     id: UUID
@@ -64,6 +68,9 @@ class Turn:
     may_ask_title: bool
     tool_runs: list[ToolRun]
     quota_subjects: tuple[str, ...]
+    model: str
+    instructions: str | None
+    user_instructions: str | None
 
 
 class TurnLapsedError(Exception):

@@ -38,13 +38,22 @@
 --   messages_per_day     integer[]         answers that each may ask for in a day; 0: any number
 --   bytes_per_day        bigint[]          bytes of messages that each may store in a day; 0: any number
 --   tokens_per_day       bigint[]          tokens after which each gets no further answer that day; 0: any number
+--   model                text              name of the model that the request asks for; null: none
+--   models               text[]            names of the models that may answer it, the caller's default first
+--   model_subjects       text[]            of each, the subject that counts its answers to the caller
+--   model_messages_per_day  integer[]      of each, the answers that the caller may ask for in a day; 0: any number
+--   persona              text              as requested, stored with the message; null: none
+--   tone                 text              likewise
+--   behavior             text              likewise
 --   retention_days       integer           older messages count as deleted; 0: keep all
 --   now                  timestamptz       null: the database's clock
 --
 -- Returns 1 row. Those of decide_turn: quota_number, quota_refusal, minute_remaining, minute_reset_seconds,
 -- day_remaining, day_reset_seconds, held_turn_id, verdict, may_ask_title, lease_remaining_seconds, current_title. And
 -- tool_runs, the rows of list_tool_runs as a JSON array of objects
--- (null: there are none, as for nearly every turn).
+-- (null: there are none, as for nearly every turn). answering_model: the requested one of models, else the
+-- conversation's, else the first; where its day is limited, its subject is counted after quota_subjects. instructions of
+-- the conversation, and user_instructions (null: none).
 -- Raises what act_as_caller raises; and unique_violation, see decide_turn.
 -- Index users_pkey, conversations_pkey, uq_chat_messages_message_id, tool_runs_pkey.
 CREATE OR REPLACE FUNCTION begin_turn(
@@ -79,6 +88,13 @@ CREATE OR REPLACE FUNCTION begin_turn(
     messages_per_day integer[],
     bytes_per_day bigint[],
     tokens_per_day bigint[],
+    model text,
+    models text[],
+    model_subjects text[],
+    model_messages_per_day integer[],
+    persona text,
+    tone text,
+    behavior text,
     retention_days integer,
     now timestamptz
 )
@@ -94,7 +110,10 @@ RETURNS TABLE (
     may_ask_title boolean,
     lease_remaining_seconds double precision,
     current_title varchar,
-    tool_runs json
+    tool_runs json,
+    answering_model text,
+    instructions text,
+    user_instructions text
 )
 -- enable_seqscan: a plan that is made while a table is empty, and kept, would read it whole when it has grown.
 LANGUAGE plpgsql VOLATILE
@@ -105,6 +124,7 @@ DECLARE
     conversation record;
     quota record;
     decision record;
+    model_number integer;
 BEGIN
     IF approach IS NOT NULL THEN
         PERFORM act_as_caller(
@@ -125,14 +145,35 @@ BEGIN
         conversations.turn_id,
         conversations.title,
         conversations.message_count,
-        is_kept(conversations.titled_at, begin_turn.retention_days, begin_turn.now)
-        AND is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_kept
+        conversations.model,
+        conversations.instructions,
+        is_kept(conversations.titled_at, begin_turn.retention_days, begin_turn.now) AS is_title_kept,
+        is_kept(conversations.updated_at, begin_turn.retention_days, begin_turn.now) AS is_kept
     INTO conversation
     FROM conversations
     WHERE
         conversations.id = begin_turn.conversation_id
         AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id
     FOR NO KEY UPDATE;
+    IF conversation.is_kept THEN
+        instructions := conversation.instructions;
+        model_number := array_position(models, conversation.model);
+    END IF;
+    model_number := coalesce(array_position(models, begin_turn.model), model_number, 1);
+    answering_model := models[model_number];
+    IF model_messages_per_day[model_number] > 0 THEN
+        -- After the caller's own subjects, in whose order all sessions lock: so no two deadlock.
+        quota_subjects := quota_subjects || model_subjects[model_number];
+        messages_per_minute := messages_per_minute || 0;
+        messages_per_day := messages_per_day || model_messages_per_day[model_number];
+        bytes_per_day := bytes_per_day || 0::bigint;
+        tokens_per_day := tokens_per_day || 0::bigint;
+    END IF;
+    IF begin_turn.user_id IS NOT NULL THEN
+        user_instructions := (
+            SELECT user_settings.instructions FROM user_settings WHERE user_settings.user_id = begin_turn.user_id
+        );
+    END IF;
     IF conversation.turn_id IS NULL AND conversation.message_count IS NULL THEN
         conversation.message_count := (
             SELECT count(*)
@@ -151,6 +192,7 @@ BEGIN
         conversation.turn_id IS NULL
         AND conversation.status = 'active'
         AND conversation.is_kept
+        AND conversation.is_title_kept
         AND conversation.title IS NOT NULL
         AND conversation.message_count < begin_turn.max_messages
         -- The request is a message, which replaces none.
@@ -197,7 +239,8 @@ BEGIN
             END IF;
         END IF;
         INSERT INTO chat_messages (
-            conversation_id, user_id, message_id, role, content, files, steps, metadata, created_at, updated_at
+            conversation_id, user_id, message_id, role, content, files, steps, metadata, persona, tone, behavior,
+            created_at, updated_at
         )
         VALUES (
             begin_turn.conversation_id,
@@ -208,6 +251,9 @@ BEGIN
             begin_turn.files,
             begin_turn.steps,
             begin_turn.metadata,
+            begin_turn.persona,
+            begin_turn.tone,
+            begin_turn.behavior,
             began_at,
             began_at
         );
@@ -218,7 +264,8 @@ BEGIN
             turn_expires_at = began_at + make_interval(secs => begin_turn.lease_seconds),
             updated_at = began_at,
             message_count = conversation.message_count + 1,
-            last_message = left(begin_turn.content, 120)
+            last_message = left(begin_turn.content, 120),
+            model = coalesce(begin_turn.model, conversations.model)
         WHERE
             conversations.id = begin_turn.conversation_id
             AND conversations.user_id IS NOT DISTINCT FROM begin_turn.user_id;
@@ -232,7 +279,8 @@ BEGIN
         begin_turn.conversation_id, begin_turn.user_id, begin_turn.message_id, begin_turn.content, begin_turn.files,
         file_bytes, begin_turn.steps, begin_turn.metadata, replaced_message_id, regenerates, answer_message_id,
         begin_turn.title, begin_turn.turn_id, lease_seconds, takes_turn, max_messages, quota_subjects,
-        messages_per_minute, messages_per_day, bytes_per_day, tokens_per_day, retention_days, begin_turn.now
+        messages_per_minute, messages_per_day, bytes_per_day, tokens_per_day, begin_turn.model, persona, tone,
+        behavior, retention_days, begin_turn.now
     ) AS decided;
     quota_number := decision.quota_number;
     quota_refusal := decision.quota_refusal;
@@ -266,6 +314,6 @@ $$;
 COMMENT ON FUNCTION begin_turn(
     text, uuid, boolean, timestamptz, bytea, text, integer, text, text, text, uuid, text, text, text, jsonb, bigint,
     json, jsonb, text, boolean, text, text, uuid, double precision, boolean, integer, text[], integer[], integer[],
-    bigint[], bigint[], integer, timestamptz
+    bigint[], bigint[], text, text[], text[], integer[], text, text, text, integer, timestamptz
 )
 IS 'Parley: begins a turn: the wall, the decision, the message and the lease';

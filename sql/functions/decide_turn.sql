@@ -29,6 +29,10 @@
 --   messages_per_day     integer[]         answers that each may ask for in a day; 0: any number
 --   bytes_per_day        bigint[]          bytes of messages that each may store in a day; 0: any number
 --   tokens_per_day       bigint[]          tokens after which each gets no further answer that day; 0: any number
+--   model                text              name of the model that the request asks for; null: none
+--   persona              text              as requested, stored with the message; null: none
+--   tone                 text              likewise
+--   behavior             text              likewise
 --   retention_days       integer           older messages count as deleted; 0: keep all
 --   now                  timestamptz       null: the database's clock
 --
@@ -78,6 +82,10 @@ CREATE OR REPLACE FUNCTION decide_turn(
     messages_per_day integer[],
     bytes_per_day bigint[],
     tokens_per_day bigint[],
+    model text,
+    persona text,
+    tone text,
+    behavior text,
     retention_days integer,
     now timestamptz
 )
@@ -317,7 +325,7 @@ BEGIN
     created_conversation AS (
         INSERT INTO conversations (
             id, user_id, key_hash, title, titled_at, turn_id, turn_message_id, turn_expires_at, created_at, updated_at,
-            message_count, last_message
+            message_count, last_message, model
         )
         SELECT
             decide_turn.conversation_id,
@@ -332,7 +340,8 @@ BEGIN
             clock.now,
             clock.now,
             1,
-            left(decide_turn.content, 120)
+            left(decide_turn.content, 120),
+            decide_turn.model
         FROM answerable
         CROSS JOIN clock
         WHERE answerable.verdict = 'new_conversation'
@@ -374,7 +383,8 @@ BEGIN
 
     stored_message AS (
         INSERT INTO chat_messages (
-            conversation_id, user_id, message_id, role, content, files, steps, metadata, created_at, updated_at
+            conversation_id, user_id, message_id, role, content, files, steps, metadata, persona, tone, behavior,
+            created_at, updated_at
         )
         SELECT
             decide_turn.conversation_id,
@@ -385,6 +395,9 @@ BEGIN
             decide_turn.files,
             decide_turn.steps,
             decide_turn.metadata,
+            decide_turn.persona,
+            decide_turn.tone,
+            decide_turn.behavior,
             clock.now,
             clock.now
         FROM answerable
@@ -410,6 +423,9 @@ BEGIN
             status = CASE WHEN conversation.is_expired THEN 'active' ELSE conversations.status END,
             created_at = CASE WHEN conversation.is_expired THEN clock.now ELSE conversations.created_at END,
             updated_at = clock.now,
+            -- One that begins again has neither its old model nor its old instructions.
+            model = coalesce(decide_turn.model, CASE WHEN NOT conversation.is_expired THEN conversations.model END),
+            instructions = CASE WHEN NOT conversation.is_expired THEN conversations.instructions END,
             message_count = kept_messages.message_count + answerable.stores_message::integer,
             last_message = CASE
                 WHEN answerable.stores_message THEN left(decide_turn.content, 120)
@@ -494,6 +510,6 @@ END
 $$;
 COMMENT ON FUNCTION decide_turn(
     uuid, text, text, text, jsonb, bigint, json, jsonb, text, boolean, text, text, uuid, double precision, boolean,
-    integer, text[], integer[], integer[], bigint[], bigint[], integer, timestamptz
+    integer, text[], integer[], integer[], bigint[], bigint[], text, text, text, text, integer, timestamptz
 )
 IS 'Parley: decides whether a message is answered now; if so, stores it and takes the turn';

@@ -25,7 +25,10 @@
 --   content                 text              the answer's text; '' if it has nothing but tool calls
 --   finish_reason           text              see the column
 --   model_name              text              as the provider names it; null: unknown
+--   model                   text              as users see its name
+--   requested_model         text              the one that was asked for, if another stood in for it; null: none did
 --   prompt_tokens           integer           null: unknown
+--   cached_tokens           integer           of those, the ones from the provider's cache; null: unknown
 --   completion_tokens       integer           null: unknown
 --   reasoning_tokens        integer           of those, the thoughts; null: unknown
 --   reasoning_seconds       double precision  how long the model has thought; null: it has not, or unknown
@@ -75,7 +78,10 @@ CREATE OR REPLACE FUNCTION finish_turn(
     content text,
     finish_reason text,
     model_name text,
+    model text,
+    requested_model text,
     prompt_tokens integer,
+    cached_tokens integer,
     completion_tokens integer,
     reasoning_tokens integer,
     reasoning_seconds double precision,
@@ -349,7 +355,10 @@ BEGIN
         reply_to,
         finish_reason,
         model_name,
+        model,
+        requested_model,
         prompt_tokens,
+        cached_tokens,
         completion_tokens,
         reasoning_tokens,
         reasoning_seconds,
@@ -375,7 +384,10 @@ BEGIN
         finish_turn.question_id,
         finish_turn.finish_reason,
         finish_turn.model_name,
+        finish_turn.model,
+        finish_turn.requested_model,
         finish_turn.prompt_tokens,
+        finish_turn.cached_tokens,
         finish_turn.completion_tokens,
         finish_turn.reasoning_tokens,
         finish_turn.reasoning_seconds,
@@ -412,7 +424,8 @@ END
 $$;
 COMMENT ON FUNCTION finish_turn(
     text, uuid, boolean, timestamptz, bytea, text, integer, text, uuid, text, uuid, text, bigint, text, text, text,
-    integer, integer, integer, double precision, json, json, json, text, text, text, text, double precision,
-    boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text, timestamptz
+    text, text, integer, integer, integer, integer, double precision, json, json, json, text, text, text, text,
+    double precision, boolean, boolean, text, boolean, integer, integer, text[], text, text, integer, text, text, text,
+    timestamptz
 )
 IS 'Parley: stores the answer and gives the turn back';

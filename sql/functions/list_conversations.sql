@@ -13,7 +13,7 @@
 --   page_size          integer      rows wanted
 --   now                timestamptz  null: the database's clock
 --
--- Returns 0 to page_size rows: id, title (null: none, or it has expired), status, created_at, updated_at,
+-- Returns 0 to page_size rows: id, title (null: none, or it has expired), status, created_at, updated_at, model,
 -- message_count, and last_message, its first 120 characters (null: no message is left).
 -- Index idx_conversations_user_id, idx_conversations_user_status: give the order, so a page reads no further rows;
 -- chat_messages_pkey.
@@ -32,6 +32,7 @@ RETURNS TABLE (
     status varchar,
     created_at timestamptz,
     updated_at timestamptz,
+    model text,
     message_count integer,
     last_message text
 )
@@ -47,6 +48,7 @@ BEGIN
         page.status,
         page.created_at,
         page.updated_at,
+        page.model,
         CASE
             WHEN page.is_counted THEN page.message_count
             ELSE (

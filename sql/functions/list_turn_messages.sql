@@ -27,8 +27,9 @@
 -- there is one; oldest first: columns of chat_messages, which are id, listed_conversation_id, listed_message_id, role,
 -- content, created_at, updated_at, reply_to, finish_reason, model_name, prompt_tokens, completion_tokens, tool_calls, metadata,
 -- files, persona, tone, behavior, context_type, confidence, signal_strength, context_clarity, needs_knowledge,
--- is_mistake, mistake_note, superseded_at, refusal, steps, reasoning_tokens, reasoning_seconds, provider_state. In files
--- of a turn that is this attempt's each file has its size and, if the model gets it, its bytes as a data URL.
+-- is_mistake, mistake_note, superseded_at, refusal, steps, reasoning_tokens, reasoning_seconds, model, requested_model,
+-- cached_tokens, provider_state. In files of a turn that is this attempt's each file has its size and, if the model gets
+-- it, its bytes as a data URL.
 -- Index conversations_pkey, chat_messages_pkey, uq_chat_messages_message_id, uq_chat_messages_reply_to,
 -- idx_chat_messages_system.
 CREATE OR REPLACE FUNCTION list_turn_messages(
@@ -77,6 +78,9 @@ RETURNS TABLE (
     steps json,
     reasoning_tokens integer,
     reasoning_seconds double precision,
+    model text,
+    requested_model text,
+    cached_tokens integer,
     provider_state json
 )
 LANGUAGE plpgsql VOLATILE
@@ -277,6 +281,9 @@ BEGIN
         listed.steps,
         listed.reasoning_tokens,
         listed.reasoning_seconds,
+        listed.model,
+        listed.requested_model,
+        listed.cached_tokens,
         listed.provider_state
     FROM chat_messages AS listed
     WHERE

@@ -51,7 +51,8 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
         ('stream_batches', ARRAY['UPDATE'], ARRAY['user_id', 'followed_at']),
         ('tasks', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], NULL),
         ('tool_runs', ARRAY['SELECT', 'INSERT', 'DELETE'], NULL),
-        ('tool_runs', ARRAY['UPDATE'], ARRAY['output'])
+        ('tool_runs', ARRAY['UPDATE'], ARRAY['output']),
+        ('user_settings', ARRAY['SELECT', 'INSERT', 'UPDATE'], NULL)
     ),
 
     -- Each signature of a name: running code may call the one of the version before. Those that act for a caller who

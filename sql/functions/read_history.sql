@@ -18,9 +18,10 @@
 -- Returns a row for each message of the page, newest first: id, found_conversation_id, message_id, role, content,
 -- created_at, updated_at, reply_to, finish_reason, model_name, prompt_tokens, completion_tokens, tool_calls, metadata,
 -- files, persona, tone, behavior, context_type, confidence, signal_strength, context_clarity, needs_knowledge,
--- is_mistake, mistake_note, superseded_at, refusal, steps, reasoning_tokens, reasoning_seconds; has_message (false: the
--- page is empty, and this one row is the conversation alone); and of the conversation: title (null: none, or it has
--- expired), status, conversation_created_at, conversation_updated_at. No row: the caller has no such conversation.
+-- is_mistake, mistake_note, superseded_at, refusal, steps, reasoning_tokens, reasoning_seconds, model,
+-- requested_model, cached_tokens; has_message (false: the page is empty, and this one row is the conversation alone); and
+-- of the conversation: title (null: none, or it has expired), status, conversation_created_at, conversation_updated_at,
+-- conversation_model. No row: the caller has no such conversation.
 -- Index conversations_pkey; chat_messages_pkey: gives the page in order, so the longest conversation costs no more
 -- than a short one.
 CREATE OR REPLACE FUNCTION read_history(
@@ -64,11 +65,15 @@ RETURNS TABLE (
     steps json,
     reasoning_tokens integer,
     reasoning_seconds double precision,
+    model text,
+    requested_model text,
+    cached_tokens integer,
     has_message boolean,
     title varchar,
     status varchar,
     conversation_created_at timestamptz,
-    conversation_updated_at timestamptz
+    conversation_updated_at timestamptz,
+    conversation_model text
 )
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
@@ -105,6 +110,9 @@ BEGIN
         page.steps,
         page.reasoning_tokens,
         page.reasoning_seconds,
+        page.model,
+        page.requested_model,
+        page.cached_tokens,
         page.id IS NOT NULL,
         CASE
             WHEN is_kept(conversations.titled_at, read_history.retention_days, read_history.now)
@@ -112,7 +120,8 @@ BEGIN
         END,
         conversations.status,
         conversations.created_at,
-        conversations.updated_at
+        conversations.updated_at,
+        conversations.model
     FROM conversations
     LEFT JOIN LATERAL (
         SELECT chat_messages.*

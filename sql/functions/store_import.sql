@@ -17,8 +17,8 @@
 --   given_messages       json         array of objects: position, from 1 on; place, the position of the conversation;
 --                                     reply_position, the position of the question (null: none, or not given);
 --                                     answers_stored, true: the question is the last stored one; and columns of
---                                     chat_messages: message_id, role, content, finish_reason, model_name, tool_calls,
---                                     steps, metadata, is_mistake, mistake_note, superseded_at, created_at, updated_at
+--                                     chat_messages: message_id, role, content, finish_reason, model_name, model,
+--                                     requested_model, tool_calls, steps, metadata, is_mistake, mistake_note, superseded_at, created_at, updated_at
 --   max_messages         integer      messages that a conversation may hold
 --   quota_subjects       text[]       the subjects whose day counts the bytes, as count_bytes takes them; {}: none
 --   bytes_per_day        bigint[]     bytes that each may store in a day; 0: any number
@@ -312,7 +312,8 @@ BEGIN
         FROM
             json_to_recordset(given_messages) AS given (
                 position integer, place integer, reply_position integer, answers_stored boolean, message_id text,
-                role text, content text, finish_reason text, model_name text, tool_calls json, steps json,
+                role text, content text, finish_reason text, model_name text, model text, requested_model text,
+                tool_calls json, steps json,
                 metadata jsonb, is_mistake boolean, mistake_note text, superseded_at timestamptz,
                 created_at timestamptz, updated_at timestamptz
             )
@@ -331,8 +332,8 @@ BEGIN
 
     stored_messages AS (
         INSERT INTO chat_messages (
-            id, conversation_id, user_id, message_id, role, content, reply_to, finish_reason, model_name, tool_calls,
-            steps, metadata, is_mistake, mistake_note, superseded_at, created_at, updated_at
+            id, conversation_id, user_id, message_id, role, content, reply_to, finish_reason, model_name, model,
+            requested_model, tool_calls, steps, metadata, is_mistake, mistake_note, superseded_at, created_at, updated_at
         )
         OVERRIDING SYSTEM VALUE
         SELECT
@@ -352,9 +353,9 @@ BEGIN
                     )
                     THEN answered.question_id
             END,
-            answered.finish_reason, answered.model_name, answered.tool_calls, answered.steps, answered.metadata,
-            coalesce(answered.is_mistake, FALSE), answered.mistake_note, answered.superseded_at, answered.created_at,
-            answered.updated_at
+            answered.finish_reason, answered.model_name, answered.model, answered.requested_model, answered.tool_calls,
+            answered.steps, answered.metadata, coalesce(answered.is_mistake, FALSE), answered.mistake_note,
+            answered.superseded_at, answered.created_at, answered.updated_at
         FROM numbered AS answered
         ORDER BY answered.position
         RETURNING

@@ -30,6 +30,7 @@ END
 $$;
 
 DROP TABLE IF EXISTS deleted_users;
+DROP TABLE IF EXISTS user_settings;
 DROP TABLE IF EXISTS known_networks;
 DROP TABLE IF EXISTS account_attempts;
 

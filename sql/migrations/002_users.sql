@@ -79,6 +79,29 @@ COMMENT ON COLUMN known_networks.subject IS 'Keyed hash of the account''s addres
 COMMENT ON COLUMN known_networks.user_id IS 'The account';
 COMMENT ON COLUMN known_networks.used_at IS 'The latest log-in from there that succeeded';
 
+-- A table of its own, because `users` may be the application's.
+CREATE TABLE IF NOT EXISTS user_settings (
+    user_id varchar(255) PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    instructions text,
+    updated_at timestamptz NOT NULL,
+    CONSTRAINT chk_user_instructions CHECK (length(instructions) BETWEEN 1 AND 4000)
+);
+
+COMMENT ON TABLE user_settings IS 'Parley: what users have set for all their conversations';
+COMMENT ON COLUMN user_settings.user_id IS 'The user';
+COMMENT ON COLUMN user_settings.instructions
+IS 'What the user wants the model to know or to do in every conversation; NULL: nothing';
+COMMENT ON COLUMN user_settings.updated_at IS 'When it was last changed';
+
+ALTER TABLE user_settings ENABLE ROW LEVEL SECURITY;
+
+DROP POLICY IF EXISTS own_user_settings ON user_settings;
+CREATE POLICY own_user_settings ON user_settings TO parley_app
+USING (
+    CASE WHEN TRUE THEN user_id = nullif(current_setting('parley.user_id', TRUE), '') END
+);
+COMMENT ON POLICY own_user_settings ON user_settings IS 'The caller''s';
+
 -- The tokens of a deleted user outlive the user. A hash, because the table must not keep whom it forgets.
 CREATE TABLE IF NOT EXISTS deleted_users (
     id_hash bytea PRIMARY KEY,

@@ -19,7 +19,10 @@ CREATE TABLE IF NOT EXISTS conversations (
     claimed_at timestamptz,
     message_count integer,
     last_message varchar(120),
+    model text,
+    instructions text,
     CONSTRAINT chk_key_hash CHECK (length(key_hash) = 32),
+    CONSTRAINT chk_conversation_instructions CHECK (length(instructions) BETWEEN 1 AND 4000),
     CONSTRAINT chk_conversation_status CHECK (status IN ('active', 'archived'))
     -- The clean-up deletes a thirtieth each night. Vacuumed the same night, not after a fifth is gone: until then
     -- the next clean-up and the list read over the dead rows. Half of each page stays free, so that an update which
@@ -66,6 +69,10 @@ IS 'SHA-256 of the key that reaches it while it has no owner, and deletes it aft
 COMMENT ON COLUMN conversations.message_count
 IS 'Current messages, without system messages; NULL: unknown, so readers count: set it to NULL when you write messages by hand';
 COMMENT ON COLUMN conversations.last_message IS 'The beginning of the last of them; unknown with message_count';
+COMMENT ON COLUMN conversations.model
+IS 'The model that its last request with a choice named, as users see the name; NULL: none did';
+COMMENT ON COLUMN conversations.instructions
+IS 'What the user wants the model to know or to do in this conversation; NULL: nothing';
 COMMENT ON COLUMN conversations.claimed_at IS 'When its owner took it over; NULL: it has none, or was made by its owner';
 
 ALTER TABLE conversations ENABLE ROW LEVEL SECURITY;

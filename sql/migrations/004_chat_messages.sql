@@ -38,6 +38,9 @@ CREATE TABLE IF NOT EXISTS chat_messages (
     provider_state json,
     failed_attempts integer,
     owed_attempt boolean,
+    model text,
+    requested_model text,
+    cached_tokens integer,
     -- Not of id alone. A message is read only within its conversation; and with an index on id the planner would
     -- at times walk down all messages of all users to find the last 20 of one conversation.
     PRIMARY KEY (conversation_id, id)
@@ -67,6 +70,7 @@ DECLARE
         WHEN message.owed_attempt IS NOT NULL AND message.role <> 'user' THEN 'chk_owed_attempt'
         WHEN message.provider_state IS NOT NULL AND message.role <> 'assistant' THEN 'chk_provider_state'
         WHEN message.prompt_tokens < 0 THEN 'chk_prompt_tokens'
+        WHEN message.cached_tokens < 0 THEN 'chk_cached_tokens'
         WHEN message.completion_tokens < 0 THEN 'chk_completion_tokens'
         WHEN message.reasoning_tokens < 0 THEN 'chk_reasoning_tokens'
         WHEN message.reasoning_seconds < 0 THEN 'chk_reasoning_seconds'
@@ -120,9 +124,14 @@ COMMENT ON COLUMN chat_messages.content IS 'Message text content';
 COMMENT ON COLUMN chat_messages.reply_to IS 'chat_messages.id of the question that this answers';
 COMMENT ON COLUMN chat_messages.finish_reason IS 'Why the answer ended: the model''s reason (stop, length, content_filter, tool_calls, other), or aborted (stopped by the user), timeout (cut before the deadline), error (the model failed), interrupted (the function was killed)';
 COMMENT ON COLUMN chat_messages.model_name IS 'Model that answered, as the provider names it';
+COMMENT ON COLUMN chat_messages.model IS 'Model that answered, as users see its name in MODELS; NULL: unknown';
+COMMENT ON COLUMN chat_messages.requested_model
+IS 'Model that was asked for, if another one stood in for it; NULL: none did';
 COMMENT ON COLUMN chat_messages.prompt_tokens
 IS 'Tokens read by the model, as the provider counts; of a question: by requests for it whose cost is in no stored answer (titles, analyses, attempts without an answer), estimated where the provider does not count; never shown to a client with the question';
 COMMENT ON COLUMN chat_messages.completion_tokens IS 'Tokens written by the model; of a question: see prompt_tokens';
+COMMENT ON COLUMN chat_messages.cached_tokens
+IS 'Those of prompt_tokens that the provider read from its cache, as it counts; NULL: unknown';
 COMMENT ON COLUMN chat_messages.reasoning_tokens
 IS 'Those of completion_tokens with which the model thought, as the provider counts; NULL: unknown';
 COMMENT ON COLUMN chat_messages.reasoning_seconds
@@ -133,9 +142,9 @@ COMMENT ON COLUMN chat_messages.tool_calls IS 'Tool calls of the answer, with ar
 COMMENT ON COLUMN chat_messages.steps
 IS 'Steps of the answer, each a list of its parts in order: reasoning, source, file and data whole, text as its number of characters in content, call as the next one in tool_calls; NULL: content and tool_calls tell the steps. Of a user message: one list of its parts in order, file as the next one in files; NULL: one text, then the files';
 COMMENT ON COLUMN chat_messages.metadata IS 'Free metadata of the client that sent the message';
-COMMENT ON COLUMN chat_messages.persona IS 'Persona used for the answer';
-COMMENT ON COLUMN chat_messages.tone IS 'Tone of the answer: casual, technical';
-COMMENT ON COLUMN chat_messages.behavior IS 'Behavior of the answer: normal, cautious';
+COMMENT ON COLUMN chat_messages.persona IS 'Persona used for the answer; of a question: the one that it asks for';
+COMMENT ON COLUMN chat_messages.tone IS 'Tone of the answer: casual, technical; of a question: the one that it asks for';
+COMMENT ON COLUMN chat_messages.behavior IS 'Behavior of the answer: normal, cautious; of a question: the one that it asks for';
 COMMENT ON COLUMN chat_messages.context_type IS 'Kind of context that the question was about';
 COMMENT ON COLUMN chat_messages.confidence IS 'Version 1''s score, 0 to 1; kept for rows brought over';
 COMMENT ON COLUMN chat_messages.signal_strength IS 'How clear the question''s intent was, 0 to 1; replaces confidence';

@@ -307,7 +307,7 @@ async def test_a_lost_database_midway_ends_the_export_with_an_incomplete_line(
                 proxy.cut()
                 [end] = [json.loads(line) async for line in lines]
 
-    assert kinds == ["user", "known_network", "conversation", "message"]
+    assert kinds == ["user", "known_network", "user_settings", "conversation"]
     assert (end["type"], end["complete"]) == ("end", False)
     assert end["code"] == "database_unavailable"
 
@@ -321,7 +321,7 @@ async def test_any_error_midway_ends_the_export_with_an_incomplete_line(
 
     *lines, end = await exported(parley)
 
-    assert [line["type"] for line in lines] == ["user", "known_network"]
+    assert [line["type"] for line in lines] == ["user", "known_network", "user_settings"]
     assert (end["type"], end["complete"], end["code"]) == ("end", False, "internal_error")
 
 

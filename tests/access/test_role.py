@@ -26,6 +26,7 @@ OWNED = (
     "tasks",
     "tool_runs",
     "known_networks",
+    "user_settings",
     "chat_files",
     "message_files",
 )
@@ -35,6 +36,7 @@ STORED = """
     INSERT INTO tasks (user_id, title) VALUES ('ann', 'Ann''s');
     INSERT INTO quotas VALUES ('user ann', 1, now(), 1, now() + '1 h');
     INSERT INTO known_networks VALUES ('log-in ann', 'ann', now());
+    INSERT INTO user_settings VALUES ('ann', 'Ann''s', now());
     INSERT INTO conversations (id, user_id) VALUES (%(anns)s, 'ann'), (%(nobodys)s, NULL);
     INSERT INTO chat_messages (conversation_id, user_id, role, content)
     VALUES (%(anns)s, 'ann', 'user', 'Ann''s'), (%(nobodys)s, NULL, 'user', 'Nobody''s');
@@ -50,9 +52,9 @@ STORED = """
 """
 ANNS, NOBODYS = uuid4(), uuid4()
 # Numbers of rows that a caller sees, by table.
-NOTHING = [0, 0, 0, 0, 0, 0, 0, 0, 0]
-ONE_EACH = [1, 1, 1, 1, 1, 1, 1, 1, 1]
-OF_THE_CONVERSATION = [1, 1, 1, 1, 0, 0, 0, 1, 1]
+NOTHING = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+ONE_EACH = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+OF_THE_CONVERSATION = [1, 1, 1, 1, 0, 0, 0, 0, 1, 1]
 LOG_IN = {
     "find_account": "SELECT find_account('ann@example.com')",
     "register_account": "SELECT register_account('eve', 'eve@example.com', 'Eve', 'hash')",
@@ -122,7 +124,7 @@ def test_every_policy_admits_the_caller_only(database: psycopg.Connection) -> No
 
 
 def test_the_tables_owner_sees_all_rows(database: psycopg.Connection) -> None:
-    assert visible_rows(database) == [2, 2, 2, 2, 1, 1, 1, 2, 2]
+    assert visible_rows(database) == [2, 2, 2, 2, 1, 1, 1, 1, 2, 2]
 
 
 def test_the_role_parley_app_without_a_caller_sees_no_rows(database: psycopg.Connection) -> None:
@@ -165,6 +167,7 @@ def test_a_caller_sees_their_own_rows_and_the_named_anonymous_conversation(
         "UPDATE known_networks SET used_at = now()",
         "INSERT INTO known_networks VALUES ('eve', 'ann', now())",
         "DELETE FROM known_networks",
+        "DELETE FROM user_settings",
         "DELETE FROM users",
         "INSERT INTO users (id) VALUES ('eve')",
         "UPDATE chat_messages SET content = 'changed'",

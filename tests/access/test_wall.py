@@ -15,7 +15,7 @@ from tests.support.statement_files import NAMES, WITHOUT_CALLER, read_work
 
 OWNED = re.compile(
     r"\b(?:FROM|JOIN|UPDATE) (?:conversations|chat_messages|tasks|tool_runs"
-    r"|stream_batches|finished_streams|known_networks|chat_files|message_files)\b"
+    r"|stream_batches|finished_streams|known_networks|chat_files|message_files|user_settings)\b"
 )
 # Reads no rows but the one that it adds.
 ADDS = {"add_task"}
@@ -44,6 +44,7 @@ VICTIMS = """
     VALUES (%(row)s, 'victim', 'victim');
     INSERT INTO quotas VALUES ('user victim', 1, now() + '1 h', 1, now() + '1 h');
     INSERT INTO known_networks VALUES ('log-in victim', 'victim', now());
+    INSERT INTO user_settings VALUES ('victim', 'victim', now());
     INSERT INTO conversations (id, user_id, title, turn_id, turn_message_id, turn_expires_at)
     VALUES
         (%(victims)s, 'victim', 'victim', %(turn)s, 'victim-1', now() + '54321 s'),
@@ -287,7 +288,7 @@ def test_within_the_wall_a_statement_without_conditions_reaches_no_other_callers
 ) -> None:
     look = snapshot_query(database)
     before = {row for (row,) in database.execute(look).fetchall() if stored.is_in(row)}
-    assert len(before) == 22
+    assert len(before) == 23
 
     rows = ask(database, name, asker, stored, is_within=True)
 

@@ -44,8 +44,11 @@ async def test_an_answer_is_streamed_as_the_ai_sdk_reads_it(parley: Parley) -> N
     assert parts[-1]["messageMetadata"] == {
         "conversation_id": response.headers["x-conversation-id"],
         "finish_reason": "stop",
+        "model": "test-model",
+        "requested_model": None,
         "model_name": MODEL_NAME,
         "prompt_tokens": 7,
+        "cached_tokens": None,
         "completion_tokens": 4,
         "reasoning_tokens": None,
         "reasoning_seconds": None,

@@ -10,6 +10,8 @@ import pytest
 from tests.support.product import CHAT_ID, Parley, problem_of
 
 PATH = "/api/conversations"
+# What one conversation tells beside the columns of the list, while nothing is set.
+DETAILS = {"instructions": None}
 
 
 def add_conversations(
@@ -70,7 +72,8 @@ async def test_the_list_shows_a_conversation_as_history_does(parley: Parley) -> 
     [conversation] = (await listed(parley))["conversations"]
 
     in_history = (await parley.history(user="ann"))["conversation"]
-    assert in_history.keys() == {"id", "title", "status", "created_at", "updated_at"}
+    columns = {"id", "title", "status", "created_at", "updated_at", "model"}
+    assert in_history.keys() == columns
     assert conversation == in_history | {"message_count": 2, "last_message": "Hello, how are you?"}
 
 

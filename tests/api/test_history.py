@@ -18,7 +18,8 @@ SHOWN = {
     # The AI SDK's UIMessage:
     "id", "role", "parts", "metadata",
     # The columns beside it; not the row's number, not the owner:
-    "conversation_id", "content", "finish_reason", "model_name", "prompt_tokens",
+    "conversation_id", "content", "finish_reason", "model_name", "model", "requested_model",
+    "prompt_tokens", "cached_tokens",
     "completion_tokens", "reasoning_tokens", "reasoning_seconds",
     "tool_calls", "persona", "tone", "behavior", "context_type", "confidence",
     "signal_strength", "context_clarity", "needs_knowledge", "is_mistake", "mistake_note",
@@ -182,7 +183,14 @@ async def test_a_message_shows_exactly_the_documented_columns(
     history = await parley.history(user="the-owner")
 
     assert history.keys() == {"conversation", "messages", "next_cursor"}
-    assert history["conversation"].keys() == {"id", "title", "status", "created_at", "updated_at"}
+    assert history["conversation"].keys() == {
+        "id",
+        "title",
+        "status",
+        "created_at",
+        "updated_at",
+        "model",
+    }
     assert all(message.keys() == SHOWN for message in history["messages"])
     assert all(isinstance(message["id"], str) for message in history["messages"])
     written = json.dumps(history)

@@ -46,8 +46,9 @@ async def test_metadata_is_stored_with_the_message_and_returned(parley: Parley, 
     question, answer = (await parley.history())["messages"]
     assert question["metadata"] == metadata
     assert answer["metadata"].keys() == {
-        "conversation_id", "finish_reason", "model_name", "prompt_tokens", "completion_tokens",
-        "reasoning_tokens", "reasoning_seconds",
+        "conversation_id", "finish_reason", "model", "requested_model", "model_name",
+        "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens",
+        "reasoning_seconds",
     }  # fmt: skip
 
 
@@ -132,7 +133,7 @@ async def test_metadata_of_any_depth_is_refused_or_stored_and_returned(
 
 @each_form
 @pytest.mark.environment(SYSTEM_PROMPT=PROMPT, PERSONAS=json.dumps(PERSONAS))
-async def test_the_style_reaches_the_model_and_is_stored_with_the_answer(
+async def test_the_style_reaches_the_model_and_is_stored_with_both_messages(
     parley: Parley, model: ScriptedModel, form: str
 ) -> None:
     style = {"persona": "Captain Né-mo", "tone": "technical", "behavior": "cautious"}
@@ -149,7 +150,7 @@ async def test_the_style_reaches_the_model_and_is_stored_with_the_answer(
     )
     question, answer = (await parley.history())["messages"]
     assert {name: answer[name] for name in style} == style
-    assert {name: question[name] for name in style} == dict.fromkeys(style)
+    assert {name: question[name] for name in style} == style
 
 
 @pytest.mark.parametrize(

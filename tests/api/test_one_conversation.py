@@ -8,7 +8,7 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.api.test_conversations import PATH, add_conversations, listed, titles_of
+from tests.api.test_conversations import DETAILS, PATH, add_conversations, listed, titles_of
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import CHAT_ID, Parley, headers_of, parts_of, problem_of, rows_stored
 
@@ -45,6 +45,7 @@ async def test_a_conversation_is_read_by_any_of_its_ids_as_the_list_shows_it(
         assert response.json() == (await parley.history(user=user))["conversation"] | {
             "message_count": 2,
             "last_message": "Hello, how are you?",
+            **DETAILS,
         }
 
 
@@ -81,8 +82,9 @@ async def test_a_change_returns_the_changed_conversation_and_keeps_its_place_in_
     response = await change(parley, {"title": "Renamed"}, "first conversation")
 
     assert response.status_code == 200
-    assert response.json() == before[1] | {"title": "Renamed"}
-    assert (await listed(parley))["conversations"] == [before[0], response.json()]
+    renamed = before[1] | {"title": "Renamed"}
+    assert response.json() == renamed | DETAILS
+    assert (await listed(parley))["conversations"] == [before[0], renamed]
 
 
 @pytest.mark.parametrize(

@@ -69,5 +69,6 @@ async def test_who_leaves_leaves_nothing_behind_but_the_customers_row(
     assert response.status_code == 204
     assert site.rows("SELECT * FROM users") == before
     streams = ("stream_batches", "finished_streams")
-    for table in ("conversations", "chat_messages", "tasks", "quotas", "known_networks", *streams):
+    settings = ("known_networks", "user_settings")
+    for table in ("conversations", "chat_messages", "tasks", "quotas", *settings, *streams):
         assert site.rows(f"SELECT count(*) FROM {table}") == [(0,)], table

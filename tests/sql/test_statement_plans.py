@@ -41,6 +41,7 @@ LARGE_TABLES = {
     "account_attempts",
     "known_networks",
     "deleted_users",
+    "user_settings",
     "chat_files",
     "message_files",
 }
@@ -144,6 +145,9 @@ ROWS = """
     SELECT 'subject-' || n, 'user-' || n % 2000, now() - make_interval(mins => 10 * n)
     FROM generate_series(0, 19999) AS n;
 
+    INSERT INTO user_settings (user_id, instructions, updated_at)
+    SELECT 'user-' || n, 'Be brief.', now() FROM generate_series(0, 1999) AS n;
+
     INSERT INTO chat_files (id, user_id, conversation_id, media_type, size, bytes, created_at)
     SELECT
         md5('file-' || n)::uuid,
@@ -215,7 +219,10 @@ NO_WALL = "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
 # A conversation of user-7 that is free, and one whose turn is taken.
 FREE = "md5('107')::uuid"
 TAKEN = "md5('7')::uuid"
-UNLIMITED = "'{}', '{}', '{}', '{}', '{}', 0, NULL"
+# Without quotas; one model, and no style.
+UNLIMITED = (
+    "'{}', '{}', '{}', '{}', '{}', NULL, '{model}', '{model}', '{0}', NULL, NULL, NULL, 0, NULL"
+)
 BEGIN_NEW = f"""
     SELECT begin_turn(
         {WALL}, NULL, NULL, {FREE}, 'user-7', 'new', 'word', NULL, 0, NULL, NULL, NULL, FALSE, NULL,
@@ -235,7 +242,8 @@ FINISH = f"""
         {NO_WALL}, {FREE}, 'user-7', md5('turn')::uuid, 'answer', (
             SELECT max(id) FROM chat_messages WHERE conversation_id = {FREE} AND message_id = 'new'
         ), 'word', 'stop', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-        NULL, NULL, NULL, NULL, FALSE, 0, 0, '{{}}', NULL, NULL, 0, '', '', '', NULL
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, FALSE, 0, 0, '{{}}', NULL, NULL, 0, '', '', '',
+        NULL
     )
 """
 
@@ -347,7 +355,8 @@ CALLS_WITHIN = {
         {AS_CALLER};
         SELECT decide_turn(
             {FREE}, 'user-7', NULL, NULL, NULL, 0, NULL, NULL, NULL, TRUE, 'message-2141', 'Title',
-            md5('turn')::uuid, 60, TRUE, 1000, {UNLIMITED}
+            md5('turn')::uuid, 60, TRUE, 1000, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}',
+            NULL, NULL, NULL, NULL, 0, NULL
         )
         """,
         {"conversations_pkey", "uq_chat_messages_message_id"},

@@ -32,7 +32,8 @@ FROM pg_namespace AS home WHERE home.nspname = 'public'
 """
 EMPTY = """
 TRUNCATE users, conversations, chat_messages, tasks, quotas, tool_runs, stream_batches,
-    finished_streams, metric_counters, account_attempts, known_networks, deleted_users
+    finished_streams, metric_counters, account_attempts, known_networks, deleted_users,
+    user_settings
 RESTART IDENTITY CASCADE
 """
 

@@ -165,6 +165,7 @@ def rows_stored(database: psycopg.Connection) -> int:
             + (SELECT count(*) FROM quotas)
             + (SELECT count(*) FROM account_attempts)
             + (SELECT count(*) FROM known_networks)
+            + (SELECT count(*) FROM user_settings)
             + (SELECT count(*) FROM deleted_users)
             + (SELECT count(*) FROM tool_runs)
             + (SELECT count(*) FROM stream_batches)

@@ -17,7 +17,7 @@ INDEX = re.compile(r"\b(?:\w+_pkey|(?:idx|ix|uq)_\w+)\b")
 # The tables whose rows are a caller's.
 OWNED = (
     "conversations|chat_messages|tasks|quotas|tool_runs|stream_batches|finished_streams"
-    "|known_networks|chat_files|message_files"
+    "|known_networks|chat_files|message_files|user_settings"
 )
 # A table that a statement reads or changes, with the name that it goes by there.
 TOUCHED = re.compile(rf"\b(?:FROM|JOIN|UPDATE)\s+({OWNED})\b(?:\s+AS\s+(\w+))?")

@@ -69,7 +69,7 @@ OPERATIONS = {
         caller="guest",
         query=ConversationQuery,
         body="ConversationChange",
-        answers={200: as_json("ConversationSummary", "The conversation.", "x-conversation-id")},
+        answers={200: as_json("ConversationDetails", "The conversation.", "x-conversation-id")},
         problems=(ConversationKeyRequired, NotFound, TurnInProgress),
     ),
     ("DELETE", "/api/conversations"): Operation(

@@ -1,14 +1,14 @@
 -- export_profile :many
--- The caller's row of users, without the password hash, the counter of the running day, and the known networks; for
--- the export.
+-- The caller's row of users, without the password hash, the counter of the running day, the known networks, and
+-- the user's settings; for the export.
 --
 -- Parameters
 --   user_id        text         the caller
 --   quota_subject  text         the caller's subject in `quotas`: a keyed hash, so that nobody can name another's
 --   now            timestamptz  the time; null: the database's clock
 --
--- Returns 0 to 22 rows: kind ('user', 'quota' or 'known_network'), and content, a JSON object of the row's columns.
--- Index idx_known_networks_user_id; see also sql/functions/own_user.sql and own_quota.sql.
+-- Returns 0 to 23 rows: kind ('user', 'quota', 'known_network' or 'user_settings'), and content, a JSON object of the row's columns.
+-- Index idx_known_networks_user_id, user_settings_pkey; see also sql/functions/own_user.sql and own_quota.sql.
 -- own_user takes the caller from act_as_caller.
 SELECT
     'user' AS kind,
@@ -25,4 +25,10 @@ SELECT
     'known_network',
     to_jsonb(known_networks)::text
 FROM known_networks
-WHERE known_networks.user_id = %(user_id)s::text;
+WHERE known_networks.user_id = %(user_id)s::text
+UNION ALL
+SELECT
+    'user_settings',
+    to_jsonb(user_settings)::text
+FROM user_settings
+WHERE user_settings.user_id = %(user_id)s::text;

@@ -7,14 +7,15 @@
 --   retention_days   integer      conversations unused for longer are not found; 0: no limit
 --   now              timestamptz  the time; null: the database's clock
 --
--- Returns 0 or 1 row: id, title (null: none, or it has expired), status, created_at, updated_at.
+-- Returns 0 or 1 row: id, title (null: none, or it has expired), status, created_at, updated_at, model.
 -- Index conversations_pkey.
 SELECT
     conversations.id,
     shown.title,
     conversations.status,
     conversations.created_at,
-    conversations.updated_at
+    conversations.updated_at,
+    conversations.model
 FROM conversations
 CROSS JOIN
     LATERAL (

@@ -1,5 +1,5 @@
 -- find_conversation_summary :one
--- One conversation of the caller, with the columns of the list of conversations.
+-- One conversation of the caller, with the columns of the list of conversations, and its instructions.
 --
 -- Parameters
 --   conversation_id  uuid         the conversation
@@ -7,14 +7,15 @@
 --   retention_days   integer      conversations unused for longer are not found; 0: no limit
 --   now              timestamptz  the time; null: the database's clock
 --
--- Returns 0 or 1 row: the columns of list_conversations.
+-- Returns 0 or 1 row: the columns of list_conversations, and instructions.
 -- Index conversations_pkey; of chat_messages any that begins with the conversation.
-SELECT
+SELECT -- noqa: ST06
     conversations.id,
     shown.title,
     conversations.status,
     conversations.created_at,
     conversations.updated_at,
+    conversations.model,
     CASE
         WHEN known.is_counted THEN conversations.message_count
         ELSE (
@@ -44,7 +45,8 @@ SELECT
             ORDER BY chat_messages.id DESC
             LIMIT 1
         )
-    END AS last_message
+    END AS last_message,
+    conversations.instructions
 FROM conversations
 CROSS JOIN
     LATERAL (

@@ -40,7 +40,10 @@ SELECT
     chat_messages.refusal,
     chat_messages.steps,
     chat_messages.reasoning_tokens,
-    chat_messages.reasoning_seconds
+    chat_messages.reasoning_seconds,
+    chat_messages.model,
+    chat_messages.requested_model,
+    chat_messages.cached_tokens
 FROM chat_messages
 WHERE
     chat_messages.conversation_id = %(conversation_id)s::uuid

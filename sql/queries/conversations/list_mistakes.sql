@@ -43,6 +43,9 @@ SELECT
     answer.steps,
     answer.reasoning_tokens,
     answer.reasoning_seconds,
+    answer.model,
+    answer.requested_model,
+    answer.cached_tokens,
     question.message_id AS question_message_id,
     question.content AS question
 FROM chat_messages AS answer

@@ -10,8 +10,8 @@
 --   by_index        boolean      false: read the texts of the caller, even if there are indexes
 --   now             timestamptz  null: the database's clock
 --
--- Returns 0 to page_size rows: id, title (null: none, or it has expired), status, created_at, updated_at, and
--- excerpt, in which chr(2) and chr(3) stand around each word that was found.
+-- Returns 0 to page_size rows: id, title (null: none, or it has expired), status, created_at, updated_at, model,
+-- and excerpt, in which chr(2) and chr(3) stand around each word that was found.
 -- Index idx_chat_messages_search, idx_conversations_search (within the function: sql/functions/search_conversations.sql);
 -- conversations_pkey, chat_messages_pkey.
 SELECT
@@ -20,6 +20,7 @@ SELECT
     conversations.status,
     conversations.created_at,
     conversations.updated_at,
+    conversations.model,
     search_excerpt(
         CASE WHEN found.chat_message_id IS NULL THEN conversations.title ELSE chat_messages.content END,
         asked.marked

@@ -2,7 +2,8 @@
 -- Decide whether a message is answered now; if so, store it and take the turn.
 --
 -- The whole step of a plain message but for its messages: the wall, the caller's row of users, the decision.
--- The function decides; this calls it, and returns current_title as title.
+-- The function decides; this calls it, and returns current_title as title, and answering_model as
+-- model.
 -- Parameters, result and indexes: sql/functions/begin_turn.sql.
 SELECT
     begun.quota_number,
@@ -16,7 +17,10 @@ SELECT
     begun.may_ask_title,
     begun.lease_remaining_seconds,
     begun.current_title AS title,
-    begun.tool_runs
+    begun.tool_runs,
+    begun.answering_model AS model,
+    begun.instructions,
+    begun.user_instructions
 FROM begin_turn(
     caller_id => %(caller_id)s::text,
     reachable_id => %(reachable_id)s::uuid,
@@ -49,6 +53,13 @@ FROM begin_turn(
     messages_per_day => %(messages_per_day)s::integer[],
     bytes_per_day => %(bytes_per_day)s::bigint[],
     tokens_per_day => %(tokens_per_day)s::bigint[],
+    model => %(model)s::text,
+    models => %(models)s::text[],
+    model_subjects => %(model_subjects)s::text[],
+    model_messages_per_day => %(model_messages_per_day)s::integer[],
+    persona => %(persona)s::text,
+    tone => %(tone)s::text,
+    behavior => %(behavior)s::text,
     retention_days => %(retention_days)s::integer,
     now => %(now)s::timestamptz
 ) AS begun;

@@ -46,6 +46,9 @@ TURN = Turn(
     may_ask_title=True,
     quota_subjects=(),
     tool_runs=[],
+    model="test-model",
+    instructions=None,
+    user_instructions=None,
 )
 LAST_PARTS = ui_stream.part({"type": "finish"}) + ui_stream.DONE
 

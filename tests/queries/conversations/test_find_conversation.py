@@ -32,6 +32,7 @@ async def test_only_the_callers_conversation_is_found(turns: Turns, user_id: str
             status="active",
             created_at=turns.now,
             updated_at=turns.now,
+            model=None,
         )
     ]
     assert list(conversations.values()) == [[], []]

@@ -1,12 +1,13 @@
 """find_conversation_summary, and list_conversations, which returns the same columns."""
 
+from dataclasses import fields
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from lib.conversations.changes import FIND_CONVERSATION_SUMMARY
-from lib.conversations.listing import LIST_CONVERSATIONS, ConversationSummary
+from lib.conversations.listing import LIST_CONVERSATIONS, ConversationDetails, ConversationSummary
 from tests.support.steps.rows import Rows
 from tests.support.steps.turns import NOON, Turns, act_as
 
@@ -24,14 +25,16 @@ async def test_a_summary_has_the_message_count_and_the_last_message(
     await turns.exchange(2, user_id="ada")
 
     assert await _summaries(turns) == [
-        ConversationSummary(
+        ConversationDetails(
             id=turns.conversation_id,
             title="A title",
             status="active",
             created_at=NOON,
             updated_at=turns.now,
+            model=None,
             message_count=4,
             last_message="Answer 2",
+            instructions=None,
         )
     ]
 
@@ -127,14 +130,20 @@ async def _told(turns: Turns, **parameters: Any) -> tuple[int, str | None]:
     return summary.message_count, summary.last_message
 
 
-async def _summaries(turns: Turns, **parameters: Any) -> list[ConversationSummary]:
-    """Return the rows of find_conversation_summary, which list_conversations must return too."""
+async def _summaries(turns: Turns, **parameters: Any) -> list[ConversationDetails]:
+    """Return the rows of find_conversation_summary; list_conversations must tell the same."""
     summaries = await _find(turns, **parameters)
     page = {"shown_status": "all", "cursor_updated_at": None, "cursor_id": None, "page_size": 20}
     defaults = {"user_id": "ada", "retention_days": 0, "now": turns.now} | parameters
     _, listed = await turns.database.run(act_as("ada"), LIST_CONVERSATIONS(**page, **defaults))
-    assert summaries == listed
+    assert [_listed(summary) for summary in summaries] == listed
     return summaries
+
+
+def _listed(details: ConversationDetails) -> ConversationSummary:
+    names = [column.name for column in fields(ConversationSummary)]
+    columns: dict[str, Any] = {name: getattr(details, name) for name in names}
+    return ConversationSummary(**columns)
 
 
 async def _find(
@@ -143,7 +152,7 @@ async def _find(
     user_id: str | None = "ada",
     conversation_id: UUID | None = None,
     retention_days: int = 0,
-) -> list[ConversationSummary]:
+) -> list[ConversationDetails]:
     wanted = conversation_id or turns.conversation_id
     _, summaries = await turns.database.run(
         act_as(user_id, wanted),

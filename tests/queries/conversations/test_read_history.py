@@ -32,8 +32,10 @@ async def test_a_message_of_history_has_all_its_columns(turns: Turns, rows: Rows
             tool_calls = '[{"name": "add_task"}]', metadata = '{"a": 1}', persona = 'guide',
             tone = 'casual', behavior = 'cautious', context_type = 'code', confidence = 0.5,
             signal_strength = 0.25, context_clarity = TRUE, needs_knowledge = TRUE,
-            is_mistake = TRUE, mistake_note = 'wrong'
+            is_mistake = TRUE, mistake_note = 'wrong', model = 'Fast', requested_model = 'Deep',
+            cached_tokens = 3
     """)
+    rows.run("UPDATE conversations SET model = 'Deep'")
 
     [answer, question] = await _read(turns)
 
@@ -44,8 +46,10 @@ async def test_a_message_of_history_has_all_its_columns(turns: Turns, rows: Rows
         tool_calls=[{"name": "add_task"}], metadata={"a": 1}, persona="guide", tone="casual",
         behavior="cautious", context_type="code", confidence=0.5, signal_strength=0.25,
         context_clarity=True, needs_knowledge=True, is_mistake=True, mistake_note="wrong",
-        created_at=turns.now, updated_at=turns.now, has_message=True, title="A title",
-        status="active", conversation_created_at=turns.now, conversation_updated_at=turns.now,
+        created_at=turns.now, updated_at=turns.now, model="Fast", requested_model="Deep",
+        cached_tokens=3, has_message=True, title="A title", status="active",
+        conversation_created_at=turns.now, conversation_updated_at=turns.now,
+        conversation_model="Deep",
     )  # fmt: skip
 
 
@@ -111,6 +115,7 @@ async def test_each_message_of_history_has_its_conversation_beside_it(turns: Tur
         status="active",
         created_at=began,
         updated_at=turns.now,
+        model=None,
     )
     assert [row.conversation for row in await _read(turns)] == [conversation] * 4
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lib.conversations.changes import FIND_CONVERSATION_SUMMARY
-from lib.conversations.listing import ConversationSummary
+from lib.conversations.listing import ConversationDetails
 from lib.database.acting import remember_user
 from lib.database.statements import Call
 from lib.identity.callers import Caller
@@ -125,11 +125,11 @@ async def test_any_user_id_is_taken_as_it_is(turns: Turns, user_id: str) -> None
     assert [each.id for each in await _look(turns, Caller(user_id))] == [begun.conversation_id]
 
 
-async def _look(turns: Turns, caller: Caller) -> list[ConversationSummary]:
+async def _look(turns: Turns, caller: Caller) -> list[ConversationDetails]:
     return await turns.database.run_as(caller, None, _summary(turns, caller))
 
 
-def _summary(turns: Turns, caller: Caller) -> Call[ConversationSummary]:
+def _summary(turns: Turns, caller: Caller) -> Call[ConversationDetails]:
     return FIND_CONVERSATION_SUMMARY(
         conversation_id=turns.conversation_id,
         user_id=caller.user_id,

@@ -27,6 +27,9 @@ TOKENS = {"prompt_tokens": 7, "completion_tokens": 4}
 NO_UNSTORED_PARTS = {"stored_parts": 0, "parts": "", "title_parts": "", "last_parts": ""}
 # Columns of an answer that are null unless its request or its analysis sets them.
 UNKNOWN_COLUMNS = (
+    "model",
+    "requested_model",
+    "cached_tokens",
     "reasoning_tokens",
     "reasoning_seconds",
     "tool_calls",
@@ -60,6 +63,9 @@ class Begun:
         conversation_id: the message's conversation.
         user_id: the sender; None: anonymous.
         quota_subjects: the subjects that count the message.
+        model: name of the model that is to answer.
+        instructions: of the conversation.
+        user_instructions: of the user.
     """
 
     held_turn_id: UUID | None
@@ -74,6 +80,9 @@ class Begun:
     conversation_id: UUID
     user_id: str | None
     quota_subjects: list[str]
+    model: str
+    instructions: str | None
+    user_instructions: str | None
 
     @property
     def prompt(self) -> list[str]:
@@ -139,6 +148,13 @@ class Turns:
             "lease_seconds": LEASE_SECONDS,
             "takes_turn": True,
             "max_messages": 1000,
+            "model": None,
+            "models": ["test-model"],
+            "model_subjects": [""],
+            "model_messages_per_day": [0],
+            "persona": None,
+            "tone": None,
+            "behavior": None,
             "quota_subjects": user_id or "somebody",
             **dict.fromkeys(LIMITS, 0),
         }
@@ -171,6 +187,12 @@ class Turns:
                 **{name: begin[name] for name in retention},
             ),
         )
+        # The model's own subject comes last.
+        number = begin["models"].index(decision.model)
+        if limit := begin["model_messages_per_day"][number]:
+            limits = dict.fromkeys(LIMITS, 0) | {"messages_per_day": limit}
+            name = begin["model_subjects"][number]
+            subjects.append(Subject(name=name, kind="user", **limits))
         return Begun(
             decision.held_turn_id,
             decision.verdict,
@@ -184,6 +206,9 @@ class Turns:
             conversation_id,
             user_id,
             begin["quota_subjects"],
+            decision.model,
+            decision.instructions,
+            decision.user_instructions,
         )
 
     async def finish(

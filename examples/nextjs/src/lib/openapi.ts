@@ -266,8 +266,15 @@ export interface components {
             conversation_id: string;
             /** @description As in the message, but `length` for `timeout`. */
             finish_reason: components["schemas"]["FinishReason"] | null;
+            /** @description The model that answered, as users see its name. */
+            model: string | null;
+            /** @description The one that was asked for, if `model` stood in for it; null: none did. */
+            requested_model: string | null;
+            /** @description The model that answered, as its provider names it. */
             model_name: string | null;
             prompt_tokens: number | null;
+            /** @description Those of `prompt_tokens` that the provider read from its cache; null: unknown. */
+            cached_tokens: number | null;
             completion_tokens: number | null;
             /** @description Those of `completion_tokens` with which the model thought; null: unknown. */
             reasoning_tokens: number | null;
@@ -292,8 +299,11 @@ export interface components {
             /** @description The whole text; the steps of an answer have an empty line between. */
             content: string;
             finish_reason: components["schemas"]["FinishReason"] | null;
+            model: string | null;
+            requested_model: string | null;
             model_name: string | null;
             prompt_tokens: number | null;
+            cached_tokens: number | null;
             completion_tokens: number | null;
             reasoning_tokens: number | null;
             reasoning_seconds: number | null;
@@ -409,6 +419,8 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description The model that its last request with a choice named; null: none did. */
+            model: string | null;
         };
         /** @description The body of PATCH /api/conversations: at least one of these fields, and none of them null. */
         ConversationChange: {
@@ -434,7 +446,27 @@ export interface components {
             /** @constant */
             transient: true;
         };
-        ConversationOrPage: components["schemas"]["ConversationSummary"] | components["schemas"]["ConversationPage"];
+        /** @description The row of find_conversation_summary. */
+        ConversationDetails: {
+            /** Format: uuid */
+            id: string;
+            title: string | null;
+            /** @enum {string} */
+            status: "active" | "archived";
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** @description The model that its last request with a choice named; null: none did. */
+            model: string | null;
+            /** @description Current messages. */
+            message_count: number;
+            /** @description The beginning of the last current message; null: there is none. */
+            last_message: string | null;
+            /** @description What the user wants the model to know or to do in it; null: nothing. */
+            instructions: string | null;
+        };
+        ConversationOrPage: components["schemas"]["ConversationDetails"] | components["schemas"]["ConversationPage"];
         /** @description One page of conversations: summaries, or the results of a search. */
         ConversationPage: {
             conversations: (components["schemas"]["ConversationSummary"] | components["schemas"]["FoundConversation"])[];
@@ -452,6 +484,8 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description The model that its last request with a choice named; null: none did. */
+            model: string | null;
             /** @description Current messages. */
             message_count: number;
             /** @description The beginning of the last current message; null: there is none. */
@@ -589,7 +623,7 @@ export interface components {
         /** @description A line of the export: a row of the database, with its columns beside `type`. */
         ExportRow: {
             /** @enum {string} */
-            type: "user" | "quota" | "known_network" | "conversation" | "message" | "task" | "tool_run" | "stream_batch" | "finished_stream" | "file" | "file_bytes";
+            type: "user" | "quota" | "known_network" | "user_settings" | "conversation" | "message" | "task" | "tool_run" | "stream_batch" | "finished_stream" | "file" | "file_bytes";
         } & {
             [key: string]: unknown;
         };
@@ -651,6 +685,8 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description The model that its last request with a choice named; null: none did. */
+            model: string | null;
             /** @description Text around the words: HTML whose only markup is `<mark>`. */
             excerpt: string;
         };
@@ -725,8 +761,11 @@ export interface components {
             /** @description The whole text; the steps of an answer have an empty line between. */
             content: string;
             finish_reason: components["schemas"]["FinishReason"] | null;
+            model: string | null;
+            requested_model: string | null;
             model_name: string | null;
             prompt_tokens: number | null;
+            cached_tokens: number | null;
             completion_tokens: number | null;
             reasoning_tokens: number | null;
             reasoning_seconds: number | null;
@@ -1391,8 +1430,11 @@ export interface components {
             /** @description The whole text; the steps of an answer have an empty line between. */
             content: string;
             finish_reason: components["schemas"]["FinishReason"] | null;
+            model: string | null;
+            requested_model: string | null;
             model_name: string | null;
             prompt_tokens: number | null;
+            cached_tokens: number | null;
             completion_tokens: number | null;
             reasoning_tokens: number | null;
             reasoning_seconds: number | null;
@@ -2401,7 +2443,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConversationSummary"];
+                    "application/json": components["schemas"]["ConversationDetails"];
                 };
             };
             400: components["responses"]["MalformedRequest"];
