@@ -138,6 +138,7 @@ class _Tokens:
     """The tokens of all replies; None: the provider did not count them."""
 
     prompt: int | None = None
+    cached: int | None = None
     completion: int | None = None
     reasoning: int | None = None
 
@@ -145,6 +146,8 @@ class _Tokens:
         """Add the tokens of a reply."""
         if reply.prompt_tokens is not None:
             self.prompt = min((self.prompt or 0) + reply.prompt_tokens, MAX_INTEGER)
+        if reply.cached_tokens is not None:
+            self.cached = min((self.cached or 0) + reply.cached_tokens, MAX_INTEGER)
         if reply.completion_tokens is not None:
             self.completion = min((self.completion or 0) + reply.completion_tokens, MAX_INTEGER)
         if reply.reasoning_tokens is not None:
@@ -247,6 +250,7 @@ class _Steps:
             model=self._model.name,
             requested_model=None if self._model.name == turn.model else turn.model,
             prompt_tokens=self._tokens.prompt,
+            cached_tokens=self._tokens.cached,
             completion_tokens=self._tokens.completion,
             reasoning_tokens=self._tokens.reasoning,
             reasoning_seconds=self._parts.reasoning_seconds,

@@ -3,6 +3,7 @@
 import json
 from binascii import a2b_base64
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from lib.answers._files.told import (
@@ -52,10 +53,13 @@ NO_ANSWER = "(No answer followed.)"
 def system_prompt(style: Style) -> str:
     """Return the system prompt for an answer of this style.
 
-    All of it is the operator's or Parley's: a style only chooses among instructions.
+    All of it is the operator's or Parley's: a style only chooses among instructions. `{date}` in
+    SYSTEM_PROMPT is the day by UTC, so that the prompt stays the same for a day.
     """
+    # Not str.format: other braces, of JSON or of code, are the operator's own.
+    day = datetime.now(UTC).date().isoformat()
     lines = [
-        settings().system_prompt,
+        settings().system_prompt.replace("{date}", day),
         (settings().personas or {}).get(style.persona or "", ""),
         TONES.get(style.tone or "", ""),
         BEHAVIORS.get(style.behavior or "", ""),

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, StrictBool, model_validator
 
+from lib.chat._ignored import refuse_ignored
 from lib.chat._image_urls import check_image_url
 from lib.conversations.parts import Data, Text
 from lib.conversations.user_parts import FILE, UserPart, stored_user_parts
@@ -262,12 +263,15 @@ def read_form(content: dict[str, Any], accept: str, *, may_send_files: bool) -> 
         may_send_files: False: a message with a file is refused before the file is read.
 
     Raises:
-        InvalidRequest: when the body has neither form; the problem names each wrong field.
+        InvalidRequest: when the body has neither form, or has fields that mean something and would
+            be ignored (`refuse_ignored`); the problem names each wrong field.
         NothingToAnswer: when the newest message is not the user's.
         Unauthenticated: when the message has a file, and must not.
     """
     max_message_chars = settings().max_message_chars
-    if "messages" in content or isinstance(content.get("message"), dict):
+    is_plain = not ("messages" in content or isinstance(content.get("message"), dict))
+    refuse_ignored(content, PlainForm if is_plain else SdkForm, is_plain=is_plain)
+    if not is_plain:
         return _read_sdk_form(
             validate(SdkForm, content), max_message_chars, may_send_files=may_send_files
         )

@@ -15,7 +15,7 @@ from tests.chat.test_stop import HANGS, stop
 from tests.support.analyses import analysis_reply, until_answers_done
 from tests.support.images import file_part, png_of_bytes
 from tests.support.left_behind import leave_behind
-from tests.support.model_server import ANALYSIS_MODEL, Called, Reply, ScriptedModel, calling
+from tests.support.model_server import ANALYSIS_MODEL, Called, Reply, ScriptedModel, calling, chunk
 from tests.support.product import CHAT_ID, METRICS_TOKEN, Parley, headers_of, text_of
 from tests.support.reading import sending, until
 
@@ -342,6 +342,24 @@ async def test_a_question_is_owed_three_attempts_and_no_more(
         marks += database.execute(MARKS).fetchall()
 
     assert marks == [(1, True), (2, True), (3, True), (4, None), (5, None)]
+
+
+async def test_tokens_from_the_providers_cache_are_in_the_metrics_of_each_request(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    def cached(reply: Reply, tokens: int) -> Reply:
+        details = {"prompt_tokens_details": {"cached_tokens": tokens}}
+        usage = {"prompt_tokens": 7, "completion_tokens": 2} | details
+        return Reply(chunks=[*(reply.chunks or [])[:-1], chunk(None) | {"usage": usage}])
+
+    said = Reply(chunks=[chunk({"content": "None."}, "stop"), chunk(None)])
+    model.replies = [cached(calling(Called("list_tasks")), 3), cached(said, 5)]
+
+    assert text_of(await parley.send("Which tasks?", user="ann")) == "None."
+
+    counted = await _counted(parley)
+    assert counted["cached_tokens"] == {"answer": 8}
+    assert counted["tokens"] == {"prompt": 14, "completion": 4}
 
 
 async def _counted(parley: Parley) -> dict[str, Any]:

@@ -215,6 +215,21 @@ def test_all_instructions_stand_in_one_message_at_the_beginning() -> None:
     assert prompt[0] == SystemMessage("You are a helpful assistant.\n\nBe brief.")
 
 
+def test_the_date_of_the_system_prompt_is_the_day_and_other_braces_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SYSTEM_PROMPT", 'Answer as {"date": x}, {name}, {0}. Today is {date}.')
+    lib.settings.settings.cache_clear()
+    days = [datetime.now(UTC).date()]
+
+    prompt = prompt_messages([message("user", "Hi")], Style(), [], model=a_model())
+
+    days.append(datetime.now(UTC).date())  # another one at midnight
+    told = {f'Answer as {{"date": x}}, {{name}}, {{0}}. Today is {day}.' for day in days}
+    assert isinstance(prompt[0], SystemMessage)
+    assert prompt[0].text in told
+
+
 def test_a_prompt_has_fourteen_megabytes_of_files_at_most_and_the_newest_always() -> None:
     file = {"mediaType": "application/pdf", "filename": "a.pdf", "size": 6_000_000}
     files = [file | {"url": "data:application/pdf;base64,AAAA"}]

@@ -1386,6 +1386,10 @@ export interface components {
             };
             /** @description Those of `tokens` that no provider has counted. */
             estimated_tokens: number;
+            /** @description Those of the prompts that providers read from their caches, by purpose. */
+            cached_tokens: {
+                [key: string]: number;
+            };
             duration: components["schemas"]["Times"];
             first_token: components["schemas"]["Times"];
             model_wait: components["schemas"]["Times"];
