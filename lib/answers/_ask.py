@@ -47,6 +47,7 @@ from lib.settings import settings
 from lib.texts import ObjectText
 from lib.tools import Tool, tools
 from lib.turns.finish import MAX_INTEGER
+from lib.turns.turn import Turn
 
 # Why an answer may have ended while its model had only thought, and is an answer all the same.
 CUT_REASONS: frozenset[FinishReason | None] = frozenset({"length", "timeout", "aborted"})
@@ -137,6 +138,7 @@ class _Tokens:
     prompt: int | None = None
     completion: int | None = None
     reasoning: int | None = None
+    cached: int | None = None
 
     def add(self, reply: Reply) -> None:
         """Add the tokens of a reply."""
@@ -146,6 +148,8 @@ class _Tokens:
             self.completion = min((self.completion or 0) + reply.completion_tokens, MAX_INTEGER)
         if reply.reasoning_tokens is not None:
             self.reasoning = min((self.reasoning or 0) + reply.reasoning_tokens, MAX_INTEGER)
+        if reply.cached_tokens is not None:
+            self.cached = min((self.cached or 0) + reply.cached_tokens, MAX_INTEGER)
 
 
 class _Steps:
@@ -245,6 +249,7 @@ class _Steps:
             completion_tokens=self._tokens.completion,
             reasoning_tokens=self._tokens.reasoning,
             reasoning_seconds=self._parts.reasoning_seconds,
+            cached_tokens=self._tokens.cached,
             tool_calls=columns.tool_calls,
             steps=columns.steps,
             provider_state=provider_state(steps),
@@ -263,7 +268,13 @@ class _Steps:
     async def _take_step(self, *, is_first: bool, is_last: bool) -> list[ToolCall]:
         """Ask the model once, and return the tools that it calls."""
         turn, request = self._answer.turn, self._answer.request
-        messages = prompt_messages(turn.messages, request.style, self._parts.steps, turn.answer)
+        messages = prompt_messages(
+            turn.messages,
+            request.style,
+            self._parts.steps,
+            turn.answer,
+            instructions=instructions_of(turn),
+        )
         step = self._parts.begin_step()
         # Do not force the tool on a retry; the first attempt has already run it.
         is_forced = is_first and not turn.tool_runs
@@ -386,6 +397,11 @@ class _Steps:
             self._hosted_calls.add(piece)
         elif not drops_sources:
             self._sources.add(piece)
+
+
+def instructions_of(turn: Turn) -> list[str]:
+    """Return what the user wants the model to know or to do: everywhere, then here."""
+    return [text for text in (turn.user_instructions, turn.instructions) if text]
 
 
 @cache

@@ -230,6 +230,7 @@ REGENERATE = "regenerate-message"
 SIGN_OUT = {"action": "sign_out_everywhere"}
 # Of the local account that was deleted; of a user it is not read.
 PROOF = {"password": "a long password"}
+INSTRUCTIONS = {"instructions": "Be brief."}
 CREDENTIALS = {"email": "{owner}@example.com", "password": "a long password"}
 
 # A conversation of another account, or of this one.
@@ -279,6 +280,9 @@ USES = [
     Use("no mistake after all", "PATCH", MARK, ones_own, {"is_mistake": False}, writes=True),
     Use("logging in", "POST", "/api/auth", switched_off, {"action": "login"} | CREDENTIALS),
     Use("registering", "POST", "/api/auth", switched_off, {"action": "register"} | CREDENTIALS),
+    Use("the own settings", "GET", "/api/auth", numbers_of_ones_own),
+    Use("own instructions", "PATCH", "/api/auth", numbers_of_ones_own, INSTRUCTIONS, True),
+    Use("instructing", "PATCH", ONE, ones_own, INSTRUCTIONS, writes=True),
     Use("signing out", "POST", "/api/auth", all_of_ones_own, SIGN_OUT, writes=True, shows=False),
     Use("leaving", "DELETE", "/api/auth", all_of_ones_own, PROOF, writes=True, shows=False),
     Use("the health", "GET", "/api/health", everybodys),
