@@ -10,10 +10,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from dev.openapi.problems import all_problems
 from lib.conversations.conversation import Conversation
 from lib.conversations.listing import ConversationDetails, ConversationSummary
-from lib.conversations.usage import Usage
+from lib.conversations.usage import PricedUsage, UsageTotal
 from lib.imports.drafts import Reason
 from lib.operations.clean_up import CleanUpReport
 from lib.operations.report import MetricsReport, Pool
+from lib.users.own_settings import UserSettings
 from lib.users.tasks import Task
 
 
@@ -453,11 +454,12 @@ class Upload(Answered):
 
 
 class UsageReport(Answered):
-    """The tokens of all requests to the model, by day and model."""
+    """The tokens of all requests to the model and their cost, by day and model."""
 
     first_day: Annotated[date, Field(alias="from")]
     to: date
-    usage: list[Usage]
+    usage: list[PricedUsage]
+    total: UsageTotal
 
 
 class TaskPage(Answered):
@@ -598,6 +600,7 @@ ANSWERS = (
     MistakeExample,
     TaskPage,
     Upload,
+    UserSettings,
     Registered,
     SignedIn,
     CleanUpReport,

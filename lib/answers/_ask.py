@@ -50,6 +50,7 @@ from lib.settings import settings
 from lib.texts import ObjectText
 from lib.tools import Tool, tools
 from lib.turns.finish import MAX_INTEGER
+from lib.turns.turn import Turn
 
 # Why an answer may have ended while its model had only thought, and is an answer all the same.
 CUT_REASONS: frozenset[FinishReason | None] = frozenset({"length", "timeout", "aborted"})
@@ -138,20 +139,20 @@ class _Tokens:
     """The tokens of all replies; None: the provider did not count them."""
 
     prompt: int | None = None
-    cached: int | None = None
     completion: int | None = None
     reasoning: int | None = None
+    cached: int | None = None
 
     def add(self, reply: Reply) -> None:
         """Add the tokens of a reply."""
         if reply.prompt_tokens is not None:
             self.prompt = min((self.prompt or 0) + reply.prompt_tokens, MAX_INTEGER)
-        if reply.cached_tokens is not None:
-            self.cached = min((self.cached or 0) + reply.cached_tokens, MAX_INTEGER)
         if reply.completion_tokens is not None:
             self.completion = min((self.completion or 0) + reply.completion_tokens, MAX_INTEGER)
         if reply.reasoning_tokens is not None:
             self.reasoning = min((self.reasoning or 0) + reply.reasoning_tokens, MAX_INTEGER)
+        if reply.cached_tokens is not None:
+            self.cached = min((self.cached or 0) + reply.cached_tokens, MAX_INTEGER)
 
 
 class _Steps:
@@ -250,10 +251,10 @@ class _Steps:
             model=self._model.name,
             requested_model=None if self._model.name == turn.model else turn.model,
             prompt_tokens=self._tokens.prompt,
-            cached_tokens=self._tokens.cached,
             completion_tokens=self._tokens.completion,
             reasoning_tokens=self._tokens.reasoning,
             reasoning_seconds=self._parts.reasoning_seconds,
+            cached_tokens=self._tokens.cached,
             tool_calls=columns.tool_calls,
             steps=columns.steps,
             provider_state=provider_state(steps, self._model),
@@ -280,7 +281,12 @@ class _Steps:
         try:
             while True:
                 messages = prompt_messages(
-                    turn.messages, request.style, earlier_steps, turn.answer, model=self._model
+                    turn.messages,
+                    request.style,
+                    earlier_steps,
+                    turn.answer,
+                    model=self._model,
+                    instructions=instructions_of(turn),
                 )
                 try:
                     await self._ask(messages, forced, is_last=is_last)
@@ -427,6 +433,11 @@ class _Steps:
             self._hosted_calls.add(piece)
         elif not drops_sources:
             self._sources.add(piece)
+
+
+def instructions_of(turn: Turn) -> list[str]:
+    """Return what the user wants the model to know or to do: everywhere, then here."""
+    return [text for text in (turn.user_instructions, turn.instructions) if text]
 
 
 @cache

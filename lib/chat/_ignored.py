@@ -15,7 +15,10 @@ from lib.problems import InvalidRequest
 _OPERATOR = "must not be set: the operator chooses it"
 _EXTRA_BODY = f"{_OPERATOR}, in OPENAI_EXTRA_BODY"
 _MAX_TOKENS = f"{_OPERATOR}, by OPENAI_MAX_TOKENS"
-_INSTRUCTIONS = f"{_OPERATOR}, by SYSTEM_PROMPT"
+_INSTRUCTIONS = (
+    "must not be set: PATCH /api/conversations?id= sets instructions for a conversation, PATCH "
+    "/api/auth those for all of a user's, and the operator's are in SYSTEM_PROMPT"
+)
 _TOOLS = (
     "must not be set: the model is offered the operator's tools; tool_choice names the one that it "
     "must call"

@@ -403,7 +403,7 @@ async def test_json_may_be_named_with_parameters_and_in_any_case(
         (CHAT, {"POST", "OPTIONS"}),
         (HISTORY, {"GET", "HEAD", "OPTIONS"}),
         (CONVERSATIONS, {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}),
-        ("/api/auth", {"POST", "DELETE", "OPTIONS"}),
+        ("/api/auth", {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}),
         ("/api/health", {"GET", "HEAD", "OPTIONS"}),
         ("/api/cron/cleanup", {"GET", "HEAD", "OPTIONS"}),
     ],
