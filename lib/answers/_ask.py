@@ -14,6 +14,7 @@ from lib.answers._files.kept import KeptFiles
 from lib.answers._files.made import MadeFiles
 from lib.answers._hosted.calls import HostedCalls
 from lib.answers._hosted.sources import Sources
+from lib.answers._models import marks_of, model_of
 from lib.answers._prompt import prompt_messages
 from lib.answers._states import provider_state
 from lib.answers._tools.calls import MAX_ARGUMENTS_CHARS, CallAssembler
@@ -23,7 +24,8 @@ from lib.conversations.message import FinishReason, Message
 from lib.conversations.parts import ToolCall
 from lib.conversations.steps import stored_steps
 from lib.database.client import Database
-from lib.model.client import stream_answer
+from lib.files.kinds import unread_kind
+from lib.model.client import may_another_answer, stream_answer
 from lib.model.cost import Spending
 from lib.model.reply import (
     CallPiece,
@@ -43,10 +45,12 @@ from lib.model.request import (
 )
 from lib.problems import AnswerInterrupted, AnswerNotStored, ModelFailed, ModelTimeout, Problem
 from lib.runtime.counting import note_first_token
+from lib.runtime.log import log
 from lib.settings import settings
 from lib.texts import ObjectText
 from lib.tools import Tool, tools
 from lib.turns.finish import MAX_INTEGER
+from lib.turns.turn import Turn
 
 # Why an answer may have ended while its model had only thought, and is an answer all the same.
 CUT_REASONS: frozenset[FinishReason | None] = frozenset({"length", "timeout", "aborted"})
@@ -137,6 +141,7 @@ class _Tokens:
     prompt: int | None = None
     completion: int | None = None
     reasoning: int | None = None
+    cached: int | None = None
 
     def add(self, reply: Reply) -> None:
         """Add the tokens of a reply."""
@@ -146,6 +151,8 @@ class _Tokens:
             self.completion = min((self.completion or 0) + reply.completion_tokens, MAX_INTEGER)
         if reply.reasoning_tokens is not None:
             self.reasoning = min((self.reasoning or 0) + reply.reasoning_tokens, MAX_INTEGER)
+        if reply.cached_tokens is not None:
+            self.cached = min((self.cached or 0) + reply.cached_tokens, MAX_INTEGER)
 
 
 class _Steps:
@@ -166,6 +173,7 @@ class _Steps:
         self._sources = Sources(answer.parts)
         self._hosted_calls = HostedCalls(answer.parts, self._runs)
         self._files = MadeFiles(answer.parts, files)
+        self._model = model_of(answer.turn, answer.request)
         self._reply = Reply()
         self._tokens = _Tokens()
         self._shown_outcomes = set[str]()
@@ -240,14 +248,16 @@ class _Steps:
             reply_to=turn.question.id,
             finish_reason=finish_reason,
             model_name=self._reply.model_name,
-            model=turn.model,
+            model=self._model.name,
+            requested_model=None if self._model.name == turn.model else turn.model,
             prompt_tokens=self._tokens.prompt,
             completion_tokens=self._tokens.completion,
             reasoning_tokens=self._tokens.reasoning,
             reasoning_seconds=self._parts.reasoning_seconds,
+            cached_tokens=self._tokens.cached,
             tool_calls=columns.tool_calls,
             steps=columns.steps,
-            provider_state=provider_state(steps),
+            provider_state=provider_state(steps, self._model),
             persona=style.persona,
             tone=style.tone,
             behavior=style.behavior,
@@ -263,24 +273,28 @@ class _Steps:
     async def _take_step(self, *, is_first: bool, is_last: bool) -> list[ToolCall]:
         """Ask the model once, and return the tools that it calls."""
         turn, request = self._answer.turn, self._answer.request
-        messages = prompt_messages(turn.messages, request.style, self._parts.steps, turn.answer)
+        earlier_steps = [*self._parts.steps]
         step = self._parts.begin_step()
         # Do not force the tool on a retry; the first attempt has already run it.
         is_forced = is_first and not turn.tool_runs
         forced = tools().get(request.tool_choice or "") if is_forced else None
         try:
-            if forced is None:
-                # In the last step a call would not run, so the model must answer.
-                model_request = ModelRequest(
-                    settings().openai_model,
-                    messages,
-                    self._tools(),
-                    may_call=not is_last,
-                    web_search=settings().openai_web_search == "on",
+            while True:
+                messages = prompt_messages(
+                    turn.messages,
+                    request.style,
+                    earlier_steps,
+                    turn.answer,
+                    model=self._model,
+                    instructions=instructions_of(turn),
                 )
-                await self._read_reply(model_request)
-            else:
-                await self._force_call(messages, forced)
+                try:
+                    await self._ask(messages, forced, is_last=is_last)
+                except ModelFailed as problem:
+                    if not (is_first and self._lets_another_answer(problem)):
+                        raise
+                else:
+                    break
         finally:
             self._tokens.add(self._reply)
             self._sources.end_reply()
@@ -292,13 +306,44 @@ class _Steps:
             raise ModelFailed
         return calls
 
+    async def _ask(
+        self, messages: tuple[PromptMessage, ...], forced: Tool | None, *, is_last: bool
+    ) -> None:
+        if forced is not None:
+            await self._force_call(messages, forced)
+            return
+        # In the last step a call would not run, so the model must answer.
+        request = ModelRequest(
+            self._model,
+            messages,
+            self._tools(),
+            may_call=not is_last,
+            web_search=self._model.web_search,
+            **marks_of(self._answer.turn),
+        )
+        await self._read_reply(request)
+
+    def _lets_another_answer(self, problem: ModelFailed) -> bool:
+        """Have the stand-in of the model answer, if it has one and nothing has been said yet."""
+        other = settings().stand_in_of(self._model)
+        has_begun = self._answer.has_begun or self._parts.has_thought
+        if other is None or has_begun or not may_another_answer(problem):
+            return False
+        request = self._answer.request
+        lacks_tools = request.tool_choice is not None and not other.tools
+        if lacks_tools or unread_kind(other.files, request.files or []) is not None:
+            return False
+        log("model_stood_in", model=self._model.name, stand_in=other.name, problem=problem.code)
+        self._model = other
+        return True
+
     def _is_cut_thought(self) -> bool:
         """Tell whether the reply is a thought alone that came to the limit of its length."""
         return self._parts.has_thought and self._reply.finish_reason == "length"
 
     def _tools(self) -> tuple[ToolDefinition, ...]:
-        """Return the tools that the model may call; none for anonymous callers, or if TOOLS=off."""
-        if self._answer.turn.caller.user_id is None or settings().tools == "off":
+        """Return the tools that the model may call: none for anonymous callers, or without any."""
+        if self._answer.turn.caller.user_id is None or not self._model.tools:
             return ()
         return tuple(_definition(tool) for tool in tools().values())
 
@@ -311,12 +356,14 @@ class _Steps:
         then writes the call's arguments as its answer, by JSON schema.
         """
         definition = _definition(forced)
+        marks = marks_of(self._answer.turn)
         request = ModelRequest(
-            settings().openai_model,
+            self._model,
             messages,
             self._tools() or (definition,),
             forced_tool=forced.name,
-            web_search=settings().openai_web_search == "on",
+            web_search=self._model.web_search,
+            **marks,
         )
         await self._read_reply(request, drops_text=True)
         if self._calls:
@@ -324,9 +371,10 @@ class _Steps:
         self._tokens.add(self._reply)
         instruction = f"{definition.description} Answer with its arguments alone, as JSON."
         request = ModelRequest(
-            settings().openai_model,
+            self._model,
             with_instruction(messages, instruction),
             schema=AnswerSchema(forced.name, definition.parameters),
+            **marks,
         )
         self._reply = Reply()
         text, arguments = "", ObjectText()
@@ -400,6 +448,11 @@ class _Steps:
 def _is_of_another(piece: CallPiece, forced_tool: str | None) -> bool:
     """Tell whether a piece names another tool than the forced one; it may have half of the name."""
     return forced_tool is not None and not (piece.name in forced_tool or forced_tool in piece.name)
+
+
+def instructions_of(turn: Turn) -> list[str]:
+    """Return what the user wants the model to know or to do: everywhere, then here."""
+    return [text for text in (turn.user_instructions, turn.instructions) if text]
 
 
 @cache

@@ -4,6 +4,7 @@ import json
 from binascii import a2b_base64
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from lib.answers._files.told import (
@@ -22,7 +23,7 @@ from lib.conversations.message import Message
 from lib.conversations.parts import Data, File, Text, ToolCall
 from lib.conversations.steps import SEPARATOR, Step
 from lib.conversations.user_parts import page_data
-from lib.files.kinds import SEEN_TYPES
+from lib.files.kinds import SEEN_TYPES, unread_kind
 from lib.files.limits import BEGINNING_CHARS, MAX_MESSAGE_BYTES, MAX_TEXT_CHARS, text_end
 from lib.model.request import (
     AssistantMessage,
@@ -31,6 +32,7 @@ from lib.model.request import (
     SystemMessage,
     UserMessage,
 )
+from lib.models import Model
 from lib.settings import settings
 from lib.turns.request import Style
 
@@ -49,9 +51,13 @@ NO_ANSWER = "(No answer followed.)"
 def system_prompt(style: Style) -> str:
     """Return the system prompt for an answer of this style.
 
-    All of it is the operator's or Parley's: a style only chooses among instructions.
+    All of it is the operator's or Parley's: a style only chooses among instructions. `{date}` in
+    SYSTEM_PROMPT is the day by UTC, so that the prompt stays the same for a day.
     """
-    return "\n".join(line for line in (settings().system_prompt, _style_text(style)) if line)
+    # Not str.format: other braces, of JSON or of code, are the operator's own.
+    day = datetime.now(UTC).date().isoformat()
+    lines = [settings().system_prompt.replace("{date}", day), _style_text(style)]
+    return "\n".join(line for line in lines if line)
 
 
 def _style_text(style: Style) -> str:
@@ -69,6 +75,7 @@ def prompt_messages(
     steps: list[Step],
     replaced: Message | None = None,
     *,
+    model: Model,
     instructions: Sequence[str] = (),
     summary: str | None = None,
 ) -> tuple[PromptMessage, ...]:
@@ -102,6 +109,7 @@ def prompt_messages(
         steps: the steps that the answer has taken already.
         replaced: the earlier answer to the same question, which this one replaces; None: there is
             none.
+        model: the model to ask, which gets back its own state.
         instructions: the user's own, which stand after the operator's; '' is none.
         summary: of the messages before these; None: there is none. It stands before the first
             question, so the instructions keep their bytes when the window moves.
@@ -121,13 +129,14 @@ def prompt_messages(
         if message.role == "system":
             prompt.changes.add_instruction(message.content)
         elif message.role == "user":
-            content = _content(message, has_files=place >= first_with_files)
+            kinds = model.files if place >= first_with_files else None
+            content = _content(message, kinds)
             if message is messages[-1] and replaced is not None:
                 # At the end, because later requests do not have it.
                 content = (*content, *remark_on_replaced(replaced))
             prompt.add_question(message, content, styles[place])
         else:
-            for step in steps_with_states(message):
+            for step in steps_with_states(message, model):
                 prompt.add_step(step, is_old=place < first_with_results)
             prompt.end_answer(message)
     for step in steps:
@@ -290,9 +299,15 @@ def _weight(message: Message) -> Weight:
     )
 
 
-def _content(message: Message, *, has_files: bool) -> tuple[Told, ...]:
+def _content(message: Message, kinds: tuple[str, ...] | None) -> tuple[Told, ...]:
+    """Return what a user's message tells.
+
+    Args:
+        message: the message.
+        kinds: the kinds of files that are sent whole, as `Model.files` has them; None: no file is.
+    """
     text = message.content
-    files = _told(message.files, has_files=has_files) if message.files else ()
+    files = _told(message.files, kinds) if message.files else ()
     return (*_page_data(message), *([text] if text.strip() else []), *files)
 
 
@@ -311,17 +326,17 @@ def _present(data: Data) -> dict[str, Any]:
     return {name: value for name, value in named.items() if name != "id" or value is not None}
 
 
-def _told(files: list[dict[str, Any]], *, has_files: bool) -> Iterator[Told]:
+def _told(files: list[dict[str, Any]], kinds: tuple[str, ...] | None) -> Iterator[Told]:
     """Yield the files of a message, whole or by their beginnings."""
     texts = [_size(file) for file in files if _is_text(file) and "url" in file]
     limits = iter(shares(texts, MAX_TEXT_CHARS))
     for file in files:
         media_type, filename = file["mediaType"], file.get("filename")
         if _is_text(file) and "url" in file:
-            limit = next(limits) if has_files else BEGINNING_CHARS
+            limit = next(limits) if kinds is not None else BEGINNING_CHARS
             data = _beginning(file, text_end(limit))
             yield told_text(filename, data, _size(file), limit)
-        elif has_files and "url" in file:
+        elif kinds is not None and "url" in file and unread_kind(kinds, [file]) is None:
             yield told_whole(media_type, filename, file["url"])
         else:
             yield told_by_name(media_type, filename)

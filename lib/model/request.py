@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from lib.models import Model
+
 # Why the model is asked.
 Purpose = Literal["answer", "title", "analysis"]
 
@@ -133,7 +135,7 @@ class ModelRequest:
     """One request for one step of an answer.
 
     Attributes:
-        model: the provider's name of the model.
+        model: the model.
         messages: in an order that every provider takes: at most one system message, and it comes
             first; then user and assistant in turn.
         tools: the tools that the model may call. Tool calls are read only if there are any.
@@ -142,9 +144,11 @@ class ModelRequest:
         schema: the form of the answer; None: text.
         web_search: the provider may search the web for the answer.
         purpose: why the model is asked.
+        user_mark: stands for the user towards a provider that looks for abuse; None: no user.
+        cache_mark: stands for the conversation towards a provider that caches; None: likewise.
     """
 
-    model: str
+    model: Model
     messages: tuple[PromptMessage, ...]
     tools: tuple[ToolDefinition, ...] = ()
     forced_tool: str | None = None
@@ -152,6 +156,8 @@ class ModelRequest:
     schema: AnswerSchema | None = None
     web_search: bool = False
     purpose: Purpose = "answer"
+    user_mark: str | None = None
+    cache_mark: str | None = None
 
     @property
     def is_minor(self) -> bool:

@@ -28,6 +28,7 @@ from lib.model.request import PromptMessage
 from lib.turns.request import Style
 from tests.support.made_steps import made_step
 from tests.support.model_server import Called
+from tests.support.models import a_model
 from tests.support.responses_model import called, said, thought
 
 type Items = list[dict[str, Any]]
@@ -85,7 +86,9 @@ class Conversation:
         question, replaced = self._question(turn)
         window = self._window(question)
         for count in range(len(turn.steps)):
-            prompt = prompt_messages(window, turn.style, turn.steps[:count], replaced)
+            prompt = prompt_messages(
+                window, turn.style, turn.steps[:count], replaced, model=a_model()
+            )
             is_last = count == len(turn.steps) - 1
             is_unstored = turn.finish_reason is None
             yield Sent(
@@ -123,7 +126,7 @@ class Conversation:
             answer.reply_to, answer.finish_reason = question.id, turn.finish_reason
             answer.tool_calls, answer.steps = stored.tool_calls, stored.steps
             answer.model_name = "scripted-1"
-            answer.provider_state = provider_state(turn.steps)
+            answer.provider_state = provider_state(turn.steps, a_model())
         answers = [each for each in reversed(self.messages) if each.role == "assistant"]
         if turn.marked is not None and turn.marked < len(answers):
             answer = answers[turn.marked]

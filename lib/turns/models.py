@@ -1,0 +1,57 @@
+"""The models that may answer a message: begin_turn chooses among them."""
+
+from lib.files.kinds import unread_kind
+from lib.identity.callers import Caller
+from lib.identity.models import some_models_of
+from lib.models import Model
+from lib.problems import InvalidRequest
+from lib.turns.request import ChatRequest
+
+
+def models_for(caller: Caller, request: ChatRequest) -> tuple[Model, ...]:
+    """Return the models that the caller may use and that can do what a message needs.
+
+    The one that answers where neither the request nor the conversation names another comes first.
+
+    Raises:
+        InvalidRequest: when the request names a model that is not among them, or none can do it;
+            says which may be named, or what it cannot do.
+        Problem: see `some_models_of`.
+    """
+    models = some_models_of(caller)
+    if request.model is not None:
+        named = [model for model in models if model.name == request.model]
+        if not named:
+            names = ", ".join(model.name for model in models)
+            raise _invalid("model", f"must be one of {names}")
+        models = tuple(named)
+    able = tuple(model for model in models if _fault(model, request) is None)
+    if not able:
+        field, detail = _fault(models[0], request) or ("model", "")
+        raise _invalid(field, detail)
+    return able
+
+
+def _fault(model: Model, request: ChatRequest) -> tuple[str, str] | None:
+    """Return the field that asks for what a model cannot do, and why; None: it can do all."""
+    other = f"must be another one, or left out: the model {model.name}"
+    if request.tool_choice is not None and not model.tools:
+        return "tool_choice", f"{other} calls no tools"
+    if (unread := unread_kind(model.files, request.files or [])) is not None:
+        return "model", f"{other} reads no {unread}"
+    efforts = model.reasoning_efforts
+    if request.reasoning_effort is not None and request.reasoning_effort not in efforts:
+        if not efforts:
+            return (
+                "reasoning_effort",
+                f"must not be set: for the model {model.name} there is no choice",
+            )
+        return (
+            "reasoning_effort",
+            f"must be one of {', '.join(efforts)}, for the model {model.name}",
+        )
+    return None
+
+
+def _invalid(field: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(errors=[{"field": field, "detail": detail}])
