@@ -1,3 +1,4 @@
+import { SCREENS } from '../../support/accessibility.ts'
 import { ask } from '../../support/chat.ts'
 import { question } from '../../support/model.ts'
 import { expect, test } from '../../support/test.ts'
@@ -19,15 +20,22 @@ test('the model of the choice answers, and a conversation keeps it over a reload
   await expect(model).toHaveValue('Thorough')
 })
 
-test('a page says which model stood in for another one, and keeps saying it', async ({ chat }, info) => {
-  await chat.page.getByLabel('Model', { exact: true }).selectOption({ value: 'Thorough' })
-  await expect(chat.page.getByText('Quick').first()).toBeAttached()
+for (const { name, use } of SCREENS) {
+  test.describe(name, () => {
+    test.use(use)
 
-  await ask(chat, question('Say something while Thorough is gone'))
+    test('a page says which model stood in for another one, and keeps saying it', async ({ chat }, info) => {
+      await chat.page.getByLabel('Model', { exact: true }).selectOption({ value: 'Thorough' })
+      // In the choice itself, or beside it.
+      await expect(chat.field.locator('xpath=ancestor::form')).toContainText(/stand-in: Quick|Quick answers/)
 
-  const words = 'Thorough did not respond, so Quick stood in for it.'
-  await expect(chat.answers.last()).toContainText(words)
-  await chat.page.screenshot({ path: info.outputPath('stood-in.png') })
-  await chat.page.reload()
-  await expect(chat.answers.last()).toContainText(words)
-})
+      await ask(chat, question('Say something while Thorough is gone'))
+
+      const words = 'Thorough did not respond, so Quick stood in for it.'
+      await expect(chat.answers.last()).toContainText(words)
+      await chat.page.screenshot({ path: info.outputPath('stood-in.png') })
+      await chat.page.reload()
+      await expect(chat.answers.last()).toContainText(words)
+    })
+  })
+}
