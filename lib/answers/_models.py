@@ -32,9 +32,7 @@ def marks_of(turn: Turn) -> Marks:
 
     A guest is marked by the network address, as guests are counted by it.
     """
-    caller = turn.caller
-    user = f"client {caller.client}" if caller.user_id is None else f"user {caller.user_id}"
     return {
-        "user_mark": keyed(f"told {user}")[:MARK_BYTES].hex(),
+        "user_mark": keyed(f"told {turn.caller.counted_as}")[:MARK_BYTES].hex(),
         "cache_mark": keyed(f"told conversation {turn.conversation_id}")[:MARK_BYTES].hex(),
     }

@@ -61,6 +61,11 @@ class Caller:
     new_account_subjects: tuple[str, ...] = ()
     approach: Approach = "read"
 
+    @property
+    def counted_as(self) -> str:
+        """The text that stands for the caller in a keyed hash: a user, or a guest's client."""
+        return f"client {self.client}" if self.user_id is None else f"user {self.user_id}"
+
     def following(self) -> "Caller":
         """Return the caller for the steps after the first one, which has admitted the caller.
 

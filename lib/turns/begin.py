@@ -305,7 +305,10 @@ class _Attempt:
             tokens_per_day=[subject.tokens_per_day for subject in subjects],
             model=request.model,
             models=[model.name for model in self.models],
-            model_subjects=[model_subject(self.caller, model).name for model in self.models],
+            model_subjects=[
+                model_subject(self.caller, model).name if model.messages_per_day else ""
+                for model in self.models
+            ],
             model_messages_per_day=[model.messages_per_day for model in self.models],
             persona=request.style.persona,
             tone=request.style.tone,

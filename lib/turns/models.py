@@ -25,31 +25,27 @@ def models_for(caller: Caller, request: ChatRequest) -> tuple[Model, ...]:
             names = ", ".join(model.name for model in models)
             raise _invalid("model", f"must be one of {names}")
         models = tuple(named)
-    able = tuple(model for model in models if _fault(model, request) is None)
+    faults = {model.name: _fault(model, request) for model in models}
+    able = tuple(model for model in models if faults[model.name] is None)
     if not able:
-        field, detail = _fault(models[0], request) or ("model", "")
-        raise _invalid(field, detail)
+        # That of the model that would have answered.
+        raise faults[models[0].name] or InvalidRequest
     return able
 
 
-def _fault(model: Model, request: ChatRequest) -> tuple[str, str] | None:
-    """Return the field that asks for what a model cannot do, and why; None: it can do all."""
+def _fault(model: Model, request: ChatRequest) -> InvalidRequest | None:
+    """Return the problem of a model that cannot do what a message needs; None: it can do all."""
     other = f"must be another one, or left out: the model {model.name}"
     if request.tool_choice is not None and not model.tools:
-        return "tool_choice", f"{other} calls no tools"
+        return _invalid("tool_choice", f"{other} calls no tools")
     if (unread := unread_kind(model.files, request.files or [])) is not None:
-        return "model", f"{other} reads no {unread}"
+        return _invalid("model", f"{other} reads no {unread}")
     efforts = model.reasoning_efforts
     if request.reasoning_effort is not None and request.reasoning_effort not in efforts:
+        detail = f"must be one of {', '.join(efforts)}, for the model {model.name}"
         if not efforts:
-            return (
-                "reasoning_effort",
-                f"must not be set: for the model {model.name} there is no choice",
-            )
-        return (
-            "reasoning_effort",
-            f"must be one of {', '.join(efforts)}, for the model {model.name}",
-        )
+            detail = f"must not be set: for the model {model.name} there is no choice"
+        return _invalid("reasoning_effort", detail)
     return None
 
 

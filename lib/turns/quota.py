@@ -3,8 +3,7 @@
 A caller counts for one subject or several, from the narrowest to the widest: a user; a guest's
 client, its site (IPv6), and all guests together; an account that is younger than a day, and all
 such accounts of its client and of its site; and for a model with a limit of its own, the caller
-with this model. Each subject has its own limits, and the first one
-reached refuses.
+with this model. Each subject has its own limits, and the first one reached refuses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -226,10 +225,9 @@ def model_subject(caller: Caller, model: Model) -> Subject:
 
     It comes after those of `subjects_of`, whose rows are locked by then: no two sessions deadlock.
     """
-    who = f"client {caller.client}" if caller.user_id is None else f"user {caller.user_id}"
     return Subject(
         # The name of a model has no control character, so no two pairs are written alike.
-        name=hashed("model", f"{model.name}\n{who}"),
+        name=hashed("model", f"{model.name}\n{caller.counted_as}"),
         kind="model",
         model=model.name,
         messages_per_minute=0,

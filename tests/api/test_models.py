@@ -172,6 +172,37 @@ async def test_another_model_stands_in_before_the_first_byte_and_the_next_turn_a
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 529])
+async def test_a_model_stands_in_for_one_whose_provider_is_busy_or_fails(
+    parley: Parley, model: ScriptedModel, status: int
+) -> None:
+    model.replies = [Reply(status=status)]
+
+    assert spoken(parts_of(await post(parley))) == ("Spare", "Fast")
+    assert asked(model) == ["fast-1", "spare-1"]
+
+
+@pytest.mark.environment(
+    MODELS=json.dumps(
+        [
+            {
+                "name": "Gone",
+                "base_url": "http://127.0.0.1:1/v1",
+                "api_key": "GONE_KEY",
+                "stand_in": "Spare",
+            },
+            {"name": "Spare", "model": "spare-1"},
+        ]
+    ),
+    GONE_KEY="sk-gone",
+)
+async def test_a_model_stands_in_for_one_whose_provider_cannot_be_reached(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    assert spoken(parts_of(await post(parley))) == ("Spare", "Gone")
+    assert asked(model) == ["spare-1"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 529])
 async def test_a_model_without_a_stand_in_fails_as_before(
     parley: Parley, model: ScriptedModel, status: int
 ) -> None:

@@ -1,1 +1,1 @@
-"""Parts of the prompt: marked blocks, what changes between questions, results, and their tokens."""
+"""Parts of the prompt: marked blocks, what changes between questions, and old results of tools."""

@@ -240,3 +240,24 @@ def test_a_minor_request_leaves_out_what_asks_the_model_to_think(
 
     assert shapes.chat(purpose="title") == {"top_p": 0.5} | (extra if kept else {})
     assert shapes.chat() == {"top_p": 0.5} | extra
+
+
+@pytest.mark.parametrize(("base_url", "is_told"), [(OPENAI, True), (AZURE, False), (GEMINI, False)])
+def test_openai_alone_is_told_which_requests_are_one_users_or_one_conversations(
+    shapes: Shapes, base_url: str, *, is_told: bool
+) -> None:
+    shapes.set(base_url)
+    request = ModelRequest(
+        shapes.model("a-model"),
+        (UserMessage(("Hi",)),),
+        user_mark="user",
+        cache_mark="conversation",
+    )
+
+    for body in (chat_body(request), with_responses_shape({}, request)):
+        told = {name: body.get(name) for name in ("safety_identifier", "prompt_cache_key")}
+        assert told == (
+            {"safety_identifier": "user", "prompt_cache_key": "conversation"}
+            if is_told
+            else {"safety_identifier": None, "prompt_cache_key": None}
+        )
