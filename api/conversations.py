@@ -1,7 +1,8 @@
 """/api/conversations: begin, list, search, read, rename, archive, claim, delete, export, import.
 
 Accepts   GET ?status=active|archived|all (active)  &limit=1..200 (20)  &cursor=<cursor> or &q=…
-          GET, PATCH, DELETE ?id=<uuid or chat id>; PATCH {"title"?, "status"?, "claim"?: true}
+          GET, PATCH, DELETE ?id=<uuid or chat id>; PATCH {"title"?, "status"?,
+          "instructions"?, "claim"?: true}
           GET ?export=true  DELETE ?all=true  POST without a body
           POST ?import=parley|chatgpt|open-webui, JSON lines or a JSON array, up to 4 MB
           the header x-conversation-key, for a conversation without an owner, and to claim it

@@ -4,7 +4,8 @@ Accepts   GET ?is_mistake=true  &limit=1..200 (50)  &cursor=<cursor>  &format=js
           GET ?usage=true  &from=<day>  &to=<day>, by UTC, both included (the last 30 days)
           PATCH ?id=<message id>&conversation_id=<uuid or chat id> {"is_mistake", "mistake_note"?}
 Answers   200 {"messages", "next_cursor"}, each with its question, or JSON lines for fine-tuning
-          (the next page's cursor in the header x-next-cursor); {"from", "to", "usage"};
+          (the next page's cursor in the header x-next-cursor); {"from", "to", "usage",
+          "total"};
           PATCH the message
 Problems  401 unauthenticated (an anonymous caller may mark by ids), 403 account_inactive,
           404 not_found (no answer, not yours or not there), 415, 422 invalid_request

@@ -7,16 +7,16 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from ipaddress import ip_address
 from typing import Any, Literal, NoReturn, cast
 from urllib.parse import urlsplit
 
+from lib.models import Model, read_entries, read_models
 from lib.origins import origins
 from lib.postgres_url import read_postgres_url
 
-OPENAI_HOST = "api.openai.com"
 # A name with a dot, in small letters; or `*.` and one: each subdomain.
 IMAGE_HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]+")
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -342,6 +342,7 @@ class Settings:
     openai_max_tokens: int | None = setting(number(1, 1_000_000))
     openai_files: tuple[str, ...] = setting(files_read, ("images", "pdf"))
     openai_extra_body: Mapping[str, Any] | None = setting(extra_body)
+    models: tuple[Model, ...] = setting(read_entries, ())
     reasoning: Literal["show", "store", "hide"] = setting(choice("show", "store", "hide"), "show")
     tools: Literal["auto", "off"] = setting(choice("auto", "off"), "auto")
     openai_web_search: Literal["on", "off"] = setting(choice("on", "off"), "off")
@@ -387,16 +388,76 @@ class Settings:
     debug: bool = setting(boolean, default=False)
 
     @property
-    def spoken_api(self) -> str:
-        """The dialect of the provider's API: `chat` or `responses`.
+    def model_of_variables(self) -> Model:
+        """The model that the OPENAI_ variables describe; MODELS takes from it what it leaves out.
 
-        OpenAI itself refuses tools in Chat Completions from GPT-5.6 on. All other providers know
-        those, and not all know Responses.
+        Without MODELS it is the only one.
         """
-        if self.openai_api != "auto":
-            return self.openai_api
-        is_openai = urlsplit(self.openai_base_url).hostname == OPENAI_HOST
-        return "responses" if is_openai else "chat"
+        return Model(
+            name=self.openai_model,
+            model=self.openai_model,
+            base_url=self.openai_base_url,
+            api_key=self.openai_api_key,
+            api=self.openai_api,
+            reasoning_effort=self.openai_reasoning_effort,
+            temperature=self.openai_temperature,
+            max_tokens=self.openai_max_tokens,
+            extra_body=self.openai_extra_body,
+            tools=self.tools != "off",
+            files=self.openai_files,
+            web_search=self.openai_web_search == "on",
+        )
+
+    @property
+    def all_models(self) -> tuple[Model, ...]:
+        """The models that requests may choose among, in the operator's order."""
+        return self.models or (self.model_of_variables,)
+
+    @property
+    def has_model(self) -> bool:
+        """Whether there is a key. An entry of MODELS without one stops the start."""
+        return bool(self.models) or self.openai_api_key is not None
+
+    @property
+    def files_read(self) -> tuple[str, ...]:
+        """The kinds of files that one of the models reads."""
+        kinds = (kind for model in self.all_models for kind in model.files)
+        return tuple(dict.fromkeys(kinds))
+
+    def stand_in_of(self, model: Model) -> Model | None:
+        """Return the model that answers while another one's provider does not; None: none does."""
+        return next((each for each in self.models if each.name == model.stand_in), None)
+
+    @property
+    def first_model(self) -> Model:
+        """The model that answers without a choice: the entry with `default`, or the first."""
+        return next((each for each in self.all_models if each.is_default), self.all_models[0])
+
+    def default_model(self, purpose: Literal["title", "analysis", "summary"]) -> Model:
+        """Return the model for what nobody chooses a model for.
+
+        It is the one of OPENAI_TITLE_MODEL (also of summaries) or OPENAI_ANALYSIS_MODEL; without
+        that, the cheapest of those with prices, and where none has any, `first_model`.
+        """
+        variables = {
+            "title": ("OPENAI_TITLE_MODEL", self.openai_title_model),
+            "analysis": ("OPENAI_ANALYSIS_MODEL", self.openai_analysis_model),
+            "summary": ("OPENAI_TITLE_MODEL", self.openai_title_model),
+        }
+        variable, name = variables[purpose]
+        if name is not None:
+            return self._named_by(name, variable)
+        priced = [
+            (model.prices.input + model.prices.output, place, model)
+            for place, model in enumerate(self.all_models)
+            if model.prices is not None
+        ]
+        return min(priced)[2] if priced else self.first_model
+
+    def _named_by(self, name: str, variable: str) -> Model:
+        """Return the entry of this name; without one, the model of that name at OPENAI_BASE_URL."""
+        other = replace(self.model_of_variables, name=name, model=name, setting=variable)
+        return next((each for each in self.models if each.name == name), other)
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -427,6 +488,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if texts["jwt_jwks_url"]:
         mistakes += _mistakes_of_tokens(texts, values)
     mistakes += _mistakes_of_proxy(texts)
+    if "models" in values:
+        mistakes += _read_models(values, environment)
     if not values.get("allow_insecure_network"):
         mistakes += _mistakes_of_network(values, environment)
     if not texts["database_url"]:
@@ -440,6 +503,25 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             "Parley cannot start:\n" + "\n".join(f"  - {mistake}" for mistake in mistakes)
         )
     return Settings(**values)  # pyright: ignore[reportArgumentType] (each reader returns its field's type)
+
+
+def _read_models(values: dict[str, object], environment: Mapping[str, str]) -> list[str]:
+    """Make models of the entries of MODELS, and return the mistakes in them."""
+    entries = cast("tuple[object, ...]", values.pop("models"))
+    # The fields that an entry leaves out; those of a variable that is wrong are the default ones.
+    usual = Settings(**values).model_of_variables  # pyright: ignore[reportArgumentType] (see `read_settings`)
+    readers = {variable.name: variable.metadata["read"] for variable in fields(Settings)}
+    models, mistakes = read_models(
+        entries, usual, environment, lambda name, value: readers[name](value)
+    )
+    values["models"] = models
+    for name in ("openai_title_model", "openai_analysis_model"):
+        model = values.get(name)
+        if model and "openai_api_key" not in values and not any(m.name == model for m in models):
+            mistakes.append(
+                f"{name.upper()} is no name in MODELS, and OPENAI_API_KEY is not set: name an entry"
+            )
+    return mistakes
 
 
 def _mistakes_of_tokens(texts: Mapping[str, str], values: Mapping[str, object]) -> list[str]:
@@ -497,13 +579,18 @@ def _mistakes_of_network(values: Mapping[str, object], environment: Mapping[str,
                 f"{name.upper()} names another host, but its sslmode is weaker than require: add "
                 f"?sslmode=require (after other parameters: &sslmode=require), {switch}"
             )
-    url = values.get("openai_base_url")
-    parts = urlsplit(url if isinstance(url, str) else "")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        mistakes.append(
-            "OPENAI_BASE_URL is http:// to another host, so its key and all messages would cross "
-            f"the network in the clear: use https://, {switch}"
-        )
+    asked = {"OPENAI_BASE_URL": values.get("openai_base_url")} | {
+        f"{model.setting}: base_url": model.base_url
+        for model in cast("tuple[Model, ...]", values.get("models", ()))
+        if model.base_url != values.get("openai_base_url")
+    }
+    for setting_name, url in asked.items():
+        parts = urlsplit(url if isinstance(url, str) else "")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+            mistakes.append(
+                f"{setting_name} is http:// to another host, so its key and all messages would "
+                f"cross the network in the clear: use https://, {switch}"
+            )
     return mistakes
 
 

@@ -2483,7 +2483,7 @@ $$;
 
 COMMENT ON FUNCTION public.list_tool_runs(conversation_id uuid, user_id text, turn_id uuid) IS 'Parley: the tool runs of earlier attempts at the question of a turn';
 
-CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer, retention_days integer, now timestamp with time zone) RETURNS TABLE(id bigint, listed_conversation_id uuid, listed_message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files json, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, model text, requested_model text, cached_tokens integer, provider_state json)
+CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer, reads_summary boolean, retention_days integer, now timestamp with time zone) RETURNS TABLE(id bigint, listed_conversation_id uuid, listed_message_id character varying, role character varying, content text, created_at timestamp with time zone, updated_at timestamp with time zone, reply_to bigint, finish_reason character varying, model_name text, prompt_tokens integer, completion_tokens integer, tool_calls json, metadata jsonb, files json, persona text, tone text, behavior text, context_type text, confidence double precision, signal_strength double precision, context_clarity boolean, needs_knowledge boolean, is_mistake boolean, mistake_note text, superseded_at timestamp with time zone, refusal character varying, steps json, reasoning_tokens integer, reasoning_seconds double precision, model text, requested_model text, cached_tokens integer, provider_state json, summary text, summary_id bigint, summarized_at timestamp with time zone, has_gap boolean)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
@@ -2493,10 +2493,36 @@ CREATE FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, tu
 DECLARE
     block_size CONSTANT integer := (history_messages + 1) / 2;
     known_count integer;
+    left_out integer;
     first_id bigint;
     other_ids bigint[];
     lowest_id bigint;
+    told record;
 BEGIN
+    -- The newest one of messages before the question; and a turn that is another attempt's asks no model.
+    SELECT
+        conversation_summaries.through_id,
+        conversation_summaries.content,
+        conversation_summaries.created_at
+    INTO told
+    FROM conversations
+    INNER JOIN chat_messages AS question ON conversations.id = question.conversation_id
+    INNER JOIN conversation_summaries ON conversations.id = conversation_summaries.conversation_id
+    WHERE
+        list_turn_messages.reads_summary
+        AND conversations.id = list_turn_messages.conversation_id
+        AND conversations.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+        AND conversations.turn_id = list_turn_messages.turn_id
+        AND question.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+        AND question.message_id = conversations.turn_message_id
+        AND question.superseded_at IS NULL
+        AND conversation_summaries.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+        AND conversation_summaries.through_id < question.id
+        AND conversation_summaries.content IS NOT NULL
+        AND is_kept(conversation_summaries.oldest_at, list_turn_messages.retention_days, list_turn_messages.now)
+    ORDER BY conversation_summaries.through_id DESC
+    LIMIT 1;
+
     -- Known where the turn is this attempt's, no message is later than the question, and all messages are kept.
     SELECT conversations.message_count INTO known_count
     FROM conversations
@@ -2517,7 +2543,21 @@ BEGIN
         AND conversations.turn_message_id = newest.message_id
         AND is_kept(conversations.created_at, list_turn_messages.retention_days, list_turn_messages.now);
     IF known_count IS NOT NULL THEN
+        IF told.through_id IS NOT NULL THEN
+            known_count := (
+                SELECT count(*)
+                FROM chat_messages
+                WHERE
+                    chat_messages.conversation_id = list_turn_messages.conversation_id
+                    AND chat_messages.id > told.through_id
+                    AND CASE
+                        WHEN chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                            THEN chat_messages.superseded_at IS NULL AND chat_messages.role <> 'system'
+                    END
+            );
+        END IF;
         -- The messages before the window are whole blocks: the fewest that leave history_messages or less.
+        left_out := block_size * greatest((known_count - history_messages + block_size - 1) / block_size, 0);
         first_id := (
             SELECT chat_messages.id
             FROM chat_messages
@@ -2530,12 +2570,7 @@ BEGIN
                         THEN chat_messages.superseded_at IS NULL AND chat_messages.role <> 'system'
                 END
             ORDER BY chat_messages.id DESC
-            OFFSET greatest(
-                known_count - 1 - block_size * greatest(
-                    (known_count - history_messages + block_size - 1) / block_size, 0
-                ),
-                0
-            )
+            OFFSET greatest(known_count - 1 - left_out, 0)
             LIMIT 1
         );
         other_ids := ARRAY(
@@ -2551,88 +2586,92 @@ BEGIN
     END IF;
     -- Also where the number is wrong: the question must never be missing for it.
     IF first_id IS NULL THEN
-        other_ids := ARRAY(
-            WITH
-            current_messages AS NOT MATERIALIZED (
-                SELECT
-                    chat_messages.id,
-                    chat_messages.message_id,
-                    chat_messages.role,
-                    chat_messages.reply_to
-                FROM chat_messages
-                WHERE
-                    chat_messages.conversation_id = list_turn_messages.conversation_id
-                    AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
-                    AND chat_messages.superseded_at IS NULL
-                    AND is_kept(chat_messages.created_at, list_turn_messages.retention_days, list_turn_messages.now)
-            ),
+        WITH
+        current_messages AS NOT MATERIALIZED (
+            SELECT
+                chat_messages.id,
+                chat_messages.message_id,
+                chat_messages.role,
+                chat_messages.reply_to
+            FROM chat_messages
+            WHERE
+                chat_messages.conversation_id = list_turn_messages.conversation_id
+                AND chat_messages.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                AND chat_messages.superseded_at IS NULL
+                AND is_kept(chat_messages.created_at, list_turn_messages.retention_days, list_turn_messages.now)
+        ),
 
-            question AS (
-                SELECT current_messages.id
-                FROM current_messages
-                WHERE
-                    current_messages.role = 'user'
-                    AND current_messages.message_id = coalesce(
-                        (
-                            SELECT conversations.turn_message_id
-                            FROM conversations
-                            WHERE
-                                conversations.id = list_turn_messages.conversation_id
-                                AND conversations.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
-                                AND (
-                                    conversations.turn_id = list_turn_messages.turn_id
-                                    OR list_turn_messages.message_id IS NULL
-                                )
-                        ),
-                        list_turn_messages.message_id
-                    )
-            ),
-
-            -- Read once, from the index alone: to count, and to choose.
-            past_messages AS MATERIALIZED (
-                SELECT
-                    current_messages.id,
-                    current_messages.role
-                FROM current_messages
-                WHERE current_messages.id <= (SELECT question.id FROM question)
-            ),
-
-            -- The number of messages that may be told.
-            conversation AS (
-                SELECT count(*) AS message_count
-                FROM past_messages
-                WHERE past_messages.role <> 'system'
-            ),
-
-            -- The messages before the window are whole blocks: the fewest that leave history_messages or less.
-            history AS (
-                SELECT
-                    conversation.message_count - block_size * greatest(
-                        (conversation.message_count - history_messages + block_size - 1) / block_size, 0
-                    ) AS message_count
-                FROM conversation
-            ),
-
-            wanted AS (
-                (
-                    SELECT past_messages.id
-                    FROM past_messages
-                    WHERE past_messages.role <> 'system'
-                    ORDER BY past_messages.id DESC
-                    LIMIT (SELECT history.message_count FROM history)
+        question AS (
+            SELECT current_messages.id
+            FROM current_messages
+            WHERE
+                current_messages.role = 'user'
+                AND current_messages.message_id = coalesce(
+                    (
+                        SELECT conversations.turn_message_id
+                        FROM conversations
+                        WHERE
+                            conversations.id = list_turn_messages.conversation_id
+                            AND conversations.user_id IS NOT DISTINCT FROM list_turn_messages.user_id
+                            AND (
+                                conversations.turn_id = list_turn_messages.turn_id
+                                OR list_turn_messages.message_id IS NULL
+                            )
+                    ),
+                    list_turn_messages.message_id
                 )
-                UNION ALL
+        ),
+
+        -- Read once, from the index alone: to count, and to choose.
+        past_messages AS MATERIALIZED (
+            SELECT
+                current_messages.id,
+                current_messages.role
+            FROM current_messages
+            WHERE
+                current_messages.id <= (SELECT question.id FROM question)
+                AND (current_messages.role = 'system' OR current_messages.id > coalesce(told.through_id, 0))
+        ),
+
+        -- The number of messages that may be told.
+        conversation AS (
+            SELECT count(*) AS message_count
+            FROM past_messages
+            WHERE past_messages.role <> 'system'
+        ),
+
+        -- The messages before the window are whole blocks: the fewest that leave history_messages or less.
+        history AS (
+            SELECT
+                conversation.message_count - block_size * greatest(
+                    (conversation.message_count - history_messages + block_size - 1) / block_size, 0
+                ) AS message_count
+            FROM conversation
+        ),
+
+        wanted AS (
+            (
                 SELECT past_messages.id
                 FROM past_messages
-                WHERE past_messages.role = 'system'
-                UNION ALL
-                SELECT current_messages.id
-                FROM current_messages
-                WHERE current_messages.reply_to = (SELECT question.id FROM question)
+                WHERE past_messages.role <> 'system'
+                ORDER BY past_messages.id DESC
+                LIMIT (SELECT history.message_count FROM history)
             )
+            UNION ALL
+            SELECT past_messages.id
+            FROM past_messages
+            WHERE past_messages.role = 'system'
+            UNION ALL
+            SELECT current_messages.id
+            FROM current_messages
+            WHERE current_messages.reply_to = (SELECT question.id FROM question)
+        )
 
-            SELECT wanted.id FROM wanted
-        );
+        SELECT
+            array_agg(wanted.id),
+            (SELECT conversation.message_count FROM conversation) - (SELECT history.message_count FROM history)
+        INTO other_ids, left_out
+        FROM wanted;
     END IF;
     lowest_id := least(first_id, (SELECT min(other.id) FROM unnest(other_ids) AS other (id)));
 
@@ -2688,7 +2727,11 @@ BEGIN
         listed.model,
         listed.requested_model,
         listed.cached_tokens,
-        listed.provider_state
+        listed.provider_state,
+        CASE WHEN listed.id = lowest_id THEN told.content END AS summary,
+        CASE WHEN listed.id = lowest_id THEN told.through_id END AS summary_id,
+        CASE WHEN listed.id = lowest_id THEN told.created_at END AS summarized_at,
+        CASE WHEN listed.id = lowest_id THEN left_out > 0 END AS has_gap
     FROM chat_messages AS listed
     WHERE
         listed.conversation_id = list_turn_messages.conversation_id
@@ -2709,7 +2752,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer, retention_days integer, now timestamp with time zone) IS 'Parley: the messages that a turn reads';
+COMMENT ON FUNCTION public.list_turn_messages(conversation_id uuid, user_id text, turn_id uuid, message_id text, history_messages integer, seen_types text[], max_seen integer, max_bytes bigint, max_text_bytes bigint, max_text_end integer, max_beginning_end integer, reads_summary boolean, retention_days integer, now timestamp with time zone) IS 'Parley: the messages that a turn reads';
 
 CREATE FUNCTION public.needed_privileges() RETURNS TABLE(object_kind text, object oid, privilege text, column_name text)
     LANGUAGE sql STABLE

@@ -185,6 +185,7 @@ def environment(
         "ANONYMOUS_PER_DAY": "0",
         "TOKENS_PER_DAY": "0",
         "BYTES_PER_DAY": "0",
+        "SUMMARIES": "off",
         "ALLOWED_ORIGIN": "https://example.app,https://*.preview.example.app",
     }
     mark: pytest.Mark | None = request.node.get_closest_marker("environment")

@@ -93,6 +93,7 @@ async def test_a_warm_list_costs_one_round_trip(parley: Parley, proxy: Proxy) ->
         ("GET", {"id": CHAT_ID}, None),
         ("GET", {"q": "hello"}, None),
         ("PATCH", {"id": CHAT_ID}, {"title": "Renamed", "status": "archived"}),
+        ("PATCH", {"id": CHAT_ID}, {"instructions": "Be brief."}),
         ("DELETE", {"id": CHAT_ID}, None),
         ("DELETE", {"all": "true"}, None),
     ],
@@ -109,6 +110,18 @@ async def test_what_is_done_with_a_conversation_costs_one_round_trip(
 
     response = await parley.client.request(
         method, "/api/conversations", params=query, json=body, headers=headers_of("ann")
+    )
+
+    assert response.is_success
+    assert proxy.round_trips == 1
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("PATCH", {"instructions": None})])
+async def test_a_users_own_settings_cost_one_round_trip(
+    parley: Parley, proxy: Proxy, method: str, body: dict[str, object] | None
+) -> None:
+    response = await parley.client.request(
+        method, "/api/auth", json=body, headers=headers_of("ann")
     )
 
     assert response.is_success

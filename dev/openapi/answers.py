@@ -10,10 +10,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from dev.openapi.problems import all_problems
 from lib.conversations.conversation import Conversation
 from lib.conversations.listing import ConversationDetails, ConversationSummary
-from lib.conversations.usage import Usage
+from lib.conversations.usage import PricedUsage, UsageTotal
 from lib.imports.drafts import Reason
 from lib.operations.clean_up import CleanUpReport
 from lib.operations.report import MetricsReport, Pool
+from lib.users.own_settings import UserSettings
 from lib.users.tasks import Task
 
 
@@ -303,6 +304,47 @@ class AssistantMessage(StoredMessage):
 type Message = Annotated[UserMessage | AssistantMessage, Field(discriminator="role")]
 
 
+class ModelPrices(Answered):
+    """The prices of a model's tokens, in the operator's currency per million."""
+
+    input: Annotated[float, Field(ge=0)]
+    cached_input: Annotated[float, Field(ge=0)]
+    """Of a token that the provider reads from its cache."""
+    output: Annotated[float, Field(ge=0)]
+
+
+class Model(Answered):
+    """A model that the caller may choose by its name."""
+
+    name: Annotated[str, Field(min_length=1)]
+    is_default: bool
+    """It answers where neither the message nor the conversation names another."""
+    tools: bool
+    """It calls Parley's tools."""
+    files: list[Literal["images", "pdf"]]
+    """The kinds of files that it reads beside text."""
+    reasoning: bool
+    """Its thoughts are asked for."""
+    web_search: bool
+    """Its provider may search the web."""
+    reasoning_effort: str | None
+    """How much it thinks; null: as its provider chooses."""
+    reasoning_efforts: list[str]
+    """Those that a message may choose instead."""
+    messages_per_day: Annotated[int, Field(ge=0)]
+    """Answers that the caller may ask it for in a day; 0: any number."""
+    prices: ModelPrices | None
+    """null: they are not known."""
+    stand_in: str | None
+    """The model that answers while its provider does not; null: none does."""
+
+
+class ModelList(Answered):
+    """The models that the caller may choose among; the one that answers without a choice first."""
+
+    models: list[Model]
+
+
 class ChatAnswer(Answered):
     """A question, and its answer."""
 
@@ -412,11 +454,12 @@ class Upload(Answered):
 
 
 class UsageReport(Answered):
-    """The tokens of all requests to the model, by day and model."""
+    """The tokens of all requests to the model and their cost, by day and model."""
 
     first_day: Annotated[date, Field(alias="from")]
     to: date
-    usage: list[Usage]
+    usage: list[PricedUsage]
+    total: UsageTotal
 
 
 class TaskPage(Answered):
@@ -548,6 +591,7 @@ type ConversationOrPage = ConversationDetails | ConversationPage
 type MistakesOrUsage = MistakePage | UsageReport
 ANSWERS = (
     ChatAnswer,
+    ModelList,
     NewConversation,
     ImportReport,
     HistoryPage,
@@ -557,6 +601,7 @@ ANSWERS = (
     MistakeExample,
     TaskPage,
     Upload,
+    UserSettings,
     Registered,
     SignedIn,
     CleanUpReport,

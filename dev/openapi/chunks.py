@@ -98,8 +98,7 @@ CHUNKS: dict[str, tuple[str, dict[str, Schema]]] = {
         },
     ),
     "data-summary": (
-        "From this answer on the model gets a summary of the earlier messages, which "
-        "`GET /api/conversations?id=` has; this is no part of the message.",
+        "From this answer on the model gets a summary of the earlier messages; no part of it.",
         {
             "data": _object(
                 "The conversation, and when the summary was made.",

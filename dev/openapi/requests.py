@@ -97,7 +97,7 @@ type ChatRequest = PlainChatRequest | UIChatRequest
 
 
 class ConversationChange(conversations.Change):
-    model_config = _any_of("title", "status", "claim", absent=False)
+    model_config = _any_of("title", "status", "instructions", "claim", absent=False)
     title: Annotated[
         str, Field(min_length=1, max_length=conversations.MAX_TITLE_CHARS, pattern=WORDS)
     ] = OPTIONAL
@@ -134,6 +134,10 @@ class Confirmation(users.Confirmation):
     password: CurrentPassword
 
 
+class SettingsChange(users.SettingsChange):
+    pass
+
+
 class NewTask(users.NewTask):
     title: TaskTitle
 
@@ -146,6 +150,7 @@ class TaskChange(users.TaskChange):
 REQUESTS = (
     ChatRequest,
     ConversationChange,
+    SettingsChange,
     MistakeMark,
     AccountRequest,
     Confirmation,

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel
 
+from lib.answers._models import marks_of
 from lib.answers.answer import Answer
 from lib.conversations.message import Message
 from lib.database.client import Database
@@ -218,10 +219,11 @@ def _answer_schema() -> AnswerSchema:
 
 async def _ask(turn: Turn, spending: Spending) -> Analysis | None:
     request = ModelRequest(
-        settings().openai_analysis_model or "",
+        settings().default_model("analysis"),
         (SystemMessage(PROMPT), UserMessage((turn.question.content,))),
         schema=_answer_schema(),
         purpose="analysis",
+        **marks_of(turn),
     )
     text = ""
     async with aclosing(stream_answer(request, Reply(), spending)) as stream:

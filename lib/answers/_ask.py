@@ -14,6 +14,7 @@ from lib.answers._files.kept import KeptFiles
 from lib.answers._files.made import MadeFiles
 from lib.answers._hosted.calls import HostedCalls
 from lib.answers._hosted.sources import Sources
+from lib.answers._models import marks_of, model_of
 from lib.answers._prompt import prompt_messages
 from lib.answers._states import provider_state
 from lib.answers._summary import fitting, is_too_long, make_room
@@ -24,7 +25,8 @@ from lib.conversations.message import FinishReason, Message
 from lib.conversations.parts import ToolCall
 from lib.conversations.steps import Step, stored_steps
 from lib.database.client import Database
-from lib.model.client import stream_answer
+from lib.files.kinds import unread_kind
+from lib.model.client import may_another_answer, stream_answer
 from lib.model.cost import Spending
 from lib.model.reply import (
     CallPiece,
@@ -51,10 +53,12 @@ from lib.problems import (
     Problem,
 )
 from lib.runtime.counting import note_first_token
+from lib.runtime.log import log
 from lib.settings import settings
 from lib.texts import ObjectText
 from lib.tools import Tool, tools
 from lib.turns.finish import MAX_INTEGER
+from lib.turns.turn import Turn
 
 # Why an answer may have ended while its model had only thought, and is an answer all the same.
 CUT_REASONS: frozenset[FinishReason | None] = frozenset({"length", "timeout", "aborted"})
@@ -147,6 +151,7 @@ class _Tokens:
     prompt: int | None = None
     completion: int | None = None
     reasoning: int | None = None
+    cached: int | None = None
 
     def add(self, reply: Reply) -> None:
         """Add the tokens of a reply."""
@@ -156,6 +161,8 @@ class _Tokens:
             self.completion = min((self.completion or 0) + reply.completion_tokens, MAX_INTEGER)
         if reply.reasoning_tokens is not None:
             self.reasoning = min((self.reasoning or 0) + reply.reasoning_tokens, MAX_INTEGER)
+        if reply.cached_tokens is not None:
+            self.cached = min((self.cached or 0) + reply.cached_tokens, MAX_INTEGER)
 
 
 class _Steps:
@@ -177,6 +184,7 @@ class _Steps:
         self._sources = Sources(answer.parts)
         self._hosted_calls = HostedCalls(answer.parts, self._runs)
         self._files = MadeFiles(answer.parts, files)
+        self._model = model_of(answer.turn, answer.request)
         self._reply = Reply()
         self._tokens = _Tokens()
         # The last request has got a piece of its reply.
@@ -253,14 +261,16 @@ class _Steps:
             reply_to=turn.question.id,
             finish_reason=finish_reason,
             model_name=self._reply.model_name,
-            model=turn.model,
+            model=self._model.name,
+            requested_model=None if self._model.name == turn.model else turn.model,
             prompt_tokens=self._tokens.prompt,
             completion_tokens=self._tokens.completion,
             reasoning_tokens=self._tokens.reasoning,
             reasoning_seconds=self._parts.reasoning_seconds,
+            cached_tokens=self._tokens.cached,
             tool_calls=columns.tool_calls,
             steps=columns.steps,
-            provider_state=provider_state(steps),
+            provider_state=provider_state(steps, self._model),
             persona=style.persona,
             tone=style.tone,
             behavior=style.behavior,
@@ -282,7 +292,16 @@ class _Steps:
         is_forced = is_first and not turn.tool_runs
         forced = tools().get(request.tool_choice or "") if is_forced else None
         try:
-            await self._ask_with_room(earlier_steps, forced, is_last=is_last)
+            while True:
+                try:
+                    await self._ask_with_room(
+                        earlier_steps, forced, is_first=is_first, is_last=is_last
+                    )
+                except ModelFailed as problem:
+                    if not (is_first and self._lets_another_answer(problem)):
+                        raise
+                else:
+                    break
         finally:
             self._tokens.add(self._reply)
             self._sources.end_reply()
@@ -295,7 +314,7 @@ class _Steps:
         return calls
 
     async def _ask_with_room(
-        self, earlier_steps: list[Step], forced: Tool | None, *, is_last: bool
+        self, earlier_steps: list[Step], forced: Tool | None, *, is_first: bool, is_last: bool
     ) -> None:
         """Ask the model; where the conversation is too long for it, after a summary.
 
@@ -305,7 +324,7 @@ class _Steps:
         answer = self._answer
         if settings().summaries == "off":
             answer.messages = fitting(answer.messages)
-        elif is_too_long(answer.messages, answer.past):
+        elif is_first and is_too_long(answer.messages, answer.past):
             await make_room(self._database, answer, SHARES[0], self._spending)
         if settings().summaries == "on":
             for share in SHARES:
@@ -322,35 +341,52 @@ class _Steps:
     async def _ask(
         self, earlier_steps: list[Step], forced: Tool | None, *, is_last: bool, may_shorten: bool
     ) -> None:
-        turn, request = self._answer.turn, self._answer.request
+        turn = self._answer.turn
         messages = prompt_messages(
             self._answer.messages,
-            request.style,
+            self._answer.request.style,
             earlier_steps,
             turn.answer,
+            model=self._model,
+            instructions=instructions_of(turn),
             summary=self._answer.past.summary,
         )
         if forced is not None:
             await self._force_call(messages, forced, may_shorten=may_shorten)
             return
         # In the last step a call would not run, so the model must answer.
-        model_request = ModelRequest(
-            settings().openai_model,
+        request = ModelRequest(
+            self._model,
             messages,
             self._tools(),
             may_call=not is_last,
-            web_search=settings().openai_web_search == "on",
+            web_search=self._model.web_search,
             may_shorten=may_shorten,
+            **marks_of(turn),
         )
-        await self._read_reply(model_request)
+        await self._read_reply(request)
+
+    def _lets_another_answer(self, problem: ModelFailed) -> bool:
+        """Have the stand-in of the model answer, if it has one and nothing has been said yet."""
+        other = settings().stand_in_of(self._model)
+        has_begun = self._answer.has_begun or self._parts.has_thought
+        if other is None or has_begun or not may_another_answer(problem):
+            return False
+        request = self._answer.request
+        lacks_tools = request.tool_choice is not None and not other.tools
+        if lacks_tools or unread_kind(other.files, request.files or []) is not None:
+            return False
+        log("model_stood_in", model=self._model.name, stand_in=other.name, problem=problem.code)
+        self._model = other
+        return True
 
     def _is_cut_thought(self) -> bool:
         """Tell whether the reply is a thought alone that came to the limit of its length."""
         return self._parts.has_thought and self._reply.finish_reason == "length"
 
     def _tools(self) -> tuple[ToolDefinition, ...]:
-        """Return the tools that the model may call; none for anonymous callers, or if TOOLS=off."""
-        if self._answer.turn.caller.user_id is None or settings().tools == "off":
+        """Return the tools that the model may call: none for anonymous callers, or without any."""
+        if self._answer.turn.caller.user_id is None or not self._model.tools:
             return ()
         return tuple(_definition(tool) for tool in tools().values())
 
@@ -359,16 +395,21 @@ class _Steps:
     ) -> None:
         """Have the model call one tool.
 
+        The request has all tools all the same: providers' caches have them before the messages.
+
         Some providers do not know tool_choice, or ignore it (llama.cpp with some models). The model
         then writes the call's arguments as its answer, by JSON schema.
         """
         definition = _definition(forced)
+        marks = marks_of(self._answer.turn)
         request = ModelRequest(
-            settings().openai_model,
+            self._model,
             messages,
-            (definition,),
+            self._tools() or (definition,),
             forced_tool=forced.name,
+            web_search=self._model.web_search,
             may_shorten=may_shorten,
+            **marks,
         )
         await self._read_reply(request, drops_text=True)
         if self._calls:
@@ -376,9 +417,10 @@ class _Steps:
         self._tokens.add(self._reply)
         instruction = f"{definition.description} Answer with its arguments alone, as JSON."
         request = ModelRequest(
-            settings().openai_model,
+            self._model,
             with_instruction(messages, instruction),
             schema=AnswerSchema(forced.name, definition.parameters),
+            **marks,
         )
         self._reply = Reply()
         text, arguments = "", ObjectText()
@@ -399,7 +441,8 @@ class _Steps:
     ) -> None:
         """Read one reply of the model, and write its parts to the stream as they come.
 
-        With `drops_text` the reading ends at the first text before a call: the model does not obey.
+        With `drops_text` the reading ends at the first text before a call, and so it does at a call
+        of another tool than the one that the request forces: the model does not obey.
         """
         asked_at = time.monotonic()
         self._reply, self._has_read = Reply(), False
@@ -411,6 +454,8 @@ class _Steps:
                 if is_first_piece:
                     note_first_token(time.monotonic() - asked_at)
                     is_first_piece = False
+                if isinstance(piece, CallPiece) and _is_of_another(piece, request.forced_tool):
+                    break
                 if isinstance(piece, ReasoningPiece):
                     thoughts.append(piece.text)
                     parts.add_reasoning(piece.text)
@@ -445,6 +490,16 @@ class _Steps:
             self._hosted_calls.add(piece)
         elif not drops_sources:
             self._sources.add(piece)
+
+
+def _is_of_another(piece: CallPiece, forced_tool: str | None) -> bool:
+    """Tell whether a piece names another tool than the forced one; it may have half of the name."""
+    return forced_tool is not None and not (piece.name in forced_tool or forced_tool in piece.name)
+
+
+def instructions_of(turn: Turn) -> list[str]:
+    """Return what the user wants the model to know or to do: everywhere, then here."""
+    return [text for text in (turn.user_instructions, turn.instructions) if text]
 
 
 @cache

@@ -7,6 +7,7 @@ from lib.answers._sealed import opened, sealed
 from lib.conversations.message import Message
 from lib.conversations.steps import Step, StepState, steps_of, stored_states
 from lib.model.origin import origin
+from lib.models import Model
 from lib.runtime.log import log
 from lib.settings import settings
 from lib.texts import json_text
@@ -15,8 +16,8 @@ from lib.texts import json_text
 MAX_STATE_CHARS = 1024 * 1024
 
 
-def provider_state(steps: list[Step]) -> dict[str, Any] | None:
-    """Return the column `provider_state` of an answer with these steps; None: nothing is stored.
+def provider_state(steps: list[Step], model: Model) -> dict[str, Any] | None:
+    """Return the column `provider_state` of a model's answer; None: nothing is stored.
 
     All or nothing: a provider that misses a part of its state refuses the answer, but accepts an
     answer without any, as that of another model.
@@ -25,8 +26,8 @@ def provider_state(steps: list[Step]) -> dict[str, Any] | None:
     if not any(step["state"] or any(step["calls"]) for step in states):
         return None
     if settings().reasoning == "hide":
-        return origin() | {"sealed": sealed(states)} if _is_storable(states) else None
-    state: dict[str, Any] = origin() | {"steps": states}
+        return origin(model) | {"sealed": sealed(states)} if _is_storable(states) else None
+    state: dict[str, Any] = origin(model) | {"steps": states}
     return state if _is_storable(state) else None
 
 
@@ -41,10 +42,10 @@ def _is_storable(state: object) -> bool:
     return chars <= MAX_STATE_CHARS
 
 
-def steps_with_states(answer: Message) -> Iterator[Step]:
-    """Yield the steps of a stored answer, with their states if they came from here."""
+def steps_with_states(answer: Message, model: Model) -> Iterator[Step]:
+    """Yield the steps of a stored answer, with their states if they are this model's."""
     stored = answer.provider_state or {}
-    here = origin()
+    here = origin(model)
     is_own = {name: stored.get(name) for name in here} == here
     yield from steps_of(answer.step_columns, _states_in(stored) if is_own else ())
 

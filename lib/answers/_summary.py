@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID, uuid4
 
+from lib.answers._models import marks_of
 from lib.answers._prompt_parts.tokens import estimate_prompt_tokens
 from lib.answers.answer import Answer
 from lib.conversations.message import Message
@@ -26,6 +27,7 @@ from lib.model.client import cause_of, stream_answer
 from lib.model.cost import Spending
 from lib.model.reply import Reply
 from lib.model.request import ModelRequest, SystemMessage, UserMessage
+from lib.models import Model
 from lib.problems import ConversationTooLong, ModelFailed
 from lib.runtime.log import log
 from lib.settings import settings
@@ -300,7 +302,7 @@ class _Summarizing:
         """Ask the model for a summary, and store it; None: it may not be stored any more."""
         is_cut = len(messages) == MAX_READ_MESSAGES
         told, text = messages, past.summary or ""
-        model = settings().openai_title_model or settings().openai_model
+        model = settings().default_model("summary")
         if messages:
             for halving in range(MAX_HALVINGS + 1):
                 told = _fitting(messages, self.max_chars)
@@ -325,14 +327,14 @@ class _Summarizing:
             made,
             claim_id=claim_id,
             oldest_at=told[0].created_at,
-            model=model,
+            model=model.name,
         )
         if self.holds_turn:
             return await store(cost=None)
         with self.spending.storing() as cost:
             return await store(cost=(cost.prompt, cost.completion))
 
-    async def _ask(self, model: str, earlier: str | None, messages: list[PastMessage]) -> str:
+    async def _ask(self, model: Model, earlier: str | None, messages: list[PastMessage]) -> str:
         """Ask the model for a summary of an earlier one and the messages since.
 
         Raises:
@@ -346,6 +348,7 @@ class _Summarizing:
             (SystemMessage(PROMPT), UserMessage(("\n\n".join(blocks),))),
             purpose="summary",
             may_shorten=False,
+            **marks_of(self.turn),
         )
         text = ""
         async with aclosing(stream_answer(request, Reply(), self.spending)) as stream:

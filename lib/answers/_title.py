@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
+from lib.answers._models import marks_of
 from lib.conversations.conversation import title_of
 from lib.model.client import cause_of, stream_answer
 from lib.model.cost import Spending
@@ -131,22 +132,23 @@ async def _request_title(turn: Turn, may_begin: asyncio.Event, spending: Spendin
         return None
     await may_begin.wait()
     try:
-        return await _ask(turn.question.content, spending)
+        return await _ask(turn, spending)
     except Exception as error:  # noqa: BLE001 (the conversation has a name already)
         # Not the error itself: its text may be the provider's.
         log("title_failed", cause=cause_of(error))
         return None
 
 
-async def _ask(question: str, spending: Spending) -> str | None:
+async def _ask(turn: Turn, spending: Spending) -> str | None:
     """Ask the model for a title, and stop reading as soon as there is one.
 
     Raises:
         ModelFailed: see `stream_answer`.
     """
-    model = settings().openai_title_model or settings().openai_model
-    messages = (SystemMessage(PROMPT), UserMessage((question,)))
-    request = ModelRequest(model, messages, purpose="title")
+    messages = (SystemMessage(PROMPT), UserMessage((turn.question.content,)))
+    request = ModelRequest(
+        settings().default_model("title"), messages, purpose="title", **marks_of(turn)
+    )
     reply = ""
     async with aclosing(stream_answer(request, Reply(), spending)) as stream:
         async for piece in stream:

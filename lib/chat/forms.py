@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, StrictBool, model_validator
 
+from lib.chat._ignored import refuse_ignored
 from lib.chat._image_urls import check_image_url
 from lib.conversations.parts import Data, Text
 from lib.conversations.user_parts import FILE, UserPart, stored_user_parts
@@ -85,6 +86,8 @@ class Options(BaseModel, defer_build=True):
 
     Attributes:
         persona: a name of PERSONAS, whose instruction the model gets.
+        model: name of the model to answer, one of MODELS.
+        reasoning_effort: how much it is to think: a word that its entry allows.
         tool_choice: the tool that the model must call first; for users.
     """
 
@@ -92,6 +95,8 @@ class Options(BaseModel, defer_build=True):
     tone: Literal["casual", "technical", "auto"] = "auto"
     behavior: Literal["normal", "cautious", "auto"] = "auto"
     metadata: Metadata | None = None
+    model: Annotated[Storable, Field(min_length=1, max_length=64)] | None = None
+    reasoning_effort: Annotated[Storable, Field(min_length=1, max_length=20)] | None = None
     tool_choice: Annotated[Storable, Field(min_length=1, max_length=64)] | None = None
 
     def style(self) -> Style:
@@ -258,12 +263,15 @@ def read_form(content: dict[str, Any], accept: str, *, may_send_files: bool) -> 
         may_send_files: False: a message with a file is refused before the file is read.
 
     Raises:
-        InvalidRequest: when the body has neither form; the problem names each wrong field.
+        InvalidRequest: when the body has neither form, or has fields that mean something and would
+            be ignored (`refuse_ignored`); the problem names each wrong field.
         NothingToAnswer: when the newest message is not the user's.
         Unauthenticated: when the message has a file, and must not.
     """
     max_message_chars = settings().max_message_chars
-    if "messages" in content or isinstance(content.get("message"), dict):
+    is_plain = not ("messages" in content or isinstance(content.get("message"), dict))
+    refuse_ignored(content, PlainForm if is_plain else SdkForm, is_plain=is_plain)
+    if not is_plain:
         return _read_sdk_form(
             validate(SdkForm, content), max_message_chars, may_send_files=may_send_files
         )
@@ -279,6 +287,8 @@ def read_form(content: dict[str, Any], accept: str, *, may_send_files: bool) -> 
         wants_stream="text/event-stream" in accept if form.stream is None else form.stream,
         metadata=form.metadata,
         style=form.style(),
+        model=form.model,
+        reasoning_effort=form.reasoning_effort,
         tool_choice=_known_tool(form.tool_choice),
     )
 
@@ -300,6 +310,8 @@ def _read_sdk_form(form: SdkForm, max_message_chars: int, *, may_send_files: boo
         answer_message_id=form.messageId if regenerates else None,
         wants_stream=True,
         style=form.style(),
+        model=form.model,
+        reasoning_effort=form.reasoning_effort,
         tool_choice=_known_tool(form.tool_choice),
     )
 

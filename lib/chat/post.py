@@ -74,7 +74,7 @@ def warm_up() -> None:
 
     That is a database connection, and two imports in the order of their use.
     """
-    if settings().openai_api_key is not None:
+    if settings().has_model:
         database().connect_ahead()
         load_ahead(form_reader, answer_maker)
 
@@ -95,7 +95,7 @@ async def answer_chat(caller: Caller, request: ChatRequest) -> ASGIApp:
     Raises:
         Problem: when the request fails before the first byte of the response.
     """
-    if settings().openai_api_key is None:
+    if not settings().has_model:
         raise ModelNotConfigured
     if request.tool_choice is not None and caller.user_id is None:
         detail = "Sign in first: tools work for users only."

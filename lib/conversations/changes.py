@@ -92,7 +92,7 @@ async def find_conversation(
 async def change_conversation(
     database: Database, caller: Caller, conversation_id: UUID, change: "Change"
 ) -> ConversationDetails:
-    """Rename a conversation of the caller, archive it or make it active again; return it.
+    """Rename, archive or reactivate a conversation of the caller, or set its instructions.
 
     One round trip: change_conversation and find_conversation_summary.
 
@@ -104,7 +104,10 @@ async def change_conversation(
         caller,
         caller.reachable(conversation_id),
         CHANGE_CONVERSATION(
-            **_parameters(caller, conversation_id), title=change.title, status=change.status
+            **_parameters(caller, conversation_id),
+            title=change.title,
+            status=change.status,
+            instructions=change.new_instructions,
         ),
         _summary_call(caller, conversation_id),
     )

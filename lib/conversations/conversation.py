@@ -9,6 +9,8 @@ from lib.database.statements import Statement
 
 TITLE_CHARS = 60
 # As many as the column holds.
+# Of a user for a conversation, or for all of them: each request to the model tells them.
+MAX_INSTRUCTIONS_CHARS = 4000
 MAX_TITLE_CHARS = 255
 MAX_RETRY_AFTER_SECONDS = 5.0
 # As the column allows them (chk_conversation_status).

@@ -123,7 +123,7 @@ async def change(request: Request) -> Response:
     # The id that the text meant for the anonymous caller, its owner until now.
     conversation_id = _conversation_id(request, Caller())
     claimed = await claim_conversation(database(), caller, conversation_id)
-    if body.title is None and body.status is None:
+    if body.only_claims:
         return _response(claimed)
     return _response(await change_conversation(database(), caller, conversation_id, body))
 

@@ -9,7 +9,7 @@ import codecs
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from lib.files.images import READERS, check_image
 from lib.settings import settings
@@ -19,8 +19,10 @@ PDF = "application/pdf"
 PLAIN_TEXT = "text/plain"
 # What providers read themselves; all other files are told as text.
 SEEN_TYPES = (*READERS, PDF)
-# The kinds that OPENAI_FILES names, in words for a person.
+# The kinds that OPENAI_FILES and the `files` of MODELS name, in words for a person.
 READ_KINDS = {"images": "images (PNG, JPEG, GIF, WebP)", "pdf": "PDF"}
+# Of the kinds of files that a model may not read, the word of OPENAI_FILES.
+READ_AS = {"image": "images", "pdf": "pdf"}
 TEXTS = "text such as .txt, .md, .csv, .json and source code"
 # RFC 6838, section 4.2: the names of a type and of its subtype.
 MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
@@ -124,18 +126,32 @@ def file_type(media_type: str, filename: str | None) -> FileType | None:
 
 
 def readable_type(media_type: str, filename: str | None) -> FileType:
-    """Return the type of a file, as `file_type` does, if the model reads such files (OPENAI_FILES).
+    """Return the type of a file, as `file_type` does, if a model reads such files.
 
     Raises:
         ValueError: when it does not; says what it reads.
     """
-    names = {"image": "images", "pdf": "pdf"}
     found = file_type(media_type, filename)
-    if found is None or (found.kind != "text" and names[found.kind] not in settings().openai_files):
-        kinds = ", ".join([*(READ_KINDS[name] for name in settings().openai_files), TEXTS])
+    if found is None or (found.kind != "text" and READ_AS[found.kind] not in settings().files_read):
+        kinds = ", ".join([*(READ_KINDS[name] for name in settings().files_read), TEXTS])
         message = f"must be a file that the model reads: {kinds}"
         raise ValueError(message)
     return found
+
+
+def unread_kind(kinds: tuple[str, ...], files: list[dict[str, Any]]) -> str | None:
+    """Return a kind of files among these that a model does not read, in words; None: it reads all.
+
+    Args:
+        kinds: those that it reads beside text, as `Model.files` has them.
+        files: in their stored form.
+    """
+    for file in files:
+        found = file_type(file["mediaType"], file.get("filename"))
+        kind = READ_AS.get(found.kind) if found else None
+        if kind is not None and kind not in kinds:
+            return READ_KINDS[kind]
+    return None
 
 
 def check_file(data: bytes, found: FileType) -> None:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from lib.identity._tokens import claims_of, refusal
 from lib.identity.clients import client_of
 from lib.identity.conversation_keys import key_of
+from lib.models import Claims, claims_among
 from lib.problems import Unauthenticated
 from lib.runtime.trace import trace
 from lib.settings import settings
@@ -41,6 +42,7 @@ class Caller:
         token_issued_at: the token's `iat`; None: anonymous, or the token does not say.
         conversation_key: the key of an anonymous conversation, as the request has it; None: none.
         client: network address of the request: see `client_of`.
+        claims: those of the token that decide which models its user may choose.
         new_account_subjects: the subjects of quotas that a local account shares, while it is
             younger than a day, with the other new accounts of its client, and then of its site.
         approach: of the next steps to an anonymous conversation. `read`: one that the caller does
@@ -55,8 +57,14 @@ class Caller:
     token_issued_at: datetime | None = None
     conversation_key: str | None = None
     client: str = ""
+    claims: Claims = frozenset()
     new_account_subjects: tuple[str, ...] = ()
     approach: Approach = "read"
+
+    @property
+    def counted_as(self) -> str:
+        """The text that stands for the caller in a keyed hash: a user, or a guest's client."""
+        return f"client {self.client}" if self.user_id is None else f"user {self.user_id}"
 
     def following(self) -> "Caller":
         """Return the caller for the steps after the first one, which has admitted the caller.
@@ -133,6 +141,7 @@ def _caller(claims: dict[str, Any], client: str) -> Caller:
         has_local_account=is_local,
         token_issued_at=_issued_at(claims.get("iat")),
         client=client,
+        claims=claims_among(claims, settings().models),
         new_account_subjects=_new_account(claims.get(NEW_ACCOUNT_CLAIM)) if is_local else (),
     )
 

@@ -10,7 +10,7 @@ from lib.model._responses.request import responses_body
 from lib.model._responses.stream import ResponsesReader
 from lib.model.reply import Piece, Reply
 from lib.model.request import ModelRequest
-from lib.settings import settings
+from lib.models import Model
 
 
 class Reader(Protocol):
@@ -67,9 +67,9 @@ class Dialect:
     reader: MakeReader
 
 
-def dialect() -> Dialect:
-    """Return the dialect that the provider speaks."""
-    return RESPONSES if settings().spoken_api == "responses" else CHAT_COMPLETIONS
+def dialect(model: Model) -> Dialect:
+    """Return the dialect that a model's provider speaks."""
+    return RESPONSES if model.dialect == "responses" else CHAT_COMPLETIONS
 
 
 CHAT_COMPLETIONS = Dialect(chat_body, "chat/completions", ChatReader)

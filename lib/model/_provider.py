@@ -1,4 +1,4 @@
-"""The client of the package `openai`: one for each process, with its connections."""
+"""The clients of the package `openai`: one for each base URL and key, with its connections."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
@@ -10,6 +10,7 @@ import httpx2
 import openai
 
 from lib.model._connection import ModelHTTPClient
+from lib.models import Model
 from lib.runtime.shutdown import at_end
 from lib.settings import settings
 
@@ -21,12 +22,25 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 AZURE = ".azure.com"
 
 
-@cache
-def provider() -> openai.AsyncOpenAI:
-    """Return the client of the configured provider."""
-    key = settings().openai_api_key
+def provider(model: Model) -> openai.AsyncOpenAI:
+    """Return the client of a model's provider."""
+    return _client_of(model.base_url, model.api_key)
+
+
+# Of a bounded number of models: see `Settings.all_models`.
+_clients: dict[tuple[str, str | None], openai.AsyncOpenAI] = {}
+
+
+def _client_of(url: str, key: str | None) -> openai.AsyncOpenAI:
+    client = _clients.get((url, key))
+    if client is None:
+        client = _clients[url, key] = _new_client(url, key)
+    return client
+
+
+def _new_client(url: str, key: str | None) -> openai.AsyncOpenAI:
     # The package would append the path of an endpoint to the query.
-    base_url, _, query = settings().openai_base_url.partition("?")
+    base_url, _, query = url.partition("?")
     is_azure = (urlsplit(base_url).hostname or "").endswith(AZURE)
     return openai.AsyncOpenAI(
         http_client=ModelHTTPClient(follow_redirects=True),
@@ -45,7 +59,9 @@ def provider() -> openai.AsyncOpenAI:
 
 
 @asynccontextmanager
-async def sent_request(path: str, body: dict[str, Any]) -> AsyncGenerator[httpx2.Response]:
+async def sent_request(
+    model: Model, path: str, body: dict[str, Any]
+) -> AsyncGenerator[httpx2.Response]:
     """Send a request, and close its response at the end of the block.
 
     By the package's `post`, which sends a body as it is. Its functions for each endpoint rename
@@ -53,6 +69,7 @@ async def sent_request(path: str, body: dict[str, Any]) -> AsyncGenerator[httpx2
     one in twelve parts of a turn's processor time.
 
     Args:
+        model: the model.
         path: of the endpoint, below the base URL.
         body: of the request, as JSON.
 
@@ -62,8 +79,9 @@ async def sent_request(path: str, body: dict[str, Any]) -> AsyncGenerator[httpx2
     Raises:
         openai.APIError: when there is no response, or it reports an error.
     """
-    response = await provider().post(
-        _url_of(path),
+    client = provider(model)
+    response = await client.post(
+        _url_of(model.base_url, model.api_key, path),
         cast_to=httpx2.Response,
         body=body,
         stream=True,
@@ -76,18 +94,24 @@ async def sent_request(path: str, body: dict[str, Any]) -> AsyncGenerator[httpx2
 
 
 @cache
-def _url_of(path: str) -> str:
+def _url_of(url: str, key: str | None, path: str) -> str:
     """Return the URL of an endpoint: a relative one costs the package several parsers each time."""
-    base_url = provider().base_url
+    base_url = _client_of(url, key).base_url
     return str(base_url.copy_with(raw_path=base_url.raw_path + path.encode()))
 
 
 async def _close() -> None:
-    """Close the connections to the provider; the next request opens new ones."""
-    if provider.cache_info().currsize:
-        await provider().close()
-        provider.cache_clear()
-        _url_of.cache_clear()
+    """Close the connections to all providers; the next request opens new ones."""
+    clients = [*_clients.values()]
+    forget()
+    for client in clients:
+        await client.close()
+
+
+def forget() -> None:
+    """Forget the clients, which are closed or closed by their event loop's end."""
+    _clients.clear()
+    _url_of.cache_clear()
 
 
 at_end("connections", _close)

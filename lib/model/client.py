@@ -32,7 +32,8 @@ from lib.model.reply import (
     Reply,
 )
 from lib.model.request import ModelRequest
-from lib.problems import AnswerWithheld, ModelFailed, ModelRefused
+from lib.problems import AnswerWithheld, ModelFailed, ModelOverloaded, ModelRefused, ModelTimeout
+from lib.settings import settings
 
 # After the finish reason comes the usage, or nothing: some providers then hold the connection open
 # for minutes, without `[DONE]`.
@@ -51,8 +52,8 @@ FAILURES = (
 
 
 def make_provider() -> None:
-    """Make the client of `openai` for this process, which imports a part of the package."""
-    provider()
+    """Make the client of the first model's provider, which imports a part of the package."""
+    provider(settings().all_models[0])
 
 
 async def stream_answer(
@@ -79,7 +80,7 @@ async def stream_answer(
         ModelFailed: on any other failure; also when the stream is cut, garbled or failed midway, or
             has no answer.
     """
-    spoken = dialect()
+    spoken = dialect(request.model)
     cured = CuredRequest(request, spoken)
     has_begun = False
     while True:
@@ -96,7 +97,7 @@ async def stream_answer(
                         counted.chars += len(piece) if isinstance(piece, str) else chars_in(piece)
                         yield piece
         except FAILURES as error:
-            refusal = refusal_in(error, body)
+            refusal = refusal_in(error, body, sent.model)
             if refusal is None:
                 raise problem_of(error) from error
             if has_begun or not cured.cure(refusal):
@@ -124,7 +125,7 @@ async def _stream_once(
     has_thought, has_answer = False, False
     over_at: float | None = None
     try:
-        async with sent_request(spoken.path, body) as response:
+        async with sent_request(request.model, spoken.path, body) as response:
             received_bytes = body_of(response)
             received: bytes | None = b""
             while not (received is None or events.is_done or reader.is_over):
@@ -152,6 +153,24 @@ async def _stream_once(
         has_answer = has_answer or _is_answer([piece])
         yield piece
     _check_answer(reply, has_thought=has_thought, has_answer=has_answer)
+
+
+def may_another_answer(problem: ModelFailed) -> bool:
+    """Tell whether the provider of a model, rather than the request, is why it did not answer.
+
+    So another provider may: this one cannot be reached, answers 429 or 529, or has failed (5xx). It
+    is not so for a refusal of the message, the key, a setting or the operator's quota.
+    """
+    cause = problem.__cause__
+    if isinstance(problem, ModelOverloaded):
+        return True
+    if isinstance(problem, (AnswerWithheld, ModelRefused)):
+        return False
+    if isinstance(cause, openai.APITimeoutError):
+        return isinstance(cause.__cause__, httpx2.ConnectTimeout)
+    if isinstance(cause, Refusal):
+        return cause.is_of_server and type(problem) in (ModelFailed, ModelTimeout)
+    return isinstance(cause, openai.APIConnectionError)
 
 
 def cause_of(error: Exception) -> str:

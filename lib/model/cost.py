@@ -23,7 +23,7 @@ from lib.model.reply import (
 )
 from lib.model.request import ModelRequest, UserMessage
 from lib.problems import DatabaseUnavailable
-from lib.runtime.counting import note_model_request, note_model_tokens
+from lib.runtime.counting import note_cached_tokens, note_model_request, note_model_tokens
 
 # A provider's rule of thumb for English; other languages and code take more tokens.
 CHARS_PER_TOKEN = 4
@@ -117,7 +117,7 @@ class CountedRequest:
     def __enter__(self) -> Self:
         """Forget the count of an earlier try, which the provider has refused."""
         self._reply.prompt_tokens = self._reply.completion_tokens = None
-        self._reply.reasoning_tokens = None
+        self._reply.cached_tokens = self._reply.reasoning_tokens = None
         return self
 
     def __exit__(
@@ -141,6 +141,7 @@ class CountedRequest:
             note_model_tokens(purpose, "completion", completion, is_estimate=True)
         else:
             note_model_tokens(purpose, "completion", completion, is_estimate=False)
+        note_cached_tokens(purpose, reply.cached_tokens or 0)
         self._spending.add(Cost(prompt or 0, completion))
 
     def _outcome(self, error: BaseException | None) -> Outcome:

@@ -2,11 +2,11 @@
 
 from urllib.parse import urlsplit, urlunsplit
 
-from lib.settings import settings
+from lib.models import Model
 
 
-def origin() -> dict[str, str]:
-    """Return where the answers of this process come from.
+def origin(model: Model) -> dict[str, str]:
+    """Return where the answers of a model come from.
 
     A provider refuses the state of another one, or of another of its models; and the same fields
     mean other things in another dialect.
@@ -16,9 +16,9 @@ def origin() -> dict[str, str]:
         `api`, the dialect.
     """
     return {
-        "model": settings().openai_model,
-        "base_url": _without_secrets(settings().openai_base_url),
-        "api": settings().spoken_api,
+        "model": model.model,
+        "base_url": _without_secrets(model.base_url),
+        "api": model.dialect,
     }
 
 

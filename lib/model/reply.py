@@ -16,7 +16,9 @@ class Reply:
         model_name: the provider's name of the model.
         prompt_tokens: the provider's count; None: unknown.
         completion_tokens: likewise.
-        reasoning_tokens: those of them with which the model thought; None: unknown.
+        cached_tokens: those of `prompt_tokens` that the provider read from its cache; None:
+            unknown.
+        reasoning_tokens: those of `completion_tokens` with which the model thought; None: unknown.
         state: fields of the reply that must go back to the provider with it, under the names that
             the dialect gives them (`AssistantMessage.state`); None: there are none, or the reply
             was cut.
@@ -27,6 +29,7 @@ class Reply:
     model_name: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     state: dict[str, Any] | None = None
     left_out_count: int = 0

@@ -1,7 +1,9 @@
 """A request to a model, in the words of neither dialect of the API."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from lib.models import Model
 
 # Why the model is asked.
 Purpose = Literal["answer", "title", "analysis", "summary"]
@@ -133,7 +135,7 @@ class ModelRequest:
     """One request for one step of an answer.
 
     Attributes:
-        model: the provider's name of the model.
+        model: the model.
         messages: in an order that every provider takes: at most one system message, and it comes
             first; then user and assistant in turn.
         tools: the tools that the model may call. Tool calls are read only if there are any.
@@ -142,10 +144,12 @@ class ModelRequest:
         schema: the form of the answer; None: text.
         web_search: the provider may search the web for the answer.
         purpose: why the model is asked.
+        user_mark: stands for the user towards a provider that looks for abuse; None: no user.
+        cache_mark: stands for the conversation towards a provider that caches; None: likewise.
         may_shorten: leave out the oldest messages where the request is too long, rather than fail.
     """
 
-    model: str
+    model: Model
     messages: tuple[PromptMessage, ...]
     tools: tuple[ToolDefinition, ...] = ()
     forced_tool: str | None = None
@@ -153,6 +157,8 @@ class ModelRequest:
     schema: AnswerSchema | None = None
     web_search: bool = False
     purpose: Purpose = "answer"
+    user_mark: str | None = None
+    cache_mark: str | None = None
     may_shorten: bool = True
 
     @property
@@ -170,9 +176,13 @@ class ModelRequest:
 def with_instruction(
     messages: tuple[PromptMessage, ...], instruction: str
 ) -> tuple[PromptMessage, ...]:
-    """Return messages with one more instruction, which stays at the beginning."""
-    match messages:
-        case (SystemMessage(text), *others):
-            return (SystemMessage(f"{text}\n\n{instruction}"), *others)
-        case _:
-            return (SystemMessage(instruction), *messages)
+    """Return messages with one more instruction, at the end of the last message of the user.
+
+    So the request begins with the same bytes as without it, which providers' caches have.
+    """
+    for place in reversed(range(len(messages))):
+        question = messages[place]
+        if isinstance(question, UserMessage):
+            changed = replace(question, content=(*question.content, instruction))
+            return (*messages[:place], changed, *messages[place + 1 :])
+    return (*messages, UserMessage((instruction,)))

@@ -71,6 +71,7 @@ class TurnMetrics(TypedDict):
         tokens: of all requests to the model, by kind.
         tokens_by_purpose: by purpose and kind.
         estimated_tokens: those of `tokens` that no provider has counted.
+        cached_tokens: those of the prompts that providers read from their caches, by purpose.
     """
 
     by_finish_reason: dict[str, int]
@@ -80,6 +81,7 @@ class TurnMetrics(TypedDict):
     tokens: dict[str, int]
     tokens_by_purpose: dict[str, dict[str, int]]
     estimated_tokens: int
+    cached_tokens: dict[str, int]
     duration: Times
     first_token: Times
     model_wait: Times
@@ -206,6 +208,7 @@ def _counted(counters: list[Counter], bucket: Callable[[Counter], Bucket]) -> Co
             "estimated_tokens": counts.by_label(counting.MODEL_TOKENS, "source").get(
                 "estimated", 0
             ),
+            "cached_tokens": counts.by_label(counting.CACHED_TOKENS),
             "duration": counts.times(counting.TURNS),
             "first_token": counts.times(counting.FIRST_TOKENS),
             "model_wait": counts.times(counting.MODEL_WAITS),

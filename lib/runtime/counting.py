@@ -104,6 +104,12 @@ MODEL_TOKENS = Metric(
     "provider's count, or estimated where there is none.",
     ("purpose", "kind", "source"),
 )
+CACHED_TOKENS = Metric(
+    "model_cached_tokens",
+    "Tokens of prompts that the provider read from its cache, as it says; they are among "
+    "parley_model_tokens_total of the kind prompt.",
+    ("purpose",),
+)
 METRICS = (
     REQUESTS,
     RESPONSES,
@@ -119,6 +125,7 @@ METRICS = (
     UNREADABLE_EVENTS,
     MODEL_REQUESTS,
     MODEL_TOKENS,
+    CACHED_TOKENS,
 )
 # A metric's name, the function, the label's value, and the bucket's upper bound (infinite for a
 # plain counter).
@@ -214,6 +221,11 @@ def note_model_request(purpose: str, outcome: str) -> None:
 def note_model_tokens(purpose: str, kind: str, tokens: int, *, is_estimate: bool) -> None:
     """Count tokens of a request to the model: of kind `prompt` or `completion`."""
     count(MODEL_TOKENS, f"{purpose} {kind} {'estimated' if is_estimate else 'counted'}", tokens)
+
+
+def note_cached_tokens(purpose: str, tokens: int) -> None:
+    """Count tokens of a prompt that the provider has read from its cache."""
+    count(CACHED_TOKENS, purpose, tokens)
 
 
 def note_answer(finish_reason: str | None) -> None:

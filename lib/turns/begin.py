@@ -20,6 +20,7 @@ from lib.files.file import FileOwner, MessageFiles, message_files
 from lib.files.limits import told_limits
 from lib.files.storing import StoredFiles, store_call
 from lib.identity.callers import Caller
+from lib.models import Model
 from lib.problems import (
     ConversationArchived,
     ConversationFull,
@@ -32,7 +33,8 @@ from lib.problems import (
 )
 from lib.settings import settings
 from lib.texts import json_text, jsonb
-from lib.turns.quota import Quota, Refusal, Subject, subjects_of
+from lib.turns.models import models_for
+from lib.turns.quota import Quota, Refusal, Subject, model_subject, subjects_of
 from lib.turns.tool_runs import ToolRun
 from lib.turns.turn import (
     NO_PAST,
@@ -147,6 +149,8 @@ async def begin_turn(
         FileNotStored: when a link in the message is of no file of the caller.
         FilesTooLarge: when the files of the message have more than 14 MB together.
         FileStorageFull: when the caller would have more than MAX_USER_BYTES of files.
+        InvalidRequest: when the request asks for a model that the caller may not use, or for what
+            no model of the caller's can do.
         QuotaExceeded: when the caller has no answers left; nothing was stored.
         StorageQuotaExceeded: when the message is larger than what the caller may still store today.
         TokenQuotaExceeded: when the caller's answers have cost the tokens of a day.
@@ -157,6 +161,7 @@ async def begin_turn(
     attempt = _Attempt(
         caller,
         subjects_of(caller),
+        models_for(caller, request),
         conversation_id,
         request,
         turn_id,
@@ -186,7 +191,7 @@ async def begin_turn(
         case "nothing_to_answer":
             raise NothingToAnswer
         case "over_quota":
-            quota = decision.quota(attempt.subjects)
+            quota = attempt.quota(decision)
             raise quota.problem() if quota else QuotaExceeded
         case _:
             assert_never(decision.verdict)
@@ -222,6 +227,7 @@ class _Attempt:
 
     caller: Caller
     subjects: Sequence[Subject]
+    models: Sequence[Model]
     conversation_id: UUID
     request: "ChatRequest"
     turn_id: UUID
@@ -262,7 +268,7 @@ class _Attempt:
             question=question,
             messages=[message for message in messages if message.id <= question.id],
             answer=next(answers, None),
-            quota=decision.quota(self.subjects),
+            quota=self.quota(decision),
             tool_runs=[ToolRun(**run) for run in decision.tool_runs or []],
             may_ask_title=decision.may_ask_title,
             quota_subjects=tuple(subject.name for subject in self.subjects),
@@ -271,6 +277,12 @@ class _Attempt:
             user_instructions=decision.user_instructions,
             past=_past_of(messages),
         )
+
+    def quota(self, decision: Decision) -> Quota | None:
+        """Return the quota after this request; None: the request was not counted."""
+        [model] = [model for model in self.models if model.name == decision.model]
+        counted = [model_subject(self.caller, model)] if model.messages_per_day else []
+        return decision.quota([*self.subjects, *counted])
 
     def _begin_call(self) -> Call[Decision]:
         configuration, request, subjects = settings(), self.request, self.subjects
@@ -300,10 +312,13 @@ class _Attempt:
             messages_per_day=[subject.messages_per_day for subject in subjects],
             bytes_per_day=[subject.bytes_per_day for subject in subjects],
             tokens_per_day=[subject.tokens_per_day for subject in subjects],
-            model=None,
-            models=[configuration.openai_model],
-            model_subjects=[""],
-            model_messages_per_day=[0],
+            model=request.model,
+            models=[model.name for model in self.models],
+            model_subjects=[
+                model_subject(self.caller, model).name if model.messages_per_day else ""
+                for model in self.models
+            ],
+            model_messages_per_day=[model.messages_per_day for model in self.models],
             persona=request.style.persona,
             tone=request.style.tone,
             behavior=request.style.behavior,

@@ -2,8 +2,8 @@
 
 A caller counts for one subject or several, from the narrowest to the widest: a user; a guest's
 client, its site (IPv6), and all guests together; an account that is younger than a day, and all
-such accounts of its client and of its site. Each subject has its own limits, and the first one
-reached refuses.
+such accounts of its client and of its site; and for a model with a limit of its own, the caller
+with this model. Each subject has its own limits, and the first one reached refuses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from lib.identity.callers import Caller
 from lib.identity.clients import hashed, site_of
+from lib.models import Model
 from lib.problems import QuotaExceeded, StorageQuotaExceeded, TokenQuotaExceeded
 from lib.settings import settings
 
@@ -27,7 +28,7 @@ SHORT_WAIT_SECONDS = 120
 
 # What a limit counts that refuses; `size`: the message alone is larger than the bytes of a day.
 Refusal = Literal["uses", "tokens", "bytes", "size"]
-SubjectKind = Literal["user", "new accounts", "client", "site", "guests"]
+SubjectKind = Literal["user", "new accounts", "client", "site", "guests", "model"]
 SHARERS: Mapping[SubjectKind, str] = {
     "user": "You have reached your limit of {}",
     "new accounts": "The new accounts of your network have reached the limit of {} that they share "
@@ -35,6 +36,7 @@ SHARERS: Mapping[SubjectKind, str] = {
     "client": "Guests from your network address have reached their limit of {}",
     "site": "Guests from your network have reached their limit of {}",
     "guests": "All guests together have reached the day's limit of {}",
+    "model": "You have reached your limit of {}",
 }
 
 
@@ -49,6 +51,7 @@ class Subject:
         messages_per_day: answers that they may ask for in a day.
         tokens_per_day: tokens after which they get no further answer that day.
         bytes_per_day: bytes of messages that they may store in a day.
+        model: of the kind `model`: its name.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Subject:
     messages_per_day: int
     tokens_per_day: int
     bytes_per_day: int
+    model: str = ""
 
     @property
     def is_limited(self) -> bool:
@@ -135,6 +139,8 @@ class Quota:
             problem, counted, ways = StorageQuotaExceeded, "storage", ["send less"]
         if self.subject.kind in {"client", "site", "guests"}:
             ways = [*ways, "sign in"]
+        elif self.subject.kind == "model":
+            counted, ways = f"messages to the model {self.subject.model}", ["choose another model"]
         way = ", ".join([*ways, ("or " if ways else "") + _when(wait)])
         sharer = SHARERS[self.subject.kind].format(counted)
         detail = f"{sharer}, so nothing was stored. {way[0].upper()}{way[1:]}."
@@ -212,6 +218,23 @@ def subjects_of(caller: Caller) -> Sequence[Subject]:
         if settings().anonymous_per_day:
             subjects.append(_all_guests())
     return [subject for subject in subjects if subject.is_limited]
+
+
+def model_subject(caller: Caller, model: Model) -> Subject:
+    """Return the subject that counts a model's answers to a caller.
+
+    It comes after those of `subjects_of`, whose rows are locked by then: no two sessions deadlock.
+    """
+    return Subject(
+        # The name of a model has no control character, so no two pairs are written alike.
+        name=hashed("model", f"{model.name}\n{caller.counted_as}"),
+        kind="model",
+        model=model.name,
+        messages_per_minute=0,
+        messages_per_day=model.messages_per_day,
+        tokens_per_day=0,
+        bytes_per_day=0,
+    )
 
 
 def _subject(kind: SubjectKind, name: str, times: int = 1) -> Subject:

@@ -40,6 +40,8 @@ class ChatRequest:
             text, and then files.
         metadata: stored with the message and returned with it.
         style: the style of the answer.
+        model: name of the model to ask; None: the default one.
+        reasoning_effort: how much it is to think; None: as its entry says.
         tool_choice: the tool that the model must call first; None: the model chooses.
     """
 
@@ -55,4 +57,6 @@ class ChatRequest:
     steps: list[list[dict[str, Any]]] | None = None
     metadata: dict[str, Any] | None = None
     style: Style = field(default_factory=Style)
+    model: str | None = None
+    reasoning_effort: str | None = None
     tool_choice: str | None = None

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from lib.conversations.bodies import Instructions, stored_instructions
 from lib.http.validation import Storable
 from lib.texts import normalized_address, normalized_password, storable
 
@@ -117,6 +118,21 @@ class Confirmation(BaseModel, defer_build=True):
     """
 
     password: CurrentPassword
+
+
+class SettingsChange(BaseModel, defer_build=True):
+    """The body of PATCH /api/auth.
+
+    Attributes:
+        instructions: what the model is to know or to do in each conversation; null: nothing.
+    """
+
+    instructions: Instructions
+
+    @property
+    def stored_instructions(self) -> str | None:
+        """The instructions as they are stored; None: there are none."""
+        return stored_instructions(self.instructions)
 
 
 def _one_line(title: object) -> object:

@@ -163,6 +163,40 @@ async def test_each_field_that_is_missing_or_wrong_is_named(
     assert await refused_fields(parley, body) == fields
 
 
+IGNORED = json.loads("""{
+    "temperature": 0, "top_p": 0.9, "topP": 0.9, "topK": 40, "seed": 7, "stop": ["x"],
+    "max_tokens": 9, "maxTokens": 9, "max_completion_tokens": 9, "maxOutputTokens": 9,
+    "presence_penalty": 1, "frequencyPenalty": 1, "logitBias": {"1": 1}, "stopSequences": ["x"],
+    "system": "Be brief.", "systemPrompt": "Be brief.", "instructions": "Be brief.", "n": 2,
+    "tools": [{"type": "function"}], "toolChoice": "auto", "function_call": "auto", "maxSteps": 3,
+    "response_format": {"type": "json_object"}, "webSearch": false, "verbosity": "low",
+    "reasoning": {"effort": "low"}, "providerOptions": {"openai": {}}, "files": ["a.png"]
+}""")
+IN_PLAIN_FORM = json.loads("""{
+    "id": "mine", "messageId": "mine", "conversationId": "mine", "chatId": "mine",
+    "trigger": "regenerate-message", "images": ["a.png"]
+}""")
+IN_SDK_FORM = json.loads("""{
+    "message_id": "mine", "conversation_id": "mine", "chatId": "mine", "stream": false,
+    "data": [{"type": "data-place", "data": 1}]
+}""")
+
+
+@pytest.mark.parametrize(
+    ("body", "ignored"),
+    [
+        ({"message": "Hello!"}, IGNORED | IN_PLAIN_FORM),
+        (single(), IGNORED | IN_SDK_FORM),
+        (sdk_body("Hello!"), IGNORED | IN_SDK_FORM),
+    ],
+    ids=["plain", "useChat, one message", "useChat"],
+)
+async def test_a_field_that_means_something_and_would_be_ignored_is_refused(
+    parley: Parley, body: dict[str, Any], ignored: dict[str, object]
+) -> None:
+    assert await refused_fields(parley, body | ignored) == sorted(ignored)
+
+
 @pytest.mark.parametrize(
     ("changed", "field"),
     [
@@ -369,7 +403,7 @@ async def test_json_may_be_named_with_parameters_and_in_any_case(
         (CHAT, {"POST", "OPTIONS"}),
         (HISTORY, {"GET", "HEAD", "OPTIONS"}),
         (CONVERSATIONS, {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}),
-        ("/api/auth", {"POST", "DELETE", "OPTIONS"}),
+        ("/api/auth", {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}),
         ("/api/health", {"GET", "HEAD", "OPTIONS"}),
         ("/api/cron/cleanup", {"GET", "HEAD", "OPTIONS"}),
     ],

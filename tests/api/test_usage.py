@@ -21,18 +21,21 @@ async def test_usage_shows_a_users_tokens_by_day_and_model(parley: Parley) -> No
     usage = await _usage(parley)
 
     today = datetime.now(UTC).date()
+    tokens = {
+        "messages": 2,
+        "prompt_tokens": 14,
+        "cached_tokens": 0,
+        "completion_tokens": 8,
+        "reasoning_tokens": 0,
+    }
     assert usage == {
         "from": str(today - timedelta(29)),
         "to": str(today),
         "usage": [
-            {
-                "day": str(today),
-                "model_name": MODEL_NAME,
-                "messages": 2,
-                "prompt_tokens": 14,
-                "completion_tokens": 8,
-            }
+            tokens
+            | {"day": str(today), "model": "test-model", "model_name": MODEL_NAME, "cost": None}
         ],
+        "total": tokens | {"cost": None, "unpriced_tokens": 22},
     }
 
 
@@ -87,7 +90,8 @@ async def test_usage_accepts_the_first_and_the_last_possible_days(
 ) -> None:
     usage = await _usage(parley, query)
 
-    assert usage == {"from": first, "to": last, "usage": []}
+    assert (usage["from"], usage["to"], usage["usage"]) == (first, last, [])
+    assert usage["total"]["unpriced_tokens"] == 0
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from tests.chat.test_stop import HANGS, stop
 from tests.support.analyses import analysis_reply, until_answers_done
 from tests.support.images import file_part, png_of_bytes
 from tests.support.left_behind import leave_behind
-from tests.support.model_server import ANALYSIS_MODEL, Called, Reply, ScriptedModel, calling
-from tests.support.product import CHAT_ID, METRICS_TOKEN, Parley, headers_of, text_of
+from tests.support.model_server import ANALYSIS_MODEL, Called, Reply, ScriptedModel, calling, chunk
+from tests.support.product import CHAT_ID, METRICS_TOKEN, Parley, headers_of, parts_of, text_of
 from tests.support.reading import sending, until
 
 COUNTED = {"METRICS_TOKEN": METRICS_TOKEN, "MESSAGES_PER_DAY": "100"}
@@ -342,6 +342,29 @@ async def test_a_question_is_owed_three_attempts_and_no_more(
         marks += database.execute(MARKS).fetchall()
 
     assert marks == [(1, True), (2, True), (3, True), (4, None), (5, None)]
+
+
+async def test_tokens_from_the_providers_cache_are_told_stored_and_counted_over_all_steps(
+    parley: Parley, model: ScriptedModel
+) -> None:
+    def cached(reply: Reply, tokens: int) -> Reply:
+        details = {"prompt_tokens_details": {"cached_tokens": tokens}}
+        usage = {"prompt_tokens": 7, "completion_tokens": 2} | details
+        return Reply(chunks=[*(reply.chunks or [])[:-1], chunk(None) | {"usage": usage}])
+
+    said = Reply(chunks=[chunk({"content": "None."}, "stop"), chunk(None)])
+    model.replies = [cached(calling(Called("list_tasks")), 3), cached(said, 5)]
+
+    parts = parts_of(await parley.send("Which tasks?", user="ann"))
+
+    assert parts[-1]["messageMetadata"]["cached_tokens"] == 8
+    answer = (await parley.history(user="ann"))["messages"][1]
+    assert (answer["cached_tokens"], answer["metadata"]["cached_tokens"]) == (8, 8)
+    usage = await parley.get("/api/messages", user="ann", usage="true")
+    assert usage.json()["total"]["cached_tokens"] == 8
+    counted = await _counted(parley)
+    assert counted["cached_tokens"] == {"answer": 8}
+    assert counted["tokens"] == {"prompt": 14, "completion": 4}
 
 
 async def _counted(parley: Parley) -> dict[str, Any]:

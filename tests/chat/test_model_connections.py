@@ -19,14 +19,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lib.model import _dialects, _provider, _shape
-from lib.model._refusals import cured_request, kinds
+from lib.model import _provider, _shape
 from lib.model.client import stream_answer
 from lib.model.cost import Spending
 from lib.model.reply import Reply
 from lib.model.request import ModelRequest, UserMessage
 from lib.problems import ConversationTooLong, ModelFailed, ModelTimeout
 from lib.settings import Settings
+from tests.support.models import a_model
 from tests.support.raw_servers import make_certificate, read_request, serving
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -77,9 +77,9 @@ class Provider:
             openai_base_url=url,
             model_silence_seconds=self.silence_seconds,
         )
-        for module in (_provider, _shape, _dialects, kinds, cured_request):
+        for module in (_provider, _shape):
             self._monkeypatch.setattr(module, "settings", lambda: settings)
-        request = ModelRequest("test-model", (UserMessage((text,)),))
+        request = ModelRequest(a_model("test-model", settings), (UserMessage((text,)),))
         return stream_answer(request, reply or Reply(), Spending())
 
     async def ask(self, url: str, text: str = "Hello!") -> str:
@@ -534,13 +534,13 @@ async def test_a_provider_that_falls_silent_for_longer_than_it_may_is_a_time_out
 async def test_a_provider_may_be_silent_for_longer_than_it_may_take_to_connect(
     provider: Provider, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
-    monkeypatch.setattr(_provider, "CONNECT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(_provider, "CONNECT_TIMEOUT_SECONDS", 1.0)
     whole = HEAD + chunk(event("o")) + chunk(event("k", "stop")) + LAST_CHUNK
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(begun)
-        await asyncio.sleep(1)
+        await asyncio.sleep(2)
         writer.write(whole.removeprefix(begun))
 
     async with serving(serve) as url, asyncio.timeout(60):

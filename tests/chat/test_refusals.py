@@ -510,7 +510,7 @@ async def test_a_forced_tool_is_run_by_a_model_that_knows_neither_tools_nor_sche
             return Reply(status=400, error=openai_error("tools is not supported in this model."))
         if "response_format" in body:
             return Reply(status=400, error=openai_error(words))
-        is_asked_for_json = "JSON schema" in body["messages"][0]["content"]
+        is_asked_for_json = "JSON schema" in body["messages"][-1]["content"]
         return Reply(pieces=('{"title": "Buy milk"}' if is_asked_for_json else "Done",))
 
     model.choose = choose

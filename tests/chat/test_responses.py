@@ -14,6 +14,7 @@ from lib.model._provider import sent_request
 from tests.support.analyses import ANALYSIS, STORED, stored_analyses, until_answers_done
 from tests.support.documents import PDF, sent_file
 from tests.support.model_server import ANALYSIS_MODEL, Called
+from tests.support.models import a_model
 from tests.support.product import Parley, parts_of, problem_of, text_of
 from tests.support.reading import path_of, sending, until
 from tests.support.responses_model import (
@@ -484,7 +485,7 @@ async def test_fields_that_the_package_does_not_know_reach_the_provider(
     body = {"model": "test-model", "input": [item], "stream": True, "novelty": {"a": None}}
 
     with pytest.raises(openai.BadRequestError):
-        async with sent_request(RESPONSES.path, body):
+        async with sent_request(a_model(), RESPONSES.path, body):
             pass
 
     assert model.requests[1] == body

@@ -79,7 +79,7 @@ async def test_a_question_after_an_answer_that_ran_out_of_steps_is_answered(
     assert faults == []
 
 
-async def test_a_system_message_written_in_the_middle_is_told_at_the_beginning(
+async def test_a_system_message_written_in_the_middle_is_told_in_the_next_question(
     parley: Parley, model: ScriptedModel, faults: list[str], database: psycopg.Connection
 ) -> None:
     await parley.send("Hello!")
@@ -91,5 +91,5 @@ async def test_a_system_message_written_in_the_middle_is_told_at_the_beginning(
     response = await parley.send("And now?", message_id="message-2", chat_id=CHAT_ID)
 
     assert [part["type"] for part in parts_of(response)][-1] == "finish"
-    assert model.requests[-1]["messages"][0]["content"].endswith("\n\nAnswer in one word.")
+    assert "\nAnswer in one word.\n" in model.requests[-1]["messages"][-1]["content"]
     assert faults == []

@@ -291,21 +291,32 @@ async def test_a_request_can_force_the_model_to_call_a_tool(
     chosen = {"type": "function", "function": {"name": "add_task"}}
     assert model.requests[0]["tool_choice"] == chosen
     assert "tool_choice" not in model.requests[1]
+    # Caches of providers have the tools before the messages.
+    assert model.requests[0]["tools"] == model.requests[1]["tools"]
+    assert len(model.requests[0]["tools"]) > 1
     assert tasks(database) == [("ann", "Buy milk")]
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(pieces=("I like", " milk")), calling(Called("list_tasks"))],
+    ids=["text", "another tool"],
+)
 async def test_a_model_that_ignores_a_forced_tool_is_asked_for_its_arguments(
-    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection, reply: Reply
 ) -> None:
-    model.replies = [
-        Reply(pieces=("I like", " milk")),
-        Reply(pieces=('{"title": ', '"Buy milk"}')),
-        DONE,
-    ]
+    model.replies = [reply, Reply(pieces=('{"title": ', '"Buy milk"}')), DONE]
 
     parts = parts_of(await parley.send("Buy milk", user="ann", tool_choice="add_task"))
 
+    first, second, third = (request["messages"] for request in model.requests)
     assert model.requests[1]["response_format"]["json_schema"]["name"] == "add_task"
+    assert second[:-1] == first[:-1]
+    assert second[-1]["content"].startswith("Buy milk\n\n")
+    assert third[:2] == first
+    assert [part["toolName"] for part in parts if part["type"] == "tool-input-available"] == [
+        "add_task"
+    ]
     assert "".join(part["delta"] for part in parts if part["type"] == "text-delta") == "Done"
     assert tasks(database) == [("ann", "Buy milk")]
 

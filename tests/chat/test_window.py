@@ -4,17 +4,20 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.support.model_server import Called, Reply, ScriptedModel, calling
-from tests.support.product import Parley
+from tests.support.product import CHAT_ID, Parley, headers_of
+from tests.support.responses_model import ResponsesModel, called, responding, said, thought
 
 TURNS = 30
 
 
 def moves(requests: list[dict[str, Any]]) -> list[int]:
     """Return the numbers of the requests that do not begin with the bytes of the one before."""
-    texts = [json.dumps(request["messages"]).removesuffix("]") for request in requests]
+    told = [request.get("messages") or request["input"] for request in requests]
+    texts = [json.dumps(messages).removesuffix("]") for messages in told]
     return [
         number for number in range(1, len(texts)) if not texts[number].startswith(texts[number - 1])
     ]
@@ -68,6 +71,68 @@ async def test_the_request_after_a_tool_turn_begins_with_the_bytes_of_that_turn(
 
     assert len(model.requests) == 3
     assert moves(model.requests) == []
+
+
+async def talk(parley: Parley, database: psycopg.Connection) -> None:
+    """Have a conversation in which all changes that may: style, tools, instructions and marks.
+
+    The model calls a tool in the first answer, and must in the second.
+    """
+    await parley.send("Add milk", user="ann", tone="casual")
+    await parley.send("Add bread", message_id="message-2", user="ann", tool_choice="add_task")
+    history = await parley.history(user="ann")
+    for number, answer in enumerate([1, 3], start=3):
+        where = {"id": history["messages"][answer]["id"], "conversation_id": CHAT_ID}
+        mark = {"is_mistake": True, "mistake_note": "No."}
+        headers = headers_of("ann")
+        await parley.client.patch("/api/messages", params=where, json=mark, headers=headers)
+        await parley.send(f"Question {number}", message_id=f"message-{number}", user="ann")
+    database.execute("""
+        INSERT INTO chat_messages (conversation_id, user_id, role, content)
+        SELECT id, user_id, 'system', 'Answer in one word.' FROM conversations
+    """)
+    style = {"tone": "technical", "behavior": "cautious"}
+    await parley.send("Question 5", message_id="message-5", user="ann", **style)
+    await parley.send("Question 6", message_id="message-6", user="ann", **style)
+
+
+def check_beginnings(requests: list[dict[str, Any]]) -> None:
+    """Check that each request of `talk` begins with the bytes of the one before, tools included."""
+    assert len(requests) == 8
+    assert moves(requests) == []
+    assert all(request["tools"] == requests[0]["tools"] for request in requests)
+    last = json.dumps(requests[-1])
+    for changed in ("casual", "technical", "sure of", "mistake: No.", "Answer in one word."):
+        assert changed in last
+
+
+ADD, FORCED = (Called("add_task", {"title": "Buy milk"}, f"call_{name}") for name in "ab")
+
+
+async def test_changes_in_a_conversation_leave_the_beginning_of_a_request_as_it_was(
+    parley: Parley, model: ScriptedModel, database: psycopg.Connection
+) -> None:
+    model.replies = [calling(ADD, text="One moment."), Reply(), calling(FORCED), Reply()]
+
+    await talk(parley, database)
+
+    check_beginnings(model.requests)
+
+
+@pytest.mark.environment(OPENAI_API="responses")
+async def test_changes_in_a_conversation_leave_the_beginning_of_an_input_as_it_was(
+    parley: Parley, responses: ResponsesModel, database: psycopg.Connection
+) -> None:
+    responses.replies = [
+        responding(thought("Hm"), said("One moment."), called(ADD)),
+        responding(thought(), said("Done.")),
+        responding(thought(), called(FORCED)),
+        *(responding(thought(), said(f"Answer {number}.")) for number in range(5)),
+    ]
+
+    await talk(parley, database)
+
+    check_beginnings(responses.requests)
 
 
 def images_in(request: dict[str, Any]) -> list[str]:

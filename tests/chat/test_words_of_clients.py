@@ -40,11 +40,8 @@ BODY: dict[str, Any] = {
     "tool_choice": "list_tasks",
     "tone": "casual",
     "behavior": "cautious",
-    # Fields of providers, of which Parley knows none.
-    **dict.fromkeys(
-        ("system", "instructions", "model", "user", "tools", "prompt", "safety_identifier"),
-        f"{CANARY}-field",
-    ),
+    # An application's own fields.
+    **dict.fromkeys(("user", "prompt", "context", "systemMessage"), f"{CANARY}-field"),
 }
 CHOICES = ("persona", "tone", "behavior", "tool_choice")
 

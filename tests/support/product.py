@@ -202,7 +202,7 @@ def forget_process() -> None:
     lib.settings.settings.cache_clear()
     lib.database.client.database.cache_clear()
     lib.identity._keys.key_set.cache_clear()
-    lib.model._provider.provider.cache_clear()
+    lib.model._provider.forget()
     lib.model._refusals.cured_request.experience_with.cache_clear()
     lib.runtime.counting.counters.cache_clear()
     lib.operations.counters.storing.cache_clear()

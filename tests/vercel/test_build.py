@@ -117,6 +117,8 @@ def copy_checkout(project: Path) -> None:
     for name in (".env", ".env.local", ".parley/data", "api/.env", "notes.md", "lib/notes.md"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text("OPENAI_API_KEY=secret\n")
+    # As docs/models.md says for MODELS.
+    (project / "models.json").write_text('[{"name": "Fast"}]')
     link_to_nothing = {"projectId": "x", "orgId": "x", "settings": {"framework": None}}
     (project / ".vercel").mkdir()
     (project / ".vercel/project.json").write_text(json.dumps(link_to_nothing))
@@ -214,10 +216,10 @@ def test_a_bundle_holds_what_runs_and_nothing_else(deployment: Deployment) -> No
     for config in deployment.functions.values():
         ours = [Path(name) for name in config["filePathMap"] if not name.startswith("_vendor/")]
 
-        assert {path.parts[0] for path in ours} == {"api", "lib", "sql"}
+        assert {path.parts[0] for path in ours} == {"api", "lib", "sql", "models.json"}
         # The words by which a guest's id can be guessed.
         assert {path for path in ours if path.suffix == ".txt"} == {Path("lib/chat/words.txt")}
-        assert {path.suffix for path in ours} == {".py", ".sql", ".txt"}
+        assert {path.suffix for path in ours} == {".py", ".sql", ".txt", ".json"}
 
 
 def test_a_bundle_holds_all_of_lib_and_of_sql_what_a_function_reads(

@@ -44,6 +44,7 @@ class AskedModel:
         at length          80 lines; after the 40th when the question is released
         with thought       two pieces of a thought; the answer when the question is released
         while it is down   fails with 503 until the question is released
+        while Thorough is  fails with 503 where the model is "thorough"
         in nested quotes   4,000 of them, and "the end"
         breaks off         the connection is cut in the middle, the first time
         Remember to …      a call of add_task, where tools are offered
@@ -75,6 +76,8 @@ class AskedModel:
         question = _last_question(body["messages"])
         self._asked[question] += 1
         is_first = self._asked[question] == 1
+        if "while Thorough is" in question and body["model"] == "thorough":
+            return Reply(status=503)
         if scripted := self._scripted(question, is_first=is_first):
             return scripted
         if question.startswith(TEXT):

@@ -1,6 +1,7 @@
 """What the browser tests run against: `python -m dev`, the scripted model, the built example."""
 
 import asyncio
+import json
 import os
 import shutil
 import socket
@@ -18,6 +19,15 @@ from tests.support.serving import serve
 from tests.web.model import AskedModel
 
 EXAMPLE = ROOT / "examples/nextjs"
+MODELS = [
+    {"name": "Quick", "model": "quick", "default": True},
+    {
+        "name": "Thorough",
+        "model": "thorough",
+        "reasoning_efforts": ["low", "high"],
+        "stand_in": "Quick",
+    },
+]
 START_SECONDS = 60
 END_SECONDS = 20
 
@@ -72,6 +82,7 @@ async def _running_parley(
         "BYTES_PER_DAY": "0",
         "OPENAI_BASE_URL": f"{model_url}/v1",
         "OPENAI_API_KEY": "not-needed",
+        "MODELS": json.dumps(MODELS),
         "OPENAI_TITLE_MODEL": "title-model",  # which there is not: the first title stays
     }
     command = [sys.executable, "-m", "dev"]

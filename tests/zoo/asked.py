@@ -100,10 +100,17 @@ class Asked:
     def question(self) -> str:
         """The last text of the user.
 
-        A question without an answer stands in one message with the question after it.
+        A question without an answer stands in one message with the question after it. Words that
+        ask for JSON may stand after the question.
         """
+        texts = [text for text in self._last_texts if "JSON" not in text]
+        return texts[-1] if texts else ""
+
+    @property
+    def _last_texts(self) -> list[str]:
+        """The paragraphs of the user's last message."""
         texts = [text_of(item) for item in self.items if item.get("role") == "user"]
-        return texts[-1].rpartition("\n\n")[2] if texts else ""
+        return texts[-1].split("\n\n") if texts else []
 
     @property
     def follows_tools(self) -> bool:
@@ -127,13 +134,11 @@ class Asked:
 
     @property
     def wants_json(self) -> bool:
-        """The answer must be JSON: by a schema, or by the words of the instructions."""
+        """The answer must be JSON: by a schema, or by words after the question."""
         form = object_in(self.body, "response_format") or object_in(
             object_in(self.body, "text"), "format"
         )
-        by_words = any(
-            "JSON" in text_of(item) for item in self.items if item.get("role") == "system"
-        )
+        by_words = any("JSON" in text for text in self._last_texts)
         return form.get("type") == "json_schema" or (self.is_chat and by_words)
 
     def parts(self, kind: str) -> Iterator[dict[str, Any]]:

@@ -208,7 +208,9 @@ async def test_a_question_is_answered_where_a_system_message_may_only_stand_at_t
 
     assert await ask(parley, 2, "And now?") == said("And now?")
 
-    assert "Answer in one word." in server.requests[-1].items[0]["content"]
+    first, *_, question = server.requests[-1].items
+    assert (first["role"], question["role"]) == ("system", "user")
+    assert "Answer in one word." in question["content"]
     assert server.faults == []
 
 

@@ -39,6 +39,23 @@ OPERATIONS = {
             LocalAccountsUnavailable,
         ),
     ),
+    ("GET", "/api/auth"): Operation(
+        name="readSettings",
+        summary="Read the user's own settings",
+        caller="user",
+        answers={200: as_json("UserSettings", "The settings.")},
+    ),
+    ("PATCH", "/api/auth"): Operation(
+        name="changeSettings",
+        summary="Set the user's own instructions for the model",
+        text="""
+            The model is told them in each conversation of the user, after the operator's, from the
+            next message on. A token of any kind will do.
+        """,
+        caller="user",
+        body="SettingsChange",
+        answers={200: as_json("UserSettings", "The settings.")},
+    ),
     ("DELETE", "/api/auth"): Operation(
         name="deleteAccount",
         summary="Delete the user and everything of theirs",

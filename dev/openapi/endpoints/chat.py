@@ -1,6 +1,6 @@
 """/api/chat and /api/chat/{id}/stream."""
 
-from dev.openapi.operations import Answer, Operation
+from dev.openapi.operations import Answer, Operation, as_json
 from dev.openapi.schemas import Schema
 from lib.chat.stream import StreamQuery
 from lib.problems import (
@@ -56,6 +56,12 @@ ANSWERED = Answer(
     },
 )
 OPERATIONS = {
+    ("GET", "/api/models"): Operation(
+        name="listModels",
+        summary="List the models that the caller may choose among",
+        caller="guest",
+        answers={200: as_json("ModelList", "The one that answers without a choice comes first.")},
+    ),
     ("POST", "/api/chat"): Operation(
         name="chat",
         summary="Say something, get an answer",

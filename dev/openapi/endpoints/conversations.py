@@ -65,7 +65,7 @@ OPERATIONS = {
     ),
     ("PATCH", "/api/conversations"): Operation(
         name="changeConversation",
-        summary="Rename, archive or claim one",
+        summary="Rename, archive or claim one, or set its instructions",
         caller="guest",
         query=ConversationQuery,
         body="ConversationChange",

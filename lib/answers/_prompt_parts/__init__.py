@@ -1,1 +1,1 @@
-"""Parts of the prompt: marked blocks, what changes between questions, results, and their tokens."""
+"""Parts of the prompt: marked blocks, changes between questions, old results, their tokens."""

@@ -23,7 +23,7 @@ from lib.model.request import (
 def chat_body(request: ModelRequest) -> dict[str, Any]:
     """Return the body of a request, as JSON."""
     body: dict[str, Any] = {
-        "model": request.model,
+        "model": request.model.model,
         "messages": chat_messages(request.messages),
         "stream": True,
         "stream_options": {"include_usage": True},

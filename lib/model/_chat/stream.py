@@ -138,6 +138,9 @@ class ChatReader:
             counts = cast("dict[str, object]", usage)
             reply.prompt_tokens = _token_count(counts.get("prompt_tokens"))
             reply.completion_tokens = _token_count(counts.get("completion_tokens"))
+            reply.cached_tokens = cached_tokens_in(
+                counts, "prompt_tokens_details", reply.prompt_tokens
+            )
             reply.reasoning_tokens = reasoning_tokens_in(counts, "completion_tokens_details")
 
     def _read_choice(self, choice: dict[str, Any], pieces: list[Piece]) -> None:
@@ -370,6 +373,29 @@ def reasoning_tokens_in(usage: dict[str, object], name: str) -> int | None:
     # Some gateways put them beside the other counts.
     counts = cast("dict[str, object]", details) if isinstance(details, dict) else usage
     return _token_count(counts.get("reasoning_tokens"))
+
+
+def cached_tokens_in(usage: dict[str, object], name: str, prompt_tokens: int | None) -> int | None:
+    """Return those tokens of a prompt that came from the provider's cache; None: unknown.
+
+    Args:
+        usage: the usage; has them in an object of that name (OpenAI and most), beside the other
+            counts (Moonshot), or by DeepSeek's name, "prompt_cache_hit_tokens".
+        name: the object's.
+        prompt_tokens: all of them; gateways that count cached tokens apart tell fewer.
+    """
+    details = usage.get(name)
+    counts = cast("dict[str, object]", details) if isinstance(details, dict) else {}
+    cached = next(
+        (
+            each
+            for each in (counts.get("cached_tokens"), usage.get("cached_tokens"))
+            if each is not None
+        ),
+        usage.get("prompt_cache_hit_tokens"),
+    )
+    count = _token_count(cached)
+    return None if count is None or prompt_tokens is None else min(count, prompt_tokens)
 
 
 def _token_count(count: object) -> int | None:

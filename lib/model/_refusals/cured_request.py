@@ -11,7 +11,6 @@ from lib.model._refusals.table import AGAIN, SHORTER, Body, Cure, cures_of
 from lib.model.request import ModelRequest
 from lib.problems import ConversationTooLong
 from lib.runtime.log import log
-from lib.settings import settings
 
 # A request is sent once more often than this.
 MAX_CURES = 8
@@ -51,7 +50,7 @@ class CuredRequest:
         """
         self._asked = with_plain_schemas(request)
         self._dialect = dialect
-        self._experience = experience_with(request.model, settings().openai_base_url, dialect)
+        self._experience = experience_with(request.model.model, request.model.base_url, dialect)
         self._cures = list(self._experience.cures)
         self._tried = set(self._cures)
         self._tries = 0
@@ -107,7 +106,7 @@ class CuredRequest:
         """Remember the cures: the provider answers the request."""
         for cure in self._cures:
             if cure not in self._experience.cures and cure.is_lasting:
-                log("model_request_cured", model=self._asked.model, cure=cure.name)
+                log("model_request_cured", model=self._asked.model.model, cure=cure.name)
                 self._experience.cures.append(cure)
         if self._refused_chars is not None:
             self._note_length(self._refused_chars)

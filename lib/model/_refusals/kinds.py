@@ -9,6 +9,7 @@ import openai
 from lib.model._refusals.refusal import Refusal
 from lib.model._refusals.waits import retry_after
 from lib.model.request import ModelRequest
+from lib.models import Model
 from lib.problems import (
     AnswerWithheld,
     ConversationTooLong,
@@ -19,7 +20,6 @@ from lib.problems import (
     ModelTimeout,
 )
 from lib.runtime.log import log
-from lib.settings import settings
 
 OVERLOADED = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, 529}
 # Neither key nor path nor load.
@@ -195,11 +195,11 @@ def _is_withheld(refusal: Refusal) -> bool:
     return refusal.says(WITHHELD) and not (is_of_else or refusal.says(ACCOUNT))
 
 
-def log_refusal(refusal: Refusal, model: str) -> None:
+def log_refusal(refusal: Refusal, model: Model) -> None:
     """Log a refusal that only the operator can end, and the setting to look at."""
     log(
         "model_refused",
-        model=model,
+        model=model.model,
         status=refusal.status,
         code=refusal.log_fields["code"],
         param=refusal.log_fields["param"],
@@ -208,27 +208,17 @@ def log_refusal(refusal: Refusal, model: str) -> None:
     )
 
 
-def _setting_of(refusal: Refusal, model: str) -> str:
+def _setting_of(refusal: Refusal, model: Model) -> str:
     if _is_of_billing(refusal):
         return "the provider's billing"
-    variable = _variable_of(model)
     if refusal.says(MODEL):
-        return variable
+        return model.setting
     if refusal.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or refusal.says(KEY):
-        return "OPENAI_API_KEY"
+        return model.key_setting
     if refusal.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
-        return f"OPENAI_BASE_URL, OPENAI_API, {variable}"
-    return "the OPENAI_ variables"
-
-
-def _variable_of(model: str) -> str:
-    """Return the variable that names a model."""
-    names = {
-        settings().openai_analysis_model: "OPENAI_ANALYSIS_MODEL",
-        settings().openai_title_model: "OPENAI_TITLE_MODEL",
-        settings().openai_model: "OPENAI_MODEL",
-    }
-    return names.get(model, "OPENAI_MODEL")
+        is_entry = model.setting.startswith("MODELS")
+        return model.setting if is_entry else f"OPENAI_BASE_URL, OPENAI_API, {model.setting}"
+    return f"{model.setting}, and the OPENAI_ variables"
 
 
 def _is_of_billing(refusal: Refusal) -> bool:

@@ -15,7 +15,7 @@ import openai
 
 from lib.model._refusals.names import known_name, safe_id
 from lib.model.reply import ProviderError
-from lib.settings import settings
+from lib.models import Model
 
 # The provider repeats the request in these, and with it words of the user.
 ECHOES = {"input", "ctx", "failed_generation", "url", "request_id"}
@@ -85,14 +85,17 @@ class Refusal(Exception):
         return (self.status, mine) == (other.status, theirs)
 
 
-def refusal_in(error: Exception, body: Mapping[str, object]) -> Refusal | None:
+def refusal_in(
+    error: Exception, body: Mapping[str, object], model: Model | None = None
+) -> Refusal | None:
     """Return the refusal that an error reports; None: the request failed on its way.
 
     Args:
         error: the error.
         body: the request that was refused.
+        model: the model that was asked; None: the refusal is not logged.
     """
-    sent = json.dumps([body, settings().openai_api_key, settings().openai_base_url])
+    sent = json.dumps([body, *((model.api_key, model.base_url) if model else ())])
     match error:
         case openai.APIStatusError():
             answer = cast("object", error.body)

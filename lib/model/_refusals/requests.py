@@ -62,7 +62,7 @@ def _with_schemas(request: ModelRequest, form: Callable[[Schema], Schema]) -> Mo
 
 
 def with_schema_as_words(request: ModelRequest) -> ModelRequest:
-    """Tell the form of the answer in the instructions."""
+    """Tell the form of the answer in words, after the question."""
     if request.schema is None:
         return request
     schema = json.dumps(request.schema.schema, ensure_ascii=False)
@@ -82,8 +82,11 @@ def without_tools(request: ModelRequest) -> ModelRequest:
 
 
 def without_forced_tool(request: ModelRequest) -> ModelRequest:
-    """Let the model choose instead of forcing a tool."""
-    return replace(request, forced_tool=None)
+    """Let the model choose instead of forcing a tool, but leave it no other one to choose."""
+    if request.forced_tool is None:
+        return request
+    tools = tuple(tool for tool in request.tools if tool.name == request.forced_tool)
+    return replace(request, tools=tools, forced_tool=None, web_search=False)
 
 
 def with_free_choice(request: ModelRequest) -> ModelRequest:

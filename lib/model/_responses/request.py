@@ -33,7 +33,7 @@ def responses_body(request: ModelRequest) -> dict[str, Any]:
     with the next request.
     """
     body: dict[str, Any] = {
-        "model": request.model,
+        "model": request.model.model,
         "input": input_items(request.messages),
         "stream": True,
         "store": False,

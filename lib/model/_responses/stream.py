@@ -10,6 +10,7 @@ from lib.model._chat.stream import (
     MAX_INTEGER,
     MAX_NAME_CHARS,
     MAX_TOOL_NAME_CHARS,
+    cached_tokens_in,
     reasoning_tokens_in,
 )
 from lib.model._inline_thought import InlineThought
@@ -373,9 +374,11 @@ class ResponsesReader:
 
     def _note_usage(self, response: dict[str, Any]) -> None:
         usage = _object(response.get("usage"))
-        self._reply.prompt_tokens = _token_count(usage.get("input_tokens"))
-        self._reply.completion_tokens = _token_count(usage.get("output_tokens"))
-        self._reply.reasoning_tokens = reasoning_tokens_in(usage, "output_tokens_details")
+        reply = self._reply
+        reply.prompt_tokens = _token_count(usage.get("input_tokens"))
+        reply.completion_tokens = _token_count(usage.get("output_tokens"))
+        reply.cached_tokens = cached_tokens_in(usage, "input_tokens_details", reply.prompt_tokens)
+        reply.reasoning_tokens = reasoning_tokens_in(usage, "output_tokens_details")
 
     # Of functions, because a reader that held its own methods would be a circle of references.
     _READERS: ClassVar[dict[object, Callable[["ResponsesReader", dict[str, Any]], list[Piece]]]] = {

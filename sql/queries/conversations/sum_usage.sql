@@ -11,15 +11,20 @@
 --   retention_days  integer      older messages are not counted; 0: no limit
 --   now             timestamptz  the time; null: the database's clock
 --
--- Returns a row a day and model, oldest first: day, model_name (null: the provider did not say, or the tokens are
--- of questions), messages (the stored answers), prompt_tokens, completion_tokens.
+-- Returns a row a day and model, oldest first: model (the configured one; null: the tokens are of questions, or the
+-- answer was imported), model_name (null: likewise, or the provider did not say), day, messages (the stored answers),
+-- prompt_tokens, cached_tokens (those of them that the provider read from its cache), completion_tokens,
+-- reasoning_tokens (those of them with which the model thought).
 -- Index idx_chat_messages_user_id.
 SELECT
+    chat_messages.model,
     chat_messages.model_name,
-    (chat_messages.created_at AT TIME ZONE 'UTC')::date AS day,
     count(*) FILTER (WHERE chat_messages.role = 'assistant') AS messages,
     coalesce(sum(chat_messages.prompt_tokens), 0)::bigint AS prompt_tokens,
-    coalesce(sum(chat_messages.completion_tokens), 0)::bigint AS completion_tokens
+    coalesce(sum(chat_messages.cached_tokens), 0)::bigint AS cached_tokens,
+    coalesce(sum(chat_messages.completion_tokens), 0)::bigint AS completion_tokens,
+    coalesce(sum(chat_messages.reasoning_tokens), 0)::bigint AS reasoning_tokens,
+    (chat_messages.created_at AT TIME ZONE 'UTC')::date AS day
 FROM chat_messages
 WHERE
     chat_messages.user_id = %(user_id)s::text
@@ -33,7 +38,9 @@ WHERE
     AND is_kept(chat_messages.created_at, %(retention_days)s::integer, %(now)s::timestamptz)
 GROUP BY
     (chat_messages.created_at AT TIME ZONE 'UTC')::date,
+    chat_messages.model,
     chat_messages.model_name
 ORDER BY
     (chat_messages.created_at AT TIME ZONE 'UTC')::date,
+    chat_messages.model,
     chat_messages.model_name;

@@ -14,6 +14,7 @@ from lib.conversations.message import Message
 from lib.conversations.parts import ToolCall
 from lib.conversations.steps import Step, stored_steps
 from tests.support.made_steps import made_step
+from tests.support.models import a_model
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CALL = ToolCall(id="1", name="add_task", arguments={}, output=1, state={"id": "call_1"})
@@ -37,7 +38,7 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 def answer() -> Message:
     """Return the answer as it is stored."""
     columns = stored_steps(STEPS)
-    state = provider_state(STEPS)
+    state = provider_state(STEPS, a_model("model-1"))
     return Message(
         1, UUID(int=1), "m", "assistant", columns.content, NOW, NOW,
         tool_calls=columns.tool_calls, provider_state=state,
@@ -45,7 +46,7 @@ def answer() -> Message:
 
 
 def test_a_stored_answer_is_told_with_its_own_state() -> None:
-    assert [*steps_with_states(answer())] == STEPS
+    assert [*steps_with_states(answer(), a_model("model-1"))] == STEPS
 
 
 def test_the_origin_of_a_state_is_stored_without_the_keys_in_the_url() -> None:
@@ -68,7 +69,7 @@ def test_an_answer_of_another_model_or_provider_is_told_without_its_state(
     variables.setenv(variable, value)
     lib.settings.settings.cache_clear()
 
-    [first, last] = steps_with_states(stored)
+    [first, last] = steps_with_states(stored, lib.settings.settings().all_models[0])
 
     assert (first.state, first.calls[0].state, last.state) == (None, None, None)
 
@@ -78,7 +79,7 @@ def test_a_new_key_in_the_url_leaves_the_state_its_providers(variables: pytest.M
     variables.setenv("OPENAI_BASE_URL", "https://user:key4@example.app:8000/v1?key=key5")
     lib.settings.settings.cache_clear()
 
-    assert [*steps_with_states(stored)] == STEPS
+    assert [*steps_with_states(stored, lib.settings.settings().all_models[0])] == STEPS
 
 
 def _deep() -> dict[str, Any]:
@@ -96,8 +97,8 @@ def _deep() -> dict[str, Any]:
 def test_a_state_that_cannot_be_stored_is_left_out_whole(state: dict[str, Any]) -> None:
     [first, last] = STEPS
 
-    assert provider_state([first, replace(last, state=state)]) is None
+    assert provider_state([first, replace(last, state=state)], a_model()) is None
 
 
 def test_an_answer_without_any_state_stores_none() -> None:
-    assert provider_state([made_step("Hello"), Step()]) is None
+    assert provider_state([made_step("Hello"), Step()], a_model()) is None

@@ -60,6 +60,30 @@ def sent_back(read: Read, *calls: PromptCall) -> dict[str, Any]:
     return chat_messages([UserMessage(("Hi",)), message])[1]
 
 
+@pytest.mark.parametrize(
+    ("usage", "cached"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 5}}, 5),
+        ({"prompt_tokens_details": {"cached_tokens": 0}}, 0),
+        ({"prompt_tokens_details": {"cached_tokens": None}, "cached_tokens": 4}, 4),
+        ({"prompt_cache_hit_tokens": 3, "prompt_cache_miss_tokens": 4}, 3),
+        # A gateway that counts them beside the prompt's tokens.
+        ({"prompt_tokens_details": {"cached_tokens": 9}}, 7),
+        ({"prompt_tokens_details": None}, None),
+        ({"prompt_tokens_details": {"cached_tokens": "5"}}, None),
+        ({"prompt_tokens_details": {"cached_tokens": -1}}, None),
+        ({"prompt_tokens_details": {"cached_tokens": 5}, "prompt_tokens": None}, None),
+    ],
+)
+def test_tokens_from_the_cache_are_read_as_providers_tell_them(
+    usage: dict[str, Any], cached: int | None
+) -> None:
+    counted: dict[str, Any] = {"prompt_tokens": 7, "completion_tokens": 1} | usage
+    end: dict[str, Any] = {"choices": [], "usage": counted}
+
+    assert Read(chunk(HELLO, "stop"), end).reply.cached_tokens == cached
+
+
 REASONS = {
     "stop": ["stop", "STOP", "end_turn", "eos"],
     "length": ["length", "MAX_TOKENS", "max_tokens", "model_length"],

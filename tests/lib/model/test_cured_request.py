@@ -19,8 +19,11 @@ from lib.model.request import (
     ToolDefinition,
     UserMessage,
 )
+from lib.settings import Settings
+from tests.support.models import a_model
 from tests.support.product import forget_process
 
+SETTINGS = Settings()
 TOOL = ToolDefinition("add_task", "Adds a task.", {"type": "object", "properties": {}})
 SIGNED = {"id": "call_1", "extra_content": {"google": {"thought_signature": "abc"}}}
 STEP = AssistantMessage(
@@ -132,7 +135,7 @@ FIELDS: list[tuple[dict[str, Any], Refusal, dict[str, Any]]] = [
 def test_a_field_of_the_body_that_is_refused_is_changed_or_left_out(
     fields: dict[str, Any], refused: Refusal, cured: dict[str, Any]
 ) -> None:
-    plain = ModelRequest("m", (UserMessage(("Hello!",)),))
+    plain = ModelRequest(a_model("m", SETTINGS), (UserMessage(("Hello!",)),))
     request = CuredRequest(plain, asking(fields))
 
     assert request.cure(refused)
@@ -142,7 +145,7 @@ def test_a_field_of_the_body_that_is_refused_is_changed_or_left_out(
 
 def answers_after(*refusals: Refusal) -> list[AssistantMessage]:
     """Return the earlier answers in a request that was refused."""
-    request = CuredRequest(ModelRequest("m", HISTORY, (TOOL,)), CHAT_COMPLETIONS)
+    request = CuredRequest(ModelRequest(a_model("m", SETTINGS), HISTORY, (TOOL,)), CHAT_COMPLETIONS)
     for each in refusals:
         assert request.cure(each)
     messages = request.request.messages
@@ -211,7 +214,8 @@ def test_a_signature_goes_only_to_calls_without_one() -> None:
     unsigned = PromptCall("call_2", "add_task", "{}", "{}")
     answer = AssistantMessage("", (*STEP.calls, unsigned))
     request = CuredRequest(
-        ModelRequest("m", (UserMessage(("Add milk",)), answer), (TOOL,)), CHAT_COMPLETIONS
+        ModelRequest(a_model("m", SETTINGS), (UserMessage(("Add milk",)), answer), (TOOL,)),
+        CHAT_COMPLETIONS,
     )
 
     assert request.cure(refusal("Function call is missing a thought_signature"))
@@ -234,7 +238,7 @@ def test_a_signature_goes_only_to_calls_without_one() -> None:
 def test_a_model_without_tools_gets_earlier_calls_as_text_in_its_next_request(
     words: str, param: str
 ) -> None:
-    request = CuredRequest(ModelRequest("m", HISTORY, (TOOL,)), CHAT_COMPLETIONS)
+    request = CuredRequest(ModelRequest(a_model("m", SETTINGS), HISTORY, (TOOL,)), CHAT_COMPLETIONS)
 
     assert request.cure(refusal(words, param=param))
 
@@ -247,7 +251,9 @@ def test_a_model_without_tools_gets_earlier_calls_as_text_in_its_next_request(
 
 
 def test_a_model_that_may_not_be_forbidden_to_call_is_left_the_choice() -> None:
-    request = CuredRequest(ModelRequest("m", HISTORY, (TOOL,), may_call=False), CHAT_COMPLETIONS)
+    request = CuredRequest(
+        ModelRequest(a_model("m", SETTINGS), HISTORY, (TOOL,), may_call=False), CHAT_COMPLETIONS
+    )
 
     assert request.cure(refusal("deepseek-reasoner does not support this tool_choice"))
 
@@ -269,7 +275,7 @@ def test_a_history_that_is_refused_in_vague_words_is_told_without_states_then_wi
 
 
 def test_calls_told_as_text_leave_user_and_assistant_in_turn() -> None:
-    request = CuredRequest(ModelRequest("m", HISTORY, (TOOL,)), CHAT_COMPLETIONS)
+    request = CuredRequest(ModelRequest(a_model("m", SETTINGS), HISTORY, (TOOL,)), CHAT_COMPLETIONS)
 
     assert request.cure(refusal("Unexpected role 'tool'"))
 
@@ -285,7 +291,7 @@ def test_calls_told_as_text_leave_user_and_assistant_in_turn() -> None:
 
 
 def test_a_shorter_request_keeps_its_question_and_the_steps_after_it() -> None:
-    request = CuredRequest(ModelRequest("m", (*HISTORY, STEP)), CHAT_COMPLETIONS)
+    request = CuredRequest(ModelRequest(a_model("m", SETTINGS), (*HISTORY, STEP)), CHAT_COMPLETIONS)
 
     assert request.cure(refusal("context_length_exceeded"))
 
@@ -296,7 +302,9 @@ def test_a_shorter_request_keeps_its_question_and_the_steps_after_it() -> None:
 def test_a_schema_that_is_refused_is_sent_bare() -> None:
     schema = {"type": "object", "properties": {"percent": {"type": "integer", "enum": [0, 10]}}}
     request = CuredRequest(
-        ModelRequest("m", HISTORY[:2], schema=AnswerSchema("a", schema, is_strict=True)),
+        ModelRequest(
+            a_model("m", SETTINGS), HISTORY[:2], schema=AnswerSchema("a", schema, is_strict=True)
+        ),
         CHAT_COMPLETIONS,
     )
 
@@ -310,6 +318,6 @@ def test_a_schema_that_is_refused_is_sent_bare() -> None:
 
 @pytest.mark.parametrize("status", [401, 402, 429, 503, 504, 529])
 def test_a_refusal_of_key_limit_or_load_has_no_cure(status: int) -> None:
-    request = CuredRequest(ModelRequest("m", HISTORY, (TOOL,)), CHAT_COMPLETIONS)
+    request = CuredRequest(ModelRequest(a_model("m", SETTINGS), HISTORY, (TOOL,)), CHAT_COMPLETIONS)
 
     assert not request.cure(refusal("This model does not support tools", status=status))

@@ -10,6 +10,7 @@ import pytest
 
 import lib.settings
 from lib.model._dialects import CHAT_COMPLETIONS, RESPONSES, Dialect, dialect
+from tests.support.models import a_model
 from tests.support.product import ROOT
 
 IMPORTING = """
@@ -54,7 +55,7 @@ def test_openai_is_asked_by_responses_and_others_by_chat_unless_it_is_set(
     monkeypatch.setenv("OPENAI_API", api)
     monkeypatch.setenv("OPENAI_BASE_URL", base_url)
 
-    assert dialect() is spoken
+    assert dialect(a_model()) is spoken
 
 
 @pytest.mark.parametrize("api", ["chat", "responses"])

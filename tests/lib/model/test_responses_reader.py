@@ -395,14 +395,16 @@ def test_a_thought_that_comes_whole_without_deltas_is_read_once() -> None:
     assert read(whole) == [ReasoningPiece("First.\n\nThen."), "Hello"]
 
 
-def test_tokens_of_thoughts_are_counted() -> None:
+def test_tokens_of_thoughts_and_of_the_cache_are_counted() -> None:
     reply = Reply()
     events = responding(said("Hello")).events
-    events[-1]["response"]["usage"]["output_tokens_details"] = {"reasoning_tokens": 12}
+    usage = events[-1]["response"]["usage"]
+    usage["input_tokens_details"] = {"cached_tokens": 5, "cache_write_tokens": 2}
+    usage["output_tokens_details"] = {"reasoning_tokens": 12}
 
     read(events, reply)
 
-    assert reply.reasoning_tokens == 12
+    assert (reply.cached_tokens, reply.reasoning_tokens) == (5, 12)
 
 
 def drawn(content: str | None) -> Item:

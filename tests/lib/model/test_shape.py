@@ -9,7 +9,9 @@ from lib.model import _shape
 from lib.model._chat.request import chat_body
 from lib.model._shape import with_responses_shape
 from lib.model.request import AnswerSchema, ModelRequest, Purpose, UserMessage
-from lib.settings import DEFAULT_MODEL, read_settings
+from lib.models import Model
+from lib.settings import DEFAULT_MODEL, Settings, read_settings
+from tests.support.models import a_model
 
 OPENAI = "https://api.openai.com/v1"
 AZURE = "https://example.openai.azure.com/openai/v1?api-version=preview"
@@ -33,21 +35,27 @@ class Shapes:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take the way to replace the settings."""
         self._monkeypatch = monkeypatch
+        self._settings = Settings()
 
     def set(self, base_url: str, **variables: str) -> None:
         """Set variables, beside those that are required."""
         least = {"DATABASE_URL": "postgresql://x@127.0.0.1/x", "OPENAI_BASE_URL": base_url}
         settings = read_settings(least | variables)
+        self._settings = settings
         self._monkeypatch.setattr(_shape, "settings", lambda: settings)
+
+    def model(self, name: str) -> Model:
+        """Return a model as the variables describe it."""
+        return a_model(name, self._settings)
 
     def chat(self, model: str = "a-model", purpose: Purpose = "answer") -> dict[str, Any]:
         """Return the fields that a request to Chat Completions has beside the usual ones."""
-        body = chat_body(ModelRequest(model, (UserMessage(("Hi",)),), purpose=purpose))
+        body = chat_body(ModelRequest(self.model(model), (UserMessage(("Hi",)),), purpose=purpose))
         return {name: value for name, value in body.items() if name not in BARE}
 
     def responses(self, model: str = "a-model", purpose: Purpose = "answer") -> dict[str, Any]:
         """Return the fields that a request to Responses gets."""
-        return with_responses_shape({}, ModelRequest(model, (), purpose=purpose))
+        return with_responses_shape({}, ModelRequest(self.model(model), (), purpose=purpose))
 
 
 @pytest.fixture
@@ -133,7 +141,7 @@ def test_the_extra_body_wins_over_all_fields_that_it_may_set(shapes: Shapes) -> 
     extra = {"reasoning_effort": "xhigh", "top_p": 0.9, "stream_options": {"extra": True}}
     shapes.set(OPENAI, OPENAI_EXTRA_BODY=json.dumps(extra), **SHAPED)
 
-    body = chat_body(ModelRequest("a-model", ()))
+    body = chat_body(ModelRequest(shapes.model("a-model"), ()))
 
     assert (body["reasoning_effort"], body["top_p"]) == ("xhigh", 0.9)
     assert body["temperature"] == 0.5
@@ -147,7 +155,9 @@ def test_an_object_in_the_extra_body_keeps_the_other_fields_of_a_request_to_resp
     extra = {"reasoning": {"summary": "detailed"}, "text": {"verbosity": "low"}}
     shapes.set(OPENAI, OPENAI_EXTRA_BODY=json.dumps(extra), **SHAPED)
 
-    body = with_responses_shape({"text": {"format": {"type": "text"}}}, ModelRequest("m", ()))
+    body = with_responses_shape(
+        {"text": {"format": {"type": "text"}}}, ModelRequest(shapes.model("m"), ())
+    )
 
     assert body["reasoning"] == {"effort": "low", "summary": "detailed"}
     assert body["text"] == {"format": {"type": "text"}, "verbosity": "low"}
@@ -156,7 +166,9 @@ def test_an_object_in_the_extra_body_keeps_the_other_fields_of_a_request_to_resp
 def test_the_extra_body_is_the_same_for_each_request(shapes: Shapes) -> None:
     shapes.set(OPENAI, OPENAI_EXTRA_BODY='{"provider": {"order": ["a"]}}')
 
-    bodies = [chat_body(ModelRequest("m", (), schema=AnswerSchema("x", {}))) for _ in range(2)]
+    request = ModelRequest(shapes.model("m"), (), schema=AnswerSchema("x", {}))
+
+    bodies = [chat_body(request) for _ in range(2)]
 
     assert bodies[0] == bodies[1]
     assert bodies[0]["provider"] == {"order": ["a"]}
@@ -228,3 +240,24 @@ def test_a_minor_request_leaves_out_what_asks_the_model_to_think(
 
     assert shapes.chat(purpose="title") == {"top_p": 0.5} | (extra if kept else {})
     assert shapes.chat() == {"top_p": 0.5} | extra
+
+
+@pytest.mark.parametrize(("base_url", "is_told"), [(OPENAI, True), (AZURE, False), (GEMINI, False)])
+def test_openai_alone_is_told_which_requests_are_one_users_or_one_conversations(
+    shapes: Shapes, base_url: str, *, is_told: bool
+) -> None:
+    shapes.set(base_url)
+    request = ModelRequest(
+        shapes.model("a-model"),
+        (UserMessage(("Hi",)),),
+        user_mark="user",
+        cache_mark="conversation",
+    )
+
+    for body in (chat_body(request), with_responses_shape({}, request)):
+        told = {name: body.get(name) for name in ("safety_identifier", "prompt_cache_key")}
+        assert told == (
+            {"safety_identifier": "user", "prompt_cache_key": "conversation"}
+            if is_told
+            else {"safety_identifier": None, "prompt_cache_key": None}
+        )

@@ -36,6 +36,20 @@ async def test_only_the_given_fields_of_a_conversation_change(
     assert rows.run("SELECT created_at, updated_at FROM conversations") == [(NOON, NOON)]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"), [("Be long.", "Be long."), ("", None), (None, "Be brief.")]
+)
+async def test_instructions_are_set_removed_or_left_as_they_are(
+    turns: Turns, rows: Rows, given: str | None, expected: str | None
+) -> None:
+    await turns.exchange(1, user_id="ada")
+    await _change(turns, "ada", instructions="Be brief.")
+
+    await _change(turns, "ada", instructions=given)
+
+    assert rows.run("SELECT title, instructions FROM conversations") == [("A title", expected)]
+
+
 async def test_changing_a_conversation_does_not_disturb_its_running_turn(turns: Turns) -> None:
     begun = await turns.begin(user_id="ada")
 
@@ -73,6 +87,7 @@ async def _change(turns: Turns, user_id: str | None, **parameters: Any) -> list[
         "user_id": user_id,
         "title": None,
         "status": None,
+        "instructions": None,
         "retention_days": 30,
         "now": turns.now,
     }

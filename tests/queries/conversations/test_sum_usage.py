@@ -13,6 +13,21 @@ from tests.support.steps.turns import NOON, Turns, act_as
 TODAY = NOON.date()
 
 
+def usage_of(
+    model_name: str | None, day: date, messages: int, prompt: int, completion: int, **counts: Any
+) -> Usage:
+    """Return a row; its answers have no configured model, as imported ones, unless one is given."""
+    others: dict[str, Any] = {"model": None, "cached_tokens": 0, "reasoning_tokens": 0} | counts
+    return Usage(
+        **others,
+        model_name=model_name,
+        day=day,
+        messages=messages,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+    )
+
+
 async def test_the_tokens_of_all_conversations_are_summed_by_day_and_model(turns: Turns) -> None:
     await turns.exchange(1, user_id="ada")
     await turns.exchange(2, user_id="ada", conversation_id=uuid4())
@@ -22,9 +37,23 @@ async def test_the_tokens_of_all_conversations_are_summed_by_day_and_model(turns
     await turns.finish(begun, answer_message_id="answer-4", model_name="another")
 
     assert await _sum(turns) == [
-        Usage("test-model", TODAY, 2, 14, 8),
-        Usage("another", TODAY + timedelta(1), 1, 7, 4),
-        Usage("test-model", TODAY + timedelta(1), 1, 7, 4),
+        usage_of("test-model", TODAY, 2, 14, 8),
+        usage_of("another", TODAY + timedelta(1), 1, 7, 4),
+        usage_of("test-model", TODAY + timedelta(1), 1, 7, 4),
+    ]
+
+
+async def test_tokens_of_the_cache_and_of_thoughts_are_summed_by_configured_model(
+    turns: Turns,
+) -> None:
+    for number, model in enumerate(("small", "large", "small"), 1):
+        begun = await turns.begin(message_id=f"question-{number}", user_id="ada")
+        counts: dict[str, Any] = {"cached_tokens": number, "reasoning_tokens": 2 * number}
+        await turns.finish(begun, answer_message_id=f"answer-{number}", model=model, **counts)
+
+    assert await _sum(turns) == [
+        usage_of("test-model", TODAY, 1, 7, 4, model="large", cached_tokens=2, reasoning_tokens=4),
+        usage_of("test-model", TODAY, 2, 14, 8, model="small", cached_tokens=4, reasoning_tokens=8),
     ]
 
 
@@ -33,14 +62,14 @@ async def test_a_replaced_answers_tokens_are_summed_too(turns: Turns) -> None:
     again = await turns.begin(None, message_id=None, user_id="ada", regenerates=True)
     await turns.finish(again, answer_message_id="answer-2")
 
-    assert await _sum(turns) == [Usage("test-model", TODAY, 2, 14, 8)]
+    assert await _sum(turns) == [usage_of("test-model", TODAY, 2, 14, 8)]
 
 
 async def test_tokens_that_the_provider_did_not_report_count_as_zero(turns: Turns) -> None:
     begun = await turns.begin(user_id="ada")
     await turns.finish(begun, model_name=None, prompt_tokens=None, completion_tokens=None)
 
-    assert await _sum(turns) == [Usage(None, TODAY, 1, 0, 0)]
+    assert await _sum(turns) == [usage_of(None, TODAY, 1, 0, 0)]
 
 
 async def test_the_cost_of_questions_is_summed_without_a_model_and_as_no_message(
@@ -52,8 +81,8 @@ async def test_the_cost_of_questions_is_summed_without_a_model_and_as_no_message
     await turns.release(stopped, paid_prompt_tokens=20)
 
     assert await _sum(turns) == [
-        Usage("test-model", TODAY, 1, 7, 4),
-        Usage(None, TODAY, 0, 70, 8),
+        usage_of("test-model", TODAY, 1, 7, 4),
+        usage_of(None, TODAY, 0, 70, 8),
     ]
 
 
@@ -62,7 +91,7 @@ async def test_a_sum_of_tokens_may_exceed_an_integer(turns: Turns, rows: Rows) -
     await turns.exchange(2, user_id="ada")
     rows.run("UPDATE chat_messages SET prompt_tokens = 2147483647 WHERE role = 'assistant'")
 
-    assert await _sum(turns) == [Usage("test-model", TODAY, 2, 4294967294, 8)]
+    assert await _sum(turns) == [usage_of("test-model", TODAY, 2, 4294967294, 8)]
 
 
 @pytest.mark.parametrize("owner", ["eve", None])

@@ -44,12 +44,13 @@ async def test_a_title_that_its_user_has_set_lives_from_then_on(turns: Turns, ro
         "now": turns.now,
     }
     await turns.database.run(
-        act_as("ada"), CHANGE_CONVERSATION(**change, title=None, status="archived")
+        act_as("ada"),
+        CHANGE_CONVERSATION(**change, title=None, status="archived", instructions=None),
     )
     assert rows.run(TITLED) == [(FIRST_TITLE, NOON)]
 
     await turns.database.run(
-        act_as("ada"), CHANGE_CONVERSATION(**change, title="Mine", status=None)
+        act_as("ada"), CHANGE_CONVERSATION(**change, title="Mine", status=None, instructions=None)
     )
 
     assert rows.run(TITLED) == [("Mine", turns.now)]

@@ -177,6 +177,12 @@ def begun(_use: Use, caller: Caller, _thing: Thing) -> Outcome:
     return UNAUTHENTICATED if is_refused else Outcome(201)
 
 
+def listed(use: Use, caller: Caller, _thing: Thing) -> Outcome:
+    """Every caller whose token is valid gets the operator's list; no account is looked at."""
+    is_refused = caller.refusal is not None and caller.refusal[0] == UNAUTHENTICATED.status
+    return UNAUTHENTICATED if is_refused else use.done()
+
+
 @_let_in
 def nothing_there(_use: Use, _caller: Caller, _thing: Thing) -> Outcome:
     """Every caller that is let in gets a 404: there is no such file."""
@@ -230,6 +236,7 @@ REGENERATE = "regenerate-message"
 SIGN_OUT = {"action": "sign_out_everywhere"}
 # Of the local account that was deleted; of a user it is not read.
 PROOF = {"password": "a long password"}
+INSTRUCTIONS = {"instructions": "Be brief."}
 CREDENTIALS = {"email": "{owner}@example.com", "password": "a long password"}
 
 # A conversation of another account, or of this one.
@@ -279,8 +286,12 @@ USES = [
     Use("no mistake after all", "PATCH", MARK, ones_own, {"is_mistake": False}, writes=True),
     Use("logging in", "POST", "/api/auth", switched_off, {"action": "login"} | CREDENTIALS),
     Use("registering", "POST", "/api/auth", switched_off, {"action": "register"} | CREDENTIALS),
+    Use("the own settings", "GET", "/api/auth", numbers_of_ones_own),
+    Use("own instructions", "PATCH", "/api/auth", numbers_of_ones_own, INSTRUCTIONS, True),
+    Use("instructing", "PATCH", ONE, ones_own, INSTRUCTIONS, writes=True),
     Use("signing out", "POST", "/api/auth", all_of_ones_own, SIGN_OUT, writes=True, shows=False),
     Use("leaving", "DELETE", "/api/auth", all_of_ones_own, PROOF, writes=True, shows=False),
+    Use("the models", "GET", "/api/models", listed),
     Use("the health", "GET", "/api/health", everybodys),
     Use("the liveness", "GET", "/api/health?live", everybodys),
     Use("the metrics", "GET", "/api/metrics", switched_off),

@@ -192,9 +192,17 @@ class Turns:
         # The model's own subject comes last.
         number = begin["models"].index(decision.model)
         if limit := begin["model_messages_per_day"][number]:
-            limits = dict.fromkeys(LIMITS, 0) | {"messages_per_day": limit}
             name = begin["model_subjects"][number]
-            subjects.append(Subject(name=name, kind="user", **limits))
+            subject = Subject(
+                name=name,
+                kind="model",
+                model=decision.model,
+                messages_per_minute=0,
+                messages_per_day=limit,
+                bytes_per_day=0,
+                tokens_per_day=0,
+            )
+            subjects.append(subject)
         return Begun(
             decision.held_turn_id,
             decision.verdict,

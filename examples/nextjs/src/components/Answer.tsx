@@ -3,7 +3,7 @@
 import { isFileUIPart, isReasoningUIPart, isToolUIPart } from 'ai'
 
 import type { Message } from '@/lib/api-types'
-import { endingOf, textOf } from '@/lib/messages'
+import { endingOf, standInOf, textOf } from '@/lib/messages'
 import { CopyButton } from './CopyButton'
 import { FilePart } from './FilePart'
 import { Markdown } from './Markdown'
@@ -23,6 +23,7 @@ type Props = {
 /** What the assistant has said and done. */
 export function Answer({ message, isStreaming, onRegenerate, onMark }: Props) {
   const ending = isStreaming ? undefined : endingOf(message)
+  const standIn = standInOf(message)
   return (
     <article className="answer" aria-label="Answer" aria-busy={isStreaming}>
       {message.parts.map((part, index) => {
@@ -35,6 +36,7 @@ export function Answer({ message, isStreaming, onRegenerate, onMark }: Props) {
       })}
       <Sources parts={message.parts} />
       {ending && <p className="quiet ending">{ending}</p>}
+      {standIn && <p className="quiet ending">{standIn}</p>}
       {!isStreaming && (
         <div className="actions">
           <CopyButton text={textOf(message)} />

@@ -6,12 +6,14 @@ import { useState } from 'react'
 import type { Message } from '@/lib/api-types'
 import { loadHistory } from '@/lib/conversations'
 import { textOf } from '@/lib/messages'
+import { chosenModel, useModels } from '@/lib/models'
 import { wordsFor } from '@/lib/problem'
 import { useFollow } from '@/lib/use-follow'
 import { useParleyChat } from '@/lib/use-parley-chat'
 import { ChatEnd } from './ChatEnd'
 import { Composer } from './Composer'
 import { MessageList } from './MessageList'
+import { ModelChoice } from './ModelChoice'
 import { Notice } from './Notice'
 
 type Props = {
@@ -20,6 +22,8 @@ type Props = {
   /** Leads to the messages before `history`; null: there are none. */
   cursor: string | null
   isArchived: boolean
+  /** The model that the conversation had last; null: none was chosen. */
+  model: string | null
   draft: string
   onDraft: (text: string) => void
   onTitle: (title: string) => void
@@ -35,11 +39,19 @@ export function Chat(props: Props) {
   const [edited, setEdited] = useState<{ id: string; text: string } | null>(null)
   const [files, setFiles] = useState<FileUIPart[]>([])
   const [spoken, setSpoken] = useState('')
+  const [modelName, setModelName] = useState(props.model)
+  const [effort, setEffort] = useState('')
+  const models = useModels()
+  const model = chosenModel(models, modelName)
   const [problem, setProblem] = useState('')
 
   const chat = useParleyChat({
     id,
     history,
+    choice: {
+      model: models.length > 1 ? model?.name : undefined,
+      reasoning_effort: effort || undefined,
+    },
     onTitle,
     onRefused: (text, files, editedId) => {
       if (editedId) return setEdited({ id: editedId, text })
@@ -97,6 +109,18 @@ export function Chat(props: Props) {
         onFiles={setFiles}
         onProblem={(error) => setProblem(wordsFor(error))}
         isArchived={isArchived}
+        choice={
+          <ModelChoice
+            models={models}
+            model={model}
+            onModel={(name) => {
+              setModelName(name)
+              setEffort('')
+            }}
+            effort={effort}
+            onEffort={setEffort}
+          />
+        }
         isAnswering={chat.isAnswering}
         isStopping={chat.isStopping}
         onSend={(text, files) => {

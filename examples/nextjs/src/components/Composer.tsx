@@ -1,7 +1,7 @@
 'use client'
 
 import type { FileUIPart } from 'ai'
-import { type FormEvent, type KeyboardEvent, type MouseEvent, useEffect, useRef, useState } from 'react'
+import { type FormEvent, type KeyboardEvent, type MouseEvent, type ReactNode, useEffect, useRef, useState } from 'react'
 
 import { readFiles } from '@/lib/files'
 import { Attachments } from './Attachments'
@@ -15,6 +15,8 @@ type Props = {
   /** Files could not be attached. */
   onProblem: (error: unknown) => void
   isArchived: boolean
+  /** The choice of the model. */
+  choice: ReactNode
   isAnswering: boolean
   isStopping: boolean
   onSend: (text: string, files: FileUIPart[]) => void
@@ -25,7 +27,7 @@ type Props = {
 
 /** The field for the next message. It can be written while an answer comes, and is sent after it. */
 export function Composer(props: Props) {
-  const { conversation, draft, onDraft, files, onFiles, onProblem, isArchived, isAnswering, isStopping, onSend, onStop, onLatest } = props
+  const { conversation, draft, onDraft, files, onFiles, onProblem, isArchived, choice, isAnswering, isStopping, onSend, onStop, onLatest } = props
   // Until a stop is answered, Parley would refuse the next message.
   const isBusy = isAnswering || isStopping
   const field = useRef<HTMLTextAreaElement>(null)
@@ -128,6 +130,7 @@ export function Composer(props: Props) {
           Send
         </button>
       )}
+      {choice}
     </form>
   )
 }

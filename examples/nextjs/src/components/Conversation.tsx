@@ -21,7 +21,7 @@ const NOTHING: History = { messages: [], next_cursor: null }
 /** One conversation: its history is loaded, then the chat begins. */
 export function Conversation({ id }: { id: string }) {
   const [history, setHistory] = useState<History | null>(isUnused(id) ? NOTHING : null)
-  const [row, setRow] = useState<Pick<Row, 'title' | 'status'> | null>(null)
+  const [row, setRow] = useState<Pick<Row, 'title' | 'status' | 'model'> | null>(null)
   const [draft, setDraft] = useState('')
   const [problem, setProblem] = useState('')
   const [isMissing, setIsMissing] = useState(false)
@@ -72,11 +72,12 @@ export function Conversation({ id }: { id: string }) {
           history={history.messages}
           cursor={history.next_cursor}
           isArchived={row?.status === 'archived'}
+          model={row?.model ?? null}
           draft={draft}
           onDraft={setDraft}
-          onTitle={(title) => setRow((known) => ({ status: 'active', ...known, title }))}
+          onTitle={(title) => setRow((known) => ({ status: 'active', model: null, ...known, title }))}
           onAnswer={(beginning) =>
-            setRow((known) => known ?? { status: 'active', title: titleOf(beginning) })
+            setRow((known) => known ?? { status: 'active', model: null, title: titleOf(beginning) })
           }
           onReload={load}
         />

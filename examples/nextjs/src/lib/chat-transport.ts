@@ -9,11 +9,15 @@ import { authorization } from './session'
 
 type Resume = Parameters<DefaultChatTransport<Message>['reconnectToStream']>[0]
 
+/** What a request asks for, beside its message. */
+export type Choice = { model?: string; reasoning_effort?: string }
+
 /** For a page that has loaded this history. */
 export class ChatTransport extends DefaultChatTransport<Message> {
   constructor(
     id: string,
     private readonly history: Message[],
+    choice: () => Choice,
   ) {
     super({
       api: `${API_URL}/api/chat`,
@@ -22,7 +26,7 @@ export class ChatTransport extends DefaultChatTransport<Message> {
       fetch: checkedFetch,
       // Parley's own history counts: of what a client sends it reads the newest message alone.
       prepareSendMessagesRequest: ({ id, messages, trigger, messageId }) => ({
-        body: { id, message: messages.at(-1), trigger, messageId },
+        body: { id, message: messages.at(-1), trigger, messageId, ...choice() },
       }),
     })
   }

@@ -11,7 +11,7 @@ export function rememberGuest(id: string, news: Partial<Conversation>): void {
   const others = guestList.get().filter((each) => each.id !== id)
   const known = guestList.get().find((each) => each.id === id)
   const now = new Date().toISOString()
-  const fresh = { id, title: null, status: 'active' as const, created_at: now }
+  const fresh = { id, title: null, status: 'active' as const, created_at: now, model: null }
   guestList.set([{ ...fresh, ...known, updated_at: now, ...news }, ...others])
 }
 

@@ -22,6 +22,12 @@ const ENDINGS: Record<string, string> = {
   interrupted: 'This answer was interrupted.',
 }
 
+/** Say that another model answered than the one that was asked for. */
+export function standInOf(message: Message): string | undefined {
+  const { model, requested_model: requested } = message.metadata ?? {}
+  return requested ? `${requested} did not respond, so ${model} stood in for it.` : undefined
+}
+
 /** Say how an answer ended, where that deserves a word. */
 export function endingOf(message: Message): string | undefined {
   return ENDINGS[message.metadata?.finish_reason ?? '']

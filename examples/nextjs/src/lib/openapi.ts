@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the models that the caller may choose among */
+        get: operations["listModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/chat": {
         parameters: {
             query?: never;
@@ -70,7 +87,7 @@ export interface paths {
         delete: operations["deleteConversations"];
         options?: never;
         head?: never;
-        /** Rename, archive or claim one */
+        /** Rename, archive or claim one, or set its instructions */
         patch: operations["changeConversation"];
         trace?: never;
     };
@@ -166,7 +183,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Read the user's own settings */
+        get: operations["readSettings"];
         put?: never;
         /**
          * Register, log in, change the password, or sign out everywhere
@@ -180,7 +198,11 @@ export interface paths {
         delete: operations["deleteAccount"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Set the user's own instructions for the model
+         * @description The model is told them in each conversation of the user, after the operator's, from the next message on. A token of any kind will do.
+         */
+        patch: operations["changeSettings"];
         trace?: never;
     };
     "/api/health": {
@@ -422,11 +444,17 @@ export interface components {
             /** @description The model that its last request with a choice named; null: none did. */
             model: string | null;
         };
-        /** @description The body of PATCH /api/conversations: at least one of these fields, and none of them null. */
+        /** @description The body of PATCH /api/conversations: at least one of these fields. */
         ConversationChange: {
+            /** @description Not null. */
             title?: string;
-            /** @enum {string} */
+            /**
+             * @description Not null.
+             * @enum {string}
+             */
             status?: "active" | "archived";
+            /** @description What the model is to know or to do in this conversation; null: nothing. */
+            instructions?: string | null;
             /**
              * @description Give an anonymous conversation to the user who asks.
              * @constant
@@ -816,6 +844,41 @@ export interface components {
             next_cursor: string | null;
         };
         MistakesOrUsage: components["schemas"]["MistakePage"] | components["schemas"]["UsageReport"];
+        /** @description A model that the caller may choose by its name. */
+        Model: {
+            name: string;
+            /** @description It answers where neither the message nor the conversation names another. */
+            is_default: boolean;
+            /** @description It calls Parley's tools. */
+            tools: boolean;
+            /** @description The kinds of files that it reads beside text. */
+            files: ("images" | "pdf")[];
+            /** @description Its thoughts are asked for. */
+            reasoning: boolean;
+            /** @description Its provider may search the web. */
+            web_search: boolean;
+            /** @description How much it thinks; null: as its provider chooses. */
+            reasoning_effort: string | null;
+            /** @description Those that a message may choose instead. */
+            reasoning_efforts: string[];
+            /** @description Answers that the caller may ask it for in a day; 0: any number. */
+            messages_per_day: number;
+            /** @description Null: they are not known. */
+            prices: components["schemas"]["ModelPrices"] | null;
+            /** @description The model that answers while its provider does not; null: none does. */
+            stand_in: string | null;
+        };
+        /** @description The models that the caller may choose among; the one that answers without a choice first. */
+        ModelList: {
+            models: components["schemas"]["Model"][];
+        };
+        /** @description The prices of a model's tokens, in the operator's currency per million. */
+        ModelPrices: {
+            input: number;
+            /** @description Of a token that the provider reads from its cache. */
+            cached_input: number;
+            output: number;
+        };
         /** @description The id of a conversation that begins with its first message. */
         NewConversation: {
             /** Format: uuid */
@@ -873,6 +936,10 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             } | null;
+            /** @description Name of the model to answer, one of MODELS. */
+            model?: string | null;
+            /** @description How much it is to think: a word that its entry allows. */
+            reasoning_effort?: string | null;
             /** @description The tool that the model must call first; for users. */
             tool_choice?: ("add_task" | "complete_task" | "delete_task" | "list_tasks" | "update_task") | null;
             /** @description At most MAX_MESSAGE_CHARS characters (10,000 by default). */
@@ -893,6 +960,30 @@ export interface components {
             idle: number;
             /** @description Requests that wait for a connection. */
             waiting: number;
+        };
+        /** @description The tokens of one day by one model, and what they cost. */
+        PricedUsage: {
+            /** @description Its name as users see it; null: of an imported answer, or of requests beside the stored answers: titles, analyses, and attempts without an answer. */
+            model: string | null;
+            /** @description As the provider names it; null: likewise, or it does not. */
+            model_name: string | null;
+            /** @description The stored answers. */
+            messages: number;
+            /** @description Tokens that the model has read. */
+            prompt_tokens: number;
+            /** @description Those of them that the provider read from its cache. */
+            cached_tokens: number;
+            /** @description Tokens that it has written. */
+            completion_tokens: number;
+            /** @description Those of them with which the model thought. */
+            reasoning_tokens: number;
+            /**
+             * Format: date
+             * @description By UTC.
+             */
+            day: string;
+            /** @description In millionths of the currency of the prices; null: the model has none. */
+            cost: number | null;
         };
         /** @description Problem details (RFC 9457). */
         Problem: {
@@ -1022,6 +1113,11 @@ export interface components {
                 [key: string]: unknown;
             } | null;
         };
+        /** @description The body of PATCH /api/auth. */
+        SettingsChange: {
+            /** @description What the model is to know or to do in each conversation; null: nothing. */
+            instructions: string | null;
+        };
         /** @description The body of POST /api/auth to end all tokens of the user. */
         SignOut: {
             /**
@@ -1131,6 +1227,20 @@ export interface components {
         StepStartPart: {
             /** @constant */
             type: "step-start";
+        };
+        /** @description From this answer on the model gets a summary of the earlier messages; no part of it. */
+        SummaryChunk: {
+            /** @constant */
+            type: "data-summary";
+            /** @description The conversation, and when the summary was made. */
+            data: {
+                /** Format: uuid */
+                id: string;
+                /** Format: date-time */
+                created_at: string;
+            };
+            /** @constant */
+            transient: true;
         };
         /** @description One of Parley's tables. */
         TableMetrics: {
@@ -1334,6 +1444,10 @@ export interface components {
             };
             /** @description Those of `tokens` that no provider has counted. */
             estimated_tokens: number;
+            /** @description Those of the prompts that providers read from their caches, by purpose. */
+            cached_tokens: {
+                [key: string]: number;
+            };
             duration: components["schemas"]["Times"];
             first_token: components["schemas"]["Times"];
             model_wait: components["schemas"]["Times"];
@@ -1355,6 +1469,10 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             } | null;
+            /** @description Name of the model to answer, one of MODELS. */
+            model?: string | null;
+            /** @description How much it is to think: a word that its entry allows. */
+            reasoning_effort?: string | null;
             /** @description The tool that the model must call first; for users. */
             tool_choice?: ("add_task" | "complete_task" | "delete_task" | "list_tasks" | "update_task") | null;
             /** @description The UUID of a conversation, or any other text, which stands for one conversation of each user; without a token it must not be guessable. */
@@ -1371,7 +1489,7 @@ export interface components {
             /** @description The message that is edited, or the answer to make again. */
             messageId?: string | null;
         };
-        UIMessageChunk: components["schemas"]["StartChunk"] | components["schemas"]["StartStepChunk"] | components["schemas"]["TextStartChunk"] | components["schemas"]["TextDeltaChunk"] | components["schemas"]["TextEndChunk"] | components["schemas"]["ReasoningStartChunk"] | components["schemas"]["ReasoningDeltaChunk"] | components["schemas"]["ReasoningEndChunk"] | components["schemas"]["ToolInputStartChunk"] | components["schemas"]["ToolInputDeltaChunk"] | components["schemas"]["ToolInputAvailableChunk"] | components["schemas"]["ToolOutputAvailableChunk"] | components["schemas"]["ToolOutputErrorChunk"] | components["schemas"]["SourceUrlChunk"] | components["schemas"]["SourceDocumentChunk"] | components["schemas"]["FileChunk"] | components["schemas"]["ConversationChunk"] | components["schemas"]["FinishStepChunk"] | components["schemas"]["FinishChunk"] | components["schemas"]["AbortChunk"] | components["schemas"]["ErrorChunk"] | components["schemas"]["DataChunk"];
+        UIMessageChunk: components["schemas"]["StartChunk"] | components["schemas"]["StartStepChunk"] | components["schemas"]["TextStartChunk"] | components["schemas"]["TextDeltaChunk"] | components["schemas"]["TextEndChunk"] | components["schemas"]["ReasoningStartChunk"] | components["schemas"]["ReasoningDeltaChunk"] | components["schemas"]["ReasoningEndChunk"] | components["schemas"]["ToolInputStartChunk"] | components["schemas"]["ToolInputDeltaChunk"] | components["schemas"]["ToolInputAvailableChunk"] | components["schemas"]["ToolOutputAvailableChunk"] | components["schemas"]["ToolOutputErrorChunk"] | components["schemas"]["SourceUrlChunk"] | components["schemas"]["SourceDocumentChunk"] | components["schemas"]["FileChunk"] | components["schemas"]["ConversationChunk"] | components["schemas"]["SummaryChunk"] | components["schemas"]["FinishStepChunk"] | components["schemas"]["FinishChunk"] | components["schemas"]["AbortChunk"] | components["schemas"]["ErrorChunk"] | components["schemas"]["DataChunk"];
         /** @description An event: its `data` is a part or, as the last one, `[DONE]`. */
         UIMessageEvent: {
             data: "[DONE]" | string;
@@ -1392,29 +1510,26 @@ export interface components {
             /** @description Bytes that have come: the `offset` of the next piece. */
             received: number;
         };
-        /** @description The tokens of one day by one model. */
-        Usage: {
-            /** @description As the provider names it; null: it does not, or the tokens are those of requests beside the stored answers: titles, analyses, and attempts without an answer. */
-            model_name: string | null;
-            /**
-             * Format: date
-             * @description By UTC.
-             */
-            day: string;
-            /** @description The stored answers. */
-            messages: number;
-            /** @description Tokens that the model has read. */
-            prompt_tokens: number;
-            /** @description Tokens that it has written. */
-            completion_tokens: number;
-        };
-        /** @description The tokens of all requests to the model, by day and model. */
+        /** @description The tokens of all requests to the model and their cost, by day and model. */
         UsageReport: {
             /** Format: date */
             from: string;
             /** Format: date */
             to: string;
-            usage: components["schemas"]["Usage"][];
+            usage: components["schemas"]["PricedUsage"][];
+            total: components["schemas"]["UsageTotal"];
+        };
+        /** @description The tokens of all days and models, and what they cost; the counts as in `Usage`. */
+        UsageTotal: {
+            messages: number;
+            prompt_tokens: number;
+            cached_tokens: number;
+            completion_tokens: number;
+            reasoning_tokens: number;
+            /** @description The sum of the rows' costs; null: no row has one. */
+            cost: number | null;
+            /** @description Tokens read and written that are not in `cost`, because their rows have none. */
+            unpriced_tokens: number;
         };
         /** @description The user that has signed in. */
         User: {
@@ -1468,6 +1583,11 @@ export interface components {
             metadata: {
                 [key: string]: unknown;
             };
+        };
+        /** @description The row of find_user_settings and change_user_settings. */
+        UserSettings: {
+            /** @description What the model is to know or to do in each conversation; null: nothing. */
+            instructions: string | null;
         };
     };
     responses: {
@@ -1783,6 +1903,37 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    listModels: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The key of a conversation without an owner; where it has one, the id alone does not reach it. */
+                "x-conversation-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The one that answers without a choice comes first. */
+            200: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
+            409: components["responses"]["RefusedByRule"];
+            422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyGuesses"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+        };
+    };
     chat: {
         parameters: {
             query?: never;
@@ -2926,6 +3077,32 @@ export interface operations {
             503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
+    readSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The settings. */
+            200: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserSettings"];
+                };
+            };
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
+            409: components["responses"]["RefusedByRule"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
+        };
+    };
     signIn: {
         parameters: {
             query?: never;
@@ -3069,6 +3246,40 @@ export interface operations {
             };
             500: components["responses"]["InternalError"];
             503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailableOrLocalAccountsUnavailable"];
+        };
+    };
+    changeSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SettingsChange"];
+            };
+        };
+        responses: {
+            /** @description The settings. */
+            200: {
+                headers: {
+                    "server-timing": components["headers"]["server-timing"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserSettings"];
+                };
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["AccountDeletedOrAccountInactiveOrAccountUnknown"];
+            409: components["responses"]["RefusedByRule"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["InvalidRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DatabaseNotMigratedOrDatabaseTooSlowOrDatabaseUnavailableOrIdentityProviderUnavailable"];
         };
     };
     readHealth: {

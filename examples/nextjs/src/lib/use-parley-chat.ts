@@ -1,9 +1,9 @@
 import { useChat } from '@ai-sdk/react'
 import type { FileUIPart } from 'ai'
-import { useRef, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 
 import type { Message } from './api-types'
-import { ChatTransport } from './chat-transport'
+import { type Choice, ChatTransport } from './chat-transport'
 import { isUnused, noteUse } from './conversation-ids'
 import { conversationsChanged, markMistake, stopAnswer } from './conversations'
 import { filesOf } from './files'
@@ -21,6 +21,8 @@ type Attempt = { before: Message[]; text?: string; files: FileUIPart[]; editedId
 type Options = {
   id: string
   history: Message[]
+  /** The model and the effort of the next request. */
+  choice: Choice
   onTitle: (title: string) => void
   /** Gives back a message, or an edit, that was refused and is not stored. */
   onRefused: (text: string, files: FileUIPart[], editedId?: string) => void
@@ -29,7 +31,7 @@ type Options = {
 }
 
 /** `useChat` for one conversation of Parley, with what Parley can do besides. */
-export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Options) {
+export function useParleyChat({ id, history, choice, onTitle, onRefused, onAnswer }: Options) {
   const attempt = useRef<Attempt | null>(null)
   const end = useRef<() => void>(() => {})
   /** The last answer was stopped before it said anything. */
@@ -37,7 +39,11 @@ export function useParleyChat({ id, history, onTitle, onRefused, onAnswer }: Opt
   const [isStopping, setIsStopping] = useState(false)
   // Only the first time counts: to come back to an answer that was begun before.
   const [resume] = useState(() => !isUnused(id))
-  const [transport] = useState(() => new ChatTransport(id, history))
+  const latest = useRef(choice)
+  useEffect(() => {
+    latest.current = choice
+  })
+  const [transport] = useState(() => new ChatTransport(id, history, () => latest.current))
 
   const chat = useChat<Message>({
     id,
