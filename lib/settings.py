@@ -370,7 +370,7 @@ class Settings:
     max_prompt_images: int = setting(number(0, 100), 10)
     anonymous_files: bool = setting(boolean, default=False)
     image_hosts: tuple[str, ...] = setting(image_hosts, ())
-    history_messages: int = setting(number(1, 1000), 20)
+    history_messages: int = setting(number(1, 1000), 100)
     max_prompt_tokens: int = setting(number(0, 10_000_000), 100_000)
     summaries: Literal["on", "off"] = setting(choice("on", "off"), "on")
     max_conversation_messages: int = setting(number(2, 100_000), 1000)

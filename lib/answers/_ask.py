@@ -17,7 +17,7 @@ from lib.answers._hosted.sources import Sources
 from lib.answers._models import marks_of, model_of
 from lib.answers._prompt import prompt_messages
 from lib.answers._states import provider_state
-from lib.answers._summary import fitting, is_too_long, make_room
+from lib.answers._summary import fitting, make_room, share_in_budget
 from lib.answers._tools.calls import MAX_ARGUMENTS_CHARS, CallAssembler
 from lib.answers._tools.runs import ToolRuns
 from lib.answers.answer import Answer, AnswerCutError, CutReason
@@ -26,7 +26,7 @@ from lib.conversations.parts import ToolCall
 from lib.conversations.steps import Step, stored_steps
 from lib.database.client import Database
 from lib.files.kinds import unread_kind
-from lib.model.client import may_another_answer, stream_answer
+from lib.model.client import is_nearly_too_long, may_another_answer, stream_answer
 from lib.model.cost import Spending
 from lib.model.reply import (
     CallPiece,
@@ -324,8 +324,8 @@ class _Steps:
         answer = self._answer
         if settings().summaries == "off":
             answer.messages = fitting(answer.messages)
-        elif is_first and is_too_long(answer.messages, answer.past):
-            await make_room(self._database, answer, SHARES[0], self._spending)
+        elif is_first and (share := share_in_budget(answer.messages, answer.past)) < 1:
+            await make_room(self._database, answer, min(share, SHARES[0]), self._spending)
         if settings().summaries == "on":
             for share in SHARES:
                 if not answer.has_past:
@@ -474,6 +474,7 @@ class _Steps:
                 elif piece.strip():
                     break
         self._files.log_left_out(self._reply)
+        self._answer.is_nearly_too_long = is_nearly_too_long(request)
         is_only_thought = bool(thoughts) and not (self._calls or drops_text or has_text)
         if is_only_thought and self._reply.finish_reason != "length":
             # The model ended well, so this is what it has to say. Some servers take a whole answer

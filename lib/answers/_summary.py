@@ -60,7 +60,12 @@ MAX_HALVINGS = 4
 # Some 1,000 tokens: a model that writes more has found no end.
 MAX_SUMMARY_CHARS = 4_000
 # A new summary is due from this part of MAX_PROMPT_TOKENS on.
-FULL = 0.8
+FULL = 0.9
+# So much of MAX_PROMPT_TOKENS the messages may have in any case: where instructions and tools alone
+# come near it, each turn would pay for a summary otherwise.
+LEAST_ROOM = 0.25
+# Another attempt's claim is looked at after so many seconds, then after twice as many, and so on.
+FIRST_WAIT_SECONDS = 1.0
 type SummaryTask = asyncio.Task[None]
 # Those that are made after their answers in this process.
 _tasks: set[SummaryTask] = set()
@@ -82,7 +87,11 @@ def begin_summary(
     if answer.cut_reason == "interrupted":
         # The process ends.
         return None
-    through_id = due_through([*answer.messages, answer.stored.result()], answer.past)
+    through_id = due_through(
+        [*answer.messages, answer.stored.result()],
+        answer.past,
+        is_nearly_too_long=answer.is_nearly_too_long,
+    )
     if through_id is None:
         return None
     summarizing = _Summarizing(database, answer.turn, spending, until)
@@ -104,25 +113,29 @@ async def finish_summary(task: SummaryTask | None) -> None:
         await asyncio.wait({task})
 
 
-def due_through(messages: Sequence[Message], past: Past) -> int | None:
+def due_through(
+    messages: Sequence[Message], past: Past, *, is_nearly_too_long: bool = False
+) -> int | None:
     """Return the number of the last message that a new summary is to tell; None: none is due.
 
     One is due where messages are forgotten already; where the next turn but one would be beyond
-    HISTORY_MESSAGES, so that one failure does no harm; and where the prompt is near
-    MAX_PROMPT_TOKENS. It takes the older half of the window away, and what stays begins with a
-    question.
+    HISTORY_MESSAGES, so that one failure does no harm (of few messages the next turn); and where
+    the prompt is near MAX_PROMPT_TOKENS, or near the length that the provider has refused. It takes
+    the older half of the window away, and what stays begins with a question.
 
     Args:
         messages: of the window and its answer, oldest first.
         past: what stands before them.
+        is_nearly_too_long: the provider will soon refuse the conversation for its length.
     """
     told = [message for message in messages if message.role != "system"]
     place, limit = 0, settings().history_messages
     # The answer is there; the next question, its answer and the question after it are not.
-    if len(told) + 3 > limit:
+    coming = min(3, 1 + limit // 8)
+    if len(told) + coming > limit:
         place = _question_from(told, len(told) - limit // 2)
     budget = FULL * settings().max_prompt_tokens
-    if budget and estimate_prompt_tokens(told) > budget:
+    if is_nearly_too_long or _fitting_share(told, budget) < 1:
         place = max(place, _half(told, 0.5))
     if place:
         return told[place - 1].id
@@ -163,16 +176,27 @@ async def make_room(database: Database, answer: Answer, share: float, spending: 
     return True
 
 
-def is_too_long(messages: Sequence[Message], past: Past) -> bool:
-    """Estimate whether a prompt is beyond MAX_PROMPT_TOKENS."""
-    limit = settings().max_prompt_tokens
-    if not limit:
-        return False
+def share_in_budget(messages: Sequence[Message], past: Past) -> float:
+    """Estimate which share of the messages fits into MAX_PROMPT_TOKENS; 1.0: all of them.
+
+    Args:
+        messages: of the window, the question last.
+        past: what stands before them.
+    """
     answers = [message for message in messages if message.role == "assistant"]
     if past.summarized_at and answers and answers[-1].created_at < past.summarized_at:
         # Its count is that of the window before.
         messages = [replace(message, prompt_tokens=None) for message in messages]
-    return estimate_prompt_tokens(messages) > limit
+    return _fitting_share(messages, settings().max_prompt_tokens)
+
+
+def _fitting_share(messages: Sequence[Message], budget: float) -> float:
+    """Estimate which share of messages fits into a number of tokens; 0: any number fits."""
+    if not budget:
+        return 1.0
+    told = sum(map(_tokens_of, messages))
+    beside = estimate_prompt_tokens(messages) - told
+    return min(1.0, max(budget - beside, LEAST_ROOM * budget) / max(told, 1))
 
 
 def fitting(messages: list[Message]) -> list[Message]:
@@ -208,12 +232,16 @@ def _question_from(messages: Sequence[Message], place: int, *, least: int = 0) -
 
 def _half(messages: Sequence[Message], share: float) -> int:
     """Return the first question from which on there is at most that share of the characters."""
-    lengths = [estimate_prompt_tokens([replace(each, prompt_tokens=None)]) for each in messages]
+    lengths = list(map(_tokens_of, messages))
     total = sum(lengths)
     place = next(
         place for place in range(len(messages) + 1) if sum(lengths[place:]) <= share * total
     )
     return _question_from(messages, place)
+
+
+def _tokens_of(message: Message) -> int:
+    return estimate_prompt_tokens([replace(message, prompt_tokens=None)])
 
 
 async def _run(summarizing: "_Summarizing", past: Past, through_id: int) -> None:
@@ -279,6 +307,7 @@ class _Summarizing:
         While another attempt makes one, this one waits: that one may be dead.
         """
         limits = Limits(messages=MAX_READ_MESSAGES, chars=self.max_chars)
+        wait = FIRST_WAIT_SECONDS
         while True:
             claim, messages = await claim_summary(
                 self.database,
@@ -291,10 +320,11 @@ class _Summarizing:
             )
             if claim.is_claimed:
                 return messages
-            wait = claim.lease_remaining_seconds
-            if wait is None or time.monotonic() + wait + PATIENCE_SECONDS > self.until:
+            left = claim.lease_remaining_seconds
+            if left is None or time.monotonic() + left + PATIENCE_SECONDS > self.until:
                 return None
-            await asyncio.sleep(wait)
+            await asyncio.sleep(min(left, wait))
+            wait *= 2
 
     async def _summarize(
         self, past: Past, messages: list[PastMessage], through_id: int, claim_id: UUID

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -20,9 +21,10 @@ from lib.model._connection import body_of
 from lib.model._dialects import Dialect, dialect
 from lib.model._events import EventStream
 from lib.model._provider import provider, sent_request
-from lib.model._refusals.cured_request import CuredRequest
+from lib.model._refusals.cured_request import CuredRequest, experience_with
 from lib.model._refusals.kinds import log_refusal, problem_of, problem_of_refusal
 from lib.model._refusals.refusal import Refusal, refusal_in
+from lib.model._refusals.requests import chars_of
 from lib.model.cost import Spending, chars_in
 from lib.model.reply import (
     CallPiece,
@@ -31,13 +33,15 @@ from lib.model.reply import (
     ProviderError,
     Reply,
 )
-from lib.model.request import ModelRequest
+from lib.model.request import ModelRequest, SystemMessage
 from lib.problems import AnswerWithheld, ModelFailed, ModelOverloaded, ModelRefused, ModelTimeout
 from lib.settings import settings
 
 # After the finish reason comes the usage, or nothing: some providers then hold the connection open
 # for minutes, without `[DONE]`.
 USAGE_SECONDS = 2.0
+# A request is nearly too long from this part of a refused one on, unless it is instructions mostly.
+NEARLY, NEARLY_OF_MESSAGES = 0.9, 0.25
 # Again after lib/runtime/log.py: where OPENAI_LOG is set, the package chooses a level itself, and
 # would log each request whole.
 for verbose in ("openai", "httpx2"):
@@ -153,6 +157,20 @@ async def _stream_once(
         has_answer = has_answer or _is_answer([piece])
         yield piece
     _check_answer(reply, has_thought=has_thought, has_answer=has_answer)
+
+
+def is_nearly_too_long(request: ModelRequest) -> bool:
+    """Tell whether a request is nearly as long as one that its provider has refused for that.
+
+    As far as this process knows. Not where the instructions are most of it: no other messages would
+    make it shorter.
+    """
+    model = request.model
+    refused = experience_with(model.model, model.base_url, dialect(model)).refused_chars
+    if refused is None or chars_of(request) <= NEARLY * refused:
+        return False
+    told = [message for message in request.messages if not isinstance(message, SystemMessage)]
+    return chars_of(replace(request, messages=tuple(told))) > NEARLY_OF_MESSAGES * refused
 
 
 def may_another_answer(problem: ModelFailed) -> bool:

@@ -315,7 +315,7 @@ def test_every_setting_but_the_database_has_a_default() -> None:
     chosen = read_settings(LEAST)
 
     assert chosen == Settings(database_url=LEAST["DATABASE_URL"])
-    assert (chosen.max_message_chars, chosen.history_messages) == (10_000, 20)
+    assert (chosen.max_message_chars, chosen.history_messages) == (10_000, 100)
     assert (chosen.max_conversation_messages, chosen.retention_days) == (1000, 30)
     assert (chosen.messages_per_minute, chosen.messages_per_day) == (20, 500)
     assert (chosen.db_pool_max, chosen.db_pool_timeout, chosen.db_pool_max_lifetime) == (
