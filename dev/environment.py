@@ -121,6 +121,7 @@ def for_functions(
         made |= {"DATABASE_URL": database_url, "DATABASE_URL_UNPOOLED": database_url}
     if model_url:
         made |= {"OPENAI_BASE_URL": model_url, "OPENAI_MODEL": model.NAME}
+        made["MAX_PROMPT_TOKENS"] = str(model.PROMPT_TOKENS)
     if model_url or "OPENAI_BASE_URL" in environment.variables:
         made["OPENAI_API_KEY"] = NO_KEY
     return made | dict(environment.variables)

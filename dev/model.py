@@ -16,9 +16,11 @@ from dev.terminal import CannotStart, folder_of, require
 
 NAME = "smollm2-135m-instruct"
 START_SECONDS = 60
-# The model was trained on 8,192 tokens, and 20 messages of 1,000 characters are some 5,000. All
-# slots share one cache of twice that: one each would cost 370 MB more.
+# The model was trained on 8,192 tokens. All slots share one cache of twice that: one each would
+# cost 370 MB more.
 CONTEXT_TOKENS = 16_384
+# MAX_PROMPT_TOKENS of the functions: what the answer and the estimate's error leave of 8,192.
+PROMPT_TOKENS = 6000
 SLOTS = 4
 # Such a small model sometimes does not stop before its context is full.
 ANSWER_TOKENS = 512
