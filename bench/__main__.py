@@ -17,6 +17,7 @@ from tests.support.product import ROOT
 # The program, and how it is to be run so that all of it fits in forty minutes.
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "round_trips": (),
+    "beginnings": (),
     "latency": (),
     "cost": (),
     "function": (),

@@ -120,8 +120,9 @@ async def test_a_long_conversation_with_tools_edits_and_new_answers_remembers_wh
 
 
 @SHORT
+@pytest.mark.usefixtures("small")
 async def test_the_page_and_the_owner_are_told_of_a_summary_and_the_export_has_it(
-    parley: Parley, small: SmallModel
+    parley: Parley,
 ) -> None:
     assert (await details_after(parley, 3))["summary"] is None
     await ask(parley, 3)

@@ -72,7 +72,7 @@ class SmallModel:
     def equal_share(self) -> float:
         """Return the share of bytes of all requests with which the ones before began."""
         texts = [text_of(body) for body in self.answers]
-        shared = sum(_common(*pair) for pair in pairwise(texts))
+        shared = sum(common(*pair) for pair in pairwise(texts))
         return shared / sum(map(len, texts[1:]))
 
 
@@ -102,7 +102,7 @@ def text_of(body: dict[str, Any]) -> str:
     return json.dumps(body.get("tools", [])) + told
 
 
-def _common(first: str, second: str) -> int:
+def common(first: str, second: str) -> int:
     """Return the length of the beginning that two texts share."""
     least, most = 0, min(len(first), len(second))
     while least < most:
