@@ -32,6 +32,7 @@ from lib.problems import ConversationTooLong, ModelFailed
 from lib.runtime.log import log
 from lib.settings import settings
 from lib.texts import storable_text
+from lib.turns.begin import read_window
 from lib.turns.summaries import (
     CLAIM_SECONDS,
     Limits,
@@ -142,10 +143,11 @@ def due_through(
     return told[0].id - 1 if past.has_gap else None
 
 
-async def make_room(database: Database, answer: Answer, share: float, spending: Spending) -> bool:
+async def make_room(database: Database, answer: Answer, share: float, spending: Spending) -> None:
     """Summarize what stands before the question, because it is too long for the model.
 
-    The answer waits for it. Other claims are taken over, since this attempt holds the turn.
+    The answer waits for it. Other claims are taken over, since this attempt holds the turn. Without
+    a summary the window stays as it is.
 
     Args:
         database: the database of the turn.
@@ -153,27 +155,28 @@ async def make_room(database: Database, answer: Answer, share: float, spending: 
         share: the part of the characters before the question that may stay.
         spending: gets the cost.
 
-    Returns:
-        Whether the window is shorter now.
+    Raises:
+        Problem: see `Database.run_as`.
     """
     *before, question = (each for each in answer.messages if each.role != "system")
     place = _half(before, share) if before else 0
     if not place:
-        return False
+        return
     through_id = before[place - 1].id
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + 2 * PATIENCE_SECONDS
     summarizing = _Summarizing(database, answer.turn, spending, until, holds_turn=True)
     try:
         made = await summarizing.make(answer.past, through_id)
-    except ModelFailed as error:
+    except (ModelFailed, TimeoutError) as error:
         log("summary_failed", cause=cause_of(error))
-        made = None
-    if made is None or made == answer.past:
-        return False
+        return
+    if made is None:
+        # A newer one was stored meanwhile.
+        answer.messages, answer.past = await read_window(database, answer.turn)
+        return
     told = {question.id, *(each.id for each in before if each.id > made.through_id)}
     answer.messages = [each for each in answer.messages if each.role == "system" or each.id in told]
     answer.past = made
-    return True
 
 
 def share_in_budget(messages: Sequence[Message], past: Past) -> float:
@@ -260,7 +263,7 @@ class _Summarizing:
         database: the database of the turn.
         turn: the turn.
         spending: gets the cost of the requests.
-        until: when to give up, on the clock of `time.monotonic()`, in seconds.
+        until: when to have given up, on the clock of `time.monotonic()`, in seconds.
         holds_turn: the attempt holds the turn, and stores the cost with its answer.
         max_chars: characters of messages in one request.
     """
@@ -278,13 +281,15 @@ class _Summarizing:
         Each is stored when it is made, so that one which is killed loses no other.
 
         Returns:
-            What stands before the window by then; None: another attempt makes it, or has made it.
+            What stands before the window by then, which is less than wanted where the time is too
+            short; None: another attempt makes it, or has made it.
 
         Raises:
             ModelFailed: see `stream_answer`.
+            TimeoutError: when a request takes more than PATIENCE_SECONDS.
             Problem: see `Database.run_as`.
         """
-        while past.through_id < through_id:
+        while past.through_id < through_id and self._has_time(PATIENCE_SECONDS):
             claim_id = uuid4()
             messages = await self._claim(past, through_id, claim_id)
             if messages is None:
@@ -300,6 +305,9 @@ class _Summarizing:
                 return None
             past = made
         return past
+
+    def _has_time(self, seconds: float) -> bool:
+        return time.monotonic() + seconds <= self.until
 
     async def _claim(self, past: Past, through_id: int, claim_id: UUID) -> list[PastMessage] | None:
         """Claim a summary, and return its messages; None: another attempt makes it.
@@ -321,7 +329,7 @@ class _Summarizing:
             if claim.is_claimed:
                 return messages
             left = claim.lease_remaining_seconds
-            if left is None or time.monotonic() + left + PATIENCE_SECONDS > self.until:
+            if left is None or not self._has_time(left + PATIENCE_SECONDS):
                 return None
             await asyncio.sleep(min(left, wait))
             wait *= 2

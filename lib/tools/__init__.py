@@ -93,7 +93,8 @@ class ToolContext(Protocol):
         """Show something that the page knows how to draw: a part `data-NAME`.
 
         Args:
-            name: 1 to 64 characters a-z, 0-9 and -; not `conversation`, which is Parley's.
+            name: 1 to 64 characters a-z, 0-9 and -; not `conversation` or `summary`, which are
+                Parley's.
             data: JSON, or an object with a method `to_json`; at most 32,768 characters.
             id: a part of the answer with this name and id is replaced in place; None: the part
                 stands alone.

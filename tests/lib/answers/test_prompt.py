@@ -48,6 +48,7 @@ DOCUMENTS = [
 def settings_without_a_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Set the one variable that Parley needs, because the prompt begins with SYSTEM_PROMPT."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    monkeypatch.setenv("HISTORY_MESSAGES", "20")
     monkeypatch.delenv("SYSTEM_PROMPT", raising=False)
     lib.settings.settings.cache_clear()
     yield
