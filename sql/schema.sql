@@ -1945,7 +1945,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.forget_summaries_of_replaced() IS 'Parley: deletes the summaries of a message that is replaced';
+COMMENT ON FUNCTION public.forget_summaries_of_replaced() IS 'Parley: deletes the summaries of a message that is replaced, or marked as a mistake';
 
 CREATE FUNCTION public.is_kept(stored_at timestamp with time zone, retention_days integer, now timestamp with time zone) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -5460,7 +5460,7 @@ CREATE TRIGGER forget_message_counts AFTER DELETE ON public.chat_messages REFERE
 
 CREATE TRIGGER forget_summaries_of_deleted AFTER DELETE ON public.chat_messages REFERENCING OLD TABLE AS deleted_messages FOR EACH STATEMENT EXECUTE FUNCTION public.forget_summaries_of_deleted();
 
-CREATE TRIGGER forget_summaries_of_replaced AFTER UPDATE OF superseded_at ON public.chat_messages FOR EACH ROW WHEN (((old.superseded_at IS NULL) AND (new.superseded_at IS NOT NULL))) EXECUTE FUNCTION public.forget_summaries_of_replaced();
+CREATE TRIGGER forget_summaries_of_replaced AFTER UPDATE OF superseded_at, is_mistake, mistake_note ON public.chat_messages FOR EACH ROW WHEN ((((old.superseded_at IS NULL) AND (new.superseded_at IS NOT NULL)) OR (old.is_mistake IS DISTINCT FROM new.is_mistake) OR (old.mistake_note IS DISTINCT FROM new.mistake_note))) EXECUTE FUNCTION public.forget_summaries_of_replaced();
 
 CREATE TRIGGER remember_deleted_users AFTER DELETE ON public.users REFERENCING OLD TABLE AS gone_users FOR EACH STATEMENT EXECUTE FUNCTION public.remember_deleted_users();
 

@@ -5,7 +5,7 @@ Imported with the first message, because it imports `lib.model` and with it `ope
 
 import time
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import assert_never
@@ -16,8 +16,10 @@ from lib.answers._hosted.calls import HostedCalls
 from lib.answers._hosted.sources import Sources
 from lib.answers._models import marks_of, model_of
 from lib.answers._prompt import prompt_messages
+from lib.answers._prompt_parts.blocks import earlier_conversation
 from lib.answers._states import provider_state
-from lib.answers._summary import fitting, make_room, share_in_budget
+from lib.answers._summaries.tasks import fill_gap, make_room
+from lib.answers._summaries.window import fitting, share_in_budget, tokens_of
 from lib.answers._tools.calls import MAX_ARGUMENTS_CHARS, CallAssembler
 from lib.answers._tools.runs import ToolRuns
 from lib.answers.answer import Answer, AnswerCutError, CutReason
@@ -26,8 +28,13 @@ from lib.conversations.parts import ToolCall
 from lib.conversations.steps import Step, stored_steps
 from lib.database.client import Database
 from lib.files.kinds import unread_kind
-from lib.model.client import is_nearly_too_long, may_another_answer, stream_answer
-from lib.model.cost import Spending
+from lib.model.client import (
+    is_nearly_too_long,
+    is_question_mostly,
+    may_another_answer,
+    stream_answer,
+)
+from lib.model.cost import Spending, estimated_prompt_tokens
 from lib.model.reply import (
     CallPiece,
     FilePiece,
@@ -64,6 +71,8 @@ from lib.turns.turn import Turn
 CUT_REASONS: frozenset[FinishReason | None] = frozenset({"length", "timeout", "aborted"})
 # Where a conversation is too long, so much of it stays before the question: at first, and then.
 SHARES = (0.5, 0.0)
+# Of one answer, because of MAX_PROMPT_TOKENS.
+MAX_BUDGET_SUMMARIES = 2
 TOO_MANY_STEPS = "Not run: this answer has taken as many steps as it may."
 
 
@@ -189,6 +198,7 @@ class _Steps:
         self._tokens = _Tokens()
         # The last request has got a piece of its reply.
         self._has_read = False
+        self._budget_summaries = 0
         self._shown_outcomes = set[str]()
         if earlier_step := self._runs.earlier_step():
             self._parts.add_step(earlier_step)
@@ -321,50 +331,87 @@ class _Steps:
         At first the older half of the messages goes into the summary, then all before the question.
         Where there is no summary, the oldest messages are left out of the request.
         """
-        answer = self._answer
-        if settings().summaries == "off":
-            answer.messages = fitting(answer.messages)
-        elif is_first and (share := share_in_budget(answer.messages, answer.past)) < 1:
-            await make_room(self._database, answer, min(share, SHARES[0]), self._spending)
-        if settings().summaries == "on":
-            for share in SHARES:
-                if not answer.has_past:
-                    break
-                with suppress(ConversationTooLong):
-                    await self._ask(earlier_steps, forced, is_last=is_last, may_shorten=False)
-                    return
-                if self._has_read:
-                    raise ConversationTooLong
-                await make_room(self._database, answer, share, self._spending)
-        await self._ask(earlier_steps, forced, is_last=is_last, may_shorten=True)
+        answer, has_summaries = self._answer, settings().summaries == "on"
+        if is_first and has_summaries and answer.past.has_gap:
+            await fill_gap(self._database, answer, self._spending)
+        messages = await self._within_budget(earlier_steps, is_first=is_first)
+        for share in SHARES if has_summaries else ():
+            if not answer.has_past:
+                break
+            request = self._request(messages, is_last=is_last, may_shorten=False)
+            with suppress(ConversationTooLong):
+                await self._ask(request, forced)
+                return
+            if self._has_read:
+                raise ConversationTooLong
+            has_room = not is_question_mostly(request) and await make_room(
+                self._database, answer, share, self._spending
+            )
+            if not has_room:
+                break
+            messages = self._messages(earlier_steps)
+        await self._ask(self._request(messages, is_last=is_last, may_shorten=True), forced)
 
-    async def _ask(
-        self, earlier_steps: list[Step], forced: Tool | None, *, is_last: bool, may_shorten: bool
-    ) -> None:
+    async def _within_budget(
+        self, earlier_steps: list[Step], *, is_first: bool
+    ) -> tuple[PromptMessage, ...]:
+        """Return the messages of the request, within MAX_PROMPT_TOKENS as far as possible."""
+        answer = self._answer
+        messages = self._messages(earlier_steps)
+        beside = self._tokens_beside(messages)
+        if is_first:
+            answer.beside_tokens = beside
+        share = share_in_budget(answer.messages, answer.past, beside)
+        if share >= 1 or not answer.has_past:
+            return messages
+        if settings().summaries == "off":
+            answer.messages = fitting(answer.messages, beside)
+        elif self._budget_summaries < MAX_BUDGET_SUMMARIES:
+            self._budget_summaries += 1
+            await make_room(self._database, answer, min(share, SHARES[0]), self._spending)
+        return self._messages(earlier_steps)
+
+    def _messages(self, earlier_steps: list[Step]) -> tuple[PromptMessage, ...]:
         turn = self._answer.turn
-        messages = prompt_messages(
+        return prompt_messages(
             self._answer.messages,
             self._answer.request.style,
             earlier_steps,
             turn.answer,
             model=self._model,
             instructions=instructions_of(turn),
-            summary=self._answer.past.summary,
         )
-        if forced is not None:
-            await self._force_call(messages, forced, may_shorten=may_shorten)
-            return
-        # In the last step a call would not run, so the model must answer.
-        request = ModelRequest(
+
+    def _tokens_beside(self, messages: tuple[PromptMessage, ...]) -> int:
+        """Estimate the tokens of a request beside those of the conversation's messages."""
+        request = ModelRequest(self._model, messages, self._tools(), before=self._before())
+        own = sum(map(tokens_of, self._answer.messages))
+        return max(0, estimated_prompt_tokens(request) - own)
+
+    def _before(self) -> str | None:
+        summary = self._answer.past.summary
+        return earlier_conversation(summary) if summary else None
+
+    def _request(
+        self, messages: tuple[PromptMessage, ...], *, is_last: bool, may_shorten: bool
+    ) -> ModelRequest:
+        return ModelRequest(
             self._model,
             messages,
             self._tools(),
+            # In the last step a call would not run, so the model must answer.
             may_call=not is_last,
             web_search=self._model.web_search,
+            before=self._before(),
             may_shorten=may_shorten,
-            **marks_of(turn),
+            **marks_of(self._answer.turn),
         )
-        await self._read_reply(request)
+
+    async def _ask(self, request: ModelRequest, forced: Tool | None) -> None:
+        if forced is None:
+            await self._read_reply(request)
+        else:
+            await self._force_call(request, forced)
 
     def _lets_another_answer(self, problem: ModelFailed) -> bool:
         """Have the stand-in of the model answer, if it has one and nothing has been said yet."""
@@ -390,9 +437,7 @@ class _Steps:
             return ()
         return tuple(_definition(tool) for tool in tools().values())
 
-    async def _force_call(
-        self, messages: tuple[PromptMessage, ...], forced: Tool, *, may_shorten: bool
-    ) -> None:
+    async def _force_call(self, request: ModelRequest, forced: Tool) -> None:
         """Have the model call one tool.
 
         The request has all tools all the same: providers' caches have them before the messages.
@@ -401,26 +446,20 @@ class _Steps:
         then writes the call's arguments as its answer, by JSON schema.
         """
         definition = _definition(forced)
-        marks = marks_of(self._answer.turn)
-        request = ModelRequest(
-            self._model,
-            messages,
-            self._tools() or (definition,),
-            forced_tool=forced.name,
-            web_search=self._model.web_search,
-            may_shorten=may_shorten,
-            **marks,
-        )
+        asked = request
+        request = replace(asked, tools=asked.tools or (definition,), forced_tool=forced.name)
         await self._read_reply(request, drops_text=True)
         if self._calls:
             return
         self._tokens.add(self._reply)
         instruction = f"{definition.description} Answer with its arguments alone, as JSON."
-        request = ModelRequest(
-            self._model,
-            with_instruction(messages, instruction),
+        request = replace(
+            asked,
+            messages=with_instruction(asked.messages, instruction),
+            tools=(),
+            may_call=True,
+            web_search=False,
             schema=AnswerSchema(forced.name, definition.parameters),
-            **marks,
         )
         self._reply = Reply()
         text, arguments = "", ObjectText()

@@ -20,7 +20,7 @@ from lib.answers._analysis import (
 from lib.answers._ask import ModelAnswer, ask_model
 from lib.answers._batches import BatchedStream, storing_batches
 from lib.answers._files.kept import KeptFiles
-from lib.answers._summary import begin_summary, cancel_summaries, finish_summary
+from lib.answers._summaries.tasks import begin_summary, cancel_summaries, finish_summary
 from lib.answers._title import requesting_title, wait_for_title
 from lib.answers.answer import Answer, running_answers
 from lib.conversations.message import Message

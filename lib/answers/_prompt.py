@@ -3,7 +3,6 @@
 import json
 from binascii import a2b_base64
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +13,8 @@ from lib.answers._files.told import (
     told_text,
     told_whole,
 )
-from lib.answers._prompt_parts.blocks import earlier_conversation, user_instructions
 from lib.answers._prompt_parts.blocks import page_data as page_data_block
+from lib.answers._prompt_parts.blocks import user_instructions
 from lib.answers._prompt_parts.changes import Changes, remark_on_replaced, styles_of
 from lib.answers._prompt_parts.results import old_result
 from lib.answers._states import steps_with_states
@@ -77,7 +76,6 @@ def prompt_messages(
     *,
     model: Model,
     instructions: Sequence[str] = (),
-    summary: str | None = None,
 ) -> tuple[PromptMessage, ...]:
     """Return a conversation as a prompt, in an order that every provider takes.
 
@@ -111,8 +109,6 @@ def prompt_messages(
             none.
         model: the model to ask, which gets back its own state.
         instructions: the user's own, which stand after the operator's; '' is none.
-        summary: of the messages before these; None: there is none. It stands before the first
-            question, so the instructions keep their bytes when the window moves.
     """
     prompt = _Prompt()
     refused = {message.id for message in messages[:-1] if message.refusal is not None}
@@ -144,18 +140,7 @@ def prompt_messages(
     first = [system_prompt(prompt.changes.first_style or style), *prompt.changes.first_instructions]
     first += [user_instructions(text) for text in instructions if text.strip()]
     text = "\n\n".join(text for text in first if text.strip())
-    told = _with_summary(prompt.messages, summary) if summary else prompt.messages
-    return (*([SystemMessage(text)] if text else []), *told)
-
-
-def _with_summary(messages: list[PromptMessage], summary: str) -> list[PromptMessage]:
-    """Return messages with a summary of those before them, in the first, which is a question."""
-    match messages:
-        case [UserMessage(content, unanswered) as first, *others]:
-            told = (earlier_conversation(summary), *content)
-            return [replace(first, content=told, unanswered=unanswered and unanswered + 1), *others]
-        case _:
-            return messages
+    return (*([SystemMessage(text)] if text else []), *prompt.messages)
 
 
 class _Prompt:

@@ -59,6 +59,7 @@ class Answer:
         turn: the turn that the answer is made in.
         messages: those that the model gets: the turn's, or fewer if they are too long for it.
         past: what stands before them.
+        beside_tokens: an estimate of the prompt without them: instructions, tools, the summary.
         is_nearly_too_long: the last request was nearly as long as one that was refused for it.
         request: the request that it answers.
         message_id: the answer's id, as clients see it.
@@ -73,6 +74,7 @@ class Answer:
         self.turn = turn
         self.messages = turn.messages
         self.past = turn.past
+        self.beside_tokens = 0
         self.is_nearly_too_long = False
         self.request = request
         self.message_id = str(uuid4())

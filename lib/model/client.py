@@ -24,7 +24,7 @@ from lib.model._provider import provider, sent_request
 from lib.model._refusals.cured_request import CuredRequest, experience_with
 from lib.model._refusals.kinds import log_refusal, problem_of, problem_of_refusal
 from lib.model._refusals.refusal import Refusal, refusal_in
-from lib.model._refusals.requests import chars_of
+from lib.model._refusals.requests import chars_of, shortened
 from lib.model.cost import Spending, chars_in
 from lib.model.reply import (
     CallPiece,
@@ -171,6 +171,11 @@ def is_nearly_too_long(request: ModelRequest) -> bool:
         return False
     told = [message for message in request.messages if not isinstance(message, SystemMessage)]
     return chars_of(replace(request, messages=tuple(told))) > NEARLY_OF_MESSAGES * refused
+
+
+def is_question_mostly(request: ModelRequest) -> bool:
+    """Tell whether a request is hardly shorter without the messages before its question."""
+    return chars_of(shortened(request, 0)) > NEARLY * chars_of(request)
 
 
 def may_another_answer(problem: ModelFailed) -> bool:

@@ -181,6 +181,11 @@ def chars_in(piece: Piece) -> int:
             return 0
 
 
+def estimated_prompt_tokens(request: ModelRequest) -> int:
+    """Estimate the tokens of a request by its characters, tools included."""
+    return _tokens_in(_chars_of(request))
+
+
 def _tokens_in(chars: int) -> int:
     return -(-chars // CHARS_PER_TOKEN)
 

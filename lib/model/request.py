@@ -146,6 +146,7 @@ class ModelRequest:
         purpose: why the model is asked.
         user_mark: stands for the user towards a provider that looks for abuse; None: no user.
         cache_mark: stands for the conversation towards a provider that caches; None: likewise.
+        before: told before the first question, whichever messages are left out; None: nothing.
         may_shorten: leave out the oldest messages where the request is too long, rather than fail.
     """
 
@@ -159,6 +160,7 @@ class ModelRequest:
     purpose: Purpose = "answer"
     user_mark: str | None = None
     cache_mark: str | None = None
+    before: str | None = None
     may_shorten: bool = True
 
     @property

@@ -40,18 +40,26 @@ class PastMessage:
     Attributes:
         id: `chat_messages.id`.
         role: its author.
-        content: its text, or the beginning of it.
+        content: its text.
+        steps: of a question: the column, which has the data of the page.
         tool_calls: the tools that ran for an answer, as JSON, or the beginning of it.
         file_names: of its files.
+        is_mistake: its user has marked it as wrong.
+        mistake_note: the reason.
         created_at: when it was stored.
+        is_last: no later one is wanted.
     """
 
     id: int
     role: str
     content: str
+    steps: list[list[dict[str, Any]]] | None
     tool_calls: str | None
     file_names: str | None
+    is_mistake: bool
+    mistake_note: str | None
     created_at: datetime
+    is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class Limits:
 
     Attributes:
         messages: messages at most.
-        chars: characters of each text at most.
+        chars: characters of all of them at most; the first is told, however long.
     """
 
     messages: int
@@ -113,6 +121,7 @@ async def claim_summary(
         Problem: see `Database.run_as`.
     """
     known = _names(turn) | {"known_id": past.through_id, "through_id": through_id, "now": None}
+    known["retention_days"] = settings().retention_days
     _, claims, messages = await database.run_as(
         turn.caller,
         turn.caller.reachable(turn.conversation_id),
@@ -124,7 +133,6 @@ async def claim_summary(
             **known,
             max_messages=limits.messages,
             max_chars=limits.chars,
-            retention_days=settings().retention_days,
         ),
     )
     # The conversation is deleted, or another user's by now.

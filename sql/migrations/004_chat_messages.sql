@@ -291,8 +291,9 @@ AFTER DELETE ON chat_messages
 REFERENCING OLD TABLE AS deleted_messages
 FOR EACH STATEMENT EXECUTE FUNCTION forget_summaries_of_deleted();
 
--- And it dies with a message that an edit or a new answer replaces. For each row: a trigger of some columns alone gets
--- no table of the rows, and one of all columns would run in each turn that marks a question.
+-- And it dies with a message that an edit or a new answer replaces, or that its user marks as a mistake: it tells what
+-- does not hold. For each row: a trigger of some columns alone gets no table of the rows, and one of all columns would
+-- run in each turn that marks a question.
 CREATE OR REPLACE FUNCTION forget_summaries_of_replaced()
 RETURNS trigger LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
@@ -304,10 +305,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION forget_summaries_of_replaced()
-IS 'Parley: deletes the summaries of a message that is replaced';
+IS 'Parley: deletes the summaries of a message that is replaced, or marked as a mistake';
 
 DROP TRIGGER IF EXISTS forget_summaries_of_replaced ON chat_messages;
 CREATE TRIGGER forget_summaries_of_replaced
-AFTER UPDATE OF superseded_at ON chat_messages
-FOR EACH ROW WHEN (old.superseded_at IS NULL AND new.superseded_at IS NOT NULL)
+AFTER UPDATE OF superseded_at, is_mistake, mistake_note ON chat_messages
+FOR EACH ROW WHEN (
+    (old.superseded_at IS NULL AND new.superseded_at IS NOT NULL)
+    OR old.is_mistake IS DISTINCT FROM new.is_mistake
+    OR old.mistake_note IS DISTINCT FROM new.mistake_note
+)
 EXECUTE FUNCTION forget_summaries_of_replaced();

@@ -9,8 +9,10 @@ import lib.chat.post
 import lib.chat.stream
 import lib.tools
 from lib.tools import tool, tools
+from tests.support.model_server import ScriptedModel
 from tests.support.responses_model import ResponsesModel
 from tests.support.serving import Switchboard
+from tests.support.small_model import SmallModel
 
 # The decorator `tool`.
 type Offer = Callable[..., Any]
@@ -27,6 +29,14 @@ def offer() -> Iterator[Offer]:
     lib.tools._tools.clear()
     lib.tools._tools.update(before)
     tools.cache_clear()
+
+
+@pytest.fixture
+def small(model: ScriptedModel) -> SmallModel:
+    """Return a model with a context of 4,000 tokens."""
+    small = SmallModel()
+    model.choose = small
+    return small
 
 
 @pytest.fixture

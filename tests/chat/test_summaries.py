@@ -5,68 +5,19 @@ import json
 import logging
 from collections import Counter
 from itertools import pairwise
-from typing import Any
 
 import psycopg
 import pytest
 
-import lib.answers.begin
 from lib.answers.begin import interrupt_answers
 from tests.support.logs import events_of
+from tests.support.long_talk import FACT, ON, TURNS, ask, summary_of, talk, until_idle
 from tests.support.model_server import ScriptedModel
-from tests.support.product import CHAT_ID, Parley, parts_of
+from tests.support.product import Parley
 from tests.support.small_model import SmallModel, text_of
 
-TURNS = 200
-FACT = "FACT: Ann's ship is the Marigold."
-# The summaries of these tests are told from those that they are asked for by their system message.
-ON: dict[str, Any] = {"SUMMARIES": "on", "OPENAI_TITLE_MODEL": None}
 # The summary is made after the fourth answer.
 SHORT = pytest.mark.environment(**ON, HISTORY_MESSAGES="8")
-
-
-@pytest.fixture
-def small(model: ScriptedModel) -> SmallModel:
-    """Return a model with a context of 4,000 tokens."""
-    small = SmallModel()
-    model.choose = small
-    return small
-
-
-async def ask(parley: Parley, number: int, text: str = "", **body: Any) -> list[dict[str, Any]]:
-    """Ask one question, whose answer must end well, and return the parts of its stream."""
-    text = text or f"Question {number}: {'what about it? ' * 8}"
-    message_id = f"message-{number}"
-    response = await parley.send(text, message_id=message_id, user="ann", **body)
-    parts = parts_of(response)
-    assert parts[-1]["type"] == "finish", parts[-1]
-    return parts
-
-
-async def talk(parley: Parley, turns: int = TURNS) -> None:
-    """Ask so many questions; the fourth one tells the fact."""
-    for number in range(turns):
-        await ask(parley, number, FACT if number == 3 else "")
-        await until_idle()
-
-
-async def details_after(parley: Parley, turns: int) -> dict[str, Any]:
-    """Return the conversation after so many turns."""
-    await talk(parley, turns)
-    return await details(parley)
-
-
-async def until_idle() -> None:
-    """Wait until no answer of this process has work to do, not even a summary."""
-    if tasks := [*lib.answers.begin._tasks]:
-        await asyncio.wait(tasks)
-
-
-async def details(parley: Parley) -> dict[str, Any]:
-    """Return the conversation, as its owner reads it."""
-    response = await parley.get("/api/conversations", user="ann", id=CHAT_ID)
-    assert response.status_code == 200, response.text
-    return response.json()
 
 
 @pytest.mark.parametrize(
@@ -124,14 +75,16 @@ async def test_a_long_conversation_with_tools_edits_and_new_answers_remembers_wh
 async def test_the_page_and_the_owner_are_told_of_a_summary_and_the_export_has_it(
     parley: Parley,
 ) -> None:
-    assert (await details_after(parley, 3))["summary"] is None
+    await talk(parley, 3)
+    assert await summary_of(parley) is None
     await ask(parley, 3)
     await until_idle()
     told = [await ask(parley, number) for number in range(4, 6)]
-    summary = (await details(parley))["summary"]
+    summary = await summary_of(parley)
+    assert summary is not None
 
     [shown] = [part for parts in told for part in parts if part["type"] == "data-summary"]
-    assert shown["data"]["id"] == (await details(parley))["id"]
+    assert shown["data"]["id"] == told[0][0]["messageMetadata"]["conversation_id"]
     assert shown["data"]["created_at"][:23] == summary["created_at"][:23]
     assert shown["transient"] is True
     assert summary["content"] == "Nothing of note."
@@ -176,26 +129,28 @@ async def test_a_summary_whose_function_was_killed_is_made_by_the_next_turn(
     await ask(parley, 3)
     await until_idle()
 
-    assert (await details(parley))["summary"]["content"] == "Nothing of note."
+    summary = await summary_of(parley)
+    assert summary is not None
+    assert summary["content"] == "Nothing of note."
     [(count,)] = database.execute("SELECT count(*) FROM conversation_summaries").fetchall()
     assert (count, len(small.summaries)) == (1, 1)
 
 
-@SHORT
+@pytest.mark.environment(**ON, HISTORY_MESSAGES="16")
 async def test_a_turn_that_begins_while_a_summary_is_made_neither_waits_nor_makes_it_again(
     parley: Parley, small: SmallModel
 ) -> None:
     small.holds_summaries = asyncio.Event()
-    await talk(parley, 3)
-    await ask(parley, 3)
+    await talk(parley, 6)
+    await ask(parley, 6)
 
-    await ask(parley, 4, f"{FACT} Longer than before.")
+    await ask(parley, 7, f"{FACT} Longer than before.")
     small.holds_summaries.set()
     await until_idle()
 
     assert len(small.summaries) == 1
-    await ask(parley, 5)
-    assert text_of(small.answers[-1]).count(FACT) == 1
+    await ask(parley, 8)
+    assert FACT in text_of(small.answers[-1])
 
 
 @SHORT

@@ -24,6 +24,9 @@ class SmallModel:
         max_tokens: of a request; its context.
         max_summary_tokens: the same of requests for summaries.
         failing_summaries: so many requests for summaries fail.
+        summary: the text of each summary; None: the facts.
+        summary_reason: the finish reason of each summary.
+        poison: a summary of messages with this text is refused by a content filter; '': none is.
         holds_summaries: requests for summaries wait until this is set; None: they do not.
         answers: the bodies of the answered requests for answers, oldest first.
         summaries: those of the answered requests for summaries.
@@ -34,6 +37,9 @@ class SmallModel:
     max_tokens: int = 4000
     max_summary_tokens: int = 4000
     failing_summaries: int = 0
+    summary: str | None = None
+    summary_reason: str = "stop"
+    poison: str = ""
     holds_summaries: asyncio.Event | None = None
     answers: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     summaries: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -64,8 +70,12 @@ class SmallModel:
             return Reply(status=400)
         self.summaries.append(body)
         self.is_asked.set()
-        facts = dict.fromkeys(FACT.findall(body["messages"][-1]["content"]))
-        reply = _saying("\n".join(facts) or "Nothing of note.", tokens)
+        told = body["messages"][-1]["content"]
+        if self.poison and self.poison in told:
+            return Reply(status=400, error={"error": {"code": "content_filter", "message": "No"}})
+        facts = "\n".join(dict.fromkeys(FACT.findall(told))) or "Nothing of note."
+        text = facts if self.summary is None else self.summary
+        reply = _saying(text, tokens, self.summary_reason)
         reply.until = self.holds_summaries
         return reply
 
@@ -76,10 +86,10 @@ class SmallModel:
         return shared / sum(map(len, texts[1:]))
 
 
-def _saying(text: str, prompt_tokens: int) -> Reply:
+def _saying(text: str, prompt_tokens: int, reason: str = "stop") -> Reply:
     usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(text) // CHARS_PER_TOKEN}
     end: dict[str, Any] = {"model": MODEL_NAME, "choices": [], "usage": usage}
-    return Reply(chunks=[chunk({"content": text}), chunk({}, "stop"), end])
+    return Reply(chunks=[chunk({"content": text}), chunk({}, reason), end])
 
 
 def _too_long(tokens: int, most: int) -> Reply:

@@ -1,12 +1,13 @@
 """A request on its way to an answer: refused, cured and asked again, with the cures of before."""
 
+import time
 from dataclasses import dataclass, field
 from functools import cache
 
 from lib.model._dialects import Dialect
 from lib.model._refusals.kinds import is_of_request
 from lib.model._refusals.refusal import Refusal
-from lib.model._refusals.requests import chars_of, shortened, with_plain_schemas
+from lib.model._refusals.requests import chars_of, shortened, with_before, with_plain_schemas
 from lib.model._refusals.table import AGAIN, SHORTER, Body, Cure, cures_of
 from lib.model.request import ModelRequest
 from lib.problems import ConversationTooLong
@@ -17,6 +18,9 @@ MAX_CURES = 8
 # What stands before the question is halved so often where a request is too long; then the question
 # is sent alone.
 MAX_HALVINGS = 3
+# For so long a length that was refused is not tried again. Texts of other languages have other
+# lengths in tokens, so what one conversation has met is not kept for all others for good.
+REFUSED_SECONDS = 600.0
 
 
 @dataclass(slots=True)
@@ -25,11 +29,23 @@ class Experience:
 
     Attributes:
         cures: the cures that have helped.
-        refused_chars: the length of the shortest request that was too long; None: none was.
     """
 
     cures: list[Cure] = field(default_factory=list[Cure])
-    refused_chars: int | None = None
+    _refused_chars: int | None = None
+    _refused_at: float = 0.0
+
+    @property
+    def refused_chars(self) -> int | None:
+        """The length of the shortest request that was too long lately; None: none was."""
+        is_new = time.monotonic() < self._refused_at + REFUSED_SECONDS
+        return self._refused_chars if is_new else None
+
+    def note_refused(self, chars: int) -> None:
+        """Remember that a request of this length was too long."""
+        known = self.refused_chars
+        if known is None or chars < known:
+            self._refused_chars, self._refused_at = chars, time.monotonic()
 
 
 @cache
@@ -72,6 +88,7 @@ class CuredRequest:
             request = request if cure.is_last else cure.request(request)
         if self._max_chars is not None:
             request = shortened(request, self._max_chars)
+        request = with_before(request)
         for cure in self._cures:
             request = cure.request(request) if cure.is_last else request
         return request
@@ -109,11 +126,7 @@ class CuredRequest:
                 log("model_request_cured", model=self._asked.model.model, cure=cure.name)
                 self._experience.cures.append(cure)
         if self._refused_chars is not None:
-            self._note_length(self._refused_chars)
-
-    def _note_length(self, refused_chars: int) -> None:
-        known = self._experience.refused_chars
-        self._experience.refused_chars = min(refused_chars, known or refused_chars)
+            self._experience.note_refused(self._refused_chars)
 
     def _undo_useless_cure(self, refusal: Refusal) -> None:
         if self._last is not None and refusal.resembles(self._last[0]):
@@ -123,7 +136,7 @@ class CuredRequest:
     def _shorten(self, request: ModelRequest) -> bool:
         self._refused_chars = chars_of(request)
         if not self._asked.may_shorten:
-            self._note_length(self._refused_chars)
+            self._experience.note_refused(self._refused_chars)
             return False
         is_halved = self._halvings < MAX_HALVINGS
         self._max_chars = _half(request, self._refused_chars) if is_halved else 0

@@ -192,9 +192,23 @@ def shortened(request: ModelRequest, max_chars: int) -> ModelRequest:
     return replace(request, messages=(*instructions, *rest[left_out:])) if left_out else request
 
 
+def with_before(request: ModelRequest) -> ModelRequest:
+    """Write what stands before the first question into its message."""
+    if request.before is None:
+        return request
+    messages = list(request.messages)
+    for place, message in enumerate(messages):
+        if isinstance(message, UserMessage):
+            content = (request.before, *message.content)
+            unanswered = message.unanswered and message.unanswered + 1
+            messages[place] = replace(message, content=content, unanswered=unanswered)
+            break
+    return replace(request, messages=tuple(messages), before=None)
+
+
 def chars_of(request: ModelRequest) -> int:
     """Return how long the messages of a request are, in characters."""
-    return sum(_chars_of(message) for message in request.messages)
+    return sum(map(_chars_of, request.messages)) + len(request.before or "")
 
 
 def _chars_of(message: PromptMessage) -> int:

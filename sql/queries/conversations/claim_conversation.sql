@@ -14,7 +14,7 @@
 -- Returns 0 or 1 row: is_claimed, and lease_remaining_seconds of the turn that prevents the claim (null:
 -- no turn does). 0: there is no anonymous conversation under that id.
 -- Index conversations_pkey, stream_batches_pkey, finished_streams_pkey, idx_chat_files_conversation_id,
--- message_files_pkey, conversation_summaries_pkey; any index of chat_messages that begins
+-- message_files_pkey, conversation_summaries_pkey, uq_conversation_summaries_claim; any index of chat_messages that begins
 -- with the conversation.
 WITH
 anonymous_conversation AS (
@@ -97,6 +97,17 @@ claimed_file_messages AS (
     RETURNING message_files.file_id
 ),
 
+-- One that is being made is the guest's, and could not be stored any more.
+given_up_summaries AS (
+    DELETE FROM conversation_summaries
+    USING claimed_conversation
+    WHERE
+        conversation_summaries.conversation_id = claimed_conversation.id
+        AND conversation_summaries.user_id IS NULL
+        AND conversation_summaries.content IS NULL
+    RETURNING conversation_summaries.through_id
+),
+
 claimed_summaries AS (
     UPDATE conversation_summaries
     SET user_id = %(user_id)s::text
@@ -104,6 +115,7 @@ claimed_summaries AS (
     WHERE
         conversation_summaries.conversation_id = claimed_conversation.id
         AND conversation_summaries.user_id IS NULL
+        AND conversation_summaries.content IS NOT NULL
     RETURNING conversation_summaries.through_id
 ),
 

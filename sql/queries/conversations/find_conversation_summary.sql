@@ -59,7 +59,11 @@ SELECT -- noqa: ST06
                     WHERE
                         chat_messages.conversation_id = conversations.id
                         AND chat_messages.user_id IS NOT DISTINCT FROM %(user_id)s::text
-                        AND chat_messages.id = conversation_summaries.through_id
+                        AND chat_messages.id <= conversation_summaries.through_id
+                        AND chat_messages.superseded_at IS NULL
+                        AND chat_messages.role <> 'system'
+                    ORDER BY chat_messages.id DESC
+                    LIMIT 1
                 ),
                 'created_at', to_char(
                     conversation_summaries.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'

@@ -12,10 +12,11 @@
 --   through_id       bigint            chat_messages.id of the last message that the summary is to tell
 --   lease_seconds    double precision  seconds until the claim ends
 --   takes_over       boolean           true: take over a running claim
+--   retention_days   integer           summaries of older messages are deleted first; 0: keep all
 --   now              timestamptz       the time; null: the database's clock
 --
 -- Returns 0 or 1 row: is_claimed; lease_remaining_seconds of the claim of another attempt that was met (null: of none).
--- Not claimed, and no other claim: a newer summary is stored than the known one. 0: there is no such conversation, or it
+-- Not claimed, and no other claim: a newer summary is stored than the known one, or that one is gone. 0: there is no such conversation, or it
 -- belongs to another caller.
 -- Index conversations_pkey, conversation_summaries_pkey, uq_conversation_summaries_claim.
 WITH
@@ -33,6 +34,23 @@ conversation AS (
         AND conversations.user_id IS NOT DISTINCT FROM %(user_id)s::text
 ),
 
+-- Readers do not see them any more, and their rows would be in the way.
+expired AS (
+    DELETE FROM conversation_summaries AS old
+    USING conversation
+    WHERE
+        old.conversation_id = conversation.id
+        AND old.user_id IS NOT DISTINCT FROM %(user_id)s::text
+        AND old.content IS NOT NULL
+        AND NOT is_kept(old.oldest_at, %(retention_days)s::integer, %(now)s::timestamptz)
+    RETURNING old.through_id
+),
+
+-- Counted, so that they are deleted before.
+cleared AS (
+    SELECT count(expired.through_id) AS expired_count FROM expired
+),
+
 claimed AS (
     INSERT INTO conversation_summaries (
         conversation_id, user_id, through_id, claim_id, claim_expires_at, created_at
@@ -46,8 +64,22 @@ claimed AS (
         clock.now
     FROM conversation
     CROSS JOIN clock
+    CROSS JOIN cleared
     WHERE
-        NOT EXISTS (
+        -- What was deleted meanwhile must not live on in a new summary.
+        (
+            %(known_id)s::bigint = 0
+            OR EXISTS (
+                SELECT FROM conversation_summaries AS known
+                WHERE
+                    known.conversation_id = %(conversation_id)s::uuid
+                    AND known.user_id IS NOT DISTINCT FROM %(user_id)s::text
+                    AND known.through_id = %(known_id)s::bigint
+                    AND known.content IS NOT NULL
+                    AND is_kept(known.oldest_at, %(retention_days)s::integer, %(now)s::timestamptz)
+            )
+        )
+        AND NOT EXISTS (
             SELECT FROM conversation_summaries AS newer
             WHERE
                 newer.conversation_id = %(conversation_id)s::uuid
@@ -55,6 +87,7 @@ claimed AS (
                 AND newer.through_id > %(known_id)s::bigint
                 AND newer.through_id <= %(through_id)s::bigint
                 AND newer.content IS NOT NULL
+                AND is_kept(newer.oldest_at, %(retention_days)s::integer, %(now)s::timestamptz)
         )
     ON CONFLICT (conversation_id) WHERE content IS NULL
     DO UPDATE

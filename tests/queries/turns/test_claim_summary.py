@@ -190,3 +190,33 @@ async def test_a_claimed_conversation_keeps_its_summaries(
     )
 
     assert rows.run("SELECT user_id, content FROM conversation_summaries") == [("ada", "A summary")]
+
+
+async def test_no_summary_goes_on_from_one_that_is_deleted_or_expired_by_now(
+    summaries: Summaries, turns: Turns
+) -> None:
+    await summaries.make("Answer 1")
+    known_id = summaries.id_of("Answer 1")
+
+    turns.now += timedelta(days=31)
+    claim = await summaries.claim("Answer 2", known_id=known_id, retention_days=30)
+    assert claim == Claim(is_claimed=False, lease_remaining_seconds=None)
+    # It is deleted, so another one may be made of what is kept.
+    assert summaries.stored == []
+    claim = await summaries.claim("Answer 2", known_id=known_id)
+    assert claim == Claim(is_claimed=False, lease_remaining_seconds=None)
+    claim = await summaries.claim("Answer 2")
+    assert claim is not None
+    assert claim.is_claimed
+
+
+@pytest.mark.parametrize("change", ["is_mistake = TRUE", "mistake_note = 'No.'"])
+async def test_a_summary_is_deleted_when_one_of_its_messages_is_marked(
+    summaries: Summaries, rows: Rows, change: str
+) -> None:
+    await summaries.make("Answer 1")
+    await summaries.make("Answer 2")
+
+    rows.run(f"UPDATE chat_messages SET {change} WHERE content = 'Answer 2'")
+
+    assert len(summaries.stored) == 1

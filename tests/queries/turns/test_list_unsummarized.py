@@ -44,9 +44,14 @@ async def test_the_current_messages_from_the_known_summary_on_are_listed_oldest_
 async def test_no_more_messages_and_characters_are_listed_than_wanted(
     summaries: Summaries,
 ) -> None:
-    listed = await summaries.unsummarized("Answer 4", max_messages=3, max_chars=8)
+    # "Question 1" and "Answer 1" have 18 characters.
+    for limits, count in [({"max_messages": 3}, 3), ({"max_chars": 27}, 2), ({"max_chars": 1}, 1)]:
+        listed = await summaries.unsummarized("Answer 4", **limits)
 
-    assert _texts(listed) == ["Question", "Answer 1", "Question"]
+        assert _texts(listed) == ["Question 1", "Answer 1", "Question 2"][:count]
+        assert not listed[-1].is_last
+    listed = await summaries.unsummarized("Answer 1", max_messages=2, max_chars=18)
+    assert [message.is_last for message in listed] == [False, True]
 
 
 async def test_tool_calls_and_names_of_files_are_listed_and_a_refused_question_is_not(
@@ -57,12 +62,18 @@ async def test_tool_calls_and_names_of_files_are_listed_and_a_refused_question_i
     rows.run("""UPDATE chat_messages SET files = '[{"filename": "a.txt"}, {}, {"filename": "b"}]'
                 WHERE content = 'Question 1'""")
     rows.run("UPDATE chat_messages SET refusal = 'refused' WHERE content = 'Question 2'")
+    rows.run("""UPDATE chat_messages SET is_mistake = TRUE, mistake_note = 'Not so.'
+                WHERE content = 'Answer 2'""")
+    rows.run("""UPDATE chat_messages SET steps = '[[{"type": "data"}]]'
+                WHERE content IN ('Question 3', 'Answer 1')""")
 
-    question, answer, *rest = await summaries.unsummarized("Question 3", max_chars=20)
+    question, answer, marked, last = await summaries.unsummarized("Question 3", max_chars=60)
 
-    assert (question.file_names, question.tool_calls) == ("a.txt, b", None)
-    assert (answer.file_names, answer.tool_calls) == (None, '[{"name": "add_task"'[:20])
-    assert _texts(rest) == ["Answer 2", "Question 3"]
+    assert (question.file_names, question.tool_calls, question.steps) == ("a.txt, b", None, None)
+    assert (answer.file_names, answer.tool_calls) == (None, '[{"name": "add_task"}]')
+    assert (answer.is_mistake, answer.steps) == (False, None)
+    assert (marked.content, marked.is_mistake, marked.mistake_note) == ("Answer 2", True, "Not so.")
+    assert (last.content, last.steps) == ("Question 3", [[{"type": "data"}]])
 
 
 @pytest.mark.parametrize(("retention_days", "count"), [(29, 0), (30, 2), (0, 2)])

@@ -47,6 +47,7 @@ class Summaries:
         *,
         known_id: int = 0,
         takes_over: bool = False,
+        retention_days: int = 0,
         token: UUID | None = None,
     ) -> Claim | None:
         """Claim a summary through a message; None: there is no such conversation."""
@@ -57,6 +58,7 @@ class Summaries:
             through_id=self.id_of(through),
             lease_seconds=LEASE_SECONDS,
             takes_over=takes_over,
+            retention_days=retention_days,
             now=self.turns.now,
         )
         [claims] = await self._run(call)
@@ -94,8 +96,10 @@ class Summaries:
     async def make(self, through: str, content: str = "A summary") -> None:
         """Claim a summary through a message, and store it."""
         known = self.rows.run(
-            "SELECT coalesce(max(through_id), 0) FROM conversation_summaries WHERE through_id < %s",
+            """SELECT coalesce(max(through_id), 0) FROM conversation_summaries
+               WHERE through_id < %s AND conversation_id = %s""",
             self.id_of(through),
+            self.turns.conversation_id,
         )
         [(known_id,)] = known
         assert isinstance(known_id, int)
