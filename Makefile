@@ -3,8 +3,9 @@
 PYTHON =
 ARGS =
 RUN = .venv/bin/python -m
-# A worker that a test has hung is replaced once; a file that hangs it again ends the run.
-PYTEST = pytest -n 3 --dist loadfile --max-worker-restart 1
+# A worker that a test has hung is replaced once; a file that hangs it again ends the run. Files begin in
+# the order of tests/conftest.py, not by their numbers of tests.
+PYTEST = pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 PIP = $(RUN) pip install --quiet --disable-pip-version-check
 LEAST = import sys; sys.exit(sys.version_info < (3, 12))
 
