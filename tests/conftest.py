@@ -22,8 +22,8 @@ from tests.support.product import CRON_SECRET, JWT_SECRET, ROOT, Parley, running
 from tests.support.serving import Switchboard, serve
 
 TEMPLATE = "parley_template"
-# The files that take longest, which begin first: one that began last would keep one worker busy while
-# the others have nothing left to do. Measured with --junitxml; others follow in their own order.
+# The files that take longest, which begin first: one that began last would keep one worker busy
+# while the others have nothing left to do. Measured with --junitxml; others follow in their order.
 LONGEST = (
     "tests/chat/test_embedded_model.py",
     "tests/faults/test_kills.py",
