@@ -10,8 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
+import lib.answers._summaries.making
+import lib.answers._summaries.tasks
 from dev import model
-from tests.support.product import CHAT_ID, Parley, running_product
+from tests.support.imports import chatgpt, chatgpt_message
+from tests.support.product import CHAT_ID, Parley, headers_of, running_product
 from tests.support.serving import Switchboard
 
 pytestmark = [
@@ -100,3 +103,37 @@ async def _analysis_stored(parley: Parley, chat_id: str) -> dict[str, Any]:
             if answer["context_type"] is not None:
                 return answer
             await asyncio.sleep(0.5)
+
+
+FACTS = ("My ship is called the Marigold.", "She has 17 sails, and sails on Friday.")
+
+
+@pytest.mark.environment(
+    SUMMARIES="on",
+    OPENAI_TITLE_MODEL=None,
+    HISTORY_MESSAGES="4",
+    MAX_DURATION_SECONDS="600",
+    OPENAI_MAX_TOKENS="64",
+)
+async def test_names_and_numbers_survive_the_summary_of_a_real_model(
+    parley: Parley, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a busy machine the model writes two words a second.
+    monkeypatch.setattr(lib.answers._summaries.making, "PATIENCE_SECONDS", 250)
+    monkeypatch.setattr(lib.answers._summaries.tasks, "GAP_SECONDS", 250)
+    texts = [FACTS[0], "A fine name.", FACTS[1], "I see.", "Good.", "Yes.", "Well.", "Indeed."]
+    roles = ("user", "assistant")
+    messages = [chatgpt_message(roles[place % 2], text) for place, text in enumerate(texts)]
+    await parley.client.post(
+        "/api/conversations?import=chatgpt", json=[chatgpt(*messages)], headers=headers_of("ann")
+    )
+    [(chat_id,)] = database.execute("SELECT id::text FROM conversations").fetchall()
+
+    response = await parley.say("What do you know?", user="ann", conversation_id=chat_id)
+
+    assert response.status_code == 200, response.text
+    [(summary,)] = database.execute(
+        "SELECT content FROM conversation_summaries ORDER BY through_id LIMIT 1"
+    ).fetchall()
+    for fact in ("Marigold", "17", "Friday"):
+        assert fact in summary

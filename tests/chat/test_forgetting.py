@@ -10,7 +10,7 @@ import lib.answers._summaries.making
 import lib.answers._summaries.tasks
 from tests.support.guests import new_guest
 from tests.support.imports import chatgpt, chatgpt_message
-from tests.support.long_talk import FACT, ON, ask, talk, until_idle
+from tests.support.long_talk import FACT, ON, ask, question, talk, until_idle
 from tests.support.model_server import Reply, ScriptedModel
 from tests.support.product import CHAT_ID, Parley, headers_of, problem_of
 from tests.support.small_model import SmallModel, text_of
@@ -39,7 +39,7 @@ async def test_a_question_is_answered_without_old_messages_where_a_summary_takes
 
     await ask(parley, 10)
 
-    assert "Question 10" in text_of(small.answers[-1])
+    assert question(10) in text_of(small.answers[-1])
     small.holds_summaries.set()
 
 
@@ -134,7 +134,7 @@ async def test_a_long_message_is_summarized_to_its_end(parley: Parley, small: Sm
 async def test_a_message_that_the_summary_model_refuses_does_not_end_all_summaries(
     parley: Parley, small: SmallModel, database: psycopg.Connection
 ) -> None:
-    small.poison = "Question 1:"
+    small.poison = f"{question(1)}:"
 
     await talk(parley, 8)
 
@@ -221,7 +221,7 @@ async def test_a_guests_summary_that_is_being_made_does_not_hold_up_its_new_owne
 ) -> None:
     guest = await new_guest(parley)
     for number in range(3):
-        await guest.say(f"Question {number}")
+        await guest.say(question(number))
         await until_idle()
     small.holds_summaries = asyncio.Event()
     await guest.say(FACT)

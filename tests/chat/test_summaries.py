@@ -11,7 +11,7 @@ import pytest
 
 from lib.answers.begin import interrupt_answers
 from tests.support.logs import events_of
-from tests.support.long_talk import FACT, ON, TURNS, ask, summary_of, talk, until_idle
+from tests.support.long_talk import FACT, ON, TURNS, ask, question, summary_of, talk, until_idle
 from tests.support.model_server import ScriptedModel
 from tests.support.product import Parley
 from tests.support.small_model import SmallModel, text_of
@@ -220,7 +220,7 @@ async def test_a_conversation_without_a_summary_is_answered_without_its_oldest_m
     await talk(parley, 30)
 
     assert len(small.answers) == 30
-    assert "Question 28" in text_of(small.answers[-1])
+    assert question(28) in text_of(small.answers[-1])
 
 
 @pytest.mark.environment(SUMMARIES="off", MAX_PROMPT_TOKENS="1000", HISTORY_MESSAGES="20")

@@ -12,9 +12,14 @@ FACT = "FACT: Ann's ship is the Marigold."
 ON: dict[str, Any] = {"SUMMARIES": "on", "OPENAI_TITLE_MODEL": None}
 
 
+def question(number: int) -> str:
+    """Return the beginning of a question, in letters: a number would be a fact to keep."""
+    return "Question " + "".join("abcdefghij"[int(digit)] for digit in str(number))
+
+
 async def ask(parley: Parley, number: int, text: str = "", **body: Any) -> list[dict[str, Any]]:
     """Ask one question, whose answer must end well, and return the parts of its stream."""
-    text = text or f"Question {number}: {'what about it? ' * 8}"
+    text = text or f"{question(number)}: {'what about it? ' * 8}"
     message_id = f"message-{number}"
     response = await parley.send(text, message_id=message_id, user="ann", **body)
     parts = parts_of(response)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -10,6 +11,7 @@ from functools import partial
 from uuid import UUID, uuid4
 
 from lib.answers._models import marks_of
+from lib.answers._summaries.pins import with_pins
 from lib.conversations.user_parts import page_data
 from lib.database.client import Database
 from lib.model.client import stream_answer
@@ -54,6 +56,7 @@ MAX_HALVINGS = 6
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 4.0
 # Whoever holds the turn waits so long for it, and then makes the summary itself.
 TAKES_OVER_SECONDS = 8.0
+WHOLE_SENTENCES = re.compile(r".*(?:[.!?…。！？]|(?=\n))", re.DOTALL)  # noqa: RUF001 (of other scripts)
 NOT_SUMMARIZED = "(A message could not be summarized.)"
 
 
@@ -149,6 +152,8 @@ class Summarizing:
             # They are deleted by now, or the provider has refused them.
             return None
         told, text = await self._told_in(past.summary, messages)
+        asked = [message.content for message in told if message.role == "user"]
+        text = with_pins(text, past.summary, asked)
         is_last = len(told) == len(messages) and messages[-1].is_last
         made = Past(text, through_id if is_last else told[-1].id)
         store = partial(
@@ -194,7 +199,7 @@ class Summarizing:
                     raise
                 if len(told) == 1:
                     log("message_not_summarized", code=problem.code)
-                    return told, f"{memory or ''}\n{NOT_SUMMARIZED}".strip()
+                    return told, f"{NOT_SUMMARIZED}\n{memory or ''}".strip()
                 most = max(1, len(told) // 2)
             else:
                 return told, text or ""
@@ -203,10 +208,12 @@ class Summarizing:
     async def _ask(self, memory: str | None, lines: list[str]) -> str:
         """Ask the model for a summary of an earlier one and the messages since.
 
+        A model that is cut twice, as by OPENAI_MAX_TOKENS, has written whole sentences until then.
+
         Raises:
-            ModelFailed: see `stream_answer`; also where it answers nothing, or finds no end.
+            ModelFailed: see `stream_answer`; also where it has not written one whole sentence.
         """
-        earlier = [_json({"memory": memory})] if memory else []
+        text, earlier = "", [_json({"memory": memory})] if memory else []
         content = "\n".join([*earlier, *lines])
         for words in MAX_WORDS:
             request = ModelRequest(
@@ -224,11 +231,13 @@ class Summarizing:
                         break
             if reply.finish_reason == "content_filter":
                 raise AnswerWithheld
-            summary = storable_text(text).strip()
-            is_whole = len(text) <= MAX_SUMMARY_CHARS and reply.finish_reason != "length"
-            if summary and is_whole:
-                return summary
-        raise ModelFailed
+            text = storable_text(text).strip()
+            if text and len(text) <= MAX_SUMMARY_CHARS and reply.finish_reason != "length":
+                return text
+        whole = WHOLE_SENTENCES.match(text[:MAX_SUMMARY_CHARS])
+        if whole is None:
+            raise ModelFailed
+        return whole[0]
 
 
 def _fitting(messages: list[PastMessage], max_chars: int) -> list[PastMessage]:
