@@ -144,7 +144,13 @@ class PartWriter:
             Whether the answer has one part more.
         """
         is_new = add_part(self.steps, part)
+        is_bare = self._waiting.endswith(ui_stream.START_STEP)
+        if not is_new and is_bare:
+            # It stands in an earlier step: this one still shows nothing, and its beginning waits.
+            self._waiting = self._waiting.removesuffix(ui_stream.START_STEP)
         self._write(ui_stream.part(whole_part(part)))
+        if not is_new and is_bare:
+            self._waiting = ui_stream.START_STEP
         return is_new
 
     @property
@@ -193,6 +199,8 @@ class PartWriter:
 
     def end_step(self) -> None:
         """End the step, if one is open. Whether the answer could be stored is not known yet."""
+        if self.is_in_step and self._stream.parts and not self.steps[-1].parts:
+            self.take_back_step()
         if self.is_in_step:
             self.is_in_step = False
             self.end_block()
