@@ -7,7 +7,6 @@ import psycopg
 import pytest
 
 import lib.answers._summaries.making
-import lib.answers._summaries.tasks
 from tests.support.guests import new_guest
 from tests.support.imports import chatgpt, chatgpt_message
 from tests.support.long_talk import FACT, ON, ask, question, talk, until_idle
@@ -30,15 +29,16 @@ def stored(database: psycopg.Connection) -> list[str | None]:
 async def test_a_question_is_answered_without_old_messages_where_a_summary_takes_too_long(
     parley: Parley, small: SmallModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lib.answers._summaries.tasks, "ROOM_SECONDS", 4.1)
-    monkeypatch.setattr(lib.answers._summaries.making, "LEAST_SECONDS", 4.0)
-    monkeypatch.setattr(lib.answers._summaries.making, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(lib.answers._summaries.making, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(lib.answers._summaries.making, "LEAST_SECONDS", 0.1)
     small.max_tokens = 100_000
     await talk(parley, 10)
-    small.max_tokens, small.holds_summaries = 1500, asyncio.Event()
+    small.max_tokens = len(text_of(small.answers[-1])) // 4
+    small.holds_summaries = asyncio.Event()
 
     await ask(parley, 10)
 
+    assert small.is_asked.is_set()
     assert question(10) in text_of(small.answers[-1])
     small.holds_summaries.set()
 

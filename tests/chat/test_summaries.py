@@ -174,6 +174,7 @@ async def test_a_summary_is_not_stored_when_one_of_its_messages_is_edited_meanwh
     small.holds_summaries = asyncio.Event()
     await talk(parley, 3)
     await ask(parley, 3)
+    await asyncio.wait_for(small.is_asked.wait(), 10)
 
     await ask(parley, 0, "Something else", messageId="message-0")
     small.holds_summaries.set()
